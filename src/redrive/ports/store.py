@@ -1,0 +1,373 @@
+"""The store port: what keeps executions, and what every store must promise.
+
+The promises, each with a test in `redrive.testing.contracts`:
+
+1.  Each verb is atomic: it takes effect whole, or not at all, and survives ``kill -9`` once it returned.
+2.  `start`, `send` and `commit` may be repeated after a lost acknowledgement; they take effect once.
+3.  An execution is owned by one worker at a time. `claim` takes those that need somebody and whose owner is
+    nobody or dead (its lease has passed), and raises the *fence*. Every `commit` carries the fence it claimed
+    under; with an older one it raises `LostClaim` and writes nothing.
+4.  Senders write to the inbox only; a commit takes a prefix of the inbox, in the order in which it was stored.
+    Stored times never decrease within one execution's inbox.
+5.  No lost wake-up: `commit` gives back every inbox message that it has not been told of (``turn.seen``), and
+    anything stored later makes the execution claimable, or shows in `mail` to its owner.
+6.  A commit that ends the run while a cancel request lies unseen in the inbox, or that fires a timer while a
+    message stored at or before ``turn.not_after`` lies unseen, raises `Stale` and writes nothing.
+7.  Times are aware UTC datetimes with microseconds, and come from the store's `now`.
+8.  Ids, names and data are opaque: any text, lone surrogates included, comes back as it was; no two are taken for one.
+9.  While a message lies in an execution's inbox, the execution is due at once (a ``pending`` one for a cancel only).
+10. An unseen cancel keeps the status at ``cancelling``, whatever a turn says.
+
+"Ended" means: in one of the statuses of `FINAL`. What has ended is owned by nobody and never due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol, TypeAlias
+
+import attrs
+
+from redrive_interpreter.errors import RedriveError
+
+Json: TypeAlias = str
+"""A value as JSON text, pure ASCII."""
+
+ExecutionStatus: TypeAlias = Literal[
+    "pending", "running", "suspended", "cancelling", "paused", "parked", "completed", "failed", "compensation_failed", "cancelled"
+]
+FINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "compensation_failed", "cancelled"})
+
+
+class StoreError(RedriveError):
+    """The store cannot do it. *retry_helps* says whether the same call may work later."""
+
+    def __init__(self, problem: str, *, retry_helps: bool = False) -> None:
+        super().__init__(problem)
+        self.problem, self.retry_helps = problem, retry_helps
+
+
+class LostClaim(StoreError):
+    """Another worker owns the execution now; nothing was written."""
+
+
+class Stale(StoreError):
+    """The turn was computed from less than the store knows; nothing was written. Reload and compute it again."""
+
+
+class UnusableStore(StoreError):
+    """The database is not one of ours, is damaged, or has another schema; says which file and what to do."""
+
+
+@attrs.frozen(kw_only=True)
+class Creator:
+    """The command that started a child: makes its start repeatable, and a stranger's id a conflict."""
+
+    id: str
+    run: str
+    key: str
+
+
+@attrs.frozen(kw_only=True)
+class NewExecution:
+    """An execution to be started. *started* is its `Started` row; *input* is compared when the id exists."""
+
+    id: str
+    workflow: str
+    run: str
+    input: Json
+    started: Json
+    not_before: datetime | None = None
+    deadline: datetime | None = None
+    attributes: Json = "{}"
+    creator: Creator | None = None
+    restart: frozenset[str] = frozenset()
+    first_message: NewMessage | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NewMessage:
+    """Something for an inbox. *kind*: ``signal`` (name, data = payload), ``cancel`` (data = {"reason", "by"}),
+    ``child`` (name = child id, data = {"status", "outcome"}), ``answer`` (name = key, data = outcome), ``retry_rollback``.
+
+    *dedup* makes it land once per execution, for the execution's life; a signal's ``key=`` is
+    ``key:<signal name>:<key>``.
+    """
+
+    kind: Literal["signal", "cancel", "child", "answer", "retry_rollback"]
+    name: str = ""
+    data: Json = "null"
+    dedup: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """A message in an inbox, as stored. *seq* rises in the order of storing."""
+
+    seq: int
+    kind: str
+    name: str
+    data: Json
+    stored_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """The right to write one execution's history. *length* is the number of rows in its current run when claimed.
+
+    It stays good for all turns until it is released, lost, or the execution ends; after a turn with ``next_run``
+    go on with ``attrs.evolve(claim, run=…, number=claim.number + 1, workflow=…, length=1)``.
+    """
+
+    id: str
+    worker: str
+    fence: int
+    workflow: str
+    run: str
+    number: int
+    length: int
+    recoveries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Loaded:
+    """What a claim's holder needs to go on.
+
+    *history* is one JSON array text of all rows of the current run (``json.loads(loaded.history)`` is the list of
+    rows: one text, because a hundred thousand small ones take longer to hand over than to parse); *inbox* the whole
+    inbox, oldest first.
+    """
+
+    history: Json
+    inbox: Sequence[Message]
+
+
+@attrs.frozen(kw_only=True)
+class NewEvent:
+    """An emitted event; *key* makes it land once per run."""
+
+    name: str
+    payload: Json
+    key: str
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    seq: int
+    name: str
+    payload: Json
+    execution: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Outgoing:
+    """A message to another execution, sent in the same transaction. With *answer_to*, the sender's inbox gets an
+    ``answer`` message for that key: ``{"ok": null}``, or ``{"err": {"type": "ExecutionNotFound" | "ExecutionFinished", "message": …}}``."""
+
+    target: str
+    message: NewMessage
+    answer_to: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class NewChild:
+    """A child to be started in the same transaction; the parent's inbox gets an ``answer`` for *answer_to*:
+    ``{"ok": null}``, or ``{"err": {"type": "ExecutionConflict", …}}``. Started by the same creator already: ok."""
+
+    execution: NewExecution
+    answer_to: str
+
+
+@attrs.frozen(kw_only=True)
+class NextRun:
+    """The run that ContinueAs begins: its `Started` row, which becomes the first of an empty history."""
+
+    run: str
+    workflow: str
+    started: Json
+
+
+@attrs.frozen(kw_only=True)
+class Turn:
+    """All that a worker's turn (or several in a row) changes; a store applies it whole or not at all.
+
+    *rows* are appended to the history, which must be *expects* rows long (else `Stale`, or, if exactly these
+    rows were appended by this claim already, a repeat that is answered like the first time).
+    *taken* is the seq of the last inbox message that the rows contain (0: none), which are deleted up to it;
+    *seen* that of the last one the worker knows of. *not_after*: the due time of the newest timer fired.
+    *wake_at*: when somebody must look at the execution again (None: only when a message comes; while steps run,
+    the turn's own time, so that a dead worker's successor takes it up). *outcome* belongs to a final status:
+    ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a ``child`` message with
+    ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The owner loses its claim
+    with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
+    *attributes*: all of them, as one JSON object; None leaves them. A turn with rows sets the count of recoveries to 0.
+    """
+
+    expects: int
+    rows: Sequence[Json] = ()
+    status: ExecutionStatus = "running"
+    wake_at: datetime | None = None
+    taken: int = 0
+    seen: int = 0
+    not_after: datetime | None = None
+    events: Sequence[NewEvent] = ()
+    outgoing: Sequence[Outgoing] = ()
+    children: Sequence[NewChild] = ()
+    attributes: Json | None = None
+    outcome: Json | None = None
+    unread: int = 0
+    next_run: NextRun | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Committed:
+    """*inbox*: the messages newer than ``turn.seen``, oldest first (all of them the worker has not seen)."""
+
+    inbox: Sequence[Message] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """An execution as the outside sees it. *outcome* as in `Turn`, *parked* build → reason."""
+
+    id: str
+    workflow: str
+    status: ExecutionStatus
+    run: str
+    number: int
+    length: int
+    input: Json
+    created_at: datetime
+    updated_at: datetime
+    wake_at: datetime | None
+    deadline: datetime | None
+    owner: str | None
+    recoveries: int
+    attributes: Json
+    outcome: Json | None
+    unread: int
+    parked: dict[str, str]
+    creator: Creator | None
+
+
+@attrs.frozen(kw_only=True)
+class Begun:
+    """What `start` did: *created* is False where the same execution existed; *claim* where it was claimed at once."""
+
+    created: bool
+    snapshot: Snapshot
+    claim: Claim | None = None
+
+
+class Store(Protocol):
+    """Keeps executions. See the module's docstring for what each implementation promises."""
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises `UnusableStore`."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def now(self) -> datetime:
+        """The clock by which due times and leases are judged."""
+        ...
+
+    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
+        """Store *new*, or give back the execution that has its id (whatever its input: the caller compares).
+
+        An existing one in a status of ``new.restart`` starts anew as its next run: history kept; input, creator, deadline,
+        attributes and inbox replaced, dedup keys and parks forgotten. Whose current run is ``new.run`` already: a repeat,
+        answered like the first time.
+        ``new.first_message`` is put into the inbox in the same transaction, also of an existing one that has not ended.
+        With *claim_for*, a new execution that may run now belongs to that worker from the start, if that worker is alive
+        (has called `claim`); `Begun.claim` says so.
+        """
+        ...
+
+    async def send(self, id: str, message: NewMessage) -> bool:
+        """Put *message* into an inbox; False if its dedup key landed before.
+
+        Raises `ExecutionNotFound`, or `ExecutionFinished` (not for a repeat; for ``retry_rollback`` only
+        unless the status is ``compensation_failed``, which it turns back to ``running``; False where nothing has
+        failed yet). A second ``cancel`` in a run is a repeat. A cancel changes the status to ``cancelling``, a parked one's apart.
+        """
+        ...
+
+    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
+        """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
+        nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` by one, if it was due.
+
+        Counts as a heartbeat of *worker*: from now it is alive for *lease* at most, three quarters of it at least; the
+        store remembers its *workflows* until then. Anything due whose workflow no live worker lists becomes ``parked``
+        with ``parked["*"] = "no worker has workflow 'x'"``, and is claimed like others once a worker lists it. Any other
+        execution of an unlisted workflow is left alone. A claim alone changes no status."""
+        ...
+
+    async def load(self, claim: Claim) -> Loaded:
+        """Raises `LostClaim`."""
+        ...
+
+    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+        """Apply *turn*. Raises `LostClaim` or `Stale`; either way nothing was written.
+
+        Any other error (`StoreError`) leaves open whether it was written: repeat the same turn.
+        """
+        ...
+
+    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+        """Give up ownership, without changing anything else; lost claims are ignored.
+
+        With *parked* (build → reason), the claim's execution also becomes ``parked``; its next commit makes it what the
+        turn says. The build never gets this run again; others may claim it at once.
+        """
+        ...
+
+    async def mail(self, worker: str, after: int) -> tuple[int, Sequence[str]]:
+        """The ids of this worker's executions that got messages with a seq above *after*, and the newest seq there is."""
+        ...
+
+    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
+        """The earliest ``wake_at`` of what nobody owns (or a dead worker does) and *build* has not parked: when
+        `claim` is next worth a call."""
+        ...
+
+    async def read(self, id: str) -> Snapshot | None: ...
+
+    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
+        """Newest first."""
+        ...
+
+    async def history(self, id: str, run: int = -1) -> Json:
+        """The rows of a run as one JSON array: 1 is the first run, -1 the newest. Raises `ExecutionNotFound`, also for a run that is not."""
+        ...
+
+    async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
+        """Events with a seq above *after* and one of *names*, oldest first, and the seq to go on from. ``after=None``: none,
+        only the newest seq. Events older than seven days may be gone, once all durable handlers have done them."""
+        ...
+
+    async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
+        """Events that the durable *handler* has not done, oldest first, if no other live worker has them in hand.
+
+        A handler seen for the first time begins with the events stored from now on."""
+        ...
+
+    async def events_done(self, handler: str, worker: str, through: int) -> None:
+        """*handler* has done its events up to seq *through*."""
+        ...
+
+    async def retire(self, worker: str) -> None:
+        """The worker is gone for good: its executions and handlers are nobody's at once."""
+        ...
+
+    async def changed(self, timeout: float, since: int = -1) -> int:
+        """Return when something may have been written that a worker, a waiter or a subscriber did not cause himself, or
+        after *timeout* seconds at the latest. Plain turns (rows, status, timers) of this process are not told.
+
+        Gives back a count of what was told. With *since*, an earlier answer, returns at once if there was more in
+        between: ``seen = await changed(0)``, look, ``seen = await changed(30, seen)``, look again: nothing is missed.
+        A hint only: what it misses costs time, never progress.
+        """
+        ...
