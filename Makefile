@@ -1,0 +1,47 @@
+# `make demo` and `make test` work from a clean clone with nothing but Python (3.11 or later) and make.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+TEST_ARGS ?=
+
+# The newest Python that runs: a name on the PATH may be a shim for a version that is not installed.
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, sqlite3, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.core ## the order workflow, killed three times, with the right result
+	@$(BIN)/redrive demo
+
+test: $(VENV)/.dev ## all tests (TEST_ARGS='-k name' for some)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -q $(TEST_ARGS)
+
+check: $(VENV)/.dev ## lint, types, layers: what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## speed, as ratios to baselines timed in the same run
+	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+clean: ## forget the environment and every cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "redrive needs Python 3.11 or later with sqlite3 and venv; none was found. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+# Two stamps, so that the demo does not wait for the type checkers.
+$(VENV)/.core: $(VENV)/.made pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
