@@ -23,7 +23,7 @@ The promises, each with a test in `redrive.testing.contracts`:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -324,8 +324,9 @@ class Store(Protocol):
         """
         ...
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Sequence[str]]:
-        """The ids of this worker's executions that got messages with a seq above *after*, and the newest seq there is."""
+    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        """The newest seq there is, and this worker's executions that have messages with a seq above *after*, with those
+        messages, oldest first: a live machine goes on with them, without a `load`."""
         ...
 
     async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:

@@ -1,0 +1,51 @@
+"""The stores that come with redrive, by URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import parse_qsl, unquote
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Store
+    from redrive.stores.memory import MemoryStore
+
+_named: Final[dict[str, MemoryStore]] = {}
+_KNOWN: Final = "memory:// (or memory://name, shared within the process), sqlite:///relative/path.db and sqlite:////absolute/path.db"
+
+
+def open_url(url: str) -> Store:
+    """The store that *url* names, not yet opened. Raises ValueError for a URL that names none."""
+    scheme, separator, _ = url.partition("://")
+    if scheme == "memory" and separator:
+        return _memory(url)
+    if scheme == "sqlite" and separator:
+        return _sqlite(url)
+    raise ValueError(f"{url!r} names no store that redrive knows; there are {_KNOWN}")
+
+
+def _memory(url: str) -> Store:
+    from redrive.stores.memory import MemoryStore
+
+    name = url.removeprefix("memory://").strip("/")
+    # setdefault is atomic: two threads that open one name at once get one store.
+    return _named.setdefault(name, MemoryStore()) if name else MemoryStore()
+
+
+def _sqlite(url: str) -> Store:
+    from redrive.stores.sqlite import SQLiteStore
+
+    rest, _, query = url.removeprefix("sqlite://").partition("?")
+    if ":memory:" in rest:
+        raise ValueError(f"{url!r}: a SQLite database in memory cannot be shared between threads; use memory:// instead")
+    if rest[:1] != "/":
+        raise ValueError(f"{url!r}: three slashes come before a relative path, four before an absolute one: sqlite:///{rest}")
+    if not rest.strip("/") or rest.endswith("/"):
+        raise ValueError(f"{url!r} names no file: write sqlite:///path.db")
+    synchronous: Literal["normal", "full"] = "full"
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        match option, value.lower():
+            case "synchronous", "full" | "normal" as chosen:
+                synchronous = chosen
+            case _:
+                raise ValueError(f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) and synchronous=normal")
+    return SQLiteStore(unquote(rest[1:]), synchronous=synchronous)

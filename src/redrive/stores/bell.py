@@ -1,0 +1,48 @@
+"""Waking those who wait for news, across threads and event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+
+class Bell:
+    """Counts what was told, and wakes whoever waits; may be rung from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
+        self.rung = 0
+
+    @property
+    def awaited(self) -> bool:
+        return bool(self._waiting)
+
+    def ring(self) -> None:
+        with self._lock:
+            self.rung += 1
+            waiting, self._waiting = self._waiting, {}
+        for future, loop in waiting.items():
+            with contextlib.suppress(RuntimeError):  # a loop that was closed with a waiter on it: nobody to wake
+                loop.call_soon_threadsafe(_finish, future)
+
+    async def wait(self, seconds: float, since: int = -1) -> int:
+        """Return the count when it is not *since* any more (-1: what it is now), at the latest after *seconds*."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if seconds <= 0 or (since >= 0 and since != self.rung):
+                return self.rung
+            future = loop.create_future()
+            self._waiting[future] = loop
+        try:
+            await asyncio.wait([future], timeout=seconds)
+        finally:
+            with self._lock:
+                self._waiting.pop(future, None)
+        return self.rung
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,31 @@
+"""What every store says in the same words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Json
+
+OK: Final[Json] = '{"ok": null}'
+EVENTS_KEPT: Final = timedelta(days=7)
+PRUNE_EVERY: Final = timedelta(hours=1)
+
+
+def wall_clock() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def refusal(error: str, id: str) -> Json:
+    """The answer to a command whose other execution cannot take it: *error* names an error class."""
+    return json.dumps({"err": {"type": error, "message": id}})
+
+
+def child_result(status: str, outcome: Json | None) -> Json:
+    return f'{{"status": "{status}", "outcome": {"null" if outcome is None else outcome}}}'
+
+
+def nobody_has(workflow: str) -> str:
+    return f"no worker has workflow {workflow!r}"

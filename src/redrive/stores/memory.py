@@ -1,0 +1,437 @@
+"""The memory store: the reference for what a store does, for as long as its process lives.
+
+All services that hold the same object share it, on whatever thread or event loop; ``memory://name`` is one such
+object per name and process. Every verb runs under one lock, checks first and writes after.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from redrive.ports.store import (
+    FINAL,
+    Begun,
+    Claim,
+    Committed,
+    Event,
+    Json,
+    Loaded,
+    LostClaim,
+    Message,
+    NewChild,
+    NewExecution,
+    NewMessage,
+    Outgoing,
+    Snapshot,
+    Stale,
+    Turn,
+)
+from redrive.stores.bell import Bell
+from redrive.stores.common import EVENTS_KEPT, OK, PRUNE_EVERY, child_result, nobody_has, refusal, wall_clock
+from redrive.stores.records import Record
+from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
+
+
+@attrs.define
+class _Worker:
+    expires: datetime
+    build: str
+    workflows: frozenset[str]
+
+
+@attrs.define
+class _Handler:
+    event: str
+    done: int
+    worker: str
+
+
+class MemoryStore:
+    """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
+
+    def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._bell = Bell()
+        self._records: dict[str, Record] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._owned: dict[str, set[str]] = {}
+        self._due: list[tuple[datetime, int, str]] = []
+        self._tickets = itertools.count(1)
+        self._newest_message = 0
+        self._events: list[Event] = []
+        self._newest_event = 0
+        self._handlers: dict[str, _Handler] = {}
+        self._pruned_at: datetime | None = None
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def now(self) -> datetime:
+        return self._clock()
+
+    # ── from outside ────────────────────────────────────────────────────────────────────────────
+    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
+        with self._lock:
+            now = self._clock()
+            record = self._records.get(new.id)
+            repeat = record is not None and record.run == new.run
+            created = record is None or repeat or record.status in new.restart
+            if record is None or (created and not repeat):
+                record = self._begin(new, now)
+                may_run = claim_for in self._workers and self._workers[claim_for].expires > now and (record.wake_at or now) <= now
+                if claim_for is not None and may_run:
+                    self._give(record, claim_for)
+            if new.first_message is not None and not record.ended and not repeat:
+                self._deliver(record, new.first_message, now)
+            claimed = created and claim_for is not None and record.owner == claim_for
+            begun = Begun(created=created, snapshot=record.snapshot(), claim=record.claim() if claimed else None)
+        if not claimed:
+            self._bell.ring()
+        return begun
+
+    async def send(self, id: str, message: NewMessage) -> bool:
+        with self._lock:
+            landed = self._deliver(self._known(id), message, self._clock())
+        if landed:
+            self._bell.ring()
+        return landed
+
+    # ── for workers ─────────────────────────────────────────────────────────────────────────────
+    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
+        with self._lock:
+            now = self._clock()
+            self._workers[worker] = _Worker(now + lease, build, frozenset(workflows))
+            for name in [name for name, other in self._workers.items() if other.expires <= now]:
+                self._bury(name, now)
+            listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
+            mine = frozenset(workflows)
+            claims: list[Claim] = []
+            passed_over: list[Record] = []
+            while len(claims) < limit and self._due and self._due[0][0] <= now:
+                _, ticket, id = heapq.heappop(self._due)
+                record = self._records[id]
+                if record.ticket != ticket:
+                    continue
+                if record.workflow in mine and build not in record.parked:
+                    record.parked.pop("*", None)
+                    self._give(record, worker)
+                    claims.append(record.claim())
+                    continue
+                passed_over.append(record)
+                if record.workflow not in listed and "*" not in record.parked:
+                    record.status = "parked"
+                    record.parked["*"] = nobody_has(record.workflow)
+                    record.updated_at = now
+            for record in passed_over:
+                self._queue(record)
+            return claims
+
+    async def load(self, claim: Claim) -> Loaded:
+        with self._lock:
+            record = self._owned_by(claim)
+            return Loaded(history=_array(record.runs[-1]), inbox=tuple(record.inbox))
+
+    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+        with self._lock:
+            committed, news = self._commit(claim, turn)
+        if news:
+            self._bell.ring()
+        return committed
+
+    def _commit(self, claim: Claim, turn: Turn) -> tuple[Committed, bool]:
+        now = self._clock()
+        record = self._records.get(claim.id)
+        if record is None or record.fence != claim.fence:
+            raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
+        unseen = tuple(message for message in record.inbox if message.seq > turn.seen)
+        if turn.rows and claim.number <= record.number and record.runs[claim.number - 1][turn.expects :] == list(turn.rows):
+            return Committed(inbox=unseen), False
+        if record.owner != claim.worker:
+            raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
+        if claim.number != record.number or turn.expects != len(record.runs[-1]):
+            raise Stale(f"execution {claim.id!r} has {len(record.runs[-1])} rows in run {record.number}, not {turn.expects}")
+        ends = turn.status in FINAL or turn.next_run is not None
+        if ends and any(message.kind == "cancel" for message in unseen):
+            raise Stale(f"execution {claim.id!r} was asked to cancel before it ended")
+        if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
+            raise Stale(f"execution {claim.id!r} got a message before its timer was due")
+
+        record.runs[-1].extend(turn.rows)
+        record.updated_at = now
+        if turn.rows:
+            record.recoveries = 0
+        if turn.attributes is not None:
+            record.attributes = turn.attributes
+        while record.inbox and record.inbox[0].seq <= turn.taken:
+            record.inbox.popleft()
+        self._emit(record, turn, now)
+        for outgoing in turn.outgoing:
+            self._post(record, outgoing, now)
+        for child in turn.children:
+            self._bear(record, child, now)
+        waiting = turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
+        record.status = "cancelling" if waiting else turn.status
+        record.unread = turn.unread
+        record.wake_at = turn.wake_at if not record.inbox else min(turn.wake_at or now, now)
+        if turn.next_run is not None:
+            record.run, record.workflow = turn.next_run.run, turn.next_run.workflow
+            record.runs.append([turn.next_run.started])
+            record.parked.clear()
+            record.emitted.clear()
+            record.recoveries = 0
+        if turn.status in FINAL:
+            self._end(record, turn.outcome, now)
+        news = bool(turn.events or turn.outgoing or turn.children) or ends
+        return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
+
+    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+        with self._lock:
+            for claim in claims:
+                record = self._records.get(claim.id)
+                if record is None or record.fence != claim.fence or record.owner != claim.worker:
+                    continue
+                if parked:
+                    record.parked.update(parked)
+                    record.status = "parked"
+                    record.updated_at = self._clock()
+                self._disown(record)
+        self._bell.ring()
+
+    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        with self._lock:
+            found: dict[str, Sequence[Message]] = {}
+            if after < self._newest_message:
+                for id in self._owned.get(worker, ()):
+                    new = tuple(message for message in self._records[id].inbox if message.seq > after)
+                    if new:
+                        found[id] = new
+            return self._newest_message, found
+
+    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
+        with self._lock:
+            now = self._clock()
+            mine = frozenset(workflows)
+
+            def fits(record: Record) -> bool:
+                return record.workflow in mine and build not in record.parked
+
+            wakes: list[datetime] = []
+            while self._due and self._records[self._due[0][2]].ticket != self._due[0][1]:
+                heapq.heappop(self._due)
+            if self._due and fits(self._records[self._due[0][2]]):
+                wakes.append(self._due[0][0])
+            else:
+                queued = ((at, self._records[id]) for at, ticket, id in self._due if self._records[id].ticket == ticket)
+                wakes.extend(at for at, record in queued if fits(record))
+            for name, other in self._workers.items():
+                if other.expires <= now:
+                    left = (self._records[id] for id in self._owned.get(name, ()))
+                    wakes.extend(record.wake_at for record in left if record.wake_at is not None and fits(record))
+            return min(wakes, default=None)
+
+    async def retire(self, worker: str) -> None:
+        with self._lock:
+            self._workers.pop(worker, None)
+            for id in tuple(self._owned.get(worker, ())):
+                self._disown(self._records[id])
+        self._bell.ring()
+
+    # ── for readers ─────────────────────────────────────────────────────────────────────────────
+    async def read(self, id: str) -> Snapshot | None:
+        with self._lock:
+            record = self._records.get(id)
+            return None if record is None else record.snapshot()
+
+    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
+        with self._lock:
+            fitting = (
+                record
+                for record in reversed(self._records.values())
+                if workflow in (None, record.workflow) and status in (None, record.status)
+            )
+            return [record.snapshot() for record in itertools.islice(fitting, limit)]
+
+    async def history(self, id: str, run: int = -1) -> Json:
+        with self._lock:
+            runs = self._known(id).runs
+            number = len(runs) if run == -1 else run
+            if not 1 <= number <= len(runs):
+                raise ExecutionNotFound(id, f"it has no run {run}")
+            return _array(runs[number - 1])
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+    async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
+        with self._lock:
+            if after is None:
+                return self._newest_event, ()
+            found = self._events_after(after, names, limit)
+            return found[-1].seq if found and len(found) == limit else max(after, self._newest_event), found
+
+    async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
+        with self._lock:
+            known = self._handlers.setdefault(handler, _Handler(event, self._newest_event, worker))
+            known.event = event
+            holder = self._workers.get(known.worker)
+            if known.worker != worker and holder is not None and holder.expires > self._clock():
+                return ()
+            known.worker = worker
+            return self._events_after(known.done, [event], limit)
+
+    async def events_done(self, handler: str, worker: str, through: int) -> None:
+        with self._lock:
+            known = self._handlers.get(handler)
+            if known is not None and known.worker == worker:
+                known.done = max(known.done, through)
+
+    async def changed(self, timeout: float, since: int = -1) -> int:
+        return await self._bell.wait(timeout, since)
+
+    # ── parts of verbs; all run under the lock ──────────────────────────────────────────────────
+    def _known(self, id: str) -> Record:
+        try:
+            return self._records[id]
+        except KeyError:
+            raise ExecutionNotFound(id) from None
+
+    def _owned_by(self, claim: Claim) -> Record:
+        record = self._records.get(claim.id)
+        if record is None or record.fence != claim.fence or record.owner != claim.worker:
+            raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
+        return record
+
+    def _begin(self, new: NewExecution, now: datetime) -> Record:
+        record = self._records.get(new.id)
+        if record is None:
+            record = self._records[new.id] = Record.begin(new, now)
+        else:
+            record.begin_again(new, now)
+        self._queue(record)
+        return record
+
+    def _give(self, record: Record, worker: str) -> None:
+        record.owner, record.ticket = worker, 0
+        record.fence += 1
+        self._owned.setdefault(worker, set()).add(record.id)
+
+    def _disown(self, record: Record) -> None:
+        if record.owner is not None:
+            self._owned[record.owner].discard(record.id)
+            if not self._owned[record.owner]:
+                del self._owned[record.owner]
+        record.owner = None
+        self._queue(record)
+
+    def _bury(self, worker: str, now: datetime) -> None:
+        del self._workers[worker]
+        for id in tuple(self._owned.get(worker, ())):
+            record = self._records[id]
+            if record.wake_at is not None and record.wake_at <= now:
+                record.recoveries += 1
+            self._disown(record)
+
+    def _queue(self, record: Record) -> None:
+        record.ticket = 0
+        if record.owner is None and record.wake_at is not None:
+            record.ticket = next(self._tickets)
+            heapq.heappush(self._due, (record.wake_at, record.ticket, record.id))
+
+    def _deliver(self, record: Record, message: NewMessage, now: datetime) -> bool:
+        cancel, again = message.kind == "cancel", message.kind == "retry_rollback"
+        if (cancel and record.cancelled_run == record.number) or (message.dedup is not None and message.dedup in record.landed):
+            return False
+        if again and not record.ended:
+            return False
+        if record.ended and not (again and record.status == "compensation_failed"):
+            raise ExecutionFinished(record.id, f"it is {record.status}")
+        if message.dedup is not None:
+            record.landed.add(message.dedup)
+        self._newest_message += 1
+        record.last_stored = max(now, record.last_stored)
+        record.inbox.append(
+            Message(seq=self._newest_message, kind=message.kind, name=message.name, data=message.data, stored_at=record.last_stored)
+        )
+        record.updated_at = now
+        if again:
+            record.status, record.outcome = "running", None
+        waits_for_its_start = record.status == "pending" and not cancel
+        if cancel:
+            record.cancelled_run = record.number
+            if record.status not in ("parked", "paused"):
+                record.status = "cancelling"
+        if not waits_for_its_start and (record.wake_at is None or record.wake_at > now):
+            record.wake_at = now
+            self._queue(record)
+        return True
+
+    def _post(self, sender: Record, outgoing: Outgoing, now: datetime) -> None:
+        answer = OK
+        target = self._records.get(outgoing.target)
+        if target is None:
+            answer = refusal("ExecutionNotFound", outgoing.target)
+        else:
+            try:
+                self._deliver(target, outgoing.message, now)
+            except ExecutionFinished:
+                answer = refusal("ExecutionFinished", outgoing.target)
+        self._answer(sender, outgoing.answer_to, answer, now)
+
+    def _bear(self, parent: Record, child: NewChild, now: datetime) -> None:
+        new = child.execution
+        known = self._records.get(new.id)
+        if known is None:
+            self._begin(new, now)
+        same = known is None or (known.creator is not None and known.creator == new.creator)
+        self._answer(parent, child.answer_to, OK if same else refusal("ExecutionConflict", new.id), now)
+
+    def _answer(self, record: Record, key: str | None, answer: Json, now: datetime) -> None:
+        if key is not None:
+            self._deliver(record, NewMessage(kind="answer", name=key, data=answer), now)
+
+    def _end(self, record: Record, outcome: Json | None, now: datetime) -> None:
+        record.outcome = outcome
+        record.unread += sum(message.kind == "signal" for message in record.inbox)
+        record.wake_at = None
+        self._disown(record)
+        parent = None if record.creator is None else self._records.get(record.creator.id)
+        if parent is not None and not parent.ended:
+            self._deliver(parent, NewMessage(kind="child", name=record.id, data=child_result(record.status, outcome)), now)
+
+    def _events_after(self, after: int, names: Sequence[str], limit: int) -> tuple[Event, ...]:
+        wanted = frozenset(names)
+        newer = itertools.islice(self._events, bisect_right(self._events, after, key=_seq), None)
+        return tuple(itertools.islice((event for event in newer if event.name in wanted), limit))
+
+    def _emit(self, record: Record, turn: Turn, now: datetime) -> None:
+        for event in turn.events:
+            if event.key in record.emitted:
+                continue
+            record.emitted.add(event.key)
+            self._newest_event += 1
+            self._events.append(
+                Event(seq=self._newest_event, name=event.name, payload=event.payload, execution=record.id, at=now)
+            )
+        if turn.events and (self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY):
+            self._pruned_at = now
+            self._events = [event for event in self._events if event.at > now - EVENTS_KEPT or self._awaited(event)]
+
+    def _awaited(self, event: Event) -> bool:
+        return any(handler.event == event.name and handler.done < event.seq for handler in self._handlers.values())
+
+
+def _seq(event: Event) -> int:
+    return event.seq
+
+
+def _array(rows: Sequence[Json]) -> Json:
+    return "[" + ",".join(rows) + "]"

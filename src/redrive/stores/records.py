@@ -1,0 +1,111 @@
+"""What the memory store keeps of one execution."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
+
+
+@attrs.define(kw_only=True, eq=False)
+class Record:
+    id: str
+    workflow: str
+    run: str
+    input: Json
+    created_at: datetime
+    updated_at: datetime
+    wake_at: datetime | None
+    deadline: datetime | None
+    attributes: Json
+    creator: Creator | None
+    runs: list[list[Json]]
+    status: ExecutionStatus = "pending"
+    owner: str | None = None
+    fence: int = 0
+    recoveries: int = 0
+    outcome: Json | None = None
+    unread: int = 0
+    parked: dict[str, str] = attrs.Factory(dict[str, str])
+    inbox: deque[Message] = attrs.Factory(deque[Message])
+    landed: set[str] = attrs.Factory(set[str])
+    """Dedup keys of all messages that were ever stored."""
+    emitted: set[str] = attrs.Factory(set[str])
+    """Keys of the events that the current run emitted."""
+    last_stored: datetime
+    cancelled_run: int = 0
+    """The number of the run that a cancel was accepted for."""
+    ticket: int = 0
+    """The place in the queue of the due that counts; 0: in none."""
+
+    @classmethod
+    def begin(cls, new: NewExecution, now: datetime) -> Record:
+        return cls(
+            id=new.id,
+            workflow=new.workflow,
+            run=new.run,
+            input=new.input,
+            created_at=now,
+            updated_at=now,
+            wake_at=new.not_before or now,
+            deadline=new.deadline,
+            attributes=new.attributes,
+            creator=new.creator,
+            runs=[[new.started]],
+            last_stored=now,
+        )
+
+    def begin_again(self, new: NewExecution, now: datetime) -> None:
+        fresh: dict[str, Any] = attrs.asdict(Record.begin(new, now), recurse=False)
+        for kept in ("id", "created_at", "runs", "fence", "last_stored", "ticket"):
+            del fresh[kept]
+        for name, value in fresh.items():
+            setattr(self, name, value)
+        self.runs.append([new.started])
+
+    @property
+    def number(self) -> int:
+        return len(self.runs)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in FINAL
+
+    def claim(self) -> Claim:
+        assert self.owner is not None
+        return Claim(
+            id=self.id,
+            worker=self.owner,
+            fence=self.fence,
+            workflow=self.workflow,
+            run=self.run,
+            number=self.number,
+            length=len(self.runs[-1]),
+            recoveries=self.recoveries,
+        )
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            id=self.id,
+            workflow=self.workflow,
+            status=self.status,
+            run=self.run,
+            number=self.number,
+            length=len(self.runs[-1]),
+            input=self.input,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            wake_at=self.wake_at,
+            deadline=self.deadline,
+            owner=self.owner,
+            recoveries=self.recoveries,
+            attributes=self.attributes,
+            outcome=self.outcome,
+            unread=self.unread,
+            parked=dict(self.parked),
+            creator=self.creator,
+        )
