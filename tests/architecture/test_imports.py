@@ -1,0 +1,76 @@
+"""Who may import whom, and who may not be imported at all."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PURE = {"asyncio", "time", "random", "os", "socket", "sqlite3", "threading", "logging", "cattrs", "redrive", "subprocess", "concurrent", "secrets"}
+
+
+def modules_after(code: str) -> set[str]:
+    """The names in `sys.modules` after *code* ran in a fresh interpreter."""
+    probe = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
+    return set(run.stdout.split())
+
+
+def test_starting_pytest_does_not_import_redrive(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import sys\ndef test_it():\n    assert 'redrive_pytest' in sys.modules\n    assert 'redrive' not in sys.modules\n    assert 'redrive_interpreter' not in sys.modules\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_importing_redrive_starts_no_edge() -> None:
+    loaded = modules_after("import redrive")
+    assert not [name for name in loaded if name.startswith(("redrive.cli", "redrive.testing", "redrive_pytest", "argparse", "pytest", "svcs"))]
+
+
+def test_importing_the_kernel_imports_neither_redrive_nor_cattrs() -> None:
+    loaded = modules_after("import redrive_interpreter")
+    assert not [name for name in loaded if name.partition(".")[0] in {"redrive", "cattrs", "asyncio", "sqlite3"}]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "interpreter").rglob("*.py")), ids=lambda path: path.stem)
+def test_the_kernel_names_no_clock_chance_or_io(path: Path) -> None:
+    """As import-linter's contract, but of the text: also what is imported inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module]
+        assert not PURE & {name.partition(".")[0] for name in names}, f"{path}:{getattr(node, 'lineno', 0)}"
+
+
+def test_no_module_of_ours_is_long() -> None:
+    """One module, one idea: argue past 300 lines, never past 450."""
+    sizes = {path: len(path.read_text().splitlines()) for home in ("src", "interpreter") for path in (ROOT / home).rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): size for path, size in sizes.items() if size > 450} == {}
+
+
+@pytest.mark.parametrize("package", ["redrive", "redrive_interpreter"])
+def test_what_is_public_is_sorted_and_exists(package: str) -> None:
+    code = f"import {package} as p; assert list(p.__all__) == sorted(p.__all__), sorted(p.__all__); [getattr(p, name) for name in p.__all__]"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60, cwd=ROOT)
+
+
+CONTRACT = """
+All AsyncDurableService Attribute Branch Cancelled CancelChild ChildFailed ChildTimeout CodecError Command CompensationFailed
+Commit ContinueAs DefinitionError DurableService Emit Err Event Execution ExecutionCancelled ExecutionConflict ExecutionFailed
+ExecutionFinished ExecutionNotFound Flow Info Invocation Join Map NewId NoBranch Note Now Ok Patch Race Random ReservedId
+Retry RetryAfter Rollback RunChild RunInfo SendSignal SetAttribute Settle Signal SignalTimeout Sleep Spawn StartChild Step
+StepFailed StepId StepInterrupted StepTimeout Switch Task WaitChild WaitSignal Won Workflow current_step inject step workflow
+"""
+
+
+def test_every_name_that_the_guide_speaks_of_is_public() -> None:
+    import redrive
+
+    assert set(CONTRACT.split()) <= set(redrive.__all__)

@@ -1,0 +1,125 @@
+"""The examples do what they say: each as a script, and each workflow by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from examples.approval import Answer, Decision, Expense, approve_expense, ask, decided, pay
+from examples.fan_out import Quote, ask_for_quote, buy, confirmed, place_order
+from examples.order import Charge, Order, approved, charge, process_order, processed
+from examples.saga import Booking, SoldOut, Trip, book_car, book_flight, book_hotel, book_trip, cancel_booking
+from redrive import SignalTimeout, StepFailed
+from redrive.testing import Play
+
+ROOT = Path(__file__).parents[2]
+
+PRINTS = {
+    "order": ["charging 900 for o-1", "ch_o-1 approved by Ada"],
+    "saga": [
+        "booked: ['FL-Lisbon', 'HO-Lisbon', 'CA-Lisbon']",
+        "gave back the hotel HO-Oslo",
+        "gave back the flight FL-Oslo",
+        "booked: []",
+    ],
+    "fan_out": ["at 99", "did not confirm within 0:00:00.1"],
+    "approval": ["to the approver: may we spend 1800 on laptop?", "paid as tr_laptop, approved by Ada", "refused: nobody answered"],
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(PRINTS)
+
+
+@pytest.mark.parametrize("name", sorted(PRINTS))
+def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    place = 0
+    for line in PRINTS[name]:
+        assert line in run.stdout[place:], run.stdout
+        place = run.stdout.index(line, place)
+
+
+# ── order ───────────────────────────────────────────────────────────────────────────────────────
+def test_an_order_is_charged_settled_approved_and_announced(play: Play) -> None:
+    order = Order("o-1", 900)
+    run = play(process_order(order))
+    run.answer(charge(order), Charge("ch_1"))
+    run.advance(seconds=5)
+    run.signal(approved, "Ada")
+    assert run.result == "ch_1 approved by Ada"
+    assert run.emitted == [(processed, order)]
+
+
+def test_an_order_that_nobody_approves_fails_after_a_day(play: Play) -> None:
+    order = Order("o-1", 900)
+    run = play(process_order(order))
+    run.answer(charge(order), Charge("ch_1"))
+    run.advance(days=2)
+    with pytest.raises(SignalTimeout):
+        _ = run.result
+
+
+# ── saga ────────────────────────────────────────────────────────────────────────────────────────
+def test_what_was_booked_is_given_back_newest_first_when_the_cars_are_sold_out(play: Play) -> None:
+    trip = Trip("Ada", "Oslo")
+    run = play(book_trip(trip))
+    run.answer(book_flight(trip), Booking("flight", "F"))
+    run.answer(book_hotel(trip), Booking("hotel", "H"))
+    run.fail(book_car(trip), SoldOut("cars"))
+    run.answer(cancel_booking(Booking("hotel", "H")), None)
+    run.answer(cancel_booking(Booking("flight", "F")), None)
+    assert run.result == []
+
+
+def test_an_error_that_is_not_declared_is_not_taken_for_sold_out(play: Play) -> None:
+    trip = Trip("Ada", "Oslo")
+    run = play(book_trip(trip))
+    run.fail(book_flight(trip), ConnectionError("the airline is down"))
+    with pytest.raises(StepFailed, match="the airline is down"):
+        _ = run.result
+
+
+# ── fan_out ─────────────────────────────────────────────────────────────────────────────────────
+def test_the_cheapest_supplier_is_asked_to_confirm(play: Play) -> None:
+    run = play(buy(["acme", "globex"]))
+    run.answer(ask_for_quote("acme"), Quote("acme", 120))
+    run.answer(ask_for_quote("globex"), Quote("globex", 110))
+    run.signal(confirmed.of("acme"), 1)
+    run.signal(confirmed.of("globex"), 105)
+    run.answer(place_order(Quote("globex", 105)), "ordered")
+    assert run.result == "ordered"
+
+
+def test_a_supplier_who_does_not_confirm_loses_the_race_against_the_clock(play: Play) -> None:
+    run = play(buy(["acme"], patience=timedelta(hours=1)))
+    run.answer(ask_for_quote("acme"), Quote("acme", 120))
+    run.advance(hours=2)
+    assert run.result == "acme did not confirm within 1:00:00"
+
+
+# ── approval ────────────────────────────────────────────────────────────────────────────────────
+def test_the_director_is_asked_when_the_approver_says_nothing(play: Play) -> None:
+    laptop = Expense("laptop", 1800)
+    run = play(approve_expense(laptop))
+    run.answer(ask("the approver", laptop), None)
+    run.advance(days=2)
+    run.answer(ask("the director", laptop), None)
+    run.signal(decided, Decision("Grace", Answer.YES))
+    run.answer(pay(laptop), "tr_1")
+    assert run.result == "paid as tr_1, approved by Grace"
+    assert [note.text for note in run.notes] == ["nobody answered"]
+
+
+def test_a_no_pays_nothing(play: Play) -> None:
+    laptop = Expense("laptop", 1800)
+    run = play(approve_expense(laptop))
+    run.answer(ask("the approver", laptop), None)
+    run.signal(decided, Decision("Ada", Answer.NO))
+    assert run.result == "refused by Ada"
