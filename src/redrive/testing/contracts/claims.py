@@ -1,0 +1,257 @@
+"""Ownership: one worker at a time, fences, leases, parking."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from redrive.ports.store import LostClaim, Turn
+from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal, take
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+class ClaimContract:
+    @in_lab
+    async def test_an_execution_is_claimed_once(self, lab: Lab) -> None:
+        store, other = await lab.open(), await lab.open()
+        claim = await claimed(store)
+        assert (claim.workflow, claim.run, claim.number, claim.length, claim.recoveries) == ("w", "run of e-1", 1, 1, 0)
+        assert await nothing_for(store, "ada")
+        assert await nothing_for(other, "bob")
+        found = await other.read("e-1")
+        assert found is not None
+        assert (found.owner, found.status) == ("ada", "pending")
+
+    @in_lab
+    async def test_the_longest_due_are_claimed_first_and_not_more_than_wanted(self, lab: Lab) -> None:
+        store = await lab.open()
+        now = await store.now()
+        for n in (3, 1, 4, 2, 5):
+            await store.start(execution(f"e-{n}", workflow=f"w-{n % 2}", not_before=now + n * SECOND))
+        lab.pass_time(4 * SECOND)
+        first = await store.claim("ada", LEASE, "b-1", ["w-0", "w-1"], 3)
+        second = await store.claim("ada", LEASE, "b-1", ["w-0", "w-1"], 3)
+        assert [claim.id for claim in first] == ["e-1", "e-2", "e-3"]
+        assert [claim.id for claim in second] == ["e-4"]
+
+    @in_lab
+    async def test_only_listed_workflows_are_claimed(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.start(execution("x", workflow="x"))
+        await store.start(execution("y", workflow="y"))
+        assert [claim.id for claim in await store.claim("ada", LEASE, "b-1", ["y"], 10)] == ["y"]
+        assert list(await store.claim("ada", LEASE, "b-1", [], 10)) == []
+
+    @in_lab
+    async def test_a_dead_workers_executions_go_on_elsewhere(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        lab.pass_time(LEASE)
+        taken = await take(store, "bob")
+        assert taken.fence > claim.fence
+        assert (taken.length, taken.recoveries) == (2, 1)
+
+    @in_lab
+    async def test_a_live_worker_keeps_its_executions(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        for _ in range(10):
+            lab.pass_time(LEASE * 3 / 4 - MICROSECOND)
+            assert await nothing_for(store, "ada")
+            assert await nothing_for(store, "bob")
+        await store.commit(claim, Turn(expects=1, rows=['"asked"']))
+
+    @in_lab
+    async def test_a_worker_that_was_late_keeps_what_nobody_took(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        lab.pass_time(DAY)
+        assert await nothing_for(store, "ada")
+        assert await nothing_for(store, "bob")
+        await store.commit(claim, Turn(expects=1, rows=['"asked"']))
+
+    @in_lab
+    async def test_a_worker_that_lost_its_claim_writes_nothing(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        lab.pass_time(LEASE)
+        await take(store, "bob")
+        assert await nothing_for(store, "ada")
+        before = await store.read("e-1")
+        with pytest.raises(LostClaim):
+            await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="completed", outcome="{}"))
+        with pytest.raises(LostClaim):
+            await store.load(claim)
+        await store.release([claim], parked={"b-1": "diverged"})
+        assert await store.read("e-1") == before
+        assert await store.history("e-1") == '["started"]'
+
+    @in_lab
+    async def test_an_old_fence_does_not_count_for_the_same_worker(self, lab: Lab) -> None:
+        store = await lab.open()
+        old = await claimed(store)
+        await store.release([old])
+        new = await take(store)
+        with pytest.raises(LostClaim):
+            await store.commit(old, Turn(expects=1, rows=['"asked"']))
+        await store.commit(new, Turn(expects=1, rows=['"asked"']))
+
+    @in_lab
+    async def test_a_released_execution_is_claimed_when_it_is_due(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        now = await store.now()
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended", wake_at=now + DAY))
+        before = await store.read("e-1")
+        await store.release([claim])
+        after = await store.read("e-1")
+        assert before is not None
+        assert after is not None
+        assert (after.owner, after.status, after.wake_at, after.recoveries) == (None, "suspended", now + DAY, 0)
+        with pytest.raises(LostClaim):
+            await store.commit(claim, Turn(expects=2))
+        assert await nothing_for(store, "bob")
+        lab.pass_time(DAY)
+        assert (await take(store, "bob")).recoveries == 0
+
+    @in_lab
+    async def test_a_retired_workers_executions_are_nobodys_at_once(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.retire("ada")
+        assert (await take(store, "bob")).recoveries == 0
+        with pytest.raises(LostClaim):
+            await store.commit(claim, Turn(expects=1))
+
+    @in_lab
+    async def test_what_slept_while_its_worker_died_counts_no_recovery(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended", wake_at=await store.now() + DAY))
+        lab.pass_time(LEASE)
+        assert await nothing_for(store, "bob")
+        lab.pass_time(DAY)
+        assert (await take(store, "bob")).recoveries == 0
+
+    @in_lab
+    async def test_recoveries_are_counted_until_the_history_grows(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        for n in range(1, 4):
+            lab.pass_time(LEASE)
+            claim = await take(store, f"worker {n}")
+            assert claim.recoveries == n
+            await store.commit(claim, Turn(expects=1, wake_at=await store.now()))
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        lab.pass_time(LEASE)
+        assert (await take(store, "last")).recoveries == 1
+
+    # ── parking ─────────────────────────────────────────────────────────────────────────────────
+    @in_lab
+    async def test_a_build_that_parked_an_execution_never_gets_it_again_and_others_do(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.release([claim], parked={"b-1": "diverged at charge"})
+        found = await store.read("e-1")
+        assert found is not None
+        assert (found.status, found.parked, found.owner) == ("parked", {"b-1": "diverged at charge"}, None)
+        assert await nothing_for(store, "ada", build="b-1")
+        assert await nothing_for(store, "eve", build="b-1")
+        fitting = await take(store, "bob", build="b-2")
+        await store.commit(fitting, Turn(expects=1, rows=['"asked"'], status="suspended"))
+        now = await store.read("e-1")
+        assert now is not None
+        assert now.status == "suspended"
+        await store.send("e-1", signal())
+        await store.release([fitting])
+        assert await nothing_for(store, "ada", build="b-1")
+        await take(store, "bob", build="b-2")
+
+    @in_lab
+    async def test_each_build_parks_for_itself(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.release([await claimed(store)], parked={"b-1": "one"})
+        await store.release([await take(store, build="b-2")], parked={"b-2": "two"})
+        found = await store.read("e-1")
+        assert found is not None
+        assert found.parked == {"b-1": "one", "b-2": "two"}
+        await take(store, build="b-3")
+
+    @in_lab
+    async def test_a_parked_execution_keeps_its_status_when_it_is_cancelled(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.release([await claimed(store)], parked={"b-1": "diverged"})
+        await store.send("e-1", CANCEL)
+        found = await store.read("e-1")
+        assert found is not None
+        assert found.status == "parked"
+        assert [message.kind for message in (await store.load(await take(store, build="b-2"))).inbox] == ["cancel"]
+
+    @in_lab
+    async def test_what_no_worker_has_the_code_for_is_parked_until_one_comes(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.start(execution())
+        assert await nothing_for(store, "ada", workflow="other")
+        found = await store.read("e-1")
+        assert found is not None
+        assert (found.status, found.parked) == ("parked", {"*": "no worker has workflow 'w'"})
+        assert await nothing_for(store, "ada", workflow="other")
+        claim = await take(store, "bob")
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="running"))
+        now = await store.read("e-1")
+        assert now is not None
+        assert (now.status, now.parked) == ("running", {})
+
+    @in_lab
+    async def test_what_another_live_worker_has_the_code_for_is_left_alone(self, lab: Lab) -> None:
+        store = await lab.open()
+        assert await nothing_for(store, "bob")
+        await store.start(execution())
+        assert await nothing_for(store, "ada", workflow="other")
+        found = await store.read("e-1")
+        assert found is not None
+        assert found.status == "pending"
+        lab.pass_time(LEASE)
+        assert await nothing_for(store, "ada", workflow="other")
+        later = await store.read("e-1")
+        assert later is not None
+        assert later.status == "parked"
+
+    @in_lab
+    async def test_what_is_not_due_is_not_parked(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.start(execution(not_before=await store.now() + DAY))
+        assert await nothing_for(store, "ada", workflow="other")
+        found = await store.read("e-1")
+        assert found is not None
+        assert found.status == "pending"
+
+    # ── when to ask ─────────────────────────────────────────────────────────────────────────────
+    @in_lab
+    async def test_the_next_wake_is_the_earliest_of_what_could_be_claimed(self, lab: Lab) -> None:
+        store = await lab.open()
+        now = await store.now()
+        assert await store.next_wake(["w"]) is None
+        await store.start(execution("later", not_before=now + 2 * DAY))
+        await store.start(execution("sooner", not_before=now + DAY))
+        await store.start(execution("other", workflow="other", not_before=now + SECOND))
+        assert await store.next_wake(["w"]) == now + DAY
+        assert await store.next_wake(["w", "other"]) == now + SECOND
+        assert await store.next_wake([]) is None
+        lab.pass_time(DAY)
+        claim = await take(store, id="sooner")
+        assert await store.next_wake(["w"]) == now + 2 * DAY
+        await store.commit(claim, Turn(expects=1, wake_at=now + SECOND))
+        lab.pass_time(LEASE)
+        assert await store.next_wake(["w"]) == now + SECOND
+
+    @in_lab
+    async def test_what_a_build_parked_does_not_wake_it(self, lab: Lab) -> None:
+        store = await lab.open()
+        await store.release([await claimed(store)], parked={"b-1": "diverged"})
+        assert await store.next_wake(["w"], "b-1") is None
+        assert await store.next_wake(["w"], "b-2") is not None
+

@@ -1,0 +1,13 @@
+"""A clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2027, 3, 1, 12, 0, 0, 250, tzinfo=timezone.utc)
+
+    def __call__(self) -> datetime:
+        return self.now
