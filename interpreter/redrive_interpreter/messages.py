@@ -1,0 +1,108 @@
+"""Names with a type: signals and events, which cross between executions, and attributes, which show from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+import attrs
+
+from redrive_interpreter.keys import check_id
+from redrive_interpreter.yielding import put
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen(init=False, repr=False)
+class Source(Generic[T_co]):
+    """A name that payloads of one type come under; what `WaitSignal` takes.
+
+    *type* is None where there is no payload. *base* is the name it was declared under: `of` keeps it.
+    """
+
+    name: str
+    type: Any = attrs.field(hash=False)
+    base: str
+
+    def __repr__(self) -> str:
+        shown = "" if self.type is None else f", {getattr(self.type, '__name__', None) or self.type!r}"
+        return f"{type(self).__name__}({self.name!r}{shown})"
+
+    def of(self, suffix: str) -> Self:
+        """The one of the same type for *suffix* alone: a name of its own, counted as declared where this one is."""
+        made = object.__new__(type(self))
+        _fill(made, check_id(f"{self.name}:{suffix}", _what(self)), self.type, self.base)
+        return made
+
+
+class Signal(Source[T]):
+    """A message to one execution: ``Signal("orders.approved", str)``; without a type it has no payload."""
+
+    __slots__ = ()
+
+    @overload
+    def __init__(self: Signal[None], name: str, payload: None = None, /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: type[T], /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
+    def __init__(self, name: str, payload: Any = None, /) -> None:
+        _fill(self, check_id(name, "signal"), payload, name)
+
+
+class Event(Source[T]):
+    """A message to whoever subscribes: ``Event("orders.processed", Order)``; without a type it has no payload."""
+
+    __slots__ = ()
+
+    @overload
+    def __init__(self: Event[None], name: str, payload: None = None, /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: type[T], /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
+    def __init__(self, name: str, payload: Any = None, /) -> None:
+        _fill(self, check_id(name, "event"), payload, name)
+
+
+@attrs.frozen(init=False, repr=False)
+class Attribute(Generic[T]):
+    """A typed value of an execution that the outside can read and search: ``Attribute("state", str)``."""
+
+    name: str
+    type: Any = attrs.field(hash=False)
+
+    @overload
+    def __init__(self: Attribute[None], name: str, payload: None = None, /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: type[T], /) -> None: ...
+    @overload
+    def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
+    def __init__(self, name: str, payload: Any = None, /) -> None:
+        put(self, "name", check_id(name, "attribute"))
+        put(self, "type", payload)
+
+    def __repr__(self) -> str:
+        return f"Attribute({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"
+
+
+def signal_of(signal: object) -> Source[Any]:
+    """*signal* itself, or the untyped one of that name."""
+    return signal if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
+
+
+def event_of(event: object) -> Event[Any]:
+    return event if isinstance(event, Event) else Event(check_id(event, "event"), Any)
+
+
+def _what(source: Source[Any]) -> str:
+    return type(source).__name__.lower()
+
+
+def _fill(source: Source[Any], name: str, type: Any, base: str) -> None:
+    put(source, "name", name)
+    put(source, "type", type)
+    put(source, "base", base)

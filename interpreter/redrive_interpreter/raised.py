@@ -1,0 +1,37 @@
+"""Exceptions as data: the names they are stored under, and which declared class they are rebuilt as."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+MAX_TRACEBACK: Final = 16_000
+"""Characters of a traceback that are kept: the end, where the error is."""
+
+
+def type_name(type: type) -> str:
+    """The qualified name of *type*, without the module for builtins."""
+    return type.__qualname__ if type.__module__ == "builtins" else f"{type.__module__}.{type.__qualname__}"
+
+
+def declared_base(error: BaseException, raises: Sequence[type[BaseException]]) -> type[BaseException] | None:
+    """The class of *raises* nearest to that of *error*, by its method resolution order; None if it has none."""
+    return next((base for base in type(error).__mro__ if base in raises), None)
+
+
+def message_of(error: BaseException) -> str:
+    """``str(error)``, whatever its class does there."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<{type_name(type(error))}: its __str__ raised {type_name(type(broken))}>"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The formatted traceback of *error*, the last `MAX_TRACEBACK` characters of it."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:
+        return ""
+    return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]

@@ -1,0 +1,112 @@
+"""What a workflow yields: commands, and the types of the generators that yield them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from contextvars import ContextVar
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+
+import attrs
+
+from redrive_interpreter.errors import InvalidDefinition, Misuse
+from redrive_interpreter.keys import check_id
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R")
+
+performing: Final[ContextVar[str | None]] = ContextVar("redrive_performing", default=None)
+"""The key of the step whose body runs here, or None. Whoever runs bodies sets it around them."""
+
+put = object.__setattr__
+"""How the constructors of frozen classes set their fields."""
+
+
+@attrs.frozen(init=False, repr=False)
+class Command(Generic[T]):
+    """One request that a workflow can yield; its answer is a T.
+
+    Invariant in T, so that answering it with a value of another type does not type-check.
+    """
+
+    kind: ClassVar[str] = ""
+    command_id: str | None
+
+    def __iter__(self) -> Generator[Command[Any], Any, T]:
+        return cast("T", (yield self))
+
+    def options(self, *, id: str) -> Self:
+        """The same command under *id*, which names it in its scope instead of its kind."""
+        return changed(self, command_id=check_id(id, "command id"))
+
+    @property
+    def default_id(self) -> str:
+        """The id in its scope of a command that was not given one."""
+        return "__" + self.kind
+
+    def __repr__(self) -> str:
+        cls = type(self)
+        shown: list[str] = []
+        for field in attrs.fields(cls):
+            value = getattr(self, field.name)
+            if field.repr and value is not None and value != () and value != "":
+                shown.append(f"{field.name}={value!r}")
+        return f"{cls.__name__}({', '.join(shown)})"
+
+
+Flow: TypeAlias = Generator[Command[Any], Any, R]
+"""What a workflow function returns: ``def process_order(order: Order) -> Flow[str]``."""
+
+
+class Branch(Protocol[T_co]):
+    """What ``yield from`` accepts, and gives back a T for: commands, invocations and flows."""
+
+    def __iter__(self) -> Generator[Command[Any], Any, T_co]: ...
+
+
+C = TypeVar("C", bound=Command[Any])
+
+
+def changed(command: C, **fields: object) -> C:
+    """A copy of *command* with other *fields*."""
+    made = copy.copy(command)
+    for name, value in fields.items():
+        put(made, name, value)
+    return made
+
+
+def building(command: Command[Any]) -> None:
+    """Begin the construction of *command*: refused where no workflow can yield it."""
+    if performing.get() is not None:
+        refuse_building(type(command).__name__)
+    put(command, "command_id", None)
+
+
+def refuse_building(what: str) -> None:
+    raise Misuse(
+        f"{what} was built inside the body of step {performing.get()}: only workflows yield commands. "
+        "Call the plain function (charge.body(…)), or move the call into the workflow."
+    )
+
+
+# What has an ``__iter__`` and yet is no branch: passed by mistake, they would be taken for one.
+_CONTAINERS: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
+
+
+def check_branch(branch: object, where: str) -> None:
+    """Raises `InvalidDefinition` unless *branch* can be run: a command, an invocation or a flow."""
+    if isinstance(branch, Command):
+        return
+    if isinstance(branch, _CONTAINERS) or not hasattr(branch, "__iter__"):
+        hint = ""
+        if isinstance(branch, _CONTAINERS):
+            hint = ": unpack it, or use All.of(…)"
+        elif callable(branch):
+            hint = ": call it first"
+        raise InvalidDefinition(f"{where}: {_shown(branch)} is not a command, an invocation or a flow{hint}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:76] + "…"
