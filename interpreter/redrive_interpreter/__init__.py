@@ -4,6 +4,7 @@ No clock, no randomness, no I/O, no threads: for those who embed it in a schedul
 else imports from ``redrive``.
 """
 
+from redrive_interpreter.advance import State, advance
 from redrive_interpreter.children import CancelChild, ChildOptions, ChildRef, ContinueAs, RunChild, StartChild, WaitChild
 from redrive_interpreter.commands import (
     Commit,
@@ -48,11 +49,15 @@ from redrive_interpreter.errors import (
     Unreadable,
     WorkflowError,
 )
+from redrive_interpreter.history import dump_row, load_row
 from redrive_interpreter.keys import Key
 from redrive_interpreter.live import LIVE, LiveCodec
+from redrive_interpreter.machine import Machine
 from redrive_interpreter.messages import Attribute, Event, Signal, Source
 from redrive_interpreter.outcomes import Err, Failure, Ok, Status, Won
 from redrive_interpreter.parallel import All, Join, Map, Race, Settle, Spawn, Task
+from redrive_interpreter.places import Place
+from redrive_interpreter.replay import Replayed, drive, replay
 from redrive_interpreter.requests import (
     CancelExecution,
     ClearTimer,
@@ -145,6 +150,7 @@ __all__ = [
     "Key",
     "LIVE",
     "LiveCodec",
+    "Machine",
     "Map",
     "Misuse",
     "NewId",
@@ -156,10 +162,12 @@ __all__ = [
     "Parent",
     "Patch",
     "Perform",
+    "Place",
     "Publish",
     "Race",
     "Random",
     "RedriveError",
+    "Replayed",
     "Request",
     "ReservedId",
     "Retry",
@@ -185,6 +193,7 @@ __all__ = [
     "StartChild",
     "StartExecution",
     "Started",
+    "State",
     "Status",
     "Step",
     "StepDecorator",
@@ -207,8 +216,13 @@ __all__ = [
     "Workflow",
     "WorkflowDecorator",
     "WorkflowError",
+    "advance",
     "after_failure",
+    "drive",
+    "dump_row",
     "inject",
+    "load_row",
+    "replay",
     "step",
     "workflow",
 ]

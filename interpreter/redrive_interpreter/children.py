@@ -98,6 +98,7 @@ class StartChild(_Start[T]):
     """Start an execution of its own, exactly once, and go on; its answer is a `ChildRef`."""
 
     kind: ClassVar[str] = "start_child"
+    command_id: str | None
 
     def __init__(self: StartChild[ChildRef[R]], invocation: Invocation[R], /, **options: Unpack[ChildOptions]) -> None:
         _fill(self, invocation, **options)
@@ -112,11 +113,10 @@ class RunChild(_Start[T]):
     """
 
     kind: ClassVar[str] = "run_child"
+    command_id: str | None
     wait_timeout: timedelta | None
 
-    def __init__(
-        self, invocation: Invocation[T], /, *, wait_timeout: Duration | None = None, **options: Unpack[ChildOptions]
-    ) -> None:
+    def __init__(self, invocation: Invocation[T], /, *, wait_timeout: Duration | None = None, **options: Unpack[ChildOptions]) -> None:
         _fill(self, invocation, **options)
         put(self, "wait_timeout", optional_duration(wait_timeout, "RunChild wait_timeout"))
 
@@ -129,6 +129,7 @@ class WaitChild(Command[T]):
     """
 
     kind: ClassVar[str] = "wait_child"
+    command_id: str | None
     ref: ChildRef[Any]
     timeout: timedelta | None
 
@@ -145,6 +146,7 @@ class CancelChild(Command[None]):
     """Ask a child to cancel; it is not waited for."""
 
     kind: ClassVar[str] = "cancel_child"
+    command_id: str | None
     ref: ChildRef[Any]
     reason: str
 
@@ -162,6 +164,7 @@ class ContinueAs(Command[T]):
     """
 
     kind: ClassVar[str] = "continue_as"
+    command_id: str | None
     invocation: Invocation[Any]
 
     def __init__(self, invocation: Invocation[T], /) -> None:

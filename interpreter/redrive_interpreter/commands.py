@@ -59,6 +59,7 @@ class Sleep(Command[None]):
     """
 
     kind: ClassVar[str] = "sleep"
+    command_id: str | None
     duration: timedelta | None
     until: datetime | None
 
@@ -83,6 +84,7 @@ class WaitSignal(Command[T]):
     """
 
     kind: ClassVar[str] = "wait_signal"
+    command_id: str | None
     signal: Source[Any]
     timeout: timedelta | None
     until: datetime | None
@@ -91,7 +93,9 @@ class WaitSignal(Command[T]):
     @overload
     def __init__(self, signal: Source[T], /, *, timeout: Duration | None = None, until: datetime | None = None) -> None: ...
     @overload
-    def __init__(self: WaitSignal[Any], signal: str, /, *, timeout: Duration | None = None, until: datetime | None = None, default: Any = ...) -> None: ...
+    def __init__(
+        self: WaitSignal[Any], signal: str, /, *, timeout: Duration | None = None, until: datetime | None = None, default: Any = ...
+    ) -> None: ...
     @overload
     def __init__(
         self: WaitSignal[A | D], signal: Source[A], /, *, timeout: Duration | None = None, until: datetime | None = None, default: D
@@ -124,6 +128,7 @@ class Emit(Command[None]):
     """Tell the subscribers of an event, once for this command."""
 
     kind: ClassVar[str] = "emit"
+    command_id: str | None
     event: Event[Any]
     payload: Any = attrs.field(hash=False)
 
@@ -147,6 +152,7 @@ class SendSignal(Command[None]):
     """
 
     kind: ClassVar[str] = "send_signal"
+    command_id: str | None
     target: str
     signal: Source[Any]
     payload: Any = attrs.field(hash=False)
@@ -172,6 +178,7 @@ class Rollback(Command[tuple[Key, ...]]):
     """
 
     kind: ClassVar[str] = "rollback"
+    command_id: str | None
     reason: str
     on_error: Literal["stop", "continue"]
 
@@ -188,6 +195,7 @@ class Commit(Command[None]):
     """The point of no return: the undos recorded so far in this scope are dropped."""
 
     kind: ClassVar[str] = "commit"
+    command_id: str | None
     reason: str
 
     def __init__(self, reason: str = "") -> None:
@@ -200,6 +208,7 @@ class Note(Command[None]):
     """Write an entry into the audit trail; replay does not compare it."""
 
     kind: ClassVar[str] = "note"
+    command_id: str | None
     text: str
     data: Mapping[str, Any] = attrs.field(hash=False)
 
@@ -214,6 +223,7 @@ class Patch(Command[bool]):
     """True for runs that reach it first with this code, False for those recorded before it was written."""
 
     kind: ClassVar[str] = "patch"
+    command_id: str | None
     patch_id: str
 
     def __init__(self, id: str, /) -> None:
@@ -226,6 +236,7 @@ class Info(Command[RunInfo]):
     """What this run may know of itself."""
 
     kind: ClassVar[str] = "info"
+    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
@@ -236,6 +247,7 @@ class Now(Command[datetime]):
     """The time of the fact that began this turn, in UTC; never decreases."""
 
     kind: ClassVar[str] = "now"
+    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
@@ -246,6 +258,7 @@ class NewId(Command[UUID]):
     """A UUID that is the same on every replay; each *name* is a sequence of its own."""
 
     kind: ClassVar[str] = "new_id"
+    command_id: str | None
     name: str
 
     def __init__(self, name: str = "") -> None:
@@ -258,6 +271,7 @@ class Random(Command[float]):
     """A number from 0 up to 1 that is the same on every replay."""
 
     kind: ClassVar[str] = "random"
+    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
@@ -268,6 +282,7 @@ class SetAttribute(Command[None]):
     """Set a typed value that the outside can read and search while the execution runs."""
 
     kind: ClassVar[str] = "set_attribute"
+    command_id: str | None
     attribute: Attribute[Any]
     value: Any = attrs.field(hash=False)
 

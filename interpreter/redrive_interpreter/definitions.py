@@ -199,7 +199,7 @@ def _spec(
         heartbeat=positive_duration(heartbeat, f"{where} heartbeat"),
         undo=undo,
         undo_id=undo_id_of(undo, where),
-        raises=error_types(tuple(raises) if isinstance(raises, (list, tuple)) else raises, f"{where} raises"),
+        raises=error_types(raises, f"{where} raises"),
         at_most_once=bool(at_most_once),
         key=None if key is None else check_id(key, "idempotency key"),
         injected=injected,

@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 
 import attrs
 
-from redrive_interpreter.raised import declared_base, message_of, traceback_of, type_name
 from redrive_interpreter.outcomes import Failure
+from redrive_interpreter.raised import declared_base, message_of, traceback_of, type_name
 from redrive_interpreter.signatures import Signature
 from redrive_interpreter.values import Codec, Data
 
@@ -79,7 +79,7 @@ def same(left: object, right: object) -> bool:
     """
     if left is right:
         return True
-    kind = type(left)
+    kind: Any = type(left)
     if kind is not type(right):
         return False
     if kind in _EXACT:
@@ -96,7 +96,7 @@ def same(left: object, right: object) -> bool:
 
 def canonical(value: Any) -> Any:
     """A form of *value* that compares by ``==`` as `same` does."""
-    kind = type(value)
+    kind: Any = cast("Any", type(value))
     if kind in _EXACT:
         return kind, value
     if isinstance(value, float):

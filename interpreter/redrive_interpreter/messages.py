@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 import attrs
 
@@ -91,11 +91,11 @@ class Attribute(Generic[T]):
 
 def signal_of(signal: object) -> Source[Any]:
     """*signal* itself, or the untyped one of that name."""
-    return signal if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
+    return cast("Source[Any]", signal) if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
 
 
 def event_of(event: object) -> Event[Any]:
-    return event if isinstance(event, Event) else Event(check_id(event, "event"), Any)
+    return cast("Event[Any]", event) if isinstance(event, Event) else Event(check_id(event, "event"), Any)
 
 
 def _what(source: Source[Any]) -> str:

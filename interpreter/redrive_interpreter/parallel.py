@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
 import attrs
 
@@ -37,6 +37,7 @@ class All(Command[T]):
     """
 
     kind: ClassVar[str] = "all"
+    command_id: str | None
     branches: tuple[Branch[Any], ...] = attrs.field(hash=False)
     names: tuple[str, ...] | None
     shape: Shape
@@ -102,7 +103,7 @@ class All(Command[T]):
     @staticmethod
     def of(branches: Iterable[Branch[Any]], /, *, limit: int | None = None, enough: int | None = None) -> All[Any]:
         """`All` over an iterable; its answer is a list in the same order."""
-        made: All[Any] = object.__new__(All)
+        made = cast("All[Any]", object.__new__(All))
         building(made)
         listed = tuple(branches)
         for branch in listed:
@@ -134,6 +135,7 @@ class Race(Command[T]):
     """
 
     kind: ClassVar[str] = "race"
+    command_id: str | None
     branches: tuple[Branch[Any], ...] = attrs.field(hash=False)
     names: tuple[str, ...] | None
 
@@ -247,6 +249,7 @@ class Map(Command[T]):
     """
 
     kind: ClassVar[str] = "map"
+    command_id: str | None
     fn: Callable[[Any], Branch[Any]] = attrs.field(hash=False)
     items: tuple[Any, ...] = attrs.field(hash=False)
     limit: int | None
@@ -279,6 +282,7 @@ class Settle(Command[T]):
     """Run a branch and make a value of its failure: `Ok` or `Err`. Only `Cancelled` is still raised."""
 
     kind: ClassVar[str] = "settle"
+    command_id: str | None
     branch: Branch[Any] = attrs.field(hash=False)
 
     def __init__(self: Settle[Ok[A] | Err], branch: Branch[A], /) -> None:
@@ -302,6 +306,7 @@ class Spawn(Command[T]):
     """
 
     kind: ClassVar[str] = "spawn"
+    command_id: str | None
     branch: Branch[Any] = attrs.field(hash=False)
 
     def __init__(self: Spawn[Task[A]], branch: Branch[A], /) -> None:
@@ -315,6 +320,7 @@ class Join(Command[T]):
     """Wait for a spawned task; its answer is the branch's value, its failure is raised here."""
 
     kind: ClassVar[str] = "join"
+    command_id: str | None
     task: Task[T]
 
     def __init__(self, task: Task[T], /) -> None:

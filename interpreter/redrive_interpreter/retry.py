@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import attrs
 
@@ -70,7 +70,7 @@ class Retry:
         if isinstance(error, StepInterrupted):
             # The step may have taken effect: nobody asked for a second one by listing Exception.
             return any(issubclass(type, StepInterrupted) for type in self.on)
-        return isinstance(error, RetryAfter) or isinstance(error, self.on)
+        return isinstance(error, (RetryAfter, *self.on))
 
     def wait(self, attempt: int, token: str) -> timedelta:
         """The wait after *attempt*, the same for every caller with the same *token*."""
@@ -127,11 +127,10 @@ def policies_of(retry: object, where: str) -> tuple[Retry, ...]:
     """*retry* as a tuple of policies; raises `InvalidDefinition` for what is neither one nor a tuple of them."""
     if retry is None:
         return ()
-    policies = (retry,) if isinstance(retry, Retry) else retry
-    if not isinstance(policies, (tuple, list)):
+    if not isinstance(retry, (Retry, tuple, list)):
         raise InvalidDefinition(f"{where}: retry={retry!r} is neither a Retry nor a tuple of them")
     checked: list[Retry] = []
-    for policy in policies:
+    for policy in listed(cast("object", retry)):
         if not isinstance(policy, Retry):
             raise InvalidDefinition(f"{where}: retry={policy!r} is not a Retry")
         checked.append(policy)
@@ -140,11 +139,17 @@ def policies_of(retry: object, where: str) -> tuple[Retry, ...]:
 
 def error_types(types: object, where: str) -> tuple[type[BaseException], ...]:
     """*types*, one exception class or several, as a tuple; raises `InvalidDefinition` for anything else."""
-    listed = tuple(types) if isinstance(types, (tuple, list)) else (types,)
-    for type_ in listed:
+    checked: list[type[BaseException]] = []
+    for type_ in listed(types):
         if not isinstance(type_, type) or not issubclass(type_, BaseException):
             raise InvalidDefinition(f"{where}: {type_!r} is not an exception class")
-    return listed
+        checked.append(type_)
+    return tuple(checked)
+
+
+def listed(one_or_more: object) -> tuple[object, ...]:
+    """*one_or_more* as a tuple: a tuple or list as it is, anything else alone."""
+    return tuple(cast("list[object]", one_or_more)) if isinstance(one_or_more, (tuple, list)) else (one_or_more,)
 
 
 def _wait(value: object, what: str) -> timedelta:

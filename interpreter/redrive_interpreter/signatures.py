@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import typing
@@ -23,7 +24,13 @@ class Signature:
 
     __slots__ = ("_fn", "_hints", "_least", "_movable", "_names", "_plain", "_sig", "arity", "compiled", "injected", "where")
 
-    def __init__(self, fn: Callable[..., Any], where: str, local_names: Mapping[str, Any] | None = None, injected: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        where: str,
+        local_names: Mapping[str, Any] | None = None,
+        injected: frozenset[str] = frozenset(),
+    ) -> None:
         self._fn = fn
         self.where = where
         self.injected = injected
@@ -173,13 +180,13 @@ class Signature:
 
 
 def _hinted(fn: Callable[..., Any]) -> Any:
-    while hasattr(fn, "func"):  # functools.partial
+    while isinstance(fn, functools.partial):
         fn = fn.func
     if inspect.isfunction(fn) or inspect.ismethod(fn):
         return inspect.unwrap(fn)
     if inspect.isclass(fn):
         return fn.__init__
-    return getattr(type(fn), "__call__", fn)
+    return getattr(type(fn), "__call__", fn)  # noqa: B004 - its annotations are wanted
 
 
 def caller_names(depth: int) -> Mapping[str, Any] | None:

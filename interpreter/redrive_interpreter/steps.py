@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast, get_args, get_origin, overload
 
 import attrs
 
@@ -91,12 +91,10 @@ class StepSpec:
 
     def undo_step(self, result: object) -> Step[Any] | None:
         """The step that undoes one of these that gave *result*; None if there is nothing to undo."""
-        undo = self.undo
+        undo: Any = self.undo
         if undo is None or isinstance(undo, Step):
-            return undo
-        made = undo(result) if hasattr(undo, "step_id") else Step(self.undo_id or "", undo, result)
-        assert isinstance(made, Step)
-        return made
+            return cast("Step[Any] | None", undo)
+        return cast("Step[Any]", undo(result) if hasattr(undo, "step_id") else Step(self.undo_id or "", undo, result))
 
 
 @attrs.frozen(init=False, repr=False, eq=False)
@@ -107,6 +105,7 @@ class Step(Command[T]):
     """
 
     kind: ClassVar[str] = "step"
+    command_id: str | None
     step_id: str
     fn: Callable[..., Any]
     args: tuple[Any, ...]
@@ -182,7 +181,7 @@ def ready_step(spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """The step of *spec* with arguments known to fit. Replay makes one per row: it must stay cheap."""
     if performing.get() is not None:
         refuse_building(f"Step {spec.id!r}")
-    made: Step[Any] = object.__new__(Step)
+    made = cast("Step[Any]", object.__new__(Step))
     put(made, "command_id", None)
     put(made, "step_id", spec.id)
     put(made, "fn", spec.body)

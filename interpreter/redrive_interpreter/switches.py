@@ -43,6 +43,7 @@ class Switch(Command[T], Generic[V, T]):
     """
 
     kind: ClassVar[str] = "switch"
+    command_id: str | None
     id: str
     value: Any = attrs.field(hash=False)
     cases: tuple[Case, ...] = attrs.field(hash=False)

@@ -148,7 +148,7 @@ class Workflow(Generic[P, R_co]):
 
     @classmethod
     def _of(cls, fn: Callable[..., Any], name: str | None, names: Mapping[str, Any] | None, options: dict[str, Any]) -> Workflow[..., Any]:
-        made: Workflow[..., Any] = object.__new__(Workflow)
+        made = cast("Workflow[..., Any]", object.__new__(Workflow))
         name = _checked(fn, name)
         functools.update_wrapper(made, fn)
         made._fill(name, fn, Signature(fn, f"workflow {name}", names), **options)
@@ -240,7 +240,7 @@ def _checked(fn: Any, name: str | None) -> str:
         if not isinstance(name, str) or "<lambda>" in name:
             raise InvalidDefinition(f"workflow {shown} has no name of its own: give one, @workflow('orders.process')")
         if "<locals>" in name:
-            raise InvalidDefinition(f"workflow {shown} is local to a function, so its name says little: give one, @workflow('orders.process')")
+            raise InvalidDefinition(f"workflow {shown} is local to a function: give it a name, @workflow('orders.process')")
     return check_id(name, "workflow name")
 
 

@@ -23,14 +23,16 @@ put = object.__setattr__
 """How the constructors of frozen classes set their fields."""
 
 
-@attrs.frozen(init=False, repr=False)
 class Command(Generic[T]):
     """One request that a workflow can yield; its answer is a T.
 
-    Invariant in T, so that answering it with a value of another type does not type-check.
+    Invariant in T, so that answering it with a value of another type does not type-check. *command_id* is the id
+    that `options` gave it.
     """
 
+    __slots__ = ()
     kind: ClassVar[str] = ""
+    # Each command declares it again: a base class made by attrs would have an __attrs_init__ to be overridden.
     command_id: str | None
 
     def __iter__(self) -> Generator[Command[Any], Any, T]:
@@ -48,7 +50,7 @@ class Command(Generic[T]):
     def __repr__(self) -> str:
         cls = type(self)
         shown: list[str] = []
-        for field in attrs.fields(cls):
+        for field in attrs.fields(cast("Any", cls)):
             value = getattr(self, field.name)
             if field.repr and value is not None and value != () and value != "":
                 shown.append(f"{field.name}={value!r}")
@@ -104,7 +106,7 @@ def check_branch(branch: object, where: str) -> None:
             hint = ": unpack it, or use All.of(…)"
         elif callable(branch):
             hint = ": call it first"
-        raise InvalidDefinition(f"{where}: {_shown(branch)} is not a command, an invocation or a flow{hint}")
+        raise InvalidDefinition(f"{where}: {_shown(cast('object', branch))} is not a command, an invocation or a flow{hint}")
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,17 @@
+"""Ids and random numbers that are the same on every replay: made of the run and the key, by hashing."""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID, uuid5
+
+
+def uuid_of(run: UUID, name: str) -> UUID:
+    """The id named *name* in *run* (RFC 9562, version 5)."""
+    return uuid5(run, name)
+
+
+def random_of(run: UUID, name: str) -> float:
+    """A number in [0, 1), uniform, with 53 random bits."""
+    digest = hashlib.sha256(run.bytes + name.encode("utf-8", "surrogatepass")).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) * 2.0**-53

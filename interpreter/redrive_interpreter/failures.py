@@ -1,0 +1,55 @@
+"""Failures as data become exceptions again: a fresh one each time, the same live and on every replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive_interpreter.errors import (
+    ExecutionConflict,
+    ExecutionError,
+    ExecutionFinished,
+    ExecutionNotFound,
+    StepFailed,
+    StepInterrupted,
+    StepTimeout,
+)
+from redrive_interpreter.outcomes import Failure
+
+if TYPE_CHECKING:
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.values import Codec
+
+_OF_STEPS: Final[Mapping[str, type[StepFailed]]] = {"StepTimeout": StepTimeout, "StepInterrupted": StepInterrupted}
+_OF_EXECUTIONS: Final[Mapping[str, type[ExecutionError]]] = {
+    cls.__name__: cls for cls in (ExecutionNotFound, ExecutionFinished, ExecutionConflict)
+}
+
+
+def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseException]]) -> BaseException:
+    """What a step's failure raises: its nearest declared error with its fields, else `StepFailed`.
+
+    A host without a codec may give the exception itself as *error*.
+    """
+    failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
+    declared = codec.load_error(failure, raises) if failure.declared is not None else None
+    if declared is not None:
+        return declared
+    cls = _OF_STEPS.get(_own_name(failure), StepFailed)
+    return cls(key, failure.type, failure.message, failure.traceback, failure.attempts)
+
+
+def execution_error(error: Any, id: str) -> ExecutionError | None:
+    """What the host's refusal to touch the execution *id* raises, if that is what *error* says."""
+    if isinstance(error, ExecutionError):
+        return type(error)(error.id, error.detail)
+    if not isinstance(error, Failure):
+        return None
+    cls = _OF_EXECUTIONS.get(_own_name(error))
+    return None if cls is None else cls(id)
+
+
+def _own_name(failure: Failure) -> str:
+    """The name of redrive's own error class, or nothing: a user's ``shop.StepTimeout`` is the user's."""
+    module, _, name = failure.type.rpartition(".")
+    return name if not module or module.startswith("redrive") else ""

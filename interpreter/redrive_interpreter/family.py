@@ -1,0 +1,119 @@
+"""The children of an execution: who was started, who has ended, and who waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.errors import ChildFailed, ChildTimeout
+from redrive_interpreter.failures import step_error
+from redrive_interpreter.outcomes import Ok
+from redrive_interpreter.rows import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redrive_interpreter.fibers import Fiber, Reply
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.outcomes import Err
+    from redrive_interpreter.rows import ChildFinished
+    from redrive_interpreter.waits import ChildWait
+
+
+class ChildState:
+    """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended."""
+
+    __slots__ = ("id", "key", "outcome", "policy", "status", "told", "workflow")
+
+    def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
+        self.id = id
+        self.key = key
+        self.policy = policy
+        self.workflow = workflow
+        self.status: str | None = None
+        self.outcome: Ok[Any] | Err | None = None
+        self.told = False
+
+
+class Family:
+    """All children of the execution, those of earlier runs included."""
+
+    __slots__ = ("_children", "_waits", "ending")
+
+    def __init__(self) -> None:
+        self._children: dict[str, ChildState] = {}
+        self._waits: list[ChildWait] = []
+        self.ending: Fiber | None = None
+
+    @property
+    def open(self) -> list[ChildState]:
+        """Those that have not ended, oldest first."""
+        return [child for child in self._children.values() if child.status is None] if self._children else []
+
+    def carry(self, children: Sequence[Child]) -> None:
+        for child in children:
+            state = ChildState(child.id, child.key, child.on_parent_close, child.workflow)
+            state.status, state.outcome = child.status, child.outcome
+            self._children[child.id] = state
+
+    def left(self) -> tuple[Child, ...]:
+        """What the next run takes over."""
+        return tuple(
+            Child(id=c.id, key=c.key, workflow=c.workflow, on_parent_close=c.policy, status=c.status, outcome=c.outcome)
+            for c in self._children.values()
+        )
+
+    def add(self, id: str, key: Key, policy: str, workflow: str) -> None:
+        self._children[id] = ChildState(id, key, policy, workflow)
+
+    def remove(self, id: str) -> None:
+        """The host refused to start it."""
+        self._children.pop(id, None)
+
+    def knows(self, id: str) -> bool:
+        child = self._children.get(id)
+        return child is not None and child.status is None
+
+    def has(self, id: str) -> bool:
+        return id in self._children
+
+    def ended(self, machine: Machine[Any], fact: ChildFinished) -> None:
+        """A child ended: whoever waits for it gets its outcome, oldest wait first."""
+        child = self._children[fact.id]
+        child.status, child.outcome = fact.status, fact.outcome
+        for wait in [wait for wait in self._waits if wait.child == fact.id]:
+            self._waits.remove(wait)
+            machine.settle(wait)
+            machine.clear_timer(wait.key)
+            machine.wake(wait.fiber, *self.outcome(machine, wait))
+        if self.ending is not None:
+            fiber, self.ending = self.ending, None
+            machine.wake_shielded(fiber, None)
+
+    def wait(self, machine: Machine[Any], wait: ChildWait) -> Reply:
+        """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
+        if self._children[wait.child].status is not None:
+            return self.outcome(machine, wait)
+        self._waits.append(wait)
+        return machine.wait(wait.fiber, wait)
+
+    def forget(self, wait: ChildWait) -> None:
+        self._waits.remove(wait)
+
+    def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
+        self._waits.remove(wait)
+        machine.wake(wait.fiber, None, ChildTimeout(wait.child, getattr(wait.command, "timeout", None)))
+
+    def outcome(self, machine: Machine[Any], wait: ChildWait) -> tuple[Any, BaseException | None]:
+        child = self._children[wait.child]
+        source: Any = wait.command
+        typed = source.ref if hasattr(source, "ref") else source.invocation.workflow
+        if child.status == "completed" and isinstance(child.outcome, Ok):
+            value = machine.scalar(child.outcome.value, typed.result_type, f"the result of child {child.id}")
+            if wait.owned and source.undo is not None:
+                machine.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type)
+            return value, None
+        cause = None
+        if child.outcome is not None and not isinstance(child.outcome, Ok):
+            cause = step_error(machine.codec, child.outcome.error, child.key, typed.raises)
+        return None, machine.threw(ChildFailed(child.id, child.status or "failed", cause))

@@ -1,0 +1,566 @@
+"""The interpreter: facts in, requests out, the same for the past and the present.
+
+Theory of operation
+
+1.  A machine holds one run of one execution. `receive` takes one fact; the fibers it wakes run, in key order,
+    each until it waits; then the machine is still again. That is a turn.
+2.  Every command that matters to replay is *asked*: it gets its key and an `Asked` row. What it waits for is a
+    `Wait` in `pending`; the fact that answers it ends the wait and wakes the fiber.
+3.  Rows gather in `rows` in the order in which they must be stored: the fact, then what was done because of it.
+    Requests may be carried out once those rows are stored.
+4.  The machine reads no clock and draws no lots: `now` is the time of the fact, ids and random numbers come
+    from the run and the key.
+5.  In replay the same code runs; `ask` then finds its row in the recorded turn instead of writing one, and what
+    differs is `Diverged`. There is no other difference (`recorded.py`).
+6.  A machine that has raised anything but `UnexpectedFact` is spent: close it and replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import attrs
+
+from redrive_interpreter import rows as r
+from redrive_interpreter.effects import HANDLERS, handler_of
+from redrive_interpreter.ending import finish, leave
+from redrive_interpreter.errors import Cancelled, CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
+from redrive_interpreter.failures import step_error
+from redrive_interpreter.family import Family
+from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply, Waiting
+from redrive_interpreter.keys import Key
+from redrive_interpreter.live import LIVE
+from redrive_interpreter.mailbox import Mailbox
+from redrive_interpreter.outcomes import Err, Ok
+from redrive_interpreter.places import dispose, place_of, places
+from redrive_interpreter.requests import ClearTimer, Drop, Request, SetTimer
+from redrive_interpreter.run_info import RunInfo
+from redrive_interpreter.saga import Saga
+from redrive_interpreter.scopes import Scope
+from redrive_interpreter.verdicts import Finished, Suspended, Verdict
+from redrive_interpreter.waits import AnswerWait, ChildWait, SignalWait, StepWait, TimerWait, Wait
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from redrive_interpreter.errors import CancelledBy
+    from redrive_interpreter.groups import Group
+    from redrive_interpreter.places import Place
+    from redrive_interpreter.recorded import RecordedTurn
+    from redrive_interpreter.saga import Entry
+    from redrive_interpreter.values import Codec
+    from redrive_interpreter.workflows import Invocation, Workflow
+
+R_co = TypeVar("R_co", covariant=True)
+
+DEADLINE: Final = Key("__deadline")
+ENDLESS: Final = 10_000
+"""Commands in a row by one fiber, none of which waits, that make an endless loop (D7)."""
+BUGS: Final = (NameError, AttributeError, TypeError, ImportError, RecursionError, CodecError)
+"""Errors of a workflow's own code that are faults of the code, not of the business (C3)."""
+_BEFORE_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def _order(fiber: Fiber) -> tuple[int, ...]:
+    return fiber.order
+
+
+class Machine(Generic[R_co]):
+    """One run of *workflow*, driven by facts.
+
+    *codec* turns values into the data of rows; by default they stay as they are.
+    """
+
+    __slots__ = (
+        "_agenda", "_closed", "_counted", "_ready", "_requests", "asked_keys", "codec", "continues", "family", "fresh",
+        "mailbox", "now", "patches", "pending", "recorded", "root", "rows", "run", "saga", "started", "tasks", "thrown", "timers",
+        "verdict_", "workflow",
+    )  # fmt: skip
+
+    def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE) -> None:
+        if workflow.fn is None:
+            raise InvalidDefinition(f"workflow {workflow.name!r} is known by name only: its code is not here to be run")
+        self.workflow = workflow
+        self.codec = codec
+        self.rows: list[r.Row] = []
+        self.pending: dict[Key, Wait] = {}
+        self.timers: dict[Key, datetime] = {}
+        self.now = _BEFORE_TIME
+        self.started: r.Started | None = None
+        self.root: Fiber | None = None
+        self.recorded: RecordedTurn | None = None
+        self.fresh = True
+        self.asked_keys: set[str] = set()
+        self.mailbox = Mailbox()
+        self.saga = Saga()
+        self.family = Family()
+        self.tasks: dict[Key, Any] | None = None
+        self.patches: dict[str, bool] | None = None
+        self.thrown: list[BaseException] | None = None
+        self.continues: Invocation[Any] | None = None
+        self.verdict_: Finished | None = None
+        self._requests: list[Request] = []
+        self._ready: list[Fiber] = []
+        self._agenda: list[Fiber | Group] = []
+        self._counted = 0
+        self._closed = False
+
+    # ── what the host calls ─────────────────────────────────────────────────────────────────────
+    def receive(self, fact: r.Fact) -> list[Request]:
+        """Take one turn, and give back what the host is to do once the turn's `rows` are stored.
+
+        A fact for what is settled already changes nothing and leaves no row. Raises `UnexpectedFact` (the
+        machine is as it was), `Diverged` or `Unreadable` (it is spent).
+        """
+        take = _TAKE.get(type(fact))
+        if take is None:
+            raise UnexpectedFact(f"{fact!r} is not a fact")
+        if self._closed:
+            raise UnexpectedFact("the machine is closed")
+        if self.started is None and type(fact) is not r.Started:
+            raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
+        take(self, fact)
+        try:
+            self._run()
+        except Misuse as misuse:
+            finish(self, None, misuse, bug=True)
+        requests, self._requests = self._requests, []
+        return requests
+
+    def take(self) -> list[r.Row]:
+        """The rows made since the last call, oldest first."""
+        taken, self.rows = self.rows, []
+        return taken
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.verdict_ is not None:
+            return self.verdict_
+        return Suspended({key: wait.command for key, wait in self.pending.items()})
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next timer, retry or deadline is due; None: only a message can end the wait."""
+        moments = list(self.timers.values())
+        moments += [wait.due for wait in self.pending.values() if type(wait) is StepWait and wait.due is not None]
+        return min(moments, default=None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a body is to run now: a step that waits for no retry."""
+        return any(type(wait) is StepWait and wait.due is None for wait in self.pending.values())
+
+    @property
+    def info(self) -> RunInfo:
+        started = self._begun()
+        return RunInfo(
+            id=started.id,
+            run=started.run,
+            number=started.number,
+            workflow=self.workflow.name,
+            parent=started.parent,
+            started_at=started.execution_started_at or started.at,
+            scheduled_for=started.scheduled_for,
+            deadline=started.deadline,
+            rows=self._counted,
+        )
+
+    @property
+    def undone(self) -> tuple[Key, ...]:
+        """The keys undone so far, in the order of undoing."""
+        return tuple(self.saga.undone)
+
+    @property
+    def in_doubt(self) -> tuple[Key, ...]:
+        """Steps that may have taken effect, whose outcome is not known, and that nothing will undo."""
+        return tuple(self.saga.doubtful)
+
+    @property
+    def unread(self) -> int:
+        """Signals taken up and not waited for."""
+        return self.mailbox.unread
+
+    def where(self) -> list[Place]:
+        """Where in the source each fiber stands, the root first."""
+        return [] if self.root is None else places(self)
+
+    def next_run(self, *, run: UUID, at: datetime) -> r.Started:
+        """After ``Finished(status="continued")``: the first row of the run that ContinueAs began."""
+        invocation, started = self.continues, self._begun()
+        assert invocation is not None, "the run was not continued"
+        data = self.codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, invocation.workflow.name)
+        return r.Started(
+            id=started.id,
+            run=run,
+            at=at,
+            input=data,
+            workflow=invocation.workflow.name,
+            number=started.number + 1,
+            parent=started.parent,
+            execution_started_at=started.execution_started_at or started.at,
+            scheduled_for=started.scheduled_for,
+            deadline=started.deadline,
+            unread=self.mailbox.left(),
+            children=self.family.left(),
+        )
+
+    def pending_requests(self) -> list[Request]:
+        """Everything asked of the host that is still open, once more."""
+        requests: list[Request] = [SetTimer(key, due) for key, due in self.timers.items()]
+        for wait in self.pending.values():
+            requests += wait.requests()
+        return requests
+
+    def close(self) -> None:
+        """Dispose of the run: nothing is recorded, nothing stored is touched."""
+        if not self._closed:
+            self._closed = True
+            dispose(self)
+
+    # ── what effects call ───────────────────────────────────────────────────────────────────────
+    def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> r.Asked:
+        """Record that a command was issued, or find it recorded; `fresh` says which. Raises `Diverged`."""
+        self._counted += 1
+        self.asked_keys.add(key)
+        if self.recorded is not None:
+            row = self.recorded.match(self, key, kind, label, input, undo, command)
+            if row is not None:
+                self.fresh = False
+                return row
+        self.fresh = True
+        row = r.Asked(key, kind, label, input, undo)
+        self.rows.append(row)
+        return row
+
+    def add_row(self, row: r.Noted | r.AttributeSet | r.Ended) -> None:
+        """Add a row that replay does not compare: new ones only, not those of a turn that is stored already."""
+        if self.recorded is None or self.recorded.beyond:
+            self.rows.append(row)
+
+    def request(self, request: Request) -> None:
+        self._requests.append(request)
+
+    def wait(self, fiber: Fiber, wait: Wait) -> Waiting:
+        """Let *fiber* wait for *wait*, and the outside know of it."""
+        fiber.wait = wait
+        self.pending[wait.key] = wait
+        return WAITING
+
+    def settle(self, wait: Wait) -> None:
+        self.pending.pop(wait.key, None)
+
+    def set_timer(self, key: Key, due: datetime) -> None:
+        self.timers[key] = due
+        self._requests.append(SetTimer(key, due))
+
+    def clear_timer(self, key: Key) -> None:
+        if self.timers.pop(key, None) is not None:
+            self._requests.append(ClearTimer(key))
+
+    def wake(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
+        """End the fiber's wait. A cancel that had to wait for it is thrown instead of the answer."""
+        fiber.wait = None
+        if fiber.cancel is not None and not fiber.thrown and not fiber.done:
+            fiber.thrown = True
+            value, error = None, Cancelled(*fiber.cancel)
+        fiber.value, fiber.error = value, error
+        self._ready.append(fiber)
+
+    def wake_shielded(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
+        """`wake` at the end of a scope, where a cancel no longer changes how the scope ends."""
+        fiber.wait = None
+        fiber.value, fiber.error = value, error
+        self._ready.append(fiber)
+
+    def schedule(self, item: Fiber | Group) -> None:
+        """Run *item* as soon as the running fiber waits, before anything that was scheduled earlier."""
+        self._agenda.append(item)
+
+    def cut(self, fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
+        """Throw `Cancelled` into *fiber*: now if its wait allows it, else when the wait ends. Once."""
+        if fiber.done or fiber.cancel is not None:
+            return
+        fiber.cancel = cancel
+        if fiber.wait is None:
+            if fiber in self._ready:
+                fiber.thrown = True
+                fiber.value, fiber.error = None, Cancelled(*cancel)
+        elif fiber.wait.cut(self, cancel):
+            self.wake(fiber, None)
+
+    def threw(self, error: BaseException) -> BaseException:
+        """Remember that *error* came from outside, not from a fault in the workflow's own code."""
+        if isinstance(error, BUGS):
+            if self.thrown is None:
+                self.thrown = []
+            self.thrown.append(error)
+        return error
+
+    def is_bug(self, error: BaseException) -> bool:
+        return isinstance(error, BUGS) and not any(error is known for known in self.thrown or ())
+
+    def plan(self, key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
+        """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
+        recorded = self.recorded
+        if kind != "rollback" and recorded is not None and not recorded.beyond and not recorded.has(key):
+            return []
+        keys = self.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"]
+        return [entry for entry in entries if entry.key in keys]
+
+    def scalar(self, data: Any, type: Any, where: str) -> Any:
+        """Decode a stored value, or raise `Unreadable`."""
+        try:
+            return self.codec.load(data, type, where)
+        except CodecError as error:
+            raise Unreadable(str(error)) from error
+
+    def stop_everything(self) -> None:
+        """Let go of all fibers without a word to them, and tell running bodies to stop."""
+        for wait in self.pending.values():
+            if type(wait) is StepWait:
+                self.request(Drop(wait.key))
+        for key in list(self.timers):
+            self.clear_timer(key)
+        self.pending.clear()
+        self._ready.clear()
+        self._agenda.clear()
+        dispose(self)
+
+    # ── turns ───────────────────────────────────────────────────────────────────────────────────
+    def _run(self) -> None:
+        agenda, ready = self._agenda, self._ready
+        while True:
+            if agenda:
+                item = agenda.pop()
+                if type(item) is Fiber:
+                    self._drive(item)
+                else:
+                    item.start_next(self)  # type: ignore[union-attr]
+            elif ready:
+                if len(ready) > 1:
+                    ready.sort(key=_order, reverse=True)
+                self._drive(ready.pop())
+            else:
+                return
+
+    def _drive(self, fiber: Fiber) -> None:
+        value, error = fiber.value, fiber.error
+        fiber.value = fiber.error = None
+        streak = 0
+        frames = fiber.frames
+        while frames:
+            frame = frames[-1]
+            gen = frame.gen
+            reply: Reply
+            if gen is None:
+                reply = frame.resume(self, fiber, value, error)
+            else:
+                try:
+                    command = gen.send(value) if error is None else gen.throw(error)
+                except StopIteration as stop:
+                    reply = leave(self, fiber, frame, stop.value, None)
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as raised:
+                    reply = leave(self, fiber, frame, None, raised)
+                else:
+                    streak += 1
+                    if streak > ENDLESS:
+                        raise Misuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
+                    reply = self.perform(fiber, command)
+            if type(reply) is Waiting:
+                return
+            value, error = reply
+        self._fiber_ended(fiber, value, error)
+
+    def perform(self, fiber: Fiber, command: Any) -> Reply:
+        """Carry out one command, as far as that is possible now."""
+        handler = HANDLERS.get(type(command)) or handler_of(command)
+        try:
+            return handler(self, fiber, command)
+        except Misuse as misuse:
+            if misuse.place:
+                raise
+            raise Misuse(misuse.problem, place_of(fiber.frames[-1])) from None
+        except (CodecError, InvalidDefinition) as error:
+            return None, error
+
+    def _fiber_ended(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
+        fiber.done = True
+        if fiber.group is not None:
+            fiber.group.ended(self, fiber, value, error)
+        elif fiber.task is not None:
+            task = fiber.task
+            task.outcome = (value, error)
+            if task.waiter is not None:
+                waiter, task.waiter = task.waiter, None
+                if task.ending:
+                    self.wake_shielded(waiter, None)
+                else:
+                    self.wake(waiter, value, error)
+        else:
+            finish(self, value, error)
+
+    # ── facts ───────────────────────────────────────────────────────────────────────────────────
+    def _took(self, fact: r.Fact) -> None:
+        if fact.at > self.now:
+            self.now = fact.at
+        self._counted += 1
+        if self.recorded is None:
+            self.rows.append(fact)
+
+    def _known(self, key: str, fact: r.Fact) -> Wait | None:
+        """The wait that *fact* is about; None if it is over. Raises `UnexpectedFact` if there never was one."""
+        wait = self.pending.get(key)  # type: ignore[call-overload]
+        if wait is None and key not in self.asked_keys and key != DEADLINE:
+            raise UnexpectedFact(f"{type(fact).__name__} for {key!r}, which was never asked")
+        return wait
+
+    def _start(self, fact: r.Started) -> None:
+        if self.started is not None:
+            raise UnexpectedFact("the run has started already")
+        workflow, codec = self.workflow, self.codec
+        if fact.input is None:
+            data = codec.dump_call(workflow.signature, fact.args, fact.kwargs, workflow.name)
+            fact = attrs.evolve(fact, args=(), kwargs={}, input=data, workflow=fact.workflow or workflow.name)
+        try:
+            args, kwargs = codec.load_call(workflow.signature, fact.input, workflow.name)
+            assert workflow.fn is not None
+            gen = workflow.fn(*args, **kwargs)
+        except (CodecError, TypeError) as error:
+            raise Unreadable(f"the input of {workflow.name!r} does not fit its code: {error}") from error
+        self.started = fact
+        self._took(fact)
+        self.mailbox.carry(fact.unread)
+        self.family.carry(fact.children)
+        if fact.deadline is not None:
+            self.set_timer(DEADLINE, fact.deadline)
+        scope = Scope("", workflow)
+        self.root = Fiber(scope, ())
+        self.root.push(Frame(gen, scope, True))
+        self._agenda.append(self.root)
+
+    def _answer(self, fact: r.Answered) -> None:
+        wait = self._known(fact.key, fact)
+        if wait is None or not isinstance(wait, (StepWait, AnswerWait)):
+            return
+        self._took(fact)
+        del self.pending[wait.key]
+        if type(wait) is StepWait:
+            self._step_answered(wait, fact)
+        else:
+            assert isinstance(wait, AnswerWait)
+            if isinstance(fact.outcome, Ok):
+                reply = wait.then()
+                if not isinstance(reply, Waiting):
+                    value, error = reply
+                    self.wake(wait.fiber, value, error)
+            else:
+                self.wake(wait.fiber, None, self.threw(wait.refused(self.codec, fact.outcome.error)))
+
+    def _step_answered(self, wait: StepWait, fact: r.Answered) -> None:
+        step, outcome = wait.command, fact.outcome
+        if type(outcome) is Ok:
+            if wait.undoing is not None:
+                wait.undoing.answered(self, wait, None)
+                return
+            value = self.scalar(outcome.value, step.spec.result_type, f"step {wait.key}")
+            if step.spec.undo is not None:
+                self.saga.completed(wait.key, step.spec.undo, outcome.value, step.spec.result_type)
+            self.wake(wait.fiber, value)
+            return
+        assert isinstance(outcome, Err)
+        error = self.threw(step_error(self.codec, outcome.error, wait.key, step.spec.raises))
+        if wait.undoing is not None:
+            wait.undoing.answered(self, wait, error)
+            return
+        if fact.in_doubt or wait.doubt:
+            self.saga.doubt(wait.key, step.spec.undo)
+        self.wake(wait.fiber, None, error)
+
+    def _attempt_started(self, fact: r.AttemptStarted) -> None:
+        wait = self._known(fact.key, fact)
+        if type(wait) is StepWait:
+            self._took(fact)
+            wait.attempt, wait.started, wait.due = fact.attempt, True, None
+
+    def _retry(self, fact: r.Retrying) -> None:
+        wait = self._known(fact.key, fact)
+        if type(wait) is not StepWait:
+            return
+        self._took(fact)
+        wait.attempt, wait.due, wait.started = fact.attempt + 1, fact.due, False
+        wait.doubt = wait.doubt or fact.in_doubt
+        if wait.fiber.cancel is not None and not wait.fiber.thrown and wait.undoing is None:
+            self.settle(wait)  # S10: no further attempt
+            if wait.doubt:
+                self.saga.doubt(wait.key, wait.command.spec.undo)
+            self.wake(wait.fiber, None)
+        else:
+            self._requests += wait.requests()
+
+    def _timer(self, fact: r.TimerFired) -> None:
+        wait = self._known(fact.key, fact)
+        if fact.key not in self.timers or wait is None:
+            return
+        self._took(fact)
+        self.now = max(self.now, self.timers.pop(fact.key))
+        if isinstance(wait, TimerWait):
+            self.settle(wait)
+            self.wake(wait.fiber, None)
+        elif isinstance(wait, SignalWait):
+            self.settle(wait)
+            self.mailbox.timed_out(self, wait)
+        elif isinstance(wait, ChildWait):
+            self.settle(wait)
+            self.family.timed_out(self, wait)
+
+    def _signal(self, fact: r.Signalled) -> None:
+        self._took(fact)
+        self.mailbox.arrived(self, fact)
+
+    def _cancel(self, fact: r.CancelRequested) -> None:
+        self._interrupt(fact, (fact.reason, fact.by))
+
+    def _deadline(self, fact: r.DeadlinePassed) -> None:
+        if self.timers.pop(DEADLINE, None) is not None:
+            self._interrupt(fact, ("the deadline has passed", "deadline"))
+
+    def _interrupt(self, fact: r.CancelRequested | r.DeadlinePassed, cancel: tuple[str, CancelledBy]) -> None:
+        if self.verdict_ is not None or self.root is None or self.root.cancel is not None:
+            return
+        self._took(fact)
+        self.clear_timer(DEADLINE)
+        self.cut(self.root, cancel)
+
+    def _child(self, fact: r.ChildFinished) -> None:
+        if self.family.knows(fact.id):
+            self._took(fact)
+            self.family.ended(self, fact)
+
+    def _retry_rollback(self, fact: r.RollbackRetried) -> None:
+        if self.saga.stuck is not None:
+            self._took(fact)
+            self.verdict_ = None
+            self.saga.stuck.resume(self)
+
+    def _begun(self) -> r.Started:
+        if self.started is None:
+            raise UnexpectedFact("the run has not started")
+        return self.started
+
+
+_TAKE: Final[Mapping[type, Callable[[Machine[Any], Any], None]]] = {
+    r.Started: Machine._start,
+    r.Answered: Machine._answer,
+    r.AttemptStarted: Machine._attempt_started,
+    r.Retrying: Machine._retry,
+    r.TimerFired: Machine._timer,
+    r.Signalled: Machine._signal,
+    r.CancelRequested: Machine._cancel,
+    r.DeadlinePassed: Machine._deadline,
+    r.ChildFinished: Machine._child,
+    r.RollbackRetried: Machine._retry_rollback,
+}

@@ -1,0 +1,84 @@
+"""Signals that came and waits for them: first in, first out, decided by stored times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from redrive_interpreter.errors import SignalTimeout
+from redrive_interpreter.fibers import WAITING, Reply
+from redrive_interpreter.rows import Signalled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.waits import SignalWait
+
+
+class Mailbox:
+    """Signals taken up and not yet waited for, and waits not yet served, each oldest first."""
+
+    __slots__ = ("_signals", "_waits")
+
+    def __init__(self) -> None:
+        self._signals: list[Signalled] = []
+        self._waits: list[SignalWait] = []
+
+    @property
+    def unread(self) -> int:
+        return len(self._signals)
+
+    def left(self) -> tuple[Signalled, ...]:
+        """What the next run takes over."""
+        return tuple(self._signals)
+
+    def carry(self, unread: Sequence[Signalled]) -> None:
+        self._signals.extend(unread)
+
+    def arrived(self, machine: Machine[Any], signal: Signalled) -> None:
+        """Serve the oldest wait that was still open when *signal* was stored, or keep it."""
+        for wait in self._waits:
+            if wait.name == signal.name and _in_time(signal, wait.due):
+                self._waits.remove(wait)
+                machine.settle(wait)
+                machine.clear_timer(wait.key)
+                machine.wake(wait.fiber, _payload(machine, wait, signal))
+                return
+        self._signals.append(signal)
+
+    def take(self, machine: Machine[Any], wait: SignalWait) -> Reply:
+        """The oldest kept signal for *wait*, or let it wait."""
+        for signal in self._signals:
+            if signal.name == wait.name:
+                if not _in_time(signal, wait.due):
+                    break
+                self._signals.remove(signal)
+                return _payload(machine, wait, signal), None
+        self._waits.append(wait)
+        machine.wait(wait.fiber, wait)
+        if wait.due is not None:
+            machine.set_timer(wait.key, wait.due)
+        return WAITING
+
+    def forget(self, wait: SignalWait) -> None:
+        self._waits.remove(wait)
+
+    def timed_out(self, machine: Machine[Any], wait: SignalWait) -> None:
+        self._waits.remove(wait)
+        default = wait.command.default  # type: ignore[attr-defined]
+        if default is attrs.NOTHING:
+            machine.wake(wait.fiber, None, SignalTimeout(wait.name, wait.command.timeout))  # type: ignore[attr-defined]
+        else:
+            machine.wake(wait.fiber, default)
+
+
+def _in_time(signal: Signalled, due: datetime | None) -> bool:
+    return due is None or (signal.sent_at or signal.at) <= due
+
+
+def _payload(machine: Machine[Any], wait: SignalWait, signal: Signalled) -> Any:
+    source = wait.command.signal  # type: ignore[attr-defined]
+    return machine.scalar(signal.payload, source.type, f"signal {signal.name}")

@@ -1,0 +1,118 @@
+"""Where in the user's source a generator stands, and how generators are put away."""
+
+from __future__ import annotations
+
+import linecache
+import warnings
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redrive_interpreter.fibers import Fiber, Frame
+    from redrive_interpreter.machine import Machine
+
+_KERNEL: Final = __name__.rpartition(".")[0]
+
+
+@attrs.frozen
+class Place:
+    """A line of source: file, line number, function, and the text of the line."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}" + (f": {self.text}" if self.text else "")
+
+
+def place_of(frame: Frame) -> str:
+    """The line at which *frame*'s generator stands, as text; nothing if it has none."""
+    place = _place(frame.gen)
+    return "" if place is None else str(place)
+
+
+def place_of_function(fn: Callable[..., Any] | None) -> str:
+    code = getattr(fn, "__code__", None)
+    return (
+        ""
+        if code is None
+        else f"{code.co_filename}:{code.co_firstlineno} in {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name}"
+    )
+
+
+def places(machine: Machine[Any]) -> list[Place]:
+    """The innermost line of each fiber, the root first, then branches in order."""
+    found: list[Place] = []
+    for fiber in fibers(machine):
+        for frame in reversed(fiber.frames):
+            place = _place(frame.gen)
+            if place is not None:
+                found.append(place)
+                break
+    return found
+
+
+def fibers(machine: Machine[Any]) -> Iterator[Fiber]:
+    """All fibers that are not over, the root first."""
+    from redrive_interpreter.waits import GroupWait
+
+    todo = [] if machine.root is None else [machine.root]
+    seen: set[int] = set()
+    if machine.tasks:
+        todo += [task.fiber for task in machine.tasks.values() if task.outcome is None]
+    while todo:
+        fiber = todo.pop(0)
+        if id(fiber) in seen:
+            continue
+        seen.add(id(fiber))
+        yield fiber
+        if isinstance(fiber.wait, GroupWait):
+            todo[:0] = fiber.wait.group.fibers
+
+
+def dispose(machine: Machine[Any]) -> None:
+    """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
+    for fiber in list(fibers(machine)):
+        for frame in reversed(fiber.frames):
+            if frame.gen is not None:
+                try:
+                    frame.gen.close()
+                except BaseException as error:
+                    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                        raise
+                    _warn(machine, frame, error)
+        fiber.frames.clear()
+
+
+def _warn(machine: Machine[Any], frame: Frame, error: BaseException) -> None:
+    what = "yields a command in a `finally` (or ignores close)" if isinstance(error, RuntimeError) else f"raised {error!r} when closed"
+    warnings.warn(
+        f"workflow {machine.workflow.name!r} {what}, {_place(frame.gen) or place_of_function(machine.workflow.fn)}: "
+        "a `finally` body runs whenever the workflow is put away; use undo= and Rollback for cleanup",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _place(gen: Any) -> Place | None:
+    if not isinstance(gen, GeneratorType):
+        return None
+    inner: Any = gen
+    while isinstance(inner.gi_yieldfrom, GeneratorType) and not _is_ours(inner.gi_yieldfrom):
+        inner = inner.gi_yieldfrom
+    frame = inner.gi_frame
+    if frame is None:
+        return None
+    code = frame.f_code
+    return Place(code.co_filename, frame.f_lineno, code.co_name, linecache.getline(code.co_filename, frame.f_lineno).strip())
+
+
+def _is_ours(gen: GeneratorType[Any, Any, Any]) -> bool:
+    frame = gen.gi_frame
+    return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_KERNEL)

@@ -1,0 +1,125 @@
+"""One turn as it is recorded, and the comparison of what the code asks now with what it asked then.
+
+Within a turn, each scope must ask for the same commands in the same order. While later facts are left, a turn
+may ask for nothing that is not recorded; in the last turn what goes beyond the record is new, and is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.divergence import Watched, describe
+from redrive_interpreter.rows import Asked
+from redrive_interpreter.scopes import scope_of
+
+if TYPE_CHECKING:
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine import Machine
+
+
+class RecordedTurn:
+    """The `Asked` rows of one turn. *last*: no fact comes after it. *beyond*: the code has gone past the record."""
+
+    __slots__ = ("_at", "_rest", "_watched", "beyond", "last")
+
+    def __init__(self, rows: Sequence[Asked], last: bool, watched: Watched) -> None:
+        self._rest: list[Asked | None] = list(rows)
+        self._at = 0
+        self._watched = watched
+        self.last = last
+        self.beyond = False
+
+    def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
+        """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
+        rest, at = self._rest, self._at
+        row = rest[at] if at < len(rest) else None
+        if row is None or row.key != key:
+            row = self._find(key, kind)
+            if row is None:
+                if not self.last:
+                    self._diverge(machine, None, Asked(key, kind, label, input, undo))
+                self.beyond = True
+                return None
+        else:
+            rest[at] = None
+            self._at = at + 1
+        alike = row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
+        if alike and _same(machine, row, input, command):
+            return row
+        self._diverge(machine, row, Asked(key, kind, label, input, undo))
+        raise AssertionError("unreachable")
+
+    def has(self, key: str) -> bool:
+        return any(row is not None and row.key == key for row in self._rest)
+
+    def peek(self, key: str) -> Asked | None:
+        """The row of *key*, if it is the next in its scope."""
+        row = self._first_in(scope_of(key))
+        return row if row is not None and row.key == key else None
+
+    def patched(self, key: str) -> bool:
+        """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
+        return self.has(key) or (self.last and not any(row is not None and row.kind != "patch" for row in self._rest))
+
+    def finish(self, machine: Machine[Any]) -> None:
+        """The turn is over: every row must have been asked for. Raises `Diverged`."""
+        for row in self._rest:
+            if row is not None and row.kind != "patch":
+                self._diverge(machine, row, None)
+
+    def _first_in(self, prefix: str) -> Asked | None:
+        for row in self._rest:
+            if row is not None and row.kind not in ("patch", "undo") and scope_of(row.key) == prefix:
+                return row
+        return None
+
+    def _find(self, key: str, kind: str) -> Asked | None:
+        """The recorded row that must be this one: by key for undos and patches, else the next of its scope."""
+        if kind in ("patch", "undo"):
+            row = next((row for row in self._rest if row is not None and row.key == key), None)
+        else:
+            row = self._first_in(scope_of(key))
+        if row is not None:
+            self._rest[self._index(row)] = None
+        return row
+
+    def _index(self, row: Asked) -> int:
+        return next(i for i, other in enumerate(self._rest) if other is row)
+
+    def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> None:
+        machine.recorded = None
+        raise describe(self._watched, machine, recorded, asked)
+
+
+def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    """Whether the arguments are those recorded: to the last bit, or once read and written again with today's types."""
+    codec, recorded = machine.codec, row.input
+    if codec.same(recorded, input):
+        return True
+    match row.kind:
+        case "step" | "undo":
+            return codec.same_call(command.spec.signature, recorded, input, row.label)
+        case "continue_as":
+            return codec.same_call(command.invocation.workflow.signature, recorded, input, row.label)
+        case "start_child" | "run_child":
+            signature = command.invocation.workflow.signature
+            return bool(recorded["id"] == input["id"]) and codec.same_call(signature, recorded["call"], input["call"], row.label)
+        case "emit":
+            return _same_value(codec, command.event.type, recorded, input, row.label)
+        case "send_signal":
+            same = bool(recorded["to"] == input["to"])
+            return same and _same_value(codec, command.signal.type, recorded["payload"], input["payload"], row.label)
+        case "rollback" | "undo_scope" | "undo_losers":  # which keys is the record's to say
+            return {**recorded, "keys": None} == {**input, "keys": None}
+        case "all" | "map":  # N3
+            return {**recorded, "limit": None} == {**input, "limit": None}
+        case _:
+            return False
+
+
+def _same_value(codec: Any, type: Any, recorded: Any, asked: Any, where: str) -> bool:
+    try:
+        return bool(codec.same(codec.dump(codec.load(recorded, type, where), type, where), asked))
+    except ValueError:  # CodecError: today's type cannot read it, so it is not the same
+        return False

@@ -1,0 +1,125 @@
+"""Replay: drive a workflow from its history, comparing what it asks with what is recorded.
+
+1.  A history is turns: a fact, then the rows of what was done because of it. `replay` feeds each fact to a
+    machine that knows the turn's recorded rows (`RecordedTurn`), and gives back the machine at the end of them.
+2.  Each command must find its row: in its own scope, in order, in the same turn. A row that nothing asked for,
+    or a command without a row before the last turn, is `Diverged`.
+3.  What the code asks beyond the last turn's rows is new: those rows are unsaved, and must be stored first.
+4.  Notes and attributes are not compared; those of recorded turns are stored already and are not given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from redrive_interpreter.divergence import Watched, diverged_at_end, does_not_fit
+from redrive_interpreter.errors import UnexpectedFact
+from redrive_interpreter.live import LIVE
+from redrive_interpreter.machine import Machine
+from redrive_interpreter.outcomes import Ok
+from redrive_interpreter.recorded import RecordedTurn
+from redrive_interpreter.requests import CancelExecution, Publish
+from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried
+
+if TYPE_CHECKING:
+    from redrive_interpreter.requests import Request
+    from redrive_interpreter.rows import Row
+    from redrive_interpreter.values import Codec
+    from redrive_interpreter.verdicts import Verdict
+    from redrive_interpreter.workflows import Workflow
+
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Replayed(Generic[R]):
+    """A machine at the end of its history; *rows* are not stored yet, *requests* are all that is pending."""
+
+    machine: Machine[R]
+    rows: list[Row]
+    requests: list[Request]
+
+
+def replay(workflow: Workflow[..., R], history: Sequence[Row], codec: Codec = LIVE) -> Replayed[R]:
+    """Drive *workflow* from *history*.
+
+    Raises `Diverged` at the first command that differs, `Unreadable` if today's types cannot read a stored value.
+    """
+    machine = Machine(workflow, codec)
+    try:
+        requests = _fold(machine, history)
+    except BaseException:
+        machine.close()
+        raise
+    fresh = [request for request in requests if isinstance(request, (Publish, CancelExecution))]
+    return Replayed(machine, machine.take(), fresh + machine.pending_requests())
+
+
+def drive(workflow: Workflow[..., Any], history: Sequence[Row], codec: Codec = LIVE) -> Verdict:
+    """How *workflow* stands after *history*: a pure function of the two."""
+    replayed = replay(workflow, history, codec)
+    replayed.machine.close()
+    return replayed.machine.verdict
+
+
+def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
+    requests: list[Request] = []
+    watched = Watched(history)
+    total, at = len(history), 0
+    facts = FACTS_SET
+    while at < total:
+        fact = history[at]
+        if type(fact) not in facts:
+            raise does_not_fit(machine, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
+        end = at + 1
+        asked: list[Asked] = []
+        ended: Ended | None = None
+        while end < total:
+            row = history[end]
+            kind = type(row)
+            if kind is Asked:
+                asked.append(row)  # type: ignore[arg-type]
+            elif kind in facts:
+                break
+            elif kind is Ended:
+                ended = row  # type: ignore[assignment]
+            end += 1
+        last = end >= total
+        watched.at = at
+        turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
+        try:
+            requests = machine.receive(fact)  # type: ignore[arg-type]
+        except UnexpectedFact as error:
+            raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
+        turn.finish(machine)
+        _check_end(machine, ended, last, history, end)
+        at = end
+    machine.recorded = None
+    return requests
+
+
+def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:
+    verdict = machine.verdict_
+    if ended is None:
+        if verdict is not None and not last:
+            raise diverged_at_end(machine, None, Ended(status=verdict.status, outcome=verdict.outcome))
+        if verdict is not None and not any(type(row) is Ended for row in machine.rows):
+            machine.rows.append(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.unread))
+        return
+    if verdict is None or verdict.status != ended.status:
+        now = None if verdict is None else Ended(status=verdict.status, outcome=verdict.outcome)
+        raise diverged_at_end(machine, ended, now)
+    if (
+        isinstance(ended.outcome, Ok)
+        and isinstance(verdict.outcome, Ok)
+        and not machine.codec.same(ended.outcome.value, verdict.outcome.value)
+    ):
+        raise diverged_at_end(machine, ended, Ended(status=verdict.status, outcome=verdict.outcome))
+    if not last and type(history[end]) is not RollbackRetried:
+        raise does_not_fit(machine, "", "rows follow the end of the run")
+
+
+FACTS_SET = frozenset(FACTS)

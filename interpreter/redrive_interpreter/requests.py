@@ -1,0 +1,104 @@
+"""What the machine asks of its host: values that go out, and are answered by facts that come in.
+
+A request may be acted on only once the rows of its turn are stored. Each names the key to answer. Replay
+gives the requests of all that is still pending once more, so all of them must be safe to repeat: the host
+recognises a `SendTo`, `StartExecution`, `CancelExecution` or `Publish` it has carried out by run and key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import attrs
+
+from redrive_interpreter.keys import Key
+from redrive_interpreter.values import Data
+
+if TYPE_CHECKING:
+    from redrive_interpreter.children import StartChild
+    from redrive_interpreter.commands import Step
+
+
+@attrs.define
+class Perform:
+    """Run the body of *step*; answer with `Answered`, `Retrying`, or (at most once, before it) `AttemptStarted`.
+
+    *input* are the encoded arguments, *attempt* the number of the attempt, from 1; not before *due*.
+    *first_at* is when the step was asked. *interrupted*: this attempt of an at-most-once step had begun
+    before and its outcome was lost, so it must not run: answer what `retry.after_failure` says of a
+    ``StepInterrupted``.
+    """
+
+    key: Key
+    step: Step[Any]
+    input: Data = None
+    attempt: int = 1
+    due: datetime | None = None
+    first_at: datetime | None = None
+    interrupted: bool = False
+
+
+@attrs.define
+class Drop:
+    """The answer to *key* is no longer wanted: tell its body to stop, and do not wait for it."""
+
+    key: Key
+
+
+@attrs.define
+class SetTimer:
+    """Answer with `TimerFired(key)` at *due*, unless `ClearTimer` comes first."""
+
+    key: Key
+    due: datetime
+
+
+@attrs.define
+class ClearTimer:
+    key: Key
+
+
+@attrs.define
+class Publish:
+    """Tell the subscribers of *event*; *type* is its payload's. Needs no answer."""
+
+    key: Key
+    event: str
+    payload: Data
+    type: Any = None
+
+
+@attrs.define
+class SendTo:
+    """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``."""
+
+    key: Key
+    target: str
+    signal: str
+    payload: Data
+
+
+@attrs.define
+class StartExecution:
+    """Start a child under *id*, once; answer Ok(None), or a Failure of type ``ExecutionConflict``."""
+
+    key: Key
+    id: str
+    workflow: str
+    input: Data
+    command: StartChild[Any]
+    on_parent_close: Literal["cancel", "abandon", "wait"]
+
+
+@attrs.define
+class CancelExecution:
+    """Ask another execution to cancel. Answer Ok(None) if *answer*; an unknown or ended one is fine."""
+
+    key: Key
+    id: str
+    reason: str
+    answer: bool = False
+
+
+Request: TypeAlias = Perform | Drop | SetTimer | ClearTimer | Publish | SendTo | StartExecution | CancelExecution

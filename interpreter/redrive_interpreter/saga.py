@@ -1,0 +1,195 @@
+"""Undos: what completed and can be undone, newest last, and the undoing itself.
+
+An entry belongs to the scope its key was asked in; a Rollback takes the entries of its own scope and of those
+inside it. Each undo is a step of its own, with the key ``rollback:<key>``; what was undone is gone from the
+log, so nothing is undone twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.errors import RedriveError
+from redrive_interpreter.fibers import Fiber
+from redrive_interpreter.keys import ROLLBACK, Key
+from redrive_interpreter.outcomes import Failure
+from redrive_interpreter.waits import StepWait
+
+if TYPE_CHECKING:
+    from redrive_interpreter.commands import Step
+    from redrive_interpreter.machine import Machine
+
+
+class Entry:
+    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*."""
+
+    __slots__ = ("data", "key", "type", "undo")
+
+    def __init__(self, key: Key, undo: Any, data: Any, type: Any) -> None:
+        self.key = key
+        self.undo = undo
+        self.data = data
+        self.type = type
+
+    def step(self, machine: Machine[Any]) -> Step[Any]:
+        from redrive_interpreter.commands import Step
+
+        if isinstance(self.undo, Step):
+            return self.undo
+        result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
+        made = self.undo(result)
+        return made if isinstance(made, Step) else Step(undo_id(self.undo), self.undo, result)
+
+
+def undo_id(undo: Any) -> str | None:
+    """The step id of an undo, as it is stored with the step that it undoes."""
+    if undo is None:
+        return None
+    return getattr(undo, "step_id", None) or getattr(undo, "__name__", "undo")
+
+
+class Saga:
+    """The log of undos of one run, and what became of them. *stuck* is the undoing that failed."""
+
+    __slots__ = ("doubtful", "log", "stuck", "undone")
+
+    def __init__(self) -> None:
+        self.log: list[Entry] = []
+        self.undone: list[Key] = []
+        self.doubtful: list[Key] = []
+        self.stuck: Undoing | None = None
+
+    def completed(self, key: Key, undo: Any, data: Any, type: Any) -> None:
+        self.log.append(Entry(key, undo, data, type))
+
+    def doubt(self, key: Key, undo: Any) -> None:
+        """An attempt began and its outcome is unknown: a ready undo covers that, nothing else does."""
+        from redrive_interpreter.commands import Step
+
+        if isinstance(undo, Step):
+            self.log.append(Entry(key, undo, None, None))
+        else:
+            self.doubtful.append(key)
+
+    def within(self, *prefixes: str) -> list[Entry]:
+        """The entries in the scopes with these prefixes, newest first."""
+        return [entry for entry in reversed(self.log) if entry.key.startswith(prefixes)]
+
+    def forget(self, prefix: str) -> None:
+        """The point of no return: what completed in the scope stays done."""
+        self.log = [entry for entry in self.log if not entry.key.startswith(prefix)]
+
+
+class Undoing:
+    """One rollback on its way: undoes *entries* one after another on *fiber*, then calls *then*.
+
+    *ending* says how the run was ending where this is the rollback of its end; None in mid-flow.
+    """
+
+    __slots__ = ("_at", "_entries", "_failures", "_then", "continue_on_error", "done", "ending", "fiber", "key", "resumed")
+
+    def __init__(
+        self,
+        key: Key,
+        fiber: Fiber,
+        entries: list[Entry],
+        continue_on_error: bool,
+        then: Callable[[Machine[Any], tuple[Key, ...]], None],
+        ending: tuple[Any, BaseException | None] | None = None,
+    ) -> None:
+        self.key = key
+        self.fiber = fiber
+        self._entries = entries
+        self._then = then
+        self._at = 0
+        self._failures: list[tuple[Entry, BaseException]] = []
+        self.continue_on_error = continue_on_error
+        self.ending = ending
+        self.done: list[Key] = []
+        self.resumed = False
+
+    def next(self, machine: Machine[Any]) -> bool:
+        """Begin the next undo; False if there is none left."""
+        while self._at < len(self._entries):
+            entry = self._entries[self._at]
+            key = Key(ROLLBACK + entry.key)
+            try:
+                step = entry.step(machine)
+                input = machine.codec.dump_call(step.spec.signature, step.args, step.kwargs, f"undo {step.step_id}")
+            except (RedriveError, TypeError, ValueError) as error:
+                if self._failed(machine, entry, error):
+                    return True
+                continue
+            if key not in machine.asked_keys:
+                machine.ask(key, "undo", step.step_id, input, None, step)
+            wait = StepWait(key, step, self.fiber, input, machine.now)
+            wait.undoing = self
+            machine.wait(self.fiber, wait)
+            for request in wait.requests():
+                machine.request(request)
+            return True
+        return False
+
+    def answered(self, machine: Machine[Any], wait: StepWait, error: BaseException | None) -> None:
+        entry = self._entries[self._at]
+        if error is None:
+            machine.saga.log.remove(entry)
+            machine.saga.undone.append(entry.key)
+            self.done.append(entry.key)
+            self._at += 1
+        elif self._failed(machine, entry, error):
+            return
+        if not self.next(machine):
+            self._finish(machine)
+
+    def resume(self, machine: Machine[Any]) -> None:
+        """Try again what failed, and go on with the rest; never forward from there."""
+        machine.saga.stuck = None
+        self.resumed = True
+        self._entries = [entry for entry, _ in self._failures] + self._entries[self._at :]
+        self._at = 0
+        self._failures = []
+        if not self.next(machine):
+            self._finish(machine)
+
+    def _failed(self, machine: Machine[Any], entry: Entry, error: BaseException) -> bool:
+        """Note the failure; True if everything stops here."""
+        self._failures.append((entry, error))
+        self._at += 1
+        if self.continue_on_error:
+            return False
+        self._give_up(machine)
+        return True
+
+    def _finish(self, machine: Machine[Any]) -> None:
+        if self._failures:
+            self._give_up(machine)
+        elif self.resumed:
+            from redrive_interpreter.ending import finish
+
+            value, error = self.ending or (None, RollbackMidFlow(self.key))
+            finish(machine, value, error)
+        else:
+            self._then(machine, tuple(self.done))
+
+    def _give_up(self, machine: Machine[Any]) -> None:
+        from redrive_interpreter.ending import fail_compensation
+
+        machine.saga.stuck = self
+        fail_compensation(machine, [(entry.key, _failure(machine, error)) for entry, error in self._failures])
+
+
+class RollbackMidFlow(RedriveError):
+    """The undos were completed by the operator, in the middle of a workflow that cannot go on from there."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the undos of {self.key} failed and were completed later; the workflow does not go on from there"
+
+
+def _failure(machine: Machine[Any], error: BaseException) -> Failure:
+    return machine.codec.dump_error(error, ())
