@@ -16,7 +16,7 @@ from redrive_interpreter.groups import Group
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.requests import CancelExecution, Perform, Publish, SendTo, StartExecution
 from redrive_interpreter.rows import AttributeSet, Noted
-from redrive_interpreter.saga import Undoing, undo_id
+from redrive_interpreter.saga import Undoing
 from redrive_interpreter.scopes import Scope
 from redrive_interpreter.starting import StartFrame
 from redrive_interpreter.waits import AnswerWait, ChildWait, GroupWait, JoinWait, SignalWait, StepWait, TimerWait
@@ -34,7 +34,7 @@ def _step(m: Machine[Any], fiber: Fiber, command: commands.Step[Any]) -> Reply:
     step_id = command.step_id
     key = fiber.scope.key(command.command_id or step_id)
     input = m.codec.dump_call(spec.signature, command.args, command.kwargs, step_id)
-    m.ask(key, "step", step_id, input, None if spec.undo is None else undo_id(spec.undo), command)
+    m.ask(key, "step", step_id, input, spec.undo_id, command)
     wait = StepWait(key, command, fiber, input, m.now)
     if m.recorded is None:
         m.request(Perform(key, command, input, 1, None, m.now))
@@ -256,7 +256,7 @@ def _start(m: Machine[Any], fiber: Fiber, command: Any, then: Callable[[Key, str
     assert m.started is not None
     id = command.child_id or str(uuid_of(m.started.run, f"child:{key}"))
     call = m.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, workflow.name)
-    m.ask(key, command.kind, workflow.name, {"id": id, "call": call}, undo_id(command.undo), command)
+    m.ask(key, command.kind, workflow.name, {"id": id, "call": call}, command.undo_id, command)
     m.family.add(id, key, command.on_parent_close, workflow.name)
     request = StartExecution(key, id, workflow.name, call, command, command.on_parent_close)
     m.request(request)

@@ -69,6 +69,7 @@ class LiveCodec:
         return same(recorded, asked)
 
 
+_ABSENT: Final = object()
 LIVE: Final[Codec] = LiveCodec()
 
 
@@ -86,8 +87,16 @@ def same(left: object, right: object) -> bool:
         return left == right
     if kind is dict:
         mine, theirs = cast("dict[object, object]", left), cast("dict[object, object]", right)
-        if len(mine) == len(theirs) and all(type(key) is str and key in theirs for key in mine):
-            return all(same(value, theirs[key]) for key, value in mine.items())
+        if len(mine) == len(theirs):
+            for key, value in mine.items():
+                other = theirs.get(key, _ABSENT)
+                if type(key) is not str:
+                    break
+                if value is not other and (type(value) not in _EXACT or type(value) is not type(other) or value != other):
+                    if not same(value, other):
+                        return False
+            else:
+                return True
     elif kind is tuple or kind is list:
         ours, others = cast("list[object]", left), cast("list[object]", right)
         return len(ours) == len(others) and all(map(same, ours, others))
@@ -110,10 +119,12 @@ def canonical(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return kind, tuple((field.name, canonical(getattr(value, field.name, None))) for field in dataclasses.fields(value))
     if isinstance(value, Mapping):
-        pairs = [(canonical(key), canonical(item)) for key, item in cast("Mapping[Any, Any]", value).items()]
+        mapping: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        pairs = [(canonical(key), canonical(item)) for key, item in mapping.items()]
         return kind, tuple(sorted(pairs, key=repr))
     if isinstance(value, Set):
-        return kind, tuple(sorted((canonical(item) for item in cast("Set[Any]", value)), key=repr))
+        members: Set[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return kind, tuple(sorted((canonical(item) for item in members), key=repr))
     if isinstance(value, (list, tuple)):
         return kind, tuple(canonical(item) for item in cast("Sequence[Any]", value))
     return kind, value

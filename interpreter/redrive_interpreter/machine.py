@@ -122,11 +122,14 @@ class Machine(Generic[R_co]):
         if self.started is None and type(fact) is not r.Started:
             raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
         take(self, fact)
-        try:
-            self._run()
-        except Misuse as misuse:
-            finish(self, None, misuse, bug=True)
-        requests, self._requests = self._requests, []
+        if self._ready or self._agenda:
+            try:
+                self._run()
+            except Misuse as misuse:
+                finish(self, None, misuse, bug=True)
+        requests = self._requests
+        if requests:
+            self._requests = []
         return requests
 
     def take(self) -> list[r.Row]:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class RecordedTurn:
-    """The `Asked` rows of one turn. *last*: no fact comes after it. *beyond*: the code has gone past the record."""
+    """The `Asked` rows of one turn, *rest* those not found yet (None where found). *last*: no fact comes after it. *beyond*: the code has gone past the record."""
 
-    __slots__ = ("_at", "_rest", "_watched", "beyond", "last")
+    __slots__ = ("_at", "_watched", "beyond", "last", "rest")
 
-    def __init__(self, rows: Sequence[Asked], last: bool, watched: Watched) -> None:
-        self._rest: list[Asked | None] = list(rows)
+    def __init__(self, rows: list[Asked | None], last: bool, watched: Watched) -> None:
+        self.rest = rows
         self._at = 0
         self._watched = watched
         self.last = last
@@ -32,10 +32,13 @@ class RecordedTurn:
 
     def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
         """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
-        rest, at = self._rest, self._at
+        rest, at = self.rest, self._at
         row = rest[at] if at < len(rest) else None
         if row is None or row.key != key:
             row = self._find(key, kind)
+            while at < len(rest) and ((skipped := rest[at]) is None or skipped.kind == "patch"):
+                at += 1
+            self._at = at
             if row is None:
                 if not self.last:
                     self._diverge(machine, None, Asked(key, kind, label, input, undo))
@@ -45,13 +48,13 @@ class RecordedTurn:
             rest[at] = None
             self._at = at + 1
         alike = row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
-        if alike and _same(machine, row, input, command):
+        if alike and (machine.codec.same(row.input, input) or _same(machine, row, input, command)):
             return row
         self._diverge(machine, row, Asked(key, kind, label, input, undo))
         raise AssertionError("unreachable")
 
     def has(self, key: str) -> bool:
-        return any(row is not None and row.key == key for row in self._rest)
+        return any(row is not None and row.key == key for row in self.rest)
 
     def peek(self, key: str) -> Asked | None:
         """The row of *key*, if it is the next in its scope."""
@@ -60,16 +63,16 @@ class RecordedTurn:
 
     def patched(self, key: str) -> bool:
         """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
-        return self.has(key) or (self.last and not any(row is not None and row.kind != "patch" for row in self._rest))
+        return self.has(key) or (self.last and not any(row is not None and row.kind != "patch" for row in self.rest))
 
     def finish(self, machine: Machine[Any]) -> None:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""
-        for row in self._rest:
+        for row in self.rest:
             if row is not None and row.kind != "patch":
                 self._diverge(machine, row, None)
 
     def _first_in(self, prefix: str) -> Asked | None:
-        for row in self._rest:
+        for row in self.rest:
             if row is not None and row.kind not in ("patch", "undo") and scope_of(row.key) == prefix:
                 return row
         return None
@@ -77,15 +80,15 @@ class RecordedTurn:
     def _find(self, key: str, kind: str) -> Asked | None:
         """The recorded row that must be this one: by key for undos and patches, else the next of its scope."""
         if kind in ("patch", "undo"):
-            row = next((row for row in self._rest if row is not None and row.key == key), None)
+            row = next((row for row in self.rest if row is not None and row.key == key), None)
         else:
             row = self._first_in(scope_of(key))
         if row is not None:
-            self._rest[self._index(row)] = None
+            self.rest[self._index(row)] = None
         return row
 
     def _index(self, row: Asked) -> int:
-        return next(i for i, other in enumerate(self._rest) if other is row)
+        return next(i for i, other in enumerate(self.rest) if other is row)
 
     def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> None:
         machine.recorded = None
@@ -93,10 +96,8 @@ class RecordedTurn:
 
 
 def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    """Whether the arguments are those recorded: to the last bit, or once read and written again with today's types."""
+    """Whether arguments that differ from the record are the same once read and written again with today's types."""
     codec, recorded = machine.codec, row.input
-    if codec.same(recorded, input):
-        return True
     match row.kind:
         case "step" | "undo":
             return codec.same_call(command.spec.signature, recorded, input, row.label)

@@ -75,7 +75,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         if type(fact) not in facts:
             raise does_not_fit(machine, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
         end = at + 1
-        asked: list[Asked] = []
+        asked: list[Asked | None] = []
         ended: Ended | None = None
         while end < total:
             row = history[end]
@@ -94,8 +94,10 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             requests = machine.receive(fact)  # type: ignore[arg-type]
         except UnexpectedFact as error:
             raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
-        turn.finish(machine)
-        _check_end(machine, ended, last, history, end)
+        if turn.rest:
+            turn.finish(machine)
+        if ended is not None or machine.verdict_ is not None:
+            _check_end(machine, ended, last, history, end)
         at = end
     machine.recorded = None
     return requests

@@ -38,15 +38,8 @@ class Entry:
         if isinstance(self.undo, Step):
             return self.undo
         result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
-        made = self.undo(result)
-        return made if isinstance(made, Step) else Step(undo_id(self.undo), self.undo, result)
-
-
-def undo_id(undo: Any) -> str | None:
-    """The step id of an undo, as it is stored with the step that it undoes."""
-    if undo is None:
-        return None
-    return getattr(undo, "step_id", None) or getattr(undo, "__name__", "undo")
+        made: Step[Any] = self.undo(result) if hasattr(self.undo, "step_id") else Step(self.undo.__name__, self.undo, result)
+        return made
 
 
 class Saga:
