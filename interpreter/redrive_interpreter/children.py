@@ -80,6 +80,7 @@ class ChildOptions(TypedDict, total=False):
 
 @attrs.frozen(init=False, repr=False)
 class _Start(Command[T]):
+    command_id: str | None
     invocation: Invocation[Any]
     child_id: str | None
     on_parent_close: OnParentClose
@@ -91,20 +92,19 @@ class _Start(Command[T]):
     retry: tuple[Retry, ...] = attrs.field(eq=False)
     undo: Any = attrs.field(eq=False)
     undo_id: str | None = attrs.field(eq=False)
+    wait_timeout: timedelta | None
 
 
-@attrs.frozen(init=False, repr=False)
 class StartChild(_Start[T]):
     """Start an execution of its own, exactly once, and go on; its answer is a `ChildRef`."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "start_child"
-    command_id: str | None
 
     def __init__(self: StartChild[ChildRef[R]], invocation: Invocation[R], /, **options: Unpack[ChildOptions]) -> None:
         _fill(self, invocation, **options)
 
 
-@attrs.frozen(init=False, repr=False)
 class RunChild(_Start[T]):
     """Start an execution of its own, exactly once, and wait for its result.
 
@@ -112,13 +112,11 @@ class RunChild(_Start[T]):
     it is cut, the child is cancelled and awaited.
     """
 
+    __slots__ = ()
     kind: ClassVar[str] = "run_child"
-    command_id: str | None
-    wait_timeout: timedelta | None
 
     def __init__(self, invocation: Invocation[T], /, *, wait_timeout: Duration | None = None, **options: Unpack[ChildOptions]) -> None:
-        _fill(self, invocation, **options)
-        put(self, "wait_timeout", optional_duration(wait_timeout, "RunChild wait_timeout"))
+        _fill(self, invocation, wait_timeout=wait_timeout, **options)
 
 
 @attrs.frozen(init=False, repr=False)
@@ -184,6 +182,7 @@ def _fill(
     start_at: datetime | None = None,
     retry: Retry | tuple[Retry, ...] | None = None,
     undo: Any = None,
+    wait_timeout: Duration | None = None,
 ) -> None:
     building(child)
     what = type(child).__name__
@@ -202,6 +201,7 @@ def _fill(
     put(child, "retry", policies_of(retry, what))
     put(child, "undo", undo)
     put(child, "undo_id", undo_id_of(undo, what))
+    put(child, "wait_timeout", optional_duration(wait_timeout, f"{what} wait_timeout"))
 
 
 def _checked(invocation: object, what: str) -> Invocation[Any]:

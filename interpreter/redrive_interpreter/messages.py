@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+import builtins
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import attrs
 
@@ -78,7 +79,7 @@ class Attribute(Generic[T]):
     @overload
     def __init__(self: Attribute[None], name: str, payload: None = None, /) -> None: ...
     @overload
-    def __init__(self, name: str, payload: type[T], /) -> None: ...
+    def __init__(self, name: str, payload: builtins.type[T], /) -> None: ...
     @overload
     def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
     def __init__(self, name: str, payload: Any = None, /) -> None:
@@ -89,13 +90,13 @@ class Attribute(Generic[T]):
         return f"Attribute({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"
 
 
-def signal_of(signal: object) -> Source[Any]:
+def signal_of(signal: Source[Any] | str) -> Source[Any]:
     """*signal* itself, or the untyped one of that name."""
-    return cast("Source[Any]", signal) if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
+    return signal if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
 
 
-def event_of(event: object) -> Event[Any]:
-    return cast("Event[Any]", event) if isinstance(event, Event) else Event(check_id(event, "event"), Any)
+def event_of(event: Event[Any] | str) -> Event[Any]:
+    return event if isinstance(event, Event) else Event(check_id(event, "event"), Any)
 
 
 def _what(source: Source[Any]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import attrs
 
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import Key, check_id
 from redrive_interpreter.outcomes import Err, Ok, Won
-from redrive_interpreter.yielding import Branch, Command, building, check_branch, put
+from redrive_interpreter.yielding import Branch, Command, blank, building, check_branch, put
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -103,7 +103,7 @@ class All(Command[T]):
     @staticmethod
     def of(branches: Iterable[Branch[Any]], /, *, limit: int | None = None, enough: int | None = None) -> All[Any]:
         """`All` over an iterable; its answer is a list in the same order."""
-        made = cast("All[Any]", object.__new__(All))
+        made: All[Any] = blank(All)  # pyright: ignore[reportUnknownVariableType]
         building(made)
         listed = tuple(branches)
         for branch in listed:

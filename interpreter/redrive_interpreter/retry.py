@@ -48,7 +48,7 @@ class Retry:
         on: ErrorTypes = (Exception,),
         give_up_on: ErrorTypes = (),
     ) -> None:
-        if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1):
+        if attempts is not None and (type(attempts) is not int or attempts < 1):
             raise InvalidDefinition(f"Retry attempts={attempts!r}: give a number from 1, or None for ever")
         if not _is_number(factor) or factor < 1:
             raise InvalidDefinition(f"Retry factor={factor!r}: give a number from 1")
@@ -160,7 +160,7 @@ def _wait(value: object, what: str) -> timedelta:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is not bool and isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _fraction(token: str, attempt: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
@@ -37,7 +38,7 @@ class StepId(Generic[T]):
     @overload
     def __init__(self: StepId[None], name: str, result: None = None, /) -> None: ...
     @overload
-    def __init__(self, name: str, result: type[T], /) -> None: ...
+    def __init__(self, name: str, result: builtins.type[T], /) -> None: ...
     @overload
     def __init__(self, name: str, result: TypeForm[T], /) -> None: ...
     def __init__(self, name: str, result: Any = None, /) -> None:
@@ -91,9 +92,9 @@ class StepSpec:
 
     def undo_step(self, result: object) -> Step[Any] | None:
         """The step that undoes one of these that gave *result*; None if there is nothing to undo."""
-        undo: Any = self.undo
+        undo = self.undo
         if undo is None or isinstance(undo, Step):
-            return cast("Step[Any] | None", undo)
+            return undo  # pyright: ignore[reportUnknownVariableType]
         return cast("Step[Any]", undo(result) if hasattr(undo, "step_id") else Step(self.undo_id or "", undo, result))
 
 
@@ -181,7 +182,7 @@ def ready_step(spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     """The step of *spec* with arguments known to fit. Replay makes one per row: it must stay cheap."""
     if performing.get() is not None:
         refuse_building(f"Step {spec.id!r}")
-    made = cast("Step[Any]", object.__new__(Step))
+    made: Step[Any] = object.__new__(Step)  # pyright: ignore[reportUnknownVariableType]
     put(made, "command_id", None)
     put(made, "step_id", spec.id)
     put(made, "fn", spec.body)

@@ -68,6 +68,7 @@ class Workflow(Generic[P, R_co]):
     timeout: timedelta | None
     on_failure: Policy
     on_cancel: Policy
+    _result: Any
 
     @overload
     def __init__(
@@ -135,7 +136,7 @@ class Workflow(Generic[P, R_co]):
         self.name = check_id(name, "workflow name")
         self.fn = fn
         self.signature = signature
-        self._result: Any = _NOT_GIVEN
+        self._result = _NOT_GIVEN
         self.raises = error_types(raises if isinstance(raises, type) else tuple(raises), f"{where} raises")
         self.signals = None if signals is None else tuple(signal_of(signal) for signal in signals)
         self.queue = None if queue is None else check_id(queue, "queue")

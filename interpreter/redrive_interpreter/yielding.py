@@ -36,7 +36,8 @@ class Command(Generic[T]):
     command_id: str | None
 
     def __iter__(self) -> Generator[Command[Any], Any, T]:
-        return cast("T", (yield self))
+        answer: T = yield self
+        return answer
 
     def options(self, *, id: str) -> Self:
         """The same command under *id*, which names it in its scope instead of its kind."""
@@ -78,6 +79,11 @@ def changed(command: C, **fields: object) -> C:
     return made
 
 
+def blank(cls: type[C]) -> C:
+    """A command without its fields, for a constructor other than its own."""
+    return object.__new__(cls)
+
+
 def building(command: Command[Any]) -> None:
     """Begin the construction of *command*: refused where no workflow can yield it."""
     if performing.get() is not None:
@@ -96,19 +102,20 @@ def refuse_building(what: str) -> None:
 _CONTAINERS: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 
 
-def check_branch(branch: object, where: str) -> None:
+def check_branch(branch: Any, where: str) -> None:
     """Raises `InvalidDefinition` unless *branch* can be run: a command, an invocation or a flow."""
     if isinstance(branch, Command):
         return
-    if isinstance(branch, _CONTAINERS) or not hasattr(branch, "__iter__"):
+    contains = isinstance(branch, _CONTAINERS)
+    if contains or not hasattr(branch, "__iter__"):
         hint = ""
-        if isinstance(branch, _CONTAINERS):
+        if contains:
             hint = ": unpack it, or use All.of(…)"
         elif callable(branch):
             hint = ": call it first"
-        raise InvalidDefinition(f"{where}: {_shown(cast('object', branch))} is not a command, an invocation or a flow{hint}")
+        raise InvalidDefinition(f"{where}: {_shown(branch)} is not a command, an invocation or a flow{hint}")
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:76] + "…"
