@@ -1,0 +1,17 @@
+"""The `redrive` command: everything that a service can be asked, from a shell.
+
+``demo worker start list show history result signal cancel``; exit codes are in `redrive.cli.complaints`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give back its exit code."""
+    from redrive.cli.program import main  # not before it is asked for: the parts above are useful without it
+
+    return main(argv)

@@ -1,0 +1,1 @@
+"""`redrive demo`: the order workflow, and what `kill -9` cannot do to it."""

@@ -1,0 +1,119 @@
+"""The words of the command line, and what is done about what goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from redrive.cli import verbs
+from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
+from redrive.cli.paint import paint_for, visible
+from redrive_interpreter import RedriveError
+
+_EPILOG = """\
+exit codes: 0 done; 1 the execution failed or was cancelled, or the store refused; 2 what was asked for cannot be;
+            3 `result --timeout` passed.  REDRIVE_APP and REDRIVE_STORE stand in for --app and --store."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give back its exit code."""
+    parser = _parser()
+    given, more = parser.parse_known_args(argv)
+    _take_late(parser, given, more)
+    paint = paint_for(sys.stderr)
+    try:
+        return int(asyncio.run(given.verb(given)))
+    except Complaint as complaint:
+        print(f"{paint('red', 'redrive:')} {visible(complaint.problem, lines=True)}", file=sys.stderr)
+        if complaint.hint:
+            print(f"  {visible(complaint.hint, lines=True)}", file=sys.stderr)
+        return complaint.code
+    except RedriveError as error:
+        print(f"{paint('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `redrive list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _take_late(parser: argparse.ArgumentParser, given: argparse.Namespace, more: list[str]) -> None:
+    """Words that stand behind an option: argparse gives the optional ones before it their defaults too early."""
+    if more and not any(word.startswith("-") for word in more):
+        if hasattr(given, "pairs"):
+            given.pairs += more
+            return
+        slot = next((name for name in ("payload", "reason") if not getattr(given, name, "taken")), None)
+        if slot is not None and len(more) == 1:
+            setattr(given, slot, more[0])
+            return
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="redrive", description="Durable workflows, from a shell.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"redrive {version('redrive')}")
+    words = parser.add_subparsers(required=True, metavar="command")
+
+    demo = words.add_parser("demo", help="an order whose worker is killed three times, with the right result")
+    demo.add_argument("--dir", metavar="DIR", help="keep the database and the ledger here (default: a temporary directory)")
+    demo.set_defaults(verb=verbs.demo)
+
+    worker = words.add_parser("worker", help="run workers until SIGTERM or Ctrl-C; a second one ends at once")
+    worker.add_argument("app", metavar="MODULE:SERVICE", nargs="?", help="a service, or a function that makes one")
+    worker.add_argument("--app", dest="app_option", metavar="MODULE:SERVICE", help=argparse.SUPPRESS)
+    worker.set_defaults(verb=verbs.worker)
+
+    start = _client(words, "start", "start an execution; prints its id", verbs.start, json=False)
+    start.add_argument("workflow", metavar="WORKFLOW", help="its name")
+    start.add_argument("pairs", metavar="NAME=VALUE", nargs="*", help="arguments; order.id=o-1 sets a field; values are JSON, or else text")
+    start.add_argument("--input", metavar="JSON", help="the arguments by name, as one JSON object")
+    start.add_argument("--id", help="the idempotency key: the same id and input is the same execution")
+    start.add_argument("--timeout", metavar="SECONDS", type=float, help="a deadline over all of its runs")
+    start.add_argument("--create", action="store_true", help="make the database if it does not exist")
+
+    listing = _client(words, "list", "the newest executions", verbs.listing)
+    listing.add_argument("--workflow", metavar="NAME")
+    listing.add_argument("--status")
+    listing.add_argument("--limit", type=int, default=50)
+
+    show = _client(words, "show", "where an execution stands: what it waits for, until when, and how it got there", verbs.show)
+    show.add_argument("id")
+
+    history = _client(words, "history", "every row of a run, as it is stored", verbs.history)
+    history.add_argument("id")
+    history.add_argument("--run", type=int, default=-1, help="1 is the first, -1 (the default) the newest")
+
+    result = _client(words, "result", "wait for the result and print it as JSON", verbs.result, json=False)
+    result.add_argument("id")
+    result.add_argument("--timeout", metavar="SECONDS", type=float)
+
+    signal = _client(words, "signal", "send a signal", verbs.signal, json=False)
+    signal.add_argument("id")
+    signal.add_argument("name")
+    signal.add_argument("payload", metavar="JSON", nargs="?", help="default: no payload")
+    signal.add_argument("--key", help="the same key again changes nothing")
+
+    cancel = _client(words, "cancel", "ask an execution to cancel", verbs.cancel, json=False)
+    cancel.add_argument("id")
+    cancel.add_argument("reason", nargs="?", default="")
+    return parser
+
+
+def _client(words: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str, verb: object, *, json: bool = True) -> argparse.ArgumentParser:
+    parser = words.add_parser(name, help=help)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--app", metavar="MODULE:SERVICE", default=os.environ.get("REDRIVE_APP"), help="the service, for its store and its types")
+    where.add_argument("--store", metavar="URL", default=None, help="the store alone, like sqlite:///orders.db")
+    if json:
+        parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(verb=verb)
+    return parser

@@ -1,0 +1,35 @@
+"""`redrive worker`: work until told to stop, then finish what is under way; told twice, end at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from redrive import AsyncDurableService
+from redrive.cli.complaints import DONE
+
+
+async def serve(service: AsyncDurableService) -> int:
+    """Run *service* as a worker until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    told = asyncio.Event()
+
+    def stop(number: int) -> None:
+        if told.is_set():
+            os._exit(128 + number)  # nothing stored is lost: that is what the rest is for
+        told.set()
+        print("redrive: finishing what is under way; once more to end at once", file=sys.stderr, flush=True)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop, number)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(stop, number))
+    async with service:
+        print(f"redrive: working on {service}; Ctrl-C or SIGTERM to stop", file=sys.stderr, flush=True)
+        await told.wait()
+    return DONE

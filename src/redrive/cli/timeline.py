@@ -1,0 +1,212 @@
+"""A run's rows as one line for each command: when it was asked, what came of it, how long it took.
+
+Works on the rows alone, so it can be read where the workflow's code is not at hand. The rows do not say when
+a combinator or an abandoned wait was over; that is read off the next command of the same scope.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+
+from redrive_interpreter import Key
+from redrive_interpreter import rows as r
+from redrive_interpreter.keys import ROLLBACK
+from redrive_interpreter.outcomes import Err, Failure, Ok
+
+State: TypeAlias = Literal["waiting", "done", "failed", "timed out", "cut", "note", "event"]
+
+WAITING_KINDS: Final = frozenset({"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"})
+GROUPS: Final = frozenset({"all", "race", "map", "join", "rollback", "undo_losers"})
+"""Kinds that last as long as what is inside them. What is in neither set is over when it is asked."""
+
+
+@attrs.define(kw_only=True)
+class Entry:
+    """One command of the run, or (*kind* ``cancel``, ``deadline``, ``end``, …) something that happened to it."""
+
+    key: str
+    kind: str
+    label: str = ""
+    input: Any = None
+    asked_at: datetime
+    ended_at: datetime | None = None
+    state: State = "waiting"
+    value: Any = None
+    failure: Failure | None = None
+    attempts: int = 1
+    retry_due: datetime | None = None
+
+    @property
+    def due(self) -> datetime | None:
+        """When a sleep, or the patience of a wait, is over; None: never, or not a matter of time."""
+        limit = self.input if isinstance(self.input, dict) else {}
+        if until := limit.get("until"):
+            return datetime.fromisoformat(until)
+        seconds = limit.get("seconds")
+        return self.asked_at + timedelta(seconds=seconds) if isinstance(seconds, (int, float)) else None
+
+    @property
+    def depth(self) -> int:
+        return self.key.count("/") if self.state not in ("note", "event") else 0
+
+
+@attrs.define
+class Timeline:
+    """All entries, in the order in which they were asked, and how the run began and ended."""
+
+    started: r.Started | None = None
+    entries: list[Entry] = attrs.field(factory=list)
+    ended: r.Ended | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def open(self) -> list[Entry]:
+        """What the run waits for."""
+        return [] if self.ended else [entry for entry in self.entries if entry.state == "waiting" and entry.kind in WAITING_KINDS]
+
+
+def timeline(rows: Sequence[r.Row]) -> Timeline:
+    """Fold *rows*, oldest first."""
+    reader = _Reader()
+    for row in rows:
+        reader.take(row)
+    reader.finish()
+    return reader.line
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.line = Timeline()
+        self.now: datetime | None = None
+        self._commands: dict[str, Entry] = {}
+        self._waiting: dict[str, Entry] = {}
+        self._unread: dict[str, deque[r.Signalled]] = {}
+
+    def take(self, row: r.Row) -> None:
+        at = getattr(row, "at", None)
+        if at is not None:
+            self.now = at
+        match row:
+            case r.Started():
+                self.line.started = row
+                for signal in row.unread:
+                    self._unread.setdefault(signal.name, deque()).append(signal)
+            case r.Asked():
+                self._asked(row)
+            case r.Answered(key, outcome):
+                self._settle(key, outcome)
+            case r.AttemptStarted(key, attempt):
+                if (entry := self._waiting.get(key)) is not None:
+                    entry.attempts = attempt
+            case r.Retrying(key, attempt, failure, due):
+                if (entry := self._waiting.get(key)) is not None:
+                    entry.attempts, entry.failure, entry.retry_due = attempt + 1, failure, due
+            case r.TimerFired(key):
+                if (entry := self._waiting.get(key)) is not None:
+                    self._end(entry, "done" if entry.kind == "sleep" else "timed out")
+            case r.Signalled(name):
+                self._signalled(row, name)
+            case r.ChildFinished():
+                self._child(row)
+            case r.CancelRequested():
+                self._happened("cancel", f"by {row.by}" + (f": {row.reason}" if row.reason else ""))
+            case r.DeadlinePassed():
+                self._happened("deadline", "the deadline passed")
+            case r.RollbackRetried():
+                self._happened("retry_rollback", "the failed undos are tried again")
+            case r.Noted():
+                self._add(Entry(key=row.key, kind="note", label=row.text, value=dict(row.data) or None, asked_at=self._at, state="note"))
+            case r.AttributeSet():
+                self._happened("attribute", row.name, row.value)
+            case r.Ended():
+                self.line.ended, self.line.ended_at = row, self._at
+
+    def finish(self) -> None:
+        """What nothing ended is over if the run is."""
+        if self.line.ended is not None:
+            for entry in list(self._waiting.values()):
+                self._end(entry, "done" if entry.kind in GROUPS else "cut")
+
+    @property
+    def _at(self) -> datetime:
+        assert self.now is not None, "a history begins with a fact"
+        return self.now
+
+    def _add(self, entry: Entry) -> None:
+        self.line.entries.append(entry)
+
+    def _happened(self, kind: str, label: str, value: Any = None) -> None:
+        self._add(Entry(key="", kind=kind, label=label, value=value, asked_at=self._at, ended_at=self._at, state="event"))
+
+    def _asked(self, row: r.Asked) -> None:
+        self._close_what_this_follows(row.key)
+        entry = Entry(key=row.key, kind=row.kind, label=row.label, input=row.input, asked_at=self._at)
+        self._commands[row.key] = entry
+        self._add(entry)
+        if row.kind not in WAITING_KINDS and row.kind not in GROUPS:
+            entry.state, entry.ended_at = "done", self._at
+            return
+        self._waiting[row.key] = entry
+        if row.kind == "sleep" and entry.due is not None and entry.due <= self._at:
+            self._end(entry, "done")
+        if row.kind == "wait_signal" and (unread := self._unread.get(row.label)):
+            self._end(entry, "done", unread.popleft().payload)
+
+    def _close_what_this_follows(self, key: Key) -> None:
+        """A scope asks one thing after the other: what it asked before *key* is over, and all inside that."""
+        if key.startswith(ROLLBACK):
+            return
+        parent, _, _ = key.rpartition("/")
+        prefix = f"{parent}/" if parent else ""
+        for other in list(self._waiting.values()):
+            if other.key.startswith(prefix) and not other.key.startswith(ROLLBACK):
+                first = prefix + other.key[len(prefix) :].partition("/")[0]
+                asked_by = self._commands.get(first)
+                if asked_by is None or asked_by.kind != "spawn":
+                    self._end(other, "done" if other.kind in GROUPS else "cut")
+
+    def _end(self, entry: Entry, state: State, value: Any = None, failure: Failure | None = None) -> None:
+        self._waiting.pop(entry.key, None)
+        entry.state, entry.ended_at, entry.value, entry.retry_due = state, self._at, value, None
+        entry.failure = failure
+
+    def _settle(self, key: str, outcome: Ok[Any] | Err) -> None:
+        entry = self._waiting.get(key)
+        if entry is None:
+            return
+        if isinstance(outcome, Ok):
+            if entry.kind != "run_child":  # its answer only says that the child was started
+                self._end(entry, "done", outcome.value)
+        else:
+            failure = outcome.error if isinstance(outcome.error, Failure) else Failure(type(outcome.error).__name__, str(outcome.error))
+            entry.attempts = max(entry.attempts, failure.attempts)
+            self._end(entry, "failed", failure=failure)
+
+    def _signalled(self, signal: r.Signalled, name: str) -> None:
+        for entry in self._waiting.values():
+            if entry.kind == "wait_signal" and entry.label == name:
+                self._end(entry, "done", signal.payload)
+                return
+        self._unread.setdefault(name, deque()).append(signal)
+
+    def _child(self, row: r.ChildFinished) -> None:
+        for entry in list(self._waiting.values()):
+            if entry.kind in ("wait_child", "run_child") and row.id in _ids(entry):
+                self._settle_child(entry, row.outcome)
+
+    def _settle_child(self, entry: Entry, outcome: Ok[Any] | Err) -> None:
+        if isinstance(outcome, Ok):
+            self._end(entry, "done", outcome.value)
+        else:
+            self._end(entry, "failed", failure=outcome.error if isinstance(outcome.error, Failure) else None)
+
+
+def _ids(entry: Entry) -> set[str]:
+    """The child ids that a command about a child may mean."""
+    named = entry.input if isinstance(entry.input, dict) else {}
+    return {entry.label, *(str(value) for value in named.values())}

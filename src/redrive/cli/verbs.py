@@ -1,0 +1,143 @@
+"""What each command does: asks a client, prints the answer, gives back the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redrive.cli.apps import Client, client_for, load_app
+from redrive.cli.arguments import parse_input, parse_json
+from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
+from redrive.cli.paint import paint_for, visible
+from redrive.cli.serve import serve
+from redrive.cli.standing import standing
+from redrive.cli.timeline import timeline
+from redrive.cli.view import View
+from redrive.cli.words import as_json, plain
+from redrive.ports.store import FINAL, Snapshot
+from redrive_interpreter import ExecutionNotFound, Invocation, Row, load_row
+
+
+async def demo(given: argparse.Namespace) -> int:
+    from redrive.cli.demo.scenario import Demo
+
+    paint = paint_for(sys.stdout)
+    if given.dir is None:
+        with tempfile.TemporaryDirectory(prefix="redrive-demo-") as directory:
+            return await Demo(Path(directory), paint).show()
+    directory = Path(given.dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()):
+        raise Complaint(f"{directory} is not empty", "the demo begins with a new database: name a new directory")
+    return await Demo(directory.resolve(), paint).show()
+
+
+async def worker(given: argparse.Namespace) -> int:
+    name = given.app or given.app_option
+    if name is None:
+        raise Complaint("which service?", "redrive worker module:service")
+    return await serve(load_app(name))
+
+
+async def start(given: argparse.Namespace) -> int:
+    arguments = parse_input(given.input, given.pairs)
+    async with client_for(given, create=given.create) as client:
+        invocation = client.invocation(given.workflow, arguments)
+        execution = await client.service.start(invocation, id=given.id, timeout=given.timeout)
+        print(execution.id)
+    return DONE
+
+
+async def listing(given: argparse.Namespace) -> int:
+    async with client_for(given) as client:
+        found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
+        if given.json:
+            _print([as_json(json.dumps(plain(snapshot))) for snapshot in found])
+        elif found:
+            _print(View(paint_for(sys.stdout), await client.store.now()).listing(found))
+        else:
+            print("no executions" + (" like that" if given.workflow or given.status else ""), file=sys.stderr)
+    return DONE
+
+
+async def show(given: argparse.Namespace) -> int:
+    async with client_for(given) as client:
+        snapshot = await _snapshot(client, given.id)
+        rows = await _rows(client, given.id, -1)
+        line = timeline(rows)
+        places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
+        if given.json:
+            print(json.dumps({**plain(snapshot), "stands_at": places, "problem": why_not, "timeline": [plain(entry) for entry in line.entries]}))
+        else:
+            _print(View(paint_for(sys.stdout), await client.store.now()).execution(snapshot, line, places, why_not))
+    return DONE
+
+
+async def history(given: argparse.Namespace) -> int:
+    async with client_for(given) as client:
+        await _snapshot(client, given.id)
+        try:
+            stored = [json.loads(text) for text in await client.store.history(given.id, given.run)]
+        except ExecutionNotFound:
+            raise Complaint(f"execution {given.id!r} has no run {given.run}") from None
+        if given.json:
+            _print(json.dumps(row) for row in stored)
+        else:
+            rows = [(load_row(row), row) for row in stored]
+            _print(View(paint_for(sys.stdout), await client.store.now()).history(rows))
+    return DONE
+
+
+async def result(given: argparse.Namespace) -> int:
+    async with client_for(given) as client:
+        await _snapshot(client, given.id)
+        try:
+            await client.service.execution(given.id).result(timeout=given.timeout)
+        except TimeoutError as late:
+            raise Complaint(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
+        snapshot = await _snapshot(client, given.id)
+        outcome = json.loads(snapshot.outcome or "{}")
+        if snapshot.status != "completed":  # a failure raised above; a cancelled one with a value did not
+            raise Complaint(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
+        print(json.dumps(outcome.get("ok"), ensure_ascii=not sys.stdout.isatty()))
+    return DONE
+
+
+async def signal(given: argparse.Namespace) -> int:
+    payload = None if given.payload is None else parse_json(given.payload, "the payload")
+    async with client_for(given) as client:
+        await _snapshot(client, given.id)
+        await client.signal(given.id, given.name, payload, given.key)
+    return DONE
+
+
+async def cancel(given: argparse.Namespace) -> int:
+    async with client_for(given) as client:
+        snapshot = await _snapshot(client, given.id)
+        if snapshot.status in FINAL:
+            raise Complaint(f"execution {given.id!r} has ended: it is {snapshot.status}")
+        await client.service.execution(given.id).cancel(given.reason)
+    return DONE
+
+
+async def _snapshot(client: Client, id: str) -> Snapshot:
+    snapshot = await client.store.read(id)
+    if snapshot is None:
+        known = [other.id for other in await client.store.list(limit=1000)]
+        otherwise = "`redrive list` shows those that exist" if known else "the store has none at all"
+        raise Complaint(f"there is no execution {id!r} in {client.where}", did_you_mean(id, known, otherwise))
+    return snapshot
+
+
+async def _rows(client: Client, id: str, run: int) -> list[Row]:
+    return [load_row(json.loads(text)) for text in await client.store.history(id, run)]
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)

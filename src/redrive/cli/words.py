@@ -1,0 +1,43 @@
+"""Times, durations and stored values as a person reads them."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+
+def span(duration: timedelta) -> str:
+    """*duration* in the two largest units that say something: ``850 ms``, ``12.3 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    seconds = duration.total_seconds()
+    if seconds < 0:
+        return f"-{span(-duration)}"
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def moment(at: datetime) -> str:
+    """*at* in UTC, to the second."""
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def when(at: datetime, now: datetime) -> str:
+    """*at*, and how far from *now* that is."""
+    distance = at - now
+    return f"{moment(at)} ({f'in {span(distance)}' if distance >= timedelta(0) else f'{span(-distance)} ago'})"
+
+
+def brief(value: Any, width: int = 100) -> str:
+    """A JSON value on one line of at most *width* characters."""
+    text = value if isinstance(value, str) and width < 0 else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= width or width < 0 else f"{text[: width - 1]}…"
