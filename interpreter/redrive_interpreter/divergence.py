@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
@@ -143,7 +143,7 @@ def _removed_or_reordered(machine: Machine[Any], recorded: Asked, asked: Asked) 
     code = getattr(machine.workflow.fn, "__code__", None)
     while code is None and getattr(machine.workflow.fn, "__wrapped__", None) is not None:
         code = machine.workflow.fn.__wrapped__.__code__  # type: ignore[union-attr]
-    words = set() if code is None else {*code.co_names, *code.co_freevars, *(c for c in code.co_consts if isinstance(c, str))}
+    words: set[str] = set() if code is None else {*code.co_names, *code.co_freevars, *(c for c in code.co_consts if isinstance(c, str))}
     if name in words:
         return "reordered", f"{_name(asked)} comes before {_name(recorded)}"
     return "removed", f"{_name(recorded)} is not asked for any more"
@@ -163,6 +163,7 @@ def _name(row: Asked) -> str:
 
 def _arguments(recorded: Any, asked: Any) -> str:
     if isinstance(recorded, dict) and isinstance(asked, dict):
+        recorded, asked = cast("dict[str, Any]", recorded), cast("dict[str, Any]", asked)
         changed = [
             str(name) for name in {**recorded, **asked} if name not in recorded or name not in asked or recorded[name] != asked[name]
         ]

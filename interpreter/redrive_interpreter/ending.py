@@ -110,7 +110,7 @@ def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bu
     """The root fiber is over: say how the run ended."""
     if machine.verdict_ is not None:
         return
-    outcome: Ok[Any] | Err
+    outcome: Ok[Any] | Err = Ok(None)
     status: Status
     if error is None and machine.continues is None:
         try:
@@ -123,7 +123,7 @@ def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bu
         outcome = Err(machine.codec.dump_error(error, machine.workflow.raises))
         status = "cancelled" if isinstance(error, Cancelled) and cancel is not None else "failed"
     elif machine.continues is not None:
-        outcome, status = Ok(None), "continued"
+        status = "continued"
     else:
         status = "completed" if cancel is None else "cancelled"
     if cancel is not None and cancel[1] == "deadline" and not bug:

@@ -7,7 +7,7 @@ thousand workflows can be nested without a thousand Python frames.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from redrive_interpreter.outcomes import Err, Ok
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.waits import Wait
 
 
+@final
 class Waiting:
     """What a handler returns when its fiber must wait."""
 

@@ -190,7 +190,7 @@ def _load_attempt(data: Mapping[str, Any]) -> r.AttemptStarted:
 
 
 def _dump_retrying(row: r.Retrying) -> dict[str, Any]:
-    data = {"row": "retrying", "key": row.key, "n": row.attempt, "at": to_micros(row.at), "due": to_micros(row.due)}
+    data: dict[str, Any] = {"row": "retrying", "key": row.key, "n": row.attempt, "at": to_micros(row.at), "due": to_micros(row.due)}
     data["err"] = dump_failure(row.failure)
     if row.in_doubt:
         data["doubt"] = True

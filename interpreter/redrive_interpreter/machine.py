@@ -17,30 +17,25 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-
-import attrs
 
 from redrive_interpreter import rows as r
 from redrive_interpreter.effects import HANDLERS, handler_of
 from redrive_interpreter.ending import finish, leave
 from redrive_interpreter.errors import Cancelled, CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
-from redrive_interpreter.failures import step_error
+from redrive_interpreter.facts import TAKE
 from redrive_interpreter.family import Family
-from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply, Waiting
+from redrive_interpreter.fibers import WAITING, Fiber, Reply, Waiting
 from redrive_interpreter.keys import Key
 from redrive_interpreter.live import LIVE
 from redrive_interpreter.mailbox import Mailbox
-from redrive_interpreter.outcomes import Err, Ok
 from redrive_interpreter.places import dispose, place_of, places
 from redrive_interpreter.requests import ClearTimer, Drop, Request, SetTimer
 from redrive_interpreter.run_info import RunInfo
 from redrive_interpreter.saga import Saga
-from redrive_interpreter.scopes import Scope
 from redrive_interpreter.verdicts import Finished, Suspended, Verdict
-from redrive_interpreter.waits import AnswerWait, ChildWait, SignalWait, StepWait, TimerWait, Wait
+from redrive_interpreter.waits import StepWait, Wait
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -55,7 +50,6 @@ if TYPE_CHECKING:
 
 R_co = TypeVar("R_co", covariant=True)
 
-DEADLINE: Final = Key("__deadline")
 ENDLESS: Final = 10_000
 """Commands in a row by one fiber, none of which waits, that make an endless loop (D7)."""
 BUGS: Final = (NameError, AttributeError, TypeError, ImportError, RecursionError, CodecError)
@@ -74,9 +68,31 @@ class Machine(Generic[R_co]):
     """
 
     __slots__ = (
-        "_agenda", "_closed", "_counted", "_ready", "_requests", "asked_keys", "codec", "continues", "family", "fresh",
-        "mailbox", "now", "patches", "pending", "recorded", "root", "rows", "run", "saga", "started", "tasks", "thrown", "timers",
-        "verdict_", "workflow",
+        "_agenda",
+        "_closed",
+        "_ready",
+        "_requests",
+        "asked_keys",
+        "codec",
+        "continues",
+        "counted",
+        "family",
+        "fresh",
+        "mailbox",
+        "now",
+        "patches",
+        "pending",
+        "recorded",
+        "root",
+        "rows",
+        "run",
+        "saga",
+        "started",
+        "tasks",
+        "thrown",
+        "timers",
+        "verdict_",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE) -> None:
@@ -104,7 +120,7 @@ class Machine(Generic[R_co]):
         self._requests: list[Request] = []
         self._ready: list[Fiber] = []
         self._agenda: list[Fiber | Group] = []
-        self._counted = 0
+        self.counted = 0
         self._closed = False
 
     # ── what the host calls ─────────────────────────────────────────────────────────────────────
@@ -114,7 +130,7 @@ class Machine(Generic[R_co]):
         A fact for what is settled already changes nothing and leaves no row. Raises `UnexpectedFact` (the
         machine is as it was), `Diverged` or `Unreadable` (it is spent).
         """
-        take = _TAKE.get(type(fact))
+        take = TAKE.get(type(fact))
         if take is None:
             raise UnexpectedFact(f"{fact!r} is not a fact")
         if self._closed:
@@ -167,7 +183,7 @@ class Machine(Generic[R_co]):
             started_at=started.execution_started_at or started.at,
             scheduled_for=started.scheduled_for,
             deadline=started.deadline,
-            rows=self._counted,
+            rows=self.counted,
         )
 
     @property
@@ -225,7 +241,7 @@ class Machine(Generic[R_co]):
     # ── what effects call ───────────────────────────────────────────────────────────────────────
     def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> r.Asked:
         """Record that a command was issued, or find it recorded; `fresh` says which. Raises `Diverged`."""
-        self._counted += 1
+        self.counted += 1
         self.asked_keys.add(key)
         if self.recorded is not None:
             row = self.recorded.match(self, key, kind, label, input, undo, command)
@@ -380,7 +396,8 @@ class Machine(Generic[R_co]):
 
     def perform(self, fiber: Fiber, command: Any) -> Reply:
         """Carry out one command, as far as that is possible now."""
-        handler = HANDLERS.get(type(command)) or handler_of(command)
+        kind: Any = type(command)
+        handler = HANDLERS.get(kind) or handler_of(command)
         try:
             return handler(self, fiber, command)
         except Misuse as misuse:
@@ -406,164 +423,7 @@ class Machine(Generic[R_co]):
         else:
             finish(self, value, error)
 
-    # ── facts ───────────────────────────────────────────────────────────────────────────────────
-    def _took(self, fact: r.Fact) -> None:
-        if fact.at > self.now:
-            self.now = fact.at
-        self._counted += 1
-        if self.recorded is None:
-            self.rows.append(fact)
-
-    def _known(self, key: str, fact: r.Fact) -> Wait | None:
-        """The wait that *fact* is about; None if it is over. Raises `UnexpectedFact` if there never was one."""
-        wait = self.pending.get(key)  # type: ignore[call-overload]
-        if wait is None and key not in self.asked_keys and key != DEADLINE:
-            raise UnexpectedFact(f"{type(fact).__name__} for {key!r}, which was never asked")
-        return wait
-
-    def _start(self, fact: r.Started) -> None:
-        if self.started is not None:
-            raise UnexpectedFact("the run has started already")
-        workflow, codec = self.workflow, self.codec
-        if fact.input is None:
-            data = codec.dump_call(workflow.signature, fact.args, fact.kwargs, workflow.name)
-            fact = attrs.evolve(fact, args=(), kwargs={}, input=data, workflow=fact.workflow or workflow.name)
-        try:
-            args, kwargs = codec.load_call(workflow.signature, fact.input, workflow.name)
-            assert workflow.fn is not None
-            gen = workflow.fn(*args, **kwargs)
-        except (CodecError, TypeError) as error:
-            raise Unreadable(f"the input of {workflow.name!r} does not fit its code: {error}") from error
-        self.started = fact
-        self._took(fact)
-        self.mailbox.carry(fact.unread)
-        self.family.carry(fact.children)
-        if fact.deadline is not None:
-            self.set_timer(DEADLINE, fact.deadline)
-        scope = Scope("", workflow)
-        self.root = Fiber(scope, ())
-        self.root.push(Frame(gen, scope, True))
-        self._agenda.append(self.root)
-
-    def _answer(self, fact: r.Answered) -> None:
-        wait = self._known(fact.key, fact)
-        if wait is None or not isinstance(wait, (StepWait, AnswerWait)):
-            return
-        self._took(fact)
-        del self.pending[wait.key]
-        if type(wait) is StepWait:
-            self._step_answered(wait, fact)
-        else:
-            assert isinstance(wait, AnswerWait)
-            if isinstance(fact.outcome, Ok):
-                reply = wait.then()
-                if not isinstance(reply, Waiting):
-                    value, error = reply
-                    self.wake(wait.fiber, value, error)
-            else:
-                self.wake(wait.fiber, None, self.threw(wait.refused(self.codec, fact.outcome.error)))
-
-    def _step_answered(self, wait: StepWait, fact: r.Answered) -> None:
-        step, outcome = wait.command, fact.outcome
-        if type(outcome) is Ok:
-            if wait.undoing is not None:
-                wait.undoing.answered(self, wait, None)
-                return
-            value = self.scalar(outcome.value, step.spec.result_type, f"step {wait.key}")
-            if step.spec.undo is not None:
-                self.saga.completed(wait.key, step.spec.undo, outcome.value, step.spec.result_type)
-            self.wake(wait.fiber, value)
-            return
-        assert isinstance(outcome, Err)
-        error = self.threw(step_error(self.codec, outcome.error, wait.key, step.spec.raises))
-        if wait.undoing is not None:
-            wait.undoing.answered(self, wait, error)
-            return
-        if fact.in_doubt or wait.doubt:
-            self.saga.doubt(wait.key, step.spec.undo)
-        self.wake(wait.fiber, None, error)
-
-    def _attempt_started(self, fact: r.AttemptStarted) -> None:
-        wait = self._known(fact.key, fact)
-        if type(wait) is StepWait:
-            self._took(fact)
-            wait.attempt, wait.started, wait.due = fact.attempt, True, None
-
-    def _retry(self, fact: r.Retrying) -> None:
-        wait = self._known(fact.key, fact)
-        if type(wait) is not StepWait:
-            return
-        self._took(fact)
-        wait.attempt, wait.due, wait.started = fact.attempt + 1, fact.due, False
-        wait.doubt = wait.doubt or fact.in_doubt
-        if wait.fiber.cancel is not None and not wait.fiber.thrown and wait.undoing is None:
-            self.settle(wait)  # S10: no further attempt
-            if wait.doubt:
-                self.saga.doubt(wait.key, wait.command.spec.undo)
-            self.wake(wait.fiber, None)
-        else:
-            self._requests += wait.requests()
-
-    def _timer(self, fact: r.TimerFired) -> None:
-        wait = self._known(fact.key, fact)
-        if fact.key not in self.timers or wait is None:
-            return
-        self._took(fact)
-        self.now = max(self.now, self.timers.pop(fact.key))
-        if isinstance(wait, TimerWait):
-            self.settle(wait)
-            self.wake(wait.fiber, None)
-        elif isinstance(wait, SignalWait):
-            self.settle(wait)
-            self.mailbox.timed_out(self, wait)
-        elif isinstance(wait, ChildWait):
-            self.settle(wait)
-            self.family.timed_out(self, wait)
-
-    def _signal(self, fact: r.Signalled) -> None:
-        self._took(fact)
-        self.mailbox.arrived(self, fact)
-
-    def _cancel(self, fact: r.CancelRequested) -> None:
-        self._interrupt(fact, (fact.reason, fact.by))
-
-    def _deadline(self, fact: r.DeadlinePassed) -> None:
-        if self.timers.pop(DEADLINE, None) is not None:
-            self._interrupt(fact, ("the deadline has passed", "deadline"))
-
-    def _interrupt(self, fact: r.CancelRequested | r.DeadlinePassed, cancel: tuple[str, CancelledBy]) -> None:
-        if self.verdict_ is not None or self.root is None or self.root.cancel is not None:
-            return
-        self._took(fact)
-        self.clear_timer(DEADLINE)
-        self.cut(self.root, cancel)
-
-    def _child(self, fact: r.ChildFinished) -> None:
-        if self.family.knows(fact.id):
-            self._took(fact)
-            self.family.ended(self, fact)
-
-    def _retry_rollback(self, fact: r.RollbackRetried) -> None:
-        if self.saga.stuck is not None:
-            self._took(fact)
-            self.verdict_ = None
-            self.saga.stuck.resume(self)
-
     def _begun(self) -> r.Started:
         if self.started is None:
             raise UnexpectedFact("the run has not started")
         return self.started
-
-
-_TAKE: Final[Mapping[type, Callable[[Machine[Any], Any], None]]] = {
-    r.Started: Machine._start,
-    r.Answered: Machine._answer,
-    r.AttemptStarted: Machine._attempt_started,
-    r.Retrying: Machine._retry,
-    r.TimerFired: Machine._timer,
-    r.Signalled: Machine._signal,
-    r.CancelRequested: Machine._cancel,
-    r.DeadlinePassed: Machine._deadline,
-    r.ChildFinished: Machine._child,
-    r.RollbackRetried: Machine._retry_rollback,
-}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redrive_interpreter.machine import Machine
+    from redrive_interpreter.messages import Source
     from redrive_interpreter.waits import SignalWait
 
 
@@ -80,5 +81,5 @@ def _in_time(signal: Signalled, due: datetime | None) -> bool:
 
 
 def _payload(machine: Machine[Any], wait: SignalWait, signal: Signalled) -> Any:
-    source = wait.command.signal  # type: ignore[attr-defined]
+    source: Source[Any] = wait.command.signal  # type: ignore[attr-defined]
     return machine.scalar(signal.payload, source.type, f"signal {signal.name}")

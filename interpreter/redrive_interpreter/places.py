@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import warnings
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -103,9 +103,9 @@ def _warn(machine: Machine[Any], frame: Frame, error: BaseException) -> None:
 def _place(gen: Any) -> Place | None:
     if not isinstance(gen, GeneratorType):
         return None
-    inner: Any = gen
-    while isinstance(inner.gi_yieldfrom, GeneratorType) and not _is_ours(inner.gi_yieldfrom):
-        inner = inner.gi_yieldfrom
+    inner, below = cast("Any", gen), cast("Any", gen.gi_yieldfrom)
+    while isinstance(below, GeneratorType) and not _is_ours(below):
+        inner, below = cast("Any", below), cast("Any", below.gi_yieldfrom)
     frame = inner.gi_frame
     if frame is None:
         return None
@@ -113,6 +113,6 @@ def _place(gen: Any) -> Place | None:
     return Place(code.co_filename, frame.f_lineno, code.co_name, linecache.getline(code.co_filename, frame.f_lineno).strip())
 
 
-def _is_ours(gen: GeneratorType[Any, Any, Any]) -> bool:
+def _is_ours(gen: Any) -> bool:
     frame = gen.gi_frame
     return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_KERNEL)

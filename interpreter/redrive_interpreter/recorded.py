@@ -6,7 +6,6 @@ may ask for nothing that is not recorded; in the last turn what goes beyond the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redrive_interpreter.divergence import Watched, describe
@@ -19,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class RecordedTurn:
-    """The `Asked` rows of one turn, *rest* those not found yet (None where found). *last*: no fact comes after it. *beyond*: the code has gone past the record."""
+    """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
+
+    *last*: no fact comes after the turn. *beyond*: the code has gone past the record.
+    """
 
     __slots__ = ("_at", "_watched", "beyond", "last", "rest")
 

@@ -55,7 +55,7 @@ class Started:
     run: UUID
     at: datetime
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = attrs.field(factory=dict)
+    kwargs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     input: Data = None
     workflow: str = ""
     number: int = 1
@@ -173,7 +173,7 @@ class Noted:
     """An entry in the audit trail; replay does not compare it."""
 
     text: str
-    data: Mapping[str, Any] = attrs.field(factory=dict)
+    data: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     key: Key
 
 

@@ -35,8 +35,10 @@ class Entry:
     def step(self, machine: Machine[Any]) -> Step[Any]:
         from redrive_interpreter.commands import Step
 
-        if isinstance(self.undo, Step):
-            return self.undo
+        undo: Any = self.undo
+        if isinstance(undo, Step):
+            ready: Step[Any] = undo
+            return ready
         result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
         made: Step[Any] = self.undo(result) if hasattr(self.undo, "step_id") else Step(self.undo.__name__, self.undo, result)
         return made
