@@ -396,8 +396,7 @@ class Machine(Generic[R_co]):
 
     def perform(self, fiber: Fiber, command: Any) -> Reply:
         """Carry out one command, as far as that is possible now."""
-        kind: Any = type(command)
-        handler = HANDLERS.get(kind) or handler_of(command)
+        handler = HANDLERS.get(command.__class__) or handler_of(command)
         try:
             return handler(self, fiber, command)
         except Misuse as misuse:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redrive_interpreter.machine import Machine
-    from redrive_interpreter.messages import Source
     from redrive_interpreter.waits import SignalWait
 
 
@@ -69,11 +68,11 @@ class Mailbox:
 
     def timed_out(self, machine: Machine[Any], wait: SignalWait) -> None:
         self._waits.remove(wait)
-        default = wait.command.default  # type: ignore[attr-defined]
-        if default is attrs.NOTHING:
-            machine.wake(wait.fiber, None, SignalTimeout(wait.name, wait.command.timeout))  # type: ignore[attr-defined]
+        command: Any = wait.command
+        if command.default is attrs.NOTHING:
+            machine.wake(wait.fiber, None, SignalTimeout(wait.name, command.timeout))
         else:
-            machine.wake(wait.fiber, default)
+            machine.wake(wait.fiber, command.default)
 
 
 def _in_time(signal: Signalled, due: datetime | None) -> bool:
@@ -81,5 +80,5 @@ def _in_time(signal: Signalled, due: datetime | None) -> bool:
 
 
 def _payload(machine: Machine[Any], wait: SignalWait, signal: Signalled) -> Any:
-    source: Source[Any] = wait.command.signal  # type: ignore[attr-defined]
-    return machine.scalar(signal.payload, source.type, f"signal {signal.name}")
+    command: Any = wait.command
+    return machine.scalar(signal.payload, command.signal.type, f"signal {signal.name}")

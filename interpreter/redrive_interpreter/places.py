@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import warnings
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -101,11 +101,11 @@ def _warn(machine: Machine[Any], frame: Frame, error: BaseException) -> None:
 
 
 def _place(gen: Any) -> Place | None:
-    if not isinstance(gen, GeneratorType):
+    if gen is None:
         return None
-    inner, below = cast("Any", gen), cast("Any", gen.gi_yieldfrom)
-    while isinstance(below, GeneratorType) and not _is_ours(below):
-        inner, below = cast("Any", below), cast("Any", below.gi_yieldfrom)
+    inner: Any = gen
+    while _is_users(inner.gi_yieldfrom):
+        inner = inner.gi_yieldfrom
     frame = inner.gi_frame
     if frame is None:
         return None
@@ -113,6 +113,8 @@ def _place(gen: Any) -> Place | None:
     return Place(code.co_filename, frame.f_lineno, code.co_name, linecache.getline(code.co_filename, frame.f_lineno).strip())
 
 
-def _is_ours(gen: Any) -> bool:
-    frame = gen.gi_frame
-    return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_KERNEL)
+def _is_users(gen: Any) -> bool:
+    """Whether *gen* is a generator of the user's own, and not that of a command."""
+    if type(gen) is not GeneratorType or gen.gi_frame is None:
+        return False
+    return not str(gen.gi_frame.f_globals.get("__name__", "")).startswith(_KERNEL)

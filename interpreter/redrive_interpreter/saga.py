@@ -35,13 +35,19 @@ class Entry:
     def step(self, machine: Machine[Any]) -> Step[Any]:
         from redrive_interpreter.commands import Step
 
-        undo: Any = self.undo
-        if isinstance(undo, Step):
-            ready: Step[Any] = undo
+        if _is_ready(self.undo):
+            ready: Step[Any] = self.undo
             return ready
         result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
         made: Step[Any] = self.undo(result) if hasattr(self.undo, "step_id") else Step(self.undo.__name__, self.undo, result)
         return made
+
+
+def _is_ready(undo: Any) -> bool:
+    """Whether *undo* is a step with its arguments, which needs no result of what it undoes."""
+    from redrive_interpreter.commands import Step
+
+    return isinstance(undo, Step)
 
 
 class Saga:
@@ -60,9 +66,7 @@ class Saga:
 
     def doubt(self, key: Key, undo: Any) -> None:
         """An attempt began and its outcome is unknown: a ready undo covers that, nothing else does."""
-        from redrive_interpreter.commands import Step
-
-        if isinstance(undo, Step):
+        if _is_ready(undo):
             self.log.append(Entry(key, undo, None, None))
         else:
             self.doubtful.append(key)
