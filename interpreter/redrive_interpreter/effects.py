@@ -201,7 +201,7 @@ def _spawn(m: Machine[Any], fiber: Fiber, command: parallel.Spawn[Any]) -> Reply
     key = _key(fiber, command)
     m.ask(key, "spawn", "", None, None, command)
     scope = fiber.scope
-    child = Fiber(Scope(f"{key}/"), (*fiber.order, len(m.asked_keys)))
+    child = Fiber(Scope(f"{key}/"), (*fiber.order, m.counted))
     task = TaskState(key, child)
     child.task = task
     if m.tasks is None:

@@ -29,7 +29,7 @@ def leave(machine: Machine[Any], fiber: Fiber, frame: Frame, value: Any, error: 
     root = fiber is machine.root and not fiber.frames
     if scope.workflow is not None and error is None:
         _refuse_command(machine, scope, value)
-    if scope.tasks is None and not (root and machine.family.open) and not _wants_undo(machine, fiber, scope, error):
+    if scope.tasks is None and not (root and machine.has_open_children) and not _wants_undo(machine, fiber, scope, error):
         return _thrown_instead(fiber, value, error)
     leaving = LeavingFrame(scope, root, value, error)
     fiber.push(leaving)

@@ -39,7 +39,7 @@ def _took(m: Machine[Any], fact: r.Fact) -> None:
 def _known(m: Machine[Any], key: Key, fact: r.Fact) -> Wait | None:
     """The wait that *fact* is about; None if it is over. Raises `UnexpectedFact` if there never was one."""
     wait = m.pending.get(key)
-    if wait is None and key not in m.asked_keys and key != DEADLINE:
+    if wait is None and not m.is_settled(key) and key != DEADLINE:
         raise UnexpectedFact(f"{type(fact).__name__} for {key!r}, which was never asked")
     return wait
 
@@ -60,7 +60,8 @@ def _start(m: Machine[Any], fact: r.Started) -> None:
     m.started = fact
     _took(m, fact)
     m.mailbox.carry(fact.unread)
-    m.family.carry(fact.children)
+    if fact.children:
+        m.family.carry(fact.children)
     if fact.deadline is not None:
         m.set_timer(DEADLINE, fact.deadline)
     scope = Scope("", workflow)
@@ -74,7 +75,7 @@ def _answer(m: Machine[Any], fact: r.Answered) -> None:
     if wait is None or not isinstance(wait, (StepWait, AnswerWait)):
         return
     _took(m, fact)
-    del m.pending[wait.key]
+    m.settle(wait)
     if type(wait) is StepWait:
         _step_answered(m, wait, fact)
     else:

@@ -70,13 +70,14 @@ class Machine(Generic[R_co]):
     __slots__ = (
         "_agenda",
         "_closed",
+        "_family",
         "_ready",
         "_requests",
-        "asked_keys",
+        "_saga",
+        "_settled",
         "codec",
         "continues",
         "counted",
-        "family",
         "fresh",
         "mailbox",
         "now",
@@ -86,7 +87,6 @@ class Machine(Generic[R_co]):
         "root",
         "rows",
         "run",
-        "saga",
         "started",
         "tasks",
         "thrown",
@@ -108,10 +108,10 @@ class Machine(Generic[R_co]):
         self.root: Fiber | None = None
         self.recorded: RecordedTurn | None = None
         self.fresh = True
-        self.asked_keys: set[str] = set()
+        self._settled: set[Key] | None = None
         self.mailbox = Mailbox()
-        self.saga = Saga()
-        self.family = Family()
+        self._saga: Saga | None = None
+        self._family: Family | None = None
         self.tasks: dict[Key, Any] | None = None
         self.patches: dict[str, bool] | None = None
         self.thrown: list[BaseException] | None = None
@@ -189,17 +189,35 @@ class Machine(Generic[R_co]):
     @property
     def undone(self) -> tuple[Key, ...]:
         """The keys undone so far, in the order of undoing."""
-        return tuple(self.saga.undone)
+        return () if self._saga is None else tuple(self._saga.undone)
 
     @property
     def in_doubt(self) -> tuple[Key, ...]:
         """Steps that may have taken effect, whose outcome is not known, and that nothing will undo."""
-        return tuple(self.saga.doubtful)
+        return () if self._saga is None else tuple(self._saga.doubtful)
 
     @property
     def unread(self) -> int:
         """Signals taken up and not waited for."""
         return self.mailbox.unread
+
+    @property
+    def saga(self) -> Saga:
+        """The undos of the run. Made when needed, as `family` is: thousands of machines may wait in memory."""
+        if self._saga is None:
+            self._saga = Saga()
+        return self._saga
+
+    @property
+    def family(self) -> Family:
+        """The children of the execution."""
+        if self._family is None:
+            self._family = Family()
+        return self._family
+
+    @property
+    def has_open_children(self) -> bool:
+        return self._family is not None and bool(self._family.open)
 
     def where(self) -> list[Place]:
         """Where in the source each fiber stands, the root first."""
@@ -242,7 +260,6 @@ class Machine(Generic[R_co]):
     def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> r.Asked:
         """Record that a command was issued, or find it recorded; `fresh` says which. Raises `Diverged`."""
         self.counted += 1
-        self.asked_keys.add(key)
         if self.recorded is not None:
             row = self.recorded.match(self, key, kind, label, input, undo, command)
             if row is not None:
@@ -268,7 +285,14 @@ class Machine(Generic[R_co]):
         return WAITING
 
     def settle(self, wait: Wait) -> None:
+        """End *wait*: a later fact about its key is dropped."""
         self.pending.pop(wait.key, None)
+        if self._settled is None:
+            self._settled = set()
+        self._settled.add(wait.key)
+
+    def is_settled(self, key: Key) -> bool:
+        return self._settled is not None and key in self._settled
 
     def set_timer(self, key: Key, due: datetime) -> None:
         self.timers[key] = due

@@ -10,6 +10,7 @@ import attrs
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import Key, check_id
 from redrive_interpreter.outcomes import Err, Ok, Won
+from redrive_interpreter.workflows import Invocation
 from redrive_interpreter.yielding import Branch, Command, blank, building, check_branch, put
 
 T = TypeVar("T")
@@ -105,6 +106,8 @@ class All(Command[T]):
         """`All` over an iterable; its answer is a list in the same order."""
         made: All[Any] = blank(All)  # pyright: ignore[reportUnknownVariableType]
         building(made)
+        if isinstance(branches, (Command, Invocation)):  # their own iterator would make a list of one of them
+            raise InvalidDefinition(f"All.of takes an iterable of branches, not {branches!r}")
         listed = tuple(branches)
         for branch in listed:
             check_branch(branch, "All.of")

@@ -120,7 +120,7 @@ class Undoing:
                 if self._failed(machine, entry, error):
                     return True
                 continue
-            if key not in machine.asked_keys:
+            if not machine.is_settled(key):
                 machine.ask(key, "undo", step.step_id, input, None, step)
             wait = StepWait(key, step, self.fiber, input, machine.now)
             wait.undoing = self
