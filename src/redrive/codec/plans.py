@@ -1,0 +1,142 @@
+"""A plan: how values of one declared type become data and come back. Everything else here makes plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, get_args, get_origin
+
+import attrs
+
+from redrive_interpreter.errors import CodecError
+
+Data: TypeAlias = Any
+"""JSON in Python's own types: None, bool, int, float, str, list, and dict with str keys."""
+
+Dump: TypeAlias = Callable[[Any], Data]
+Load: TypeAlias = Callable[[Data], Any]
+
+TAG: Final = "$"
+"""The key that marks an object as more than an object: ``{"$": "tuple", "v": […]}``. No other object has it."""
+
+# `type(data) is dict` would make the type checkers narrow Any to a dict of unknowns.
+OBJECT: Final[Any] = dict
+ARRAY: Final[Any] = list
+TUPLE: Final[Any] = tuple
+
+KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {type(None): "null", bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "dict"}
+)
+ANY_KIND: Final = frozenset(KINDS.values())
+
+
+class Wrong(Exception):
+    """What is wrong with a value; each level on the way up adds its part of the path."""
+
+    def __init__(self, type: str, problem: str) -> None:
+        super().__init__(type, problem)
+        self.type, self.problem = type, problem
+        self.steps: list[str] = []
+
+    def under(self, step: str) -> Wrong:
+        self.steps.append(step)
+        return self
+
+    def error(self, where: str, root: str) -> CodecError:
+        return CodecError(where, root + "".join(reversed(self.steps)), self.type, self.problem)
+
+
+@attrs.define(eq=False)
+class Plan:
+    """How one declared type is stored.
+
+    *kinds* are the shapes of its data, *classes* those of its values: a union tells its members apart by
+    them. *escapes* are the tags it may use besides. *plain*: data is the value itself, so that nothing is
+    lost if another plain member of a union reads it. *small*: never worth measuring. *endless*: the type
+    puts no bound on the depth of its data.
+    """
+
+    name: str
+    dump: Dump
+    load: Load
+    kinds: frozenset[str]
+    classes: tuple[type, ...] = ()
+    escapes: frozenset[str] = frozenset()
+    plain: bool = False
+    small: bool = False
+    endless: bool = False
+    anything: bool = False
+    """Takes values of any class: the untyped plan, and no other."""
+    takes_subclasses: bool = False
+    """Takes instances of subclasses: plans made of the user's own hooks."""
+
+
+def tagged(tag: str, data: Data) -> Data:
+    return {TAG: tag, "v": data}
+
+
+def untagged(data: Mapping[str, Data], declared: str) -> tuple[str, Data]:
+    tag = data.get(TAG)
+    if len(data) != 2 or "v" not in data or type(tag) is not str:
+        raise Wrong(declared, "the stored object has a '$', but is not a tagged value")
+    return tag, data["v"]
+
+
+def refuse_value(value: object, declared: str) -> Wrong:
+    got = show(type(value))
+    hint = ""
+    if isinstance(value, bool) or (isinstance(value, (int, float, str)) and type(value) not in KINDS):
+        hint = ", and would come back as something else"
+    return Wrong(declared, f"the value is of class {got}, not of the declared one{hint}")
+
+
+def refuse_data(data: Data, declared: str) -> Wrong:
+    return Wrong(declared, f"stored is {describe(data)}, which this type cannot read")
+
+
+def refusing(name: str, problem: str) -> Plan:
+    """The plan of a type that cannot be stored. It says so when a value comes, not before: a field may go unused."""
+
+    def refuse(value: object) -> Any:
+        raise Wrong(name, problem)
+
+    return Plan(name, refuse, refuse, frozenset())
+
+
+def kind_of(data: object) -> str:
+    return KINDS.get(type(data), "?")
+
+
+def describe(data: Data) -> str:
+    kind = kind_of(data)
+    if kind in ("bool", "int", "float", "str") and len(text := repr(data)) <= 60:
+        return f"the {kind} {text}"
+    return {"null": "null", "dict": "an object", "list": "a list", "str": "a long str", "int": "a long int"}.get(kind, "something else")
+
+
+def index(position: int) -> str:
+    return f"[{position}]"
+
+
+def key(name: object) -> str:
+    text = repr(name)
+    return f"[{text if len(text) <= 60 else text[:57] + '…'}]"
+
+
+def show(type_: Any) -> str:
+    """A declared type as a person writes it."""
+    if type_ is None or type_ is type(None):
+        return "None"
+    if type_ is Ellipsis:
+        return "..."
+    origin = get_origin(type_)
+    if origin is not None:
+        text = show(origin)
+        args = get_args(type_)
+        if text in ("Union", "UnionType"):
+            return " | ".join(map(show, args))
+        if text == "Literal":
+            return f"Literal[{', '.join(map(repr, args))}]"
+        return f"{text}[{', '.join(map(show, args))}]" if args else text
+    name = getattr(type_, "__qualname__", None) or getattr(type_, "__name__", None) or str(type_).removeprefix("typing.")
+    return str(name).rpartition("<locals>.")[2]

@@ -1,0 +1,133 @@
+"""Unions: which member a value, or data, belongs to.
+
+Members whose data cannot be mistaken for another's are stored as they are: ``Order | None`` is an object or
+null. The rest wear the name of their type: ``{"$": "Card", "v": {…}}``. The name is only ever looked up among
+the members of the declared union, never imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redrive.codec.plans import KINDS, OBJECT, TAG, Data, Plan, Wrong, kind_of, refuse_data, refuse_value, tagged
+from redrive.codec.scalars import SCALARS
+
+
+def union_plan(name: str, members: tuple[Plan, ...]) -> Plan:
+    members = tuple(dict.fromkeys(members))  # a NewType has the plan of what it is new of
+    if len(members) == 1:
+        return members[0]
+    others = [plan for plan in members if plan.kinds != SCALARS[type(None)].kinds]
+    if len(others) == 1 and len(members) == 2:
+        return _optional(name, others[0])
+    return _Union(name, members).plan()
+
+
+def _optional(name: str, plan: Plan) -> Plan:
+    if plan.anything:
+        return plan
+    encode, decode = plan.dump, plan.load
+
+    def dump(value: Any) -> Data:
+        return None if value is None else encode(value)
+
+    def load(data: Data) -> Any:
+        return None if data is None else decode(data)
+
+    return Plan(
+        name,
+        dump,
+        load,
+        plan.kinds | {"null"},
+        (*plan.classes, type(None)),
+        plan.escapes,
+        plain=plan.plain,
+        small=plan.small,
+        endless=plan.endless,
+        anything=plan.anything,
+    )
+
+
+class _Union:
+    def __init__(self, name: str, members: tuple[Plan, ...]) -> None:
+        self.name = name
+        self.members = members
+        bare = [plan for plan in members if _stands_out(plan, members)]
+        tags = _tags([plan for plan in members if plan not in bare])
+        self.tagged = {tag: plan for plan, tag in tags.items()}
+        self.by_class: dict[type, list[tuple[str | None, Plan]]] = {}
+        for plan in members:
+            for cls in plan.classes if not plan.anything else ():
+                self.by_class.setdefault(cls, []).append((tags.get(plan), plan))
+        if float in self.by_class:  # an int is a float to the type checkers
+            self.by_class[int] = self.by_class.get(int, []) + self.by_class[float]
+        self.catch_all = [(tags.get(plan), plan) for plan in members if plan.anything]
+        self.by_kind = {kind: [plan for plan in bare if kind in plan.kinds] for kind in KINDS.values()}
+        self.by_escape = {escape: plan for plan in reversed(bare) for escape in plan.escapes}
+
+    def dump(self, value: object) -> Data:
+        candidates = self.by_class.get(type(value)) or self._by_base(value) or self.catch_all
+        deepest: Wrong | None = None
+        for tag, plan in candidates:
+            try:
+                data = plan.dump(value)
+            except Wrong as wrong:
+                if deepest is None or len(wrong.steps) > len(deepest.steps):
+                    deepest = wrong
+            else:
+                return data if tag is None else tagged(tag, data)
+        raise deepest or refuse_value(value, self.name)
+
+    def load(self, data: Data) -> Any:
+        if type(data) is OBJECT and type(tag := data.get(TAG)) is str:
+            plan = self.tagged.get(tag)
+            if plan is not None and len(data) == 2 and "v" in data:
+                return plan.load(data["v"])
+            candidates = [self.by_escape[tag]] if tag in self.by_escape else self.by_kind["dict"]
+        else:
+            candidates = self.by_kind.get(kind_of(data), [])
+        deepest: Wrong | None = None
+        for plan in candidates:
+            try:
+                return plan.load(data)
+            except Wrong as wrong:
+                if deepest is None or len(wrong.steps) > len(deepest.steps):
+                    deepest = wrong
+        raise deepest or refuse_data(data, self.name)
+
+    def plan(self) -> Plan:
+        tags: frozenset[str] = frozenset(self.tagged) | frozenset(self.by_escape)
+        kinds = frozenset(kind for plan in self.members for kind in plan.kinds)
+        return Plan(
+            self.name,
+            self.dump,
+            self.load,
+            kinds | {"dict"} if self.tagged else kinds,
+            tuple({cls: None for plan in self.members for cls in plan.classes}),
+            tags,
+            plain=not self.tagged and all(plan.plain for plan in self.members),
+            small=all(plan.small for plan in self.members),
+            endless=any(plan.endless for plan in self.members),
+            anything=bool(self.catch_all),
+        )
+
+    def _by_base(self, value: object) -> list[tuple[str | None, Plan]]:
+        """Members that take subclasses: only those with hooks of the user's do, all others refuse."""
+        return [found for cls in type(value).__mro__[1:-1] for found in self.by_class.get(cls, ()) if found[1].takes_subclasses]
+
+
+def _stands_out(plan: Plan, members: tuple[Plan, ...]) -> bool:
+    rivals = [other for other in members if other is not plan and other.kinds & plan.kinds]
+    return not rivals or (plan.plain and all(other.plain for other in rivals))
+
+
+def _tags(plans: list[Plan]) -> dict[Plan, str]:
+    """A name for each: its type's, and the module's too where two types share one."""
+    tags: dict[Plan, str] = {}
+    names = [plan.name for plan in plans]
+    for plan in plans:
+        ambiguous = names.count(plan.name) > 1
+        tags[plan] = ".".join([*(f"{cls.__module__}" for cls in plan.classes), plan.name]) if ambiguous else plan.name
+    if len(set(tags.values())) < len(tags):
+        raise Wrong(" | ".join(names), "two members of this union have one name, and their values could not be told apart")
+    return tags
