@@ -1,0 +1,155 @@
+"""Claims: who owns what, and until when.
+
+1. A worker's heartbeat comes before the dead are buried: one that was late keeps what nobody took.
+2. Parked executions lie in an index of their own, which is looked into only after something was parked (the counter
+   ``parks``), or by a build that has not looked yet: ten thousand of them cost a claim nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redrive.ports.store import Claim
+from redrive.stores.common import nobody_has
+from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.threads import Transaction
+from redrive.stores.sqlite.values import from_text, to_text
+
+
+def claim(tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int) -> list[Claim]:
+    _beat(tx, worker, lease_us, build, workflows)
+    listed = _bury_the_dead(tx)
+    _park_unlisted(tx, listed)
+    due = _due(tx, build, workflows, limit)
+    claims: list[Claim] = []
+    for _, n, id, run, number, length, fence, recoveries, workflow, was_parked in due:
+        tx.execute(SQL["give"], (to_text(worker), n))
+        if was_parked:
+            tx.execute(SQL["unpark"], (n,))
+        claims.append(
+            Claim(
+                id=from_text(id),
+                worker=worker,
+                fence=fence + 1,
+                workflow=workflow,
+                run=from_text(run),
+                number=number,
+                length=length,
+                recoveries=recoveries,
+            )
+        )
+    return claims
+
+
+def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str]) -> None:
+    known = tx.execute(SQL["worker"], (to_text(worker),)).fetchone()
+    listing = json.dumps(sorted(workflows))
+    if known is not None and known[1:] == (to_text(build), listing):
+        left = known[0] - tx.now_us
+        if lease_us * 3 / 4 <= left <= lease_us:
+            return  # fresh enough: no write, so no fsync for a claim that finds nothing
+    tx.execute(SQL["heartbeat"], (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing))
+
+
+def _bury_the_dead(tx: Transaction) -> frozenset[str]:
+    """Disown what dead workers had; gives back the workflows that live ones list."""
+    listed: set[str] = set()
+    for worker, expires_us, lease_us, workflows in tx.execute(SQL["workers"]).fetchall():
+        if expires_us <= tx.now_us:
+            tx.execute(SQL["count_recoveries"], (worker, tx.now_us))
+            _forget(tx, worker)
+            continue
+        if expires_us > tx.now_us + lease_us:  # the clock went back: nobody lives longer for it
+            tx.execute(SQL["shorten_lease"], (tx.now_us + lease_us, worker))
+        listed.update(json.loads(workflows))
+    return frozenset(listed)
+
+
+def _forget(tx: Transaction, worker: str) -> None:
+    """*worker* is as the database has it."""
+    tx.execute(SQL["disown"], (worker,))
+    tx.execute(SQL["remove_worker"], (worker,))
+    tx.execute(SQL["raise_counter"], ("parks",))
+    tx.news = True
+
+
+def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:
+    name = ""
+    while (found := tx.execute(SQL["next_due_workflow"], (name,)).fetchone()) is not None:
+        (name,) = found
+        workflow = from_text(name)
+        if workflow in listed:
+            continue
+        if tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), name, tx.now_us)).rowcount:
+            tx.execute(SQL["show_parked"], (tx.now_us, name, tx.now_us))
+            tx.execute(SQL["raise_counter"], ("parks",))
+
+
+def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int) -> list[tuple[Any, ...]]:
+    """Up to *limit* of what is due for this build: the row of the query, the workflow, and whether it was parked."""
+    found: list[list[tuple[Any, ...]]] = []
+
+    def look(query: str, parked: bool) -> int:
+        before = len(found)
+        for workflow in workflows:
+            rows = tx.execute(SQL[query], (to_text(workflow), tx.now_us, to_text(build), limit)).fetchall()
+            if rows:
+                found.append([(*row, workflow, parked) for row in rows])
+        return len(found) - before
+
+    look("due", parked=False)
+    parks = _parks(tx)
+    if tx.memo.nothing_parked.get((build, workflows)) != parks and not look("parked_due", parked=True):
+        # Also nothing later? What was parked before its time comes is looked for each time.
+        if not any(True for _ in _wakes(tx, "next_parked_wake", build, workflows)):
+            tx.memo.nothing_parked[build, workflows] = parks
+    return list(heapq.merge(*found))[:limit]
+
+
+def _parks(tx: Transaction) -> int:
+    (parks,) = tx.execute(SQL["counter"], ("parks",)).fetchone()
+    return int(parks)
+
+
+def release(tx: Transaction, claims: Sequence[Claim], parked: dict[str, str] | None) -> None:
+    parks = False
+    for claim in claims:
+        held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
+        if held is None:
+            continue
+        n, status, _ = held
+        if parked:
+            for build, reason in parked.items():
+                tx.execute(SQL["park"], (n, to_text(build), to_text(reason)))
+            tx.execute(SQL["release_parked"], (tx.now_us, n))
+        else:
+            tx.execute(SQL["release"], (n,))
+        parks = parks or bool(parked) or status == "parked"
+    if parks:
+        tx.execute(SQL["raise_counter"], ("parks",))
+    tx.news = True
+
+
+def retire(tx: Transaction, worker: str) -> None:
+    _forget(tx, to_text(worker))
+
+
+def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...]) -> int | None:
+    wakes = list(_wakes(tx, "next_wake", build, workflows))
+    if tx.memo.nothing_parked.get((build, workflows)) != _parks(tx):
+        wakes.extend(_wakes(tx, "next_parked_wake", build, workflows))
+    for worker, expires_us, _, _ in tx.execute(SQL["workers"]).fetchall():
+        if expires_us <= tx.now_us:
+            orphans = tx.execute(SQL["orphans_wake"], (worker, to_text(build)))
+            wakes.extend(wake_us for wake_us, workflow in orphans if from_text(workflow) in workflows)
+    return min(wakes, default=None)
+
+
+def _wakes(tx: Transaction, query: str, build: str, workflows: Sequence[str]) -> Iterator[int]:
+    for workflow in workflows:
+        found = tx.execute(SQL[query], (to_text(workflow), to_text(build))).fetchone()
+        if found is not None:
+            yield found[0]

@@ -1,0 +1,103 @@
+"""Opening the database file: never one that is not ours, never one we do not understand."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from redrive.ports.store import StoreError, UnusableStore
+from redrive.stores.sqlite.failures import as_store_error
+
+APPLICATION_ID: Final = 0x72_64_72_76  # "rdrv"
+_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_BUSY_MS: Final = 5_000
+
+
+def migrations() -> Sequence[str]:
+    """The scripts, oldest first; the first brings an empty database to version 1."""
+    return [script.read_text(encoding="utf-8") for script in sorted(_MIGRATIONS.glob("[0-9]*.sql"))]
+
+
+def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connection:
+    """A connection to an up-to-date database. Raises `UnusableStore`, or `StoreError` where it stays locked for *patience* seconds."""
+    file = Path(path)
+    if file.is_dir():
+        raise UnusableStore(f"{path}: it is a directory; name a file in it")
+    if not file.absolute().parent.is_dir():
+        raise UnusableStore(f"{path}: the directory {file.absolute().parent} does not exist; create it first")
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_BUSY_MS / 1000)
+            try:
+                prepare(db, path, synchronous, migrations())
+            except BaseException:
+                db.close()
+                raise
+            return db
+        except sqlite3.Error as error:
+            problem = as_store_error(error, path)
+            if not problem.retry_helps or time.monotonic() > give_up:
+                raise problem from error
+            time.sleep(0.02)
+
+
+def prepare(db: sqlite3.Connection, path: str, synchronous: str, scripts: Sequence[str]) -> None:
+    """Bring the schema up to date, in one transaction, and set what holds for a connection only."""
+    if needs_migration(db, path, scripts):
+        # WAL cannot be changed within a transaction, and of two processes that create a file both may come here.
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise UnusableStore(f"{path}: it does not support SQLite's write-ahead log (it is in mode {mode}); name a file on a local disk")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if needs_migration(db, path, scripts):
+                migrate(db, scripts)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    # The log stays as long as it once got, and is written over: a commit that need not make the file longer is cheaper.
+    db.execute("PRAGMA journal_size_limit = -1")
+    db.execute("PRAGMA cache_size = -65536")
+
+
+def needs_migration(db: sqlite3.Connection, path: str, scripts: Sequence[str]) -> bool:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise UnusableStore(f"{path}: it is a SQLite database of another program; name another file")
+    if version > len(scripts):
+        raise UnusableStore(
+            f"{path}: a newer redrive wrote it (schema {version}, this one knows those up to {len(scripts)}); install that version"
+        )
+    return bool(version < len(scripts))
+
+
+def migrate(db: sqlite3.Connection, scripts: Sequence[str]) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    for script in scripts[version:]:
+        for statement in statements(script):
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(scripts)}")
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script: `executescript` would commit between them."""
+    found: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    if pending.strip():
+        raise StoreError(f"a migration ends in the middle of a statement: {pending.strip()[:60]}")
+    return found

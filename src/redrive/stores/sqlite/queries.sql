@@ -1,0 +1,255 @@
+-- Every statement of the SQLite store but its schema. A name, what it is for, the statement.
+
+-- ── starting ──────────────────────────────────────────────────────────────────────────────────
+
+-- name: started
+SELECT n, run, status FROM executions WHERE id = ?;
+
+-- name: fence
+SELECT fence FROM executions WHERE id = ?;
+
+-- name: insert_execution
+INSERT INTO executions (id, workflow, run, number, length, status, owner, fence, wake_us, stored_us, updated_us)
+VALUES (?, ?, ?, 1, 1, 'pending', ?, ?, ?, ?, ?);
+
+-- name: insert_input
+INSERT OR REPLACE INTO inputs (n, input, attributes, created_us, deadline_us, creator_id, creator_run, creator_key)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: restart_execution
+-- The next run of what has ended; its fence and the time of its last message stay.
+UPDATE executions SET workflow = ?, run = ?, number = number + 1, length = 1, status = 'pending', owner = ?, fence = fence + ?,
+    wake_us = ?, recoveries = 0, unread = 0, newest = 0, cancelled_run = 0, updated_us = ?
+WHERE n = ? RETURNING number;
+
+-- name: created_us
+SELECT created_us FROM inputs WHERE n = ?;
+
+-- name: forget_inbox
+DELETE FROM inbox WHERE n = ?;
+
+-- name: forget_landed
+DELETE FROM landed WHERE n = ?;
+
+-- name: forget_parked
+DELETE FROM parked WHERE n = ?;
+
+-- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: target
+-- What a sender must know of the execution it sends to.
+SELECT n, status, number, cancelled_run, wake_us, stored_us FROM executions WHERE id = ?;
+
+-- name: has_landed
+SELECT 1 FROM landed WHERE n = ? AND dedup = ?;
+
+-- name: insert_landed
+INSERT INTO landed (n, dedup) VALUES (?, ?);
+
+-- name: insert_message
+INSERT INTO inbox (n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?);
+
+-- name: wake
+UPDATE executions SET newest = ?, stored_us = ?, status = ?, wake_us = ?, cancelled_run = ?, updated_us = ? WHERE n = ?;
+
+-- name: forget_outcome
+UPDATE inputs SET outcome = NULL WHERE n = ?;
+
+-- name: inbox
+SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? ORDER BY seq;
+
+-- name: mail
+SELECT executions.id, seq, kind, name, data, inbox.stored_us FROM inbox CROSS JOIN executions USING (n)
+WHERE seq > ? AND owner = ? ORDER BY seq;
+
+-- name: newest
+-- The last seq that the table ever gave out.
+SELECT seq FROM sqlite_sequence WHERE name = ?;
+
+-- ── turns ─────────────────────────────────────────────────────────────────────────────────────
+
+-- name: advance
+-- A plain turn: checked and written in one statement. Only where the turn takes all that is in the inbox.
+UPDATE executions SET length = ?, status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = 0, updated_us = ?
+WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND length = ? AND newest <= ?
+RETURNING n;
+
+-- name: append
+INSERT INTO history (n, number, first, rows) VALUES (?, ?, ?, ?);
+
+-- name: standing
+-- What a turn is checked against.
+SELECT n, run, number, length, fence, owner FROM executions WHERE id = ?;
+
+-- name: chunks_from
+SELECT rows FROM history WHERE n = ? AND number = ? AND first >= ? ORDER BY first LIMIT 2;
+
+-- name: take
+DELETE FROM inbox WHERE n = ? AND seq <= ?;
+
+-- name: turn
+UPDATE executions SET length = ?, status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = ?, updated_us = ?
+WHERE n = ?;
+
+-- name: set_attributes
+UPDATE inputs SET attributes = ? WHERE n = ?;
+
+-- name: next_run
+UPDATE executions SET run = ?, workflow = ?, number = number + 1, length = 1, recoveries = 0 WHERE n = ?;
+
+-- name: end
+UPDATE executions SET owner = NULL, wake_us = NULL WHERE n = ?;
+
+-- name: set_outcome
+UPDATE inputs SET outcome = ? WHERE n = ?;
+
+-- name: parent
+SELECT creator_id FROM inputs WHERE n = ?;
+
+-- name: creator
+SELECT creator_id, creator_run, creator_key FROM inputs WHERE n = ?;
+
+-- ── claims ────────────────────────────────────────────────────────────────────────────────────
+
+-- name: worker
+SELECT expires_us, build, workflows FROM workers WHERE id = ?;
+
+-- name: heartbeat
+INSERT OR REPLACE INTO workers (id, expires_us, lease_us, build, workflows) VALUES (?, ?, ?, ?, ?);
+
+-- name: workers
+SELECT id, expires_us, lease_us, workflows FROM workers;
+
+-- name: shorten_lease
+UPDATE workers SET expires_us = ? WHERE id = ?;
+
+-- name: remove_worker
+DELETE FROM workers WHERE id = ?;
+
+-- name: count_recoveries
+UPDATE executions SET recoveries = recoveries + 1 WHERE owner = ? AND wake_us <= ?;
+
+-- name: disown
+UPDATE executions SET owner = NULL WHERE owner = ?;
+
+-- name: due
+SELECT wake_us, n, id, run, number, length, fence, recoveries FROM executions
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
+ORDER BY wake_us LIMIT ?;
+
+-- name: parked_due
+SELECT wake_us, n, id, run, number, length, fence, recoveries FROM executions
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
+ORDER BY wake_us LIMIT ?;
+
+-- name: give
+UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
+
+-- name: unpark
+DELETE FROM parked WHERE n = ? AND build = '*';
+
+-- name: next_due_workflow
+-- The next workflow by name that has something due: one look into the index for each.
+SELECT workflow FROM executions WHERE owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND workflow > ?
+ORDER BY workflow LIMIT 1;
+
+-- name: park_due
+INSERT OR REPLACE INTO parked (n, build, reason)
+SELECT n, '*', ? FROM executions WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;
+
+-- name: show_parked
+UPDATE executions SET status = 'parked', updated_us = ?
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;
+
+-- name: held
+SELECT n, status, number FROM executions WHERE id = ? AND fence = ? AND owner = ?;
+
+-- name: release
+UPDATE executions SET owner = NULL WHERE n = ?;
+
+-- name: release_parked
+UPDATE executions SET owner = NULL, status = 'parked', updated_us = ? WHERE n = ?;
+
+-- name: park
+INSERT OR REPLACE INTO parked (n, build, reason) VALUES (?, ?, ?);
+
+-- name: counter
+SELECT value FROM counters WHERE name = ?;
+
+-- name: set_counter
+UPDATE counters SET value = ? WHERE name = ?;
+
+-- name: raise_counter
+UPDATE counters SET value = value + 1 WHERE name = ?;
+
+-- name: next_wake
+SELECT wake_us FROM executions
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked'
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
+ORDER BY wake_us LIMIT 1;
+
+-- name: next_parked_wake
+SELECT wake_us FROM executions
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked'
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
+ORDER BY wake_us LIMIT 1;
+
+-- name: orphans_wake
+-- What a dead worker owns still.
+SELECT wake_us, workflow FROM executions WHERE owner = ? AND wake_us IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?);
+
+-- ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: snapshot
+SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
+    attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions JOIN inputs USING (n) WHERE id = ?;
+
+-- name: list
+SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
+    attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions JOIN inputs USING (n) WHERE (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+
+-- name: list_workflow
+SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
+    attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions JOIN inputs USING (n)
+WHERE workflow = :workflow AND (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+
+-- name: parks_of
+SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
+
+-- name: runs
+SELECT n, number FROM executions WHERE id = ?;
+
+-- name: history
+SELECT rows FROM history WHERE n = ? AND number = ? ORDER BY first;
+
+-- ── events ────────────────────────────────────────────────────────────────────────────────────
+
+-- name: emit
+INSERT OR IGNORE INTO events (name, payload, execution, run, key, at_us) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: events_after
+SELECT seq, name, payload, execution, at_us FROM events WHERE name = ? AND seq > ? ORDER BY seq LIMIT ?;
+
+-- name: handler
+SELECT event, done, worker FROM handlers WHERE id = ?;
+
+-- name: set_handler
+INSERT OR REPLACE INTO handlers (id, event, done, worker) VALUES (?, ?, ?, ?);
+
+-- name: alive
+SELECT 1 FROM workers WHERE id = ? AND expires_us > ?;
+
+-- name: events_done
+UPDATE handlers SET done = ? WHERE id = ? AND worker = ? AND done < ?;
+
+-- name: prune_events
+DELETE FROM events WHERE seq IN (
+    SELECT seq FROM events WHERE at_us <= ?
+        AND NOT EXISTS (SELECT 1 FROM handlers WHERE handlers.event = events.name AND done < events.seq)
+    ORDER BY at_us LIMIT 10000);

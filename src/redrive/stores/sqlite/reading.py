@@ -1,0 +1,76 @@
+"""Reading: snapshots, lists and histories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Snapshot
+from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.threads import Transaction
+from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, to_text
+from redrive_interpreter.errors import ExecutionNotFound
+
+
+def snapshot(tx: Transaction, id: str) -> Snapshot | None:
+    row = tx.execute(SQL["snapshot"], (to_text(id),)).fetchone()
+    return None if row is None else _snapshot(tx, row)
+
+
+def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
+    if workflow is None:
+        rows = tx.execute(SQL["list"], {"status": status, "limit": limit}).fetchall()
+    else:
+        rows = tx.execute(SQL["list_workflow"], {"workflow": to_text(workflow), "status": status, "limit": limit}).fetchall()
+    return [_snapshot(tx, row) for row in rows]
+
+
+def load(tx: Transaction, claim: Claim) -> Loaded:
+    held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
+    if held is None:
+        raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
+    n, _, number = held
+    return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n))
+
+
+def history(tx: Transaction, id: str, run: int) -> Json:
+    found = tx.execute(SQL["runs"], (to_text(id),)).fetchone()
+    if found is None:
+        raise ExecutionNotFound(id)
+    n, newest = found
+    number = newest if run == -1 else run
+    if not 1 <= number <= newest:
+        raise ExecutionNotFound(id, f"it has no run {run}")
+    return _array(tx, n, number)
+
+
+def _array(tx: Transaction, n: int, number: int) -> Json:
+    return "[" + ",".join([rows for (rows,) in tx.execute(SQL["history"], (n, number))]) + "]"
+
+
+def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
+    (n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries) = row[:14]
+    (attributes, outcome, unread, creator_id, creator_run, creator_key) = row[14:]
+    creator = None
+    if creator_id is not None:
+        creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
+    return Snapshot(
+        id=from_text(id),
+        workflow=from_text(workflow),
+        status=status,
+        run=from_text(run),
+        number=number,
+        length=length,
+        input=input,
+        created_at=from_us(created_us),
+        updated_at=from_us(updated_us),
+        wake_at=maybe_from_us(wake_us),
+        deadline=maybe_from_us(deadline_us),
+        owner=None if owner is None else from_text(owner),
+        recoveries=recoveries,
+        attributes=attributes,
+        outcome=outcome,
+        unread=unread,
+        parked={from_text(build): from_text(reason) for build, reason in tx.execute(SQL["parks_of"], (n,))},
+        creator=creator,
+    )

@@ -1,0 +1,164 @@
+"""The SQLite store: one writer thread, one reader thread, and a file that other processes may use as well."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from redrive.ports.store import Begun, Claim, Committed, Event, Json, Loaded, Message, NewExecution, NewMessage, Snapshot, StoreError, Turn
+from redrive.stores.bell import Bell
+from redrive.stores.sqlite import claims as owning
+from redrive.stores.sqlite import events, inboxes, reading, starting, turns
+from redrive.stores.sqlite.connecting import connect
+from redrive.stores.sqlite.threads import ConnectionThread, Memo
+from redrive.stores.sqlite.values import from_us, maybe_from_us, to_us
+
+PATIENCE: Final = timedelta(seconds=10)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+class SQLiteStore:
+    """A `Store` in the SQLite file at *path*, which is created where it is missing, its directory not.
+
+    With *synchronous* ``full``, the default, what was acknowledged survives power loss; with ``normal`` it survives
+    the death of the process. A locked database or a full disk is tried again for *patience*. *clock* gives the time.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        patience: timedelta = PATIENCE,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.path = path
+        self._synchronous, self._patience = synchronous, patience.total_seconds()
+        self._clock_us = _wall_us if clock is None else lambda: to_us(clock())
+        self._bell = Bell()
+        self._threads: tuple[ConnectionThread, ConnectionThread] | None = None
+
+    async def open(self) -> None:
+        if self._threads is not None:
+            return
+        memo = Memo()
+        writer = ConnectionThread(
+            f"redrive writer {self.path}",
+            self.path,
+            self._connect,
+            begin="BEGIN IMMEDIATE",
+            clock_us=self._clock_us,
+            memo=memo,
+            patience=self._patience,
+            news=self._bell.ring,
+            awaited=self._is_awaited,
+        )
+        reader = ConnectionThread(
+            f"redrive reader {self.path}",
+            self.path,
+            self._connect,
+            begin="BEGIN",
+            clock_us=self._clock_us,
+            memo=memo,
+            patience=self._patience,
+        )
+        await writer.open()
+        try:
+            await reader.open()
+        except BaseException:
+            await writer.close()
+            raise
+        self._threads = (writer, reader)
+
+    async def close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            # The writer last: the last connection to close brings the log into the database.
+            await threads[1].close()
+            await threads[0].close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path, synchronous=self._synchronous, patience=self._patience)
+
+    def _is_awaited(self) -> bool:
+        return self._bell.awaited
+
+    @property
+    def _writer(self) -> ConnectionThread:
+        if self._threads is None:
+            raise StoreError(f"{self.path}: the store is not open")
+        return self._threads[0]
+
+    @property
+    def _reader(self) -> ConnectionThread:
+        if self._threads is None:
+            raise StoreError(f"{self.path}: the store is not open")
+        return self._threads[1]
+
+    async def now(self) -> datetime:
+        return from_us(self._clock_us())
+
+    # ── from outside ────────────────────────────────────────────────────────────────────────────
+    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
+        return await self._writer.do(starting.start, new, claim_for)
+
+    async def send(self, id: str, message: NewMessage) -> bool:
+        return await self._writer.do(inboxes.deliver, id, message)
+
+    # ── for workers ─────────────────────────────────────────────────────────────────────────────
+    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
+        return await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit)
+
+    async def load(self, claim: Claim) -> Loaded:
+        return await self._reader.do(reading.load, claim)
+
+    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+        return await self._writer.do(turns.commit, claim, turn)
+
+    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+        await self._writer.do(owning.release, claims, parked)
+
+    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        return await self._reader.do(inboxes.mail, worker, after)
+
+    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
+        return maybe_from_us(await self._reader.do(owning.next_wake, build, tuple(workflows)))
+
+    async def retire(self, worker: str) -> None:
+        await self._writer.do(owning.retire, worker)
+
+    # ── for readers ─────────────────────────────────────────────────────────────────────────────
+    async def read(self, id: str) -> Snapshot | None:
+        return await self._reader.do(reading.snapshot, id)
+
+    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
+        return await self._reader.do(reading.snapshots, workflow, status, limit)
+
+    async def history(self, id: str, run: int = -1) -> Json:
+        return await self._reader.do(reading.history, id, run)
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+    async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
+        return await self._reader.do(events.events, after, names, limit)
+
+    async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
+        mine = await self._reader.do(events.newer_events, handler, event, worker, limit)
+        return mine if mine is not None else await self._writer.do(events.take_events, handler, event, worker, limit)
+
+    async def events_done(self, handler: str, worker: str, through: int) -> None:
+        await self._writer.do(events.events_done, handler, worker, through)
+
+    async def changed(self, timeout: float, since: int = -1) -> int:
+        waiting = asyncio.ensure_future(self._bell.wait(timeout, since))
+        if timeout > 0:
+            await asyncio.sleep(0)
+            self._writer.kick()
+        return await waiting

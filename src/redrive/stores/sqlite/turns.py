@@ -1,0 +1,151 @@
+"""Turns: checked, then written whole.
+
+A turn that only adds rows, and has seen and taken all that is in the inbox, is one checking UPDATE and one INSERT.
+Any other goes the long way, which first finds out what is wrong or what else there is to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
+from redrive.stores.common import OK, child_result, refusal
+from redrive.stores.sqlite.events import emit
+from redrive.stores.sqlite.inboxes import deliver, inbox
+from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.starting import begin
+from redrive.stores.sqlite.threads import Transaction
+from redrive.stores.sqlite.values import from_text, maybe_us, to_text, to_us
+from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
+
+_ADVANCE = SQL["advance"]
+_APPEND = SQL["append"]
+_TAKE = SQL["take"]
+_NOTHING = Committed()
+
+
+def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
+    if (
+        turn.status in FINAL
+        or turn.next_run is not None
+        or turn.events
+        or turn.outgoing
+        or turn.children
+        or turn.attributes is not None
+        or turn.seen < turn.taken
+    ):
+        return _commit(tx, claim, turn)
+    wake_us = None if turn.wake_at is None else to_us(turn.wake_at)
+    advanced = tx.execute(
+        _ADVANCE,
+        (
+            turn.expects + len(turn.rows),
+            turn.status,
+            wake_us,
+            turn.unread,
+            0 if turn.rows else 1,
+            tx.now_us,
+            to_text(claim.id),
+            claim.fence,
+            to_text(claim.worker),
+            claim.number,
+            turn.expects,
+            turn.taken,
+        ),
+    ).fetchall()
+    if not advanced:
+        return _commit(tx, claim, turn)
+    n = advanced[0][0]
+    if turn.rows:
+        tx.execute(_APPEND, (n, claim.number, turn.expects, ",".join(turn.rows)))
+    if turn.taken:
+        tx.execute(_TAKE, (n, turn.taken))
+    return _NOTHING
+
+
+def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
+    standing = tx.execute(SQL["standing"], (to_text(claim.id),)).fetchone()
+    if standing is None or standing[4] != claim.fence:
+        raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
+    n, run, number, length, _, owner = standing
+    rows = ",".join(turn.rows)
+    unseen = tuple(message for message in inbox(tx, n) if message.seq > turn.seen)
+    if turn.rows and tx.execute(SQL["chunks_from"], (n, claim.number, turn.expects)).fetchall() == [(rows,)]:
+        return Committed(inbox=unseen)
+    if owner != to_text(claim.worker):
+        raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
+    if claim.number != number or turn.expects != length:
+        raise Stale(f"execution {claim.id!r} has {length} rows in run {number}, not {turn.expects}")
+    ends = turn.status in FINAL or turn.next_run is not None
+    if ends and any(message.kind == "cancel" for message in unseen):
+        raise Stale(f"execution {claim.id!r} was asked to cancel before it ended")
+    if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
+        raise Stale(f"execution {claim.id!r} got a message before its timer was due")
+
+    if turn.rows:
+        tx.execute(_APPEND, (n, number, length, rows))
+    if turn.attributes is not None:
+        tx.execute(SQL["set_attributes"], (turn.attributes, n))
+    if turn.taken:
+        tx.execute(_TAKE, (n, turn.taken))
+    emit(tx, claim.id, run, turn.events)
+    for outgoing in turn.outgoing:
+        _post(tx, claim.id, outgoing)
+    for child in turn.children:
+        _bear(tx, claim.id, child)
+    left = inbox(tx, n)
+    _settle(tx, n, turn, length + len(turn.rows), left)
+    if turn.next_run is not None:
+        tx.execute(SQL["next_run"], (to_text(turn.next_run.run), to_text(turn.next_run.workflow), n))
+        tx.execute(_APPEND, (n, number + 1, 0, turn.next_run.started))
+        tx.execute(SQL["forget_parked"], (n,))
+    if turn.status in FINAL:
+        _end(tx, n, claim.id, turn)
+    tx.news = tx.news or ends or bool(turn.events or turn.children)
+    return Committed(inbox=tuple(message for message in left if message.seq > turn.seen))
+
+
+def _settle(tx: Transaction, n: int, turn: Turn, length: int, left: Sequence[Message]) -> None:
+    """Write what the turn makes of the execution, with *left* still in the inbox."""
+    wake_us, status, unread = maybe_us(turn.wake_at), turn.status, turn.unread
+    if left:
+        wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
+    if status in FINAL:
+        unread += sum(message.kind == "signal" for message in left)
+    elif any(message.kind == "cancel" for message in left):
+        status = "cancelling"
+    newest = left[-1].seq if left else 0
+    tx.execute(SQL["turn"], (length, status, wake_us, unread, 0 if turn.rows else 1, newest, tx.now_us, n))
+
+
+def _post(tx: Transaction, sender: str, outgoing: Outgoing) -> None:
+    answer = OK
+    try:
+        deliver(tx, outgoing.target, outgoing.message)
+    except (ExecutionNotFound, ExecutionFinished) as refused:
+        answer = refusal(type(refused).__name__, outgoing.target)
+    if outgoing.answer_to is not None:
+        deliver(tx, sender, NewMessage(kind="answer", name=outgoing.answer_to, data=answer))
+
+
+def _bear(tx: Transaction, parent: str, child: NewChild) -> None:
+    new, answer = child.execution, OK
+    standing = tx.execute(SQL["started"], (to_text(new.id),)).fetchone()
+    if standing is None:
+        begin(tx, new)
+    else:
+        creator = tx.execute(SQL["creator"], (standing[0],)).fetchone()
+        same = new.creator is not None and creator == tuple(map(to_text, (new.creator.id, new.creator.run, new.creator.key)))
+        answer = OK if same else refusal("ExecutionConflict", new.id)
+    deliver(tx, parent, NewMessage(kind="answer", name=child.answer_to, data=answer))
+
+
+def _end(tx: Transaction, n: int, id: str, turn: Turn) -> None:
+    tx.execute(SQL["end"], (n,))
+    tx.execute(SQL["set_outcome"], (turn.outcome, n))
+    (parent,) = tx.execute(SQL["parent"], (n,)).fetchone()
+    if parent is not None:
+        result = NewMessage(kind="child", name=id, data=child_result(turn.status, turn.outcome))
+        with contextlib.suppress(ExecutionNotFound, ExecutionFinished):  # a parent that has ended is not told
+            deliver(tx, from_text(parent), result)
