@@ -21,6 +21,7 @@ test: $(VENV)/.dev ## all tests (TEST_ARGS='-k name' for some)
 
 check: $(VENV)/.dev ## lint, types, layers: what CI checks besides the tests
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports

@@ -37,7 +37,9 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.parametrize("name", sorted(PRINTS))
 def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
-    run = subprocess.run([sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     place = 0

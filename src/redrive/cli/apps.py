@@ -49,7 +49,9 @@ def _module(name: str) -> Any:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # the app is there; what it imports is not: its traceback says more than we could
         near = [path.stem for path in Path.cwd().glob("*.py")] + [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
-        raise Complaint(f"there is no module {name!r}", did_you_mean(name, near, f"looked in {Path.cwd()} and where Python looks")) from None
+        raise Complaint(
+            f"there is no module {name!r}", did_you_mean(name, near, f"looked in {Path.cwd()} and where Python looks")
+        ) from None
 
 
 def refuse_typo(url: str, *, create: bool = False) -> None:
@@ -58,7 +60,9 @@ def refuse_typo(url: str, *, create: bool = False) -> None:
         raise Complaint(f"{url!r} is not the URL of a store", f"did you mean sqlite:///{url}?")
     parts = urlsplit(url)
     if parts.scheme == "memory":
-        raise Complaint("memory:// lives inside one process, and dies with it", "name the store that the workers use, like sqlite:///orders.db")
+        raise Complaint(
+            "memory:// lives inside one process, and dies with it", "name the store that the workers use, like sqlite:///orders.db"
+        )
     if parts.scheme != "sqlite" or create:
         return
     path = Path(unquote(parts.path.removeprefix("/")))

@@ -108,10 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _client(words: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, help: str, verb: object, *, json: bool = True) -> argparse.ArgumentParser:
+def _client(
+    words: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str, verb: object, *, json: bool = True
+) -> argparse.ArgumentParser:
     parser = words.add_parser(name, help=help)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--app", metavar="MODULE:SERVICE", default=os.environ.get("REDRIVE_APP"), help="the service, for its store and its types")
+    where.add_argument(
+        "--app", metavar="MODULE:SERVICE", default=os.environ.get("REDRIVE_APP"), help="the service, for its store and its types"
+    )
     where.add_argument("--store", metavar="URL", default=None, help="the store alone, like sqlite:///orders.db")
     if json:
         parser.add_argument("--json", action="store_true", help="for programs")

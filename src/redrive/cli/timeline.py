@@ -20,7 +20,9 @@ from redrive_interpreter.outcomes import Err, Failure, Ok
 
 State: TypeAlias = Literal["waiting", "done", "failed", "timed out", "cut", "note", "event"]
 
-WAITING_KINDS: Final = frozenset({"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"})
+WAITING_KINDS: Final = frozenset(
+    {"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"}
+)
 GROUPS: Final = frozenset({"all", "race", "map", "join", "rollback", "undo_losers"})
 """Kinds that last as long as what is inside them. What is in neither set is over when it is asked."""
 

@@ -8,19 +8,19 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from redrive.cli import tables
 from redrive.cli.apps import Client, client_for, load_app
 from redrive.cli.arguments import parse_input, parse_json
 from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
-from redrive.cli.paint import paint_for, visible
+from redrive.cli.paint import paint_for
 from redrive.cli.serve import serve
 from redrive.cli.standing import standing
 from redrive.cli.timeline import timeline
 from redrive.cli.view import View
-from redrive.cli.words import as_json, plain
+from redrive.cli.words import plain, snapshot_object
 from redrive.ports.store import FINAL, Snapshot
-from redrive_interpreter import ExecutionNotFound, Invocation, Row, load_row
+from redrive_interpreter import ExecutionNotFound, Row, load_row
 
 
 async def demo(given: argparse.Namespace) -> int:
@@ -57,9 +57,9 @@ async def listing(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
         if given.json:
-            _print([as_json(json.dumps(plain(snapshot))) for snapshot in found])
+            _print(json.dumps(snapshot_object(snapshot)) for snapshot in found)
         elif found:
-            _print(View(paint_for(sys.stdout), await client.store.now()).listing(found))
+            _print(tables.listing(found, paint_for(sys.stdout), await client.store.now()))
         else:
             print("no executions" + (" like that" if given.workflow or given.status else ""), file=sys.stderr)
     return DONE
@@ -72,7 +72,11 @@ async def show(given: argparse.Namespace) -> int:
         line = timeline(rows)
         places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
         if given.json:
-            print(json.dumps({**plain(snapshot), "stands_at": places, "problem": why_not, "timeline": [plain(entry) for entry in line.entries]}))
+            print(
+                json.dumps(
+                    {**plain(snapshot), "stands_at": places, "problem": why_not, "timeline": [plain(entry) for entry in line.entries]}
+                )
+            )
         else:
             _print(View(paint_for(sys.stdout), await client.store.now()).execution(snapshot, line, places, why_not))
     return DONE
@@ -89,7 +93,7 @@ async def history(given: argparse.Namespace) -> int:
             _print(json.dumps(row) for row in stored)
         else:
             rows = [(load_row(row), row) for row in stored]
-            _print(View(paint_for(sys.stdout), await client.store.now()).history(rows))
+            _print(tables.history(rows, paint_for(sys.stdout)))
     return DONE
 
 

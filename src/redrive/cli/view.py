@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from redrive.cli.paint import Paint, visible
 from redrive.cli.timeline import Entry, Timeline
-from redrive.cli.words import brief, moment, span, when
+from redrive.cli.words import brief, span, when
 from redrive.ports.store import Snapshot
-from redrive_interpreter import rows as r
 from redrive_interpreter.outcomes import Failure
 
 STATUS_STYLE: Final = {
@@ -32,6 +31,7 @@ _STATE: Final = {
     "event": ("cyan", "·"),
 }
 _LABEL: Final = 12
+_INDENT: Final = " " * 18
 
 
 class View:
@@ -55,7 +55,11 @@ class View:
             lines += self._entry(entry, began, keys)
         if line.ended is not None and line.ended_at is not None:
             style = STATUS_STYLE.get(line.ended.status, "cyan")
-            lines.append(self._row(line.ended_at - began, style, "·", self.paint(style, line.ended.status.ljust(keys)), span(line.ended_at - began), ""))
+            lines.append(
+                self._row(
+                    line.ended_at - began, style, "·", self.paint(style, line.ended.status.ljust(keys)), span(line.ended_at - began), ""
+                )
+            )
         return lines
 
     def _head(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str) -> list[str]:
@@ -91,20 +95,21 @@ class View:
     def _waits(self, snapshot: Snapshot, line: Timeline) -> list[str]:
         lines: list[str] = []
         for entry in line.open:
-            text = f"{_what(entry)} {visible(_name(entry))}" if entry.kind != "sleep" else "sleep"
+            text = "sleep" if entry.kind == "sleep" else f"{_what(entry)} {visible(_name(entry))}"
             if entry.retry_due is not None:
                 text += f", attempt {entry.attempts} due {when(entry.retry_due, self.now)}"
-            elif entry.kind == "step" and entry.attempts > 1:
+            elif entry.attempts > 1:
                 text += f", attempt {entry.attempts}"
-            text += self.paint("dim", f", for {span(self.now - entry.asked_at)}")
-            lines.append(self._field("waits for" if not lines else "", text))
+            if entry.due is not None:
+                text += f" until {when(entry.due, self.now)}"
+            text += self.paint("dim", f", asked {span(self.now - entry.asked_at)} ago")
+            lines.append(self._field("" if lines else "waits for", text))
             if entry.failure is not None:
                 lines.append(self._field("", self.paint("red", f"last failed with {visible(_error(entry.failure))}")))
-        if lines and snapshot.wake_at is not None and line.ended is None:
-            until = "next look" if snapshot.wake_at <= self.now else "until"
-            lines.append(self._field(until, when(snapshot.wake_at, self.now)))
         if not lines and line.ended is None and snapshot.status == "pending":
-            lines.append(self._field("waits for", "a worker that has its code" + ("" if snapshot.wake_at is None or snapshot.wake_at <= self.now else f", not before {moment(snapshot.wake_at)}")))
+            later = snapshot.wake_at is not None and snapshot.wake_at > self.now
+            begin = f", not before {when(snapshot.wake_at, self.now)}" if later and snapshot.wake_at is not None else ""
+            lines.append(self._field("waits for", f"a worker that has its code{begin}"))
         return lines
 
     def _outcome(self, snapshot: Snapshot) -> list[str]:
@@ -115,33 +120,33 @@ class View:
         if outcome.get("ok") is not None or "err" not in outcome:
             lines.append(self._field("result", visible(brief(outcome.get("ok"), 2000))))
         if isinstance(err := outcome.get("err"), dict):
-            lines.append(self._field("error", self.paint("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True))))
+            lines.append(
+                self._field("error", self.paint("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True)))
+            )
             if err.get("traceback"):
                 lines += [self.paint("dim", f"    {part}") for part in visible(str(err["traceback"]), lines=True).rstrip().splitlines()]
         return lines
 
     def _entry(self, entry: Entry, began: datetime, keys: int) -> list[str]:
         style, sign = _STATE[entry.state]
-        name = visible("  " * entry.depth + _name(entry))
+        since = entry.asked_at - began
         if entry.state in ("note", "event"):
             detail = "" if entry.value is None else visible(brief(entry.value))
-            return [self._row(entry.asked_at - began, style, sign, f"{entry.kind}: {visible(entry.label)}", "", detail)]
-        lasted = "" if entry.ended_at is None or entry.ended_at == entry.asked_at else span(entry.ended_at - entry.asked_at)
-        if entry.state == "waiting":
-            lasted = span(self.now - entry.asked_at)
-        what = _what(entry)
-        if entry.attempts > 1:
-            what += f" ×{entry.attempts}"
-        detail = f"{what}" + (f" {entry.state}" if entry.state in ("timed out", "cut", "waiting", "failed") else "")
+            return [self._row(since, style, sign, f"{entry.kind}: {visible(entry.label)}".ljust(keys), "", detail)]
+        lasted = (self.now if entry.state == "waiting" else entry.ended_at or entry.asked_at) - entry.asked_at
+        words = [_what(entry) + (f" ×{entry.attempts}" if entry.attempts > 1 else "")]
+        if entry.state != "done":
+            words.append(entry.state)
+        detail = ", ".join(words)
         if entry.state == "done" and entry.value is not None:
             detail += f" → {visible(brief(entry.value, 80))}"
-        lines = [self._row(entry.asked_at - began, style, sign, name.ljust(keys), lasted, detail)]
+        name = visible("  " * entry.depth + _name(entry)).ljust(keys)
+        lines = [self._row(since, style, sign, name, span(lasted) if lasted else "", detail)]
         if entry.failure is not None:
-            lines.append(" " * 27 + self.paint("red", visible(_error(entry.failure))))
-            tail = visible(entry.failure.traceback, lines=True).rstrip().splitlines()
-            lines += [" " * 27 + self.paint("dim", part) for part in tail]
+            lines.append(_INDENT + self.paint("red", visible(_error(entry.failure))))
+            lines += [_INDENT + self.paint("dim", part) for part in visible(entry.failure.traceback, lines=True).rstrip().splitlines()]
         if entry.retry_due is not None:
-            lines.append(" " * 27 + self.paint("yellow", f"attempt {entry.attempts} due {when(entry.retry_due, self.now)}"))
+            lines.append(_INDENT + self.paint("yellow", f"attempt {entry.attempts} due {when(entry.retry_due, self.now)}"))
         return lines
 
     def _row(self, since: timedelta, style: str, sign: str, name: str, lasted: str, detail: str) -> str:
@@ -153,42 +158,26 @@ class View:
     def _hanging(self, text: str) -> str:
         return text.replace("\n", "\n" + " " * (_LABEL + 3))
 
-    # ── many ────────────────────────────────────────────────────────────────────────────────────
-    def listing(self, snapshots: Sequence[Snapshot]) -> list[str]:
-        """A table, newest first."""
-        rows = [(visible(s.id), visible(s.workflow), s.status, f"{span(self.now - s.created_at)} ago") for s in snapshots]
-        widths = [max(len(row[i]) for row in [("id", "workflow", "status", "started"), *rows]) for i in range(4)]
-        head = "  ".join(title.ljust(width) for title, width in zip(("id", "workflow", "status", "started"), widths, strict=True))
-        lines = [self.paint("dim", head.rstrip())]
-        for row in rows:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            cells[2] = self.paint(STATUS_STYLE.get(row[2], "cyan"), cells[2])
-            lines.append("  ".join(cells).rstrip())
-        return lines
-
-    def history(self, stored: Sequence[tuple[r.Row, dict[str, Any]]]) -> list[str]:
-        """Every row of a run, as it is stored: its number, the time of its turn, its tag and what it holds."""
-        lines: list[str] = []
-        width = len(str(len(stored)))
-        for number, (row, data) in enumerate(stored, 1):
-            at = getattr(row, "at", None)
-            clock = " " * 12 if at is None else at.strftime("%H:%M:%S.") + f"{at.microsecond // 1000:03d}"
-            name = type(row).__name__
-            subject = visible(" ".join(str(part) for part in (getattr(row, "key", ""), getattr(row, "kind", ""), getattr(row, "label", "")) if part))
-            rest = {key: value for key, value in data.items() if key not in ("key", "kind", "label", "at", "row", "tag", "type")}
-            lines.append(f"{number:>{width}}  {clock}  {self.paint('bold' if at is not None else 'dim', name.ljust(16))} {subject}  {self.paint('dim', visible(brief(rest)))}".rstrip())
-        return lines
-
 
 def _name(entry: Entry) -> str:
-    return entry.key if entry.kind != "wait_signal" else entry.label
+    """The key, in which a command without an id of its own stands as ``sleep``, not ``__sleep``; for a signal its name."""
+    key = entry.key.removeprefix("__").replace("/__", "/")
+    return key if entry.kind != "wait_signal" else key.rpartition("/")[0] + "/" * ("/" in key) + entry.label
 
 
 def _what(entry: Entry) -> str:
-    """The kind of command, and its label where the key does not say it."""
-    word = {"wait_signal": "signal", "wait_child": "child", "run_child": "child", "send_signal": "send"}.get(entry.kind, entry.kind.replace("_", " "))
+    """The kind of command, and what it is about where the name does not say it."""
+    match entry.kind:
+        case "wait_signal":
+            return "signal"
+        case "sleep":
+            asked = None if entry.due is None else entry.due - entry.asked_at
+            return "sleep" if asked is None else f"sleep of {span(asked)}"
+        case "wait_child" | "run_child" | "start_child":
+            return f"child {visible(entry.label)}"
+    word = entry.kind.replace("_", " ")
     last = entry.key.rpartition("/")[2].partition("#")[0]
-    return word if not entry.label or entry.label == last or entry.kind == "wait_signal" else f"{word} {visible(entry.label)}"
+    return word if not entry.label or entry.label == last else f"{word} {visible(entry.label)}"
 
 
 def _error(failure: Failure) -> str:

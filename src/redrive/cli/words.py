@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import attrs
+
+from redrive.ports.store import Snapshot
 
 
 def span(duration: timedelta) -> str:
@@ -28,7 +32,7 @@ def span(duration: timedelta) -> str:
 
 def moment(at: datetime) -> str:
     """*at* in UTC, to the second."""
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def when(at: datetime, now: datetime) -> str:
@@ -39,5 +43,22 @@ def when(at: datetime, now: datetime) -> str:
 
 def brief(value: Any, width: int = 100) -> str:
     """A JSON value on one line of at most *width* characters."""
-    text = value if isinstance(value, str) and width < 0 else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= width or width < 0 else f"{text[: width - 1]}…"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def plain(thing: Any) -> Any:
+    """*thing* as JSON has it: attrs classes become objects, moments ISO texts."""
+    if attrs.has(type(thing)):
+        return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(type(thing))}
+    if isinstance(thing, datetime):
+        return thing.astimezone(UTC).isoformat()
+    return thing
+
+
+def snapshot_object(snapshot: Snapshot) -> dict[str, Any]:
+    """An execution as `show --json` and `list --json` print it: what the store keeps as JSON is JSON here too."""
+    shown: dict[str, Any] = plain(snapshot)
+    for field in ("input", "attributes", "outcome"):
+        shown[field] = None if shown[field] is None else json.loads(shown[field])
+    return shown

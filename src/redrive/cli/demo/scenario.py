@@ -12,19 +12,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from redrive import AsyncDurableService, Execution
+from redrive import AsyncDurableService
 from redrive.cli.complaints import DONE, FAILED, Complaint
 from redrive.cli.demo import orders
 from redrive.cli.paint import Paint
 from redrive.cli.timeline import Timeline, timeline
 from redrive.cli.view import View
 from redrive.cli.words import span
+from redrive.execution import AsyncExecution
 
 ORDER: Final = "order-1"
 APPROVER: Final = "Ada"
@@ -74,7 +75,7 @@ class Demo:
             self._say("result", repr(result))
             line = timeline(await order.history())
         self._print("", "")
-        for text in View(self.paint, datetime.now(timezone.utc)).timeline(line):
+        for text in View(self.paint, datetime.now(UTC)).timeline(line):
             self._print("", text)
         return self._verdict(result, line)
 
@@ -104,7 +105,7 @@ class Demo:
             worker.kill()
             await worker.wait()
 
-    async def _until(self, order: Execution[str], reached: Callable[[Timeline], bool], what: str) -> None:
+    async def _until(self, order: AsyncExecution[str], reached: Callable[[Timeline], bool], what: str) -> None:
         end = time.monotonic() + PATIENCE
         while not reached(timeline(await order.history())):
             if self._worker is not None and self._worker.returncode is not None:
@@ -122,13 +123,15 @@ class Demo:
         charged = [call for call in calls if call.charged]
         slept = next((e for e in line.entries if e.kind == "sleep"), None)
         duration = None if slept is None or slept.ended_at is None else slept.ended_at - slept.asked_at
+        slept_for = "–" if duration is None else span(duration)
+        one_key = len(calls) == 2 and len({call.key for call in calls}) == 1
         checks = [
             (self.kills == 3, f"{self.kills} workers were killed with SIGKILL, and nobody repaired anything"),
             (len(charged) == 1, f"the card was charged {_times(len(charged))}; the body of charge ran {_times(len(calls))}"),
-            (len(calls) == 2 and len({call.key for call in calls}) == 1, f"each time with the same idempotency key, {calls[0].key if calls else '–'}"),
-            (duration is not None and duration >= orders.SETTLE, f"the sleep lasted {'–' if duration is None else span(duration)} across a restart, {span(orders.SETTLE)} were asked"),
+            (one_key, f"each time with the same idempotency key, {calls[0].key if calls else '–'}"),
+            (duration is not None and duration >= orders.SETTLE, f"the sleep of {span(orders.SETTLE)} took {slept_for}, across a restart"),
             (bool(charged) and result == f"{charged[0].charge_id} approved by {APPROVER}", f"the result is {result!r}"),
-        ]  # fmt: skip
+        ]
         self._print("", "")
         for good, text in checks:
             self._print("green" if good else "red", f"  {'✓' if good else '✗'} {text}")

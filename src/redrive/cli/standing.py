@@ -1,0 +1,27 @@
+"""Where an execution stands in its source: its history replayed, read-only, with the code that is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redrive.cli.apps import Client
+from redrive.ports.store import Snapshot
+from redrive_interpreter import RedriveError, Row, replay
+
+
+def standing(client: Client, snapshot: Snapshot, rows: Sequence[Row]) -> tuple[list[str], str]:
+    """The line at which each branch waits, or why that cannot be said: the code is not here, or does not fit."""
+    workflow = client.workflows.get(snapshot.workflow)
+    if workflow is None or workflow.fn is None:
+        known = "its code is not at hand: name it with --app module:service"
+        return [], known if not client.workflows else f"workflow {snapshot.workflow!r} is not among those of {client.where}"
+    if not rows:
+        return [], ""
+    try:
+        machine = replay(workflow, rows, client.codec).machine
+    except RedriveError as error:
+        return [], f"{type(error).__name__}: {error}"
+    try:
+        return [str(place) for place in machine.where()], ""
+    finally:
+        machine.close()

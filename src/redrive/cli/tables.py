@@ -1,0 +1,42 @@
+"""Many executions, and the rows of one, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from redrive.cli.paint import Paint, visible
+from redrive.cli.view import STATUS_STYLE
+from redrive.cli.words import brief, span
+from redrive.ports.store import Snapshot
+from redrive_interpreter import Row
+
+_TITLES: Final = ("id", "workflow", "status", "started")
+_SAID: Final = frozenset({"key", "kind", "label", "name", "id", "at", "row"})
+
+
+def listing(snapshots: Sequence[Snapshot], paint: Paint, now: datetime) -> list[str]:
+    """One line for each execution."""
+    rows = [(visible(s.id), visible(s.workflow), s.status, f"{span(now - s.created_at)} ago") for s in snapshots]
+    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
+    lines = [paint("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
+    for row in rows:
+        cells = list(map(str.ljust, row, widths))
+        cells[2] = paint(STATUS_STYLE.get(row[2], "cyan"), cells[2])
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def history(stored: Sequence[tuple[Row, dict[str, Any]]], paint: Paint) -> list[str]:
+    """Every row as it is stored: its number, the time if it began a turn, its name, its key, and what it holds."""
+    lines: list[str] = []
+    width = len(str(len(stored)))
+    for number, (row, data) in enumerate(stored, 1):
+        at: datetime | None = getattr(row, "at", None)
+        clock = " " * 12 if at is None else f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
+        name = paint("dim" if at is None else "bold", str(data["row"]).ljust(14))
+        subject = " ".join(str(part) for part in (getattr(row, field, "") for field in ("key", "kind", "label", "name", "id")) if part)
+        rest = {field: value for field, value in data.items() if field not in _SAID}
+        lines.append(f"{number:>{width}}  {clock}  {name} {visible(subject)}  {paint('dim', visible(brief(rest)))}".rstrip())
+    return lines

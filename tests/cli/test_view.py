@@ -1,0 +1,134 @@
+"""The pages that are read at three in the morning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from redrive.cli.paint import Paint
+from redrive.cli.tables import history, listing
+from redrive.cli.timeline import timeline
+from redrive.cli.view import View
+from redrive.ports.store import Snapshot
+from redrive_interpreter import (
+    Answered,
+    Asked,
+    Ended,
+    Err,
+    Failure,
+    Key,
+    Noted,
+    Ok,
+    Retrying,
+    Row,
+    Signalled,
+    Started,
+    TimerFired,
+    dump_row,
+)
+
+BEGIN = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+NOW = BEGIN + timedelta(hours=2, minutes=5)
+
+
+def at(seconds: float) -> datetime:
+    return BEGIN + timedelta(seconds=seconds)
+
+
+def snapshot(**changes: Any) -> Snapshot:
+    fields: dict[str, Any] = {
+        "id": "order-1", "workflow": "orders.process", "status": "suspended", "run": "r", "number": 1, "length": 3, "input": "{}",
+        "created_at": BEGIN, "updated_at": BEGIN, "wake_at": None, "deadline": None, "owner": None, "recoveries": 0,
+        "attributes": "{}", "outcome": None, "unread": 0, "parked": {}, "creator": None,
+    }  # fmt: skip
+    return Snapshot(**{**fields, **changes})
+
+
+ROWS: list[Row] = [
+    Started(id="order-1", run=UUID(int=1), at=BEGIN, input={"order": {"id": "o-1"}}),
+    Asked(Key("charge"), "step", "charge", {"order": {"id": "o-1"}}),
+    Answered(Key("charge"), Ok({"id": "ch_1"}), at=at(1.5)),
+    Asked(Key("__sleep"), "sleep", "", {"seconds": 5.0, "until": None}),
+    TimerFired(Key("__sleep"), at=at(6.5)),
+    Noted(text="settled", data={"days": 1}, key=Key("__note")),
+    Asked(Key("__wait_signal"), "wait_signal", "orders.approved", {"seconds": 86400.0, "until": None}),
+]
+
+
+def page(rows: Sequence[Row], *, places: Sequence[str] = (), code: str = "", **changes: Any) -> str:
+    return "\n".join(View(Paint(False), NOW).execution(snapshot(**changes), timeline(rows), places, code))
+
+
+def test_a_waiting_execution_says_for_what_and_until_when_and_where_it_stands() -> None:
+    shown = page(ROWS, places=["shop/orders.py:12 in process_order: by = yield from WaitSignal(approved)"])
+    assert (
+        shown
+        == """\
+order-1  orders.process  suspended
+  started      2026-11-22 03:00:00 UTC (2 h 5 min ago)
+  waits for    signal orders.approved until 2026-11-23 03:00:06 UTC (in 21 h 55 min), asked 2 h 4 min ago
+  stands at    shop/orders.py:12 in process_order: by = yield from WaitSignal(approved)
+
+         +0 ms  · started                        {"order": {"id": "o-1"}}
+         +0 ms  ✓ charge                  1.5 s  step → {"id": "ch_1"}
+        +1.5 s  ✓ sleep                   5.0 s  sleep of 5.0 s
+        +6.5 s  · note: settled                  {"days": 1}
+        +6.5 s  … orders.approved     2 h 4 min  signal, waiting"""
+    )
+
+
+def test_a_failed_execution_shows_the_failing_step_and_its_traceback() -> None:
+    failure = Failure(
+        "shop.CardDeclined", "no funds", 'Traceback (most recent call last):\n  File "shop.py", line 3, in charge', attempts=3
+    )
+    rows = [*ROWS[:2], Answered(Key("charge"), Err(failure), at=at(9)), Ended(status="failed", outcome=Err(failure))]
+    shown = page(rows, status="failed", outcome=json.dumps({"err": {"type": "StepFailed", "message": "step charge failed"}}))
+    assert "✗ charge" in shown
+    assert "step ×3, failed" in shown
+    assert shown.count("shop.CardDeclined: no funds") == 1
+    assert 'File "shop.py", line 3, in charge' in shown
+    assert "error        StepFailed: step charge failed" in shown
+    assert "ended        2026-11-22 03:00:09 UTC" in shown
+
+
+def test_a_retry_shows_its_last_error_and_when_the_next_attempt_is_due() -> None:
+    rows = [*ROWS[:2], Retrying(Key("charge"), 2, Failure("OSError", "no route"), NOW + timedelta(seconds=30), at=at(3))]
+    shown = page(rows)
+    assert "waits for    step charge, attempt 3 due 2026-11-22 05:05:30 UTC (in 30.0 s)" in shown
+    assert "last failed with OSError: no route" in shown
+
+
+def test_a_parked_execution_shows_why_for_each_build() -> None:
+    shown = page(ROWS, status="parked", parked={"b1": "history has 'charge',\nthe code asks 'bill'"}, code="Diverged: …")
+    assert "parked       by build b1: history has 'charge',\n               the code asks 'bill'" in shown
+    assert "stands at    Diverged: …" in shown
+
+
+def test_an_execution_that_nobody_took_says_so() -> None:
+    assert "waits for    a worker that has its code" in page(ROWS[:1], status="pending")
+
+
+def test_what_is_stored_cannot_drive_the_terminal() -> None:
+    rows = [*ROWS[:1], Signalled("x", "\x1b[2J", at=at(1)), Asked(Key("\x1b]0;pwned\x07"), "step", "\x1b]0;pwned\x07")]
+    shown = page(rows, id="\x1b[31m")
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+
+
+def test_a_list_is_a_table() -> None:
+    lines = listing([snapshot(), snapshot(id="a-much-longer-id", status="failed")], Paint(False), NOW)
+    assert lines == [
+        "id                workflow        status     started",
+        "order-1           orders.process  suspended  2 h 5 min ago",
+        "a-much-longer-id  orders.process  failed     2 h 5 min ago",
+    ]
+
+
+def test_a_history_has_one_line_for_each_stored_row() -> None:
+    lines = history([(row, dump_row(row)) for row in ROWS], Paint(False))
+    assert len(lines) == len(ROWS)
+    assert lines[2] == '3  03:00:01.500  answered       charge  {"ok": {"id": "ch_1"}}'
+    assert lines[1].startswith("2                asked          charge step charge")
