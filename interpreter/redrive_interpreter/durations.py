@@ -30,11 +30,11 @@ def duration(value: object, what: str) -> timedelta:
         return max(value, -LONGEST)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidDuration(f"{what}: {value!r} is neither seconds nor a timedelta")
-    if math.isnan(value) or math.isinf(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise InvalidDuration(f"{what}: {value!r} is not a duration")
     seconds = LONGEST.total_seconds()
-    if value > seconds:
-        raise InvalidDuration(f"{what}: {value!r} seconds is longer than a thousand years")
+    if value > seconds:  # compared before anything is made a float of it: an int may be too large for one
+        raise InvalidDuration(f"{what}: that many seconds are longer than a thousand years")
     return timedelta(seconds=max(value, -seconds))
 
 

@@ -120,7 +120,8 @@ def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bu
     bug = bug or (error is not None and (machine.is_bug(error) or _is_stop_iteration(error)))
     cancel = machine.root.cancel if machine.root is not None and machine.root.thrown else None
     if error is not None:
-        outcome = Err(machine.codec.dump_error(error, machine.workflow.raises))
+        raises = (Cancelled,) if isinstance(error, Cancelled) else machine.workflow.raises
+        outcome = Err(machine.codec.dump_error(error, raises))
         status = "cancelled" if isinstance(error, Cancelled) and cancel is not None else "failed"
     elif machine.continues is not None:
         status = "continued"

@@ -13,7 +13,7 @@ RedriveError
 ├── CodecError (ValueError)             a value that cannot be stored, or cannot be read as its type
 └── WorkflowError                       thrown into workflow code; `except Exception` catches it
     ├── StepFailed ─ StepTimeout, StepInterrupted
-    ├── SignalTimeout, ChildFailed, ChildTimeout, NoBranch
+    ├── SignalTimeout, ChildFailed, ChildTimeout, UndeclaredError, NoBranch
     └── ExecutionNotFound, ExecutionFinished, ExecutionConflict
 Cancelled (BaseException)               thrown into workflow code; `except Exception` does not catch it
 """
@@ -171,6 +171,20 @@ class ChildTimeout(WorkflowError):
 
     def __str__(self) -> str:
         return f"child {self.id!r} did not end" + ("" if self.timeout is None else f" within {self.timeout}")
+
+
+class UndeclaredError(WorkflowError):
+    """An error that ended another execution, and that its workflow does not declare in ``raises=``.
+
+    *type*, *message* and *traceback* are those of the exception there.
+    """
+
+    def __init__(self, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(type, message, traceback)
+        self.type, self.message, self.traceback = type, message, traceback
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
 
 
 class NoBranch(WorkflowError):

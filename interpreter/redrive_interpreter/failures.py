@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter.errors import (
+    Cancelled,
     ExecutionConflict,
     ExecutionError,
     ExecutionFinished,
@@ -13,6 +14,7 @@ from redrive_interpreter.errors import (
     StepFailed,
     StepInterrupted,
     StepTimeout,
+    UndeclaredError,
 )
 from redrive_interpreter.outcomes import Failure
 
@@ -37,6 +39,13 @@ def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseExc
         return declared
     cls = _OF_STEPS.get(_own_name(failure), StepFailed)
     return cls(key, failure.type, failure.message, failure.traceback, failure.attempts)
+
+
+def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException]]) -> BaseException:
+    """What ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
+    failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
+    declared = codec.load_error(failure, (*raises, Cancelled)) if failure.declared is not None else None
+    return declared or UndeclaredError(failure.type, failure.message, failure.traceback)
 
 
 def execution_error(error: Any, id: str) -> ExecutionError | None:

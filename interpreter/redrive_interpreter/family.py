@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redrive_interpreter.errors import ChildFailed, ChildTimeout
-from redrive_interpreter.failures import step_error
+from redrive_interpreter.failures import workflow_error
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.rows import Child
 
@@ -115,5 +115,5 @@ class Family:
             return value, None
         cause = None
         if child.outcome is not None and not isinstance(child.outcome, Ok):
-            cause = step_error(machine.codec, child.outcome.error, child.key, typed.raises)
+            cause = workflow_error(machine.codec, child.outcome.error, typed.raises)
         return None, machine.threw(ChildFailed(child.id, child.status or "failed", cause))

@@ -14,6 +14,7 @@ from redrive_interpreter.errors import InvalidDefinition, InvalidDuration, StepI
 from redrive_interpreter.yielding import put
 
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
+_LARGE: Final = 1e9  # as a factor it reaches the longest delay at once
 _SPAN: Final = float(1 << 64)
 
 
@@ -56,7 +57,7 @@ class Retry:
             raise InvalidDefinition(f"Retry jitter={jitter!r}: give a share from 0 to 1")
         put(self, "attempts", attempts)
         put(self, "delay", _wait(delay, "Retry delay"))
-        put(self, "factor", float(factor))
+        put(self, "factor", float(min(factor, _LARGE)))
         put(self, "max_delay", None if max_delay is None else _wait(max_delay, "Retry max_delay"))
         put(self, "jitter", float(jitter))
         put(self, "within", positive_duration(within, "Retry within"))
@@ -160,7 +161,7 @@ def _wait(value: object, what: str) -> timedelta:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is not bool and isinstance(value, (int, float)) and math.isfinite(value)
+    return type(value) is not bool and isinstance(value, (int, float)) and -math.inf < value < math.inf
 
 
 def _fraction(token: str, attempt: int) -> float:
