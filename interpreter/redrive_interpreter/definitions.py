@@ -14,7 +14,7 @@ from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.retry import Retry, error_types, policies_of
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.steps import Step, StepSpec, ready_step, undo_id_of
+from redrive_interpreter.steps import Step, StepSpec, check_body, ready_step, undo_id_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -161,14 +161,8 @@ def refuse_self(fn: object, what: str) -> None:
 def _define(fn: Any, id: str | None, options: dict[str, Any], names: Any) -> StepFunction[..., Any]:
     if isinstance(fn, (staticmethod, classmethod)):
         raise InvalidDefinition("put @staticmethod above @step; a classmethod cannot be a step")
-    if isinstance(fn, StepFunction):
-        raise InvalidDefinition(f"{fn!r} is a step already")
-    if not callable(fn):
-        raise InvalidDefinition(f"@step: {fn!r} cannot be called")
-    plain = inspect.unwrap(fn)
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        raise InvalidDefinition(f"step {plain.__qualname__} is a generator function: a step does one thing; did you mean @workflow?")
-    refuse_self(plain, "step")
+    check_body(fn, "@step")
+    refuse_self(inspect.unwrap(fn), "step")
     step_id = check_id(_name(fn) if id is None else id, "step id")
     spec = _spec(fn, step_id, names, **options)
     return StepFunction(fn, spec)

@@ -36,7 +36,7 @@ class LiveCodec:
         return signature.bind(args, kwargs)
 
     def load_call(self, signature: Signature, data: Data, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return signature.call(data)
+        return signature.call(signature.spread(data))
 
     def dump_error(self, error: BaseException, raises: Sequence[type[BaseException]]) -> Failure:
         base = declared_base(error, raises)

@@ -76,6 +76,8 @@ class Retry:
     def wait(self, attempt: int, token: str) -> timedelta:
         """The wait after *attempt*, the same for every caller with the same *token*."""
         limit = self.max_delay or LONGEST
+        if not self.delay:
+            return self.delay  # nothing times an overflow is still nothing
         try:
             seconds = self.delay.total_seconds() * self.factor ** (attempt - 1)
         except OverflowError:

@@ -117,6 +117,19 @@ class Signature:
                     positional = False
         return tuple(args), kwargs
 
+    def spread(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """*values*, bound where the function was known by name only, under the names of its parameters."""
+        if "*args" not in values or self._sig is None:
+            return values
+        rest = dict(values)
+        given = list(rest.pop("*args"))
+        named = dict(zip(self._names, given, strict=False))
+        if over := given[len(named) :]:
+            kinds = self._sig.parameters.values()
+            name = next((p.name for p in kinds if p.kind is inspect.Parameter.VAR_POSITIONAL), "args")
+            named["*" + name] = over
+        return {**named, **rest}
+
     def parameter(self, name: str) -> Any:
         """The declared type of the parameter that `bind` calls *name*; ``Any`` if it has none."""
         hints = self._types()

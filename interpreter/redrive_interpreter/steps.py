@@ -25,7 +25,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOT_GIVEN: Final[Any] = object()
-_VARIADIC: Final = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+# Code whose calls need a closer look: variadic, and that of generators, which no step can run.
+_UNPLAIN: Final = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 @attrs.frozen(init=False, repr=False)
@@ -124,8 +125,7 @@ class Step(Command[T]):
         else:
             spec = StepSpec(id=check_id(id, "step id"), body=fn)
         if kwargs or not _plainly_fits(fn, len(args)):
-            if not callable(fn):
-                raise InvalidDefinition(f"step {spec.id}: {fn!r} cannot be called")
+            check_body(fn, f"step {spec.id}")
             put(spec, "read", _signature(spec.id, fn, caller_names(2)))
             args, kwargs = spec.signature.arrange(args, kwargs)
         put(self, "step_id", spec.id)
@@ -192,6 +192,19 @@ def ready_step(spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return made
 
 
+def check_body(fn: object, where: str) -> None:
+    """Raises `InvalidDefinition` for what no attempt can call: steps, workflows, generator functions, what is not callable."""
+    if not callable(fn):
+        raise InvalidDefinition(f"{where}: {fn!r} cannot be called")
+    if isinstance(getattr(fn, "spec", None), StepSpec):
+        raise InvalidDefinition(f"{where}: {fn!r} is a step already; yield it, or give its .body")
+    plain = inspect.unwrap(fn)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise InvalidDefinition(
+            f"{where}: {fn!r} is a generator function or a workflow, and a step does one thing; did you mean @workflow?"
+        )
+
+
 def undo_id_of(undo: object, where: str) -> str | None:
     """The step id of *undo*: a step, a ready step or a plain named function."""
     if undo is None:
@@ -199,6 +212,8 @@ def undo_id_of(undo: object, where: str) -> str | None:
     step_id = getattr(undo, "step_id", None)
     if isinstance(step_id, str):
         return step_id
+    if callable(undo):
+        check_body(undo, f"{where}: undo")
     name = getattr(undo, "__name__", None)
     if not callable(undo) or not isinstance(name, str) or name == "<lambda>":
         raise InvalidDefinition(f"{where}: undo={undo!r} has no name to be stored under; put @step on it, or give a ready step")
@@ -220,7 +235,7 @@ def _plainly_fits(fn: object, count: int) -> bool:
     if type(fn) is not FunctionType:
         return False
     code = fn.__code__
-    return code.co_argcount == count and not code.co_kwonlyargcount and not code.co_flags & _VARIADIC and not hasattr(fn, "__wrapped__")
+    return code.co_argcount == count and not code.co_kwonlyargcount and not code.co_flags & _UNPLAIN and not hasattr(fn, "__wrapped__")
 
 
 # A workflow that builds `Step("quote", lambda: …)` makes a new function each time from the same code. Signatures

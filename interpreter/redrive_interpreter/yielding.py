@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Generator
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -18,6 +19,8 @@ R = TypeVar("R")
 
 performing: Final[ContextVar[str | None]] = ContextVar("redrive_performing", default=None)
 """The key of the step whose body runs here, or None. Whoever runs bodies sets it around them."""
+
+_KERNEL: Final = __name__.partition(".")[0]
 
 put = object.__setattr__
 """How the constructors of frozen classes set their fields."""
@@ -91,11 +94,20 @@ def building(command: Command[Any]) -> None:
     put(command, "command_id", None)
 
 
-def refuse_building(what: str) -> None:
+def refuse_building(what: str) -> NoReturn:
     raise Misuse(
-        f"{what} was built inside the body of step {performing.get()}: only workflows yield commands. "
-        "Call the plain function (charge.body(…)), or move the call into the workflow."
+        f"{what} was built inside the body of step {performing.get()}, where nothing can yield it: "
+        "call the plain function (charge.body(…)), or move the call into the workflow",
+        _users_line(),
     )
+
+
+def _users_line() -> str:
+    """The file and line of the innermost frame that is not the kernel's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_KERNEL):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 # What has an ``__iter__`` and yet is no branch: passed by mistake, they would be taken for one.
