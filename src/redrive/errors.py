@@ -1,0 +1,82 @@
+"""What goes wrong at the surface of a service; the kernel's errors are under `redrive_interpreter.errors`.
+
+RedriveError
+├── ExecutionEnded                      an execution ended without a result: raised by `Execution.result`
+│   ├── ExecutionFailed
+│   ├── ExecutionCancelled
+│   └── CompensationFailed
+├── WorkflowTimeout (TimeoutError)      the cause of an execution that failed at its deadline
+├── UndeclaredSignal (ValueError)       a signal that the workflow does not list in ``signals=``
+└── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
+"""
+
+from __future__ import annotations
+
+from redrive_interpreter.errors import RedriveError
+
+
+class ExecutionEnded(RedriveError):
+    """An execution ended without a result.
+
+    *type*, *message* and *traceback* are those of the error that ended it; *cause* is that error itself where the
+    workflow declares it in ``raises=`` (and for errors of redrive's own), else None.
+    """
+
+    _says = "ended"
+
+    def __init__(self, id: str, type: str = "", message: str = "", traceback: str = "", cause: BaseException | None = None) -> None:
+        super().__init__(id, type, message, traceback, cause)
+        self.id, self.type, self.message, self.traceback, self.cause = id, type, message, traceback, cause
+        self.__cause__ = cause
+
+    def __str__(self) -> str:
+        why = ": ".join(part for part in (self.type, self.message) if part)
+        return f"execution {self.id!r} {self._says}" + (f": {why}" if why else "")
+
+
+class ExecutionFailed(ExecutionEnded):
+    """The execution failed."""
+
+    _says = "failed"
+
+
+class ExecutionCancelled(ExecutionEnded):
+    """The execution was cancelled; *message* is the reason."""
+
+    _says = "was cancelled"
+
+    @property
+    def reason(self) -> str:
+        return self.message
+
+    def __str__(self) -> str:
+        return f"execution {self.id!r} was cancelled" + (f": {self.message}" if self.message else "")
+
+
+class CompensationFailed(ExecutionEnded):
+    """An undo of the execution failed after its retries; `operator.retry_rollback` goes on with the undos."""
+
+    _says = "could not be rolled back"
+
+
+class WorkflowTimeout(RedriveError, TimeoutError):
+    """The deadline of an execution passed before it ended."""
+
+
+class UndeclaredSignal(RedriveError, ValueError):
+    """A signal that its receiver's workflow does not list in ``signals=``; nothing was sent."""
+
+    def __init__(self, workflow: str, signal: str, declared: tuple[str, ...] = ()) -> None:
+        super().__init__(workflow, signal, declared)
+        self.workflow, self.signal, self.declared = workflow, signal, declared
+
+    def __str__(self) -> str:
+        listed = ", ".join(map(repr, self.declared)) or "no signals at all"
+        return f"workflow {self.workflow!r} takes no signal {self.signal!r}; it declares {listed}"
+
+
+class ServiceClosed(RedriveError, RuntimeError):
+    """The service is not open: use it inside ``with`` (or ``async with``)."""
+
+    def __init__(self, problem: str = "the service is not open: use it inside `with` or `async with`") -> None:
+        super().__init__(problem)

@@ -1,0 +1,113 @@
+"""A handle on one execution: wait for its result, signal it, cancel it, look at it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+
+if TYPE_CHECKING:
+    from redrive.info import ExecutionInfo
+    from redrive.service import AsyncDurableService
+    from redrive_interpreter.messages import Signal
+    from redrive_interpreter.rows import Row
+    from redrive_interpreter.workflows import Workflow
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+_NOT_GIVEN: Final[Any] = object()
+
+
+class AsyncExecution(Generic[R_co]):
+    """One execution, by its id. *workflow* gives the types of its result and errors, where it is known."""
+
+    __slots__ = ("_service", "id", "workflow")
+
+    def __init__(self, service: AsyncDurableService, id: str, workflow: Workflow[..., R_co] | None) -> None:
+        self._service = service
+        self.id = id
+        self.workflow = workflow
+
+    async def result(self, timeout: float | timedelta | None = None) -> R_co:
+        """Wait for its end, at most *timeout* seconds, and give back its result; follows ContinueAs.
+
+        Raises `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionNotFound`, or `TimeoutError`, which
+        says what the execution waits for.
+        """
+        return await self._service._result(self.id, self.workflow, timeout)  # type: ignore[no-any-return]
+
+    @overload
+    async def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
+    @overload
+    async def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    async def signal(self, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+        """Send *signal*; False if one with this *key* was sent before. See `AsyncDurableService.signal`."""
+        return await self._service._signal(self.id, signal, payload, key, self.workflow)
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask it to cancel; the first reason counts. Raises `ExecutionNotFound`, `ExecutionFinished`."""
+        await self._service._cancel(self.id, reason)
+
+    async def info(self) -> ExecutionInfo:
+        """How it stands: status, what it waits for, what was undone, its result. Raises `ExecutionNotFound`."""
+        return await self._service._info(self.id, self.workflow)
+
+    async def history(self, run: int = -1) -> list[Row]:
+        """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""
+        return await self._service._history(self.id, run)
+
+    async def attributes(self) -> dict[str, Any]:
+        """The attributes that it was started with or has set, by name. Raises `ExecutionNotFound`."""
+        return await self._service._attributes(self.id)
+
+    def __repr__(self) -> str:
+        return f"<execution {self.id!r}>"
+
+
+class Execution(Generic[R_co]):
+    """`AsyncExecution`, blocking."""
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, inner: AsyncExecution[R_co], call: Any) -> None:
+        self._inner = inner
+        self._call = call
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def workflow(self) -> Workflow[..., R_co] | None:
+        return self._inner.workflow
+
+    def result(self, timeout: float | timedelta | None = None) -> R_co:
+        """See `AsyncExecution.result`."""
+        return self._call(self._inner.result(timeout))  # type: ignore[no-any-return]
+
+    @overload
+    def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
+    @overload
+    def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    def signal(self, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+        """See `AsyncExecution.signal`."""
+        return self._call(self._inner.signal(signal, payload, key=key))  # type: ignore[no-any-return]
+
+    def cancel(self, reason: str = "") -> None:
+        """See `AsyncExecution.cancel`."""
+        self._call(self._inner.cancel(reason))
+
+    def info(self) -> ExecutionInfo:
+        """See `AsyncExecution.info`."""
+        return self._call(self._inner.info())  # type: ignore[no-any-return]
+
+    def history(self, run: int = -1) -> list[Row]:
+        """See `AsyncExecution.history`."""
+        return self._call(self._inner.history(run))  # type: ignore[no-any-return]
+
+    def attributes(self) -> dict[str, Any]:
+        """See `AsyncExecution.attributes`."""
+        return self._call(self._inner.attributes())  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return repr(self._inner)

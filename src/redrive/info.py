@@ -1,0 +1,199 @@
+"""How an execution stands, told from what is stored: for people, dashboards and the text of a `TimeoutError`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import attrs
+
+from redrive.codec import from_json
+from redrive_interpreter.errors import RedriveError
+from redrive_interpreter.history import load_outcome
+from redrive_interpreter.keys import ROLLBACK, Key
+from redrive_interpreter.outcomes import Failure, Ok
+from redrive_interpreter.replay import replay
+from redrive_interpreter.rows import Answered, Asked, ChildFinished, Retrying, Signalled, TimerFired
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive.ports.store import ExecutionStatus, Snapshot
+    from redrive_interpreter.rows import Row
+    from redrive_interpreter.workflows import Workflow
+
+_WAITS: Final = frozenset({"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"})
+
+
+@attrs.frozen(kw_only=True)
+class Pending:
+    """Something an execution waits for. *until* is when a timer, a timeout or the next attempt is due.
+
+    *failure* is that of the last attempt, where the next one is waited for.
+    """
+
+    key: Key
+    kind: str
+    label: str = ""
+    since: datetime
+    until: datetime | None = None
+    attempt: int = 1
+    failure: Failure | None = None
+
+    def __str__(self) -> str:
+        what = f"{self.kind.replace('_', ' ')} {self.label or self.key!s}"
+        if self.failure is not None:
+            what += f", attempt {self.attempt} after {self.failure.type}: {self.failure.message}"
+        return what + (f", until {self.until.isoformat(timespec='milliseconds')}" if self.until is not None else "")
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionInfo:
+    """An execution as it is stored.
+
+    *run* and *number* are those of the newest run, *rows* the length of its history. *waiting_on* is what it waits for,
+    oldest first. *undone* and *in_doubt* are keys of steps: those undone, and those that may have taken effect and that
+    nothing will undo. *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
+    why it could not go on.
+    """
+
+    id: str
+    workflow: str
+    status: ExecutionStatus
+    run: UUID
+    number: int
+    rows: int
+    created_at: datetime
+    updated_at: datetime
+    deadline: datetime | None
+    wake_at: datetime | None
+    waiting_on: tuple[Pending, ...] = ()
+    unread: int = 0
+    undone: tuple[Key, ...] = ()
+    in_doubt: tuple[Key, ...] = ()
+    attributes: Mapping[str, Any] = attrs.field(factory=dict)
+    result: Any = None
+    failure: Failure | None = None
+    parked: Mapping[str, str] = attrs.field(factory=dict)
+    parent: str | None = None
+    worker: str | None = None
+    recoveries: int = 0
+
+    def __str__(self) -> str:
+        text = f"execution {self.id!r} is {self.status}"
+        if self.parked and self.status == "parked":
+            return f"{text}: {next(iter(self.parked.values()))}"
+        if self.waiting_on:
+            text += ": it waits for " + "; ".join(map(str, self.waiting_on[:3]))
+            text += f" and {len(self.waiting_on) - 3} more" if len(self.waiting_on) > 3 else ""
+        return text
+
+
+def info_of(snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec) -> ExecutionInfo:
+    """Put together what the snapshot and the rows of the newest run say. *workflow*, where it is known, says it exactly."""
+    result, failure = None, None
+    if snapshot.outcome is not None:
+        outcome = load_outcome(from_json(snapshot.outcome))
+        if isinstance(outcome, Ok):
+            typed = Any if workflow is None else workflow.result_type
+            result = codec.load(outcome.value, typed, f"the result of {snapshot.workflow}", "result")
+        else:
+            failure = outcome.error
+    waiting, doubtful = _standing(snapshot, rows, workflow, codec)
+    return ExecutionInfo(
+        id=snapshot.id,
+        workflow=snapshot.workflow,
+        status=snapshot.status,
+        run=UUID(snapshot.run),
+        number=snapshot.number,
+        rows=len(rows),
+        created_at=snapshot.created_at,
+        updated_at=snapshot.updated_at,
+        deadline=snapshot.deadline,
+        wake_at=snapshot.wake_at,
+        waiting_on=waiting,
+        unread=snapshot.unread,
+        undone=undone(rows),
+        in_doubt=doubtful,
+        attributes=loaded_attributes(snapshot, codec),
+        result=result,
+        failure=failure,
+        parked=dict(snapshot.parked),
+        parent=None if snapshot.creator is None else snapshot.creator.id,
+        worker=snapshot.owner,
+        recoveries=snapshot.recoveries,
+    )
+
+
+def loaded_attributes(snapshot: Snapshot, codec: JsonCodec) -> dict[str, Any]:
+    return {name: codec.load(data, Any, f"attribute {name}") for name, data in from_json(snapshot.attributes).items()}
+
+
+def undone(rows: Sequence[Row]) -> tuple[Key, ...]:
+    """The keys of the steps whose undo succeeded, in the order of undoing."""
+    done = (row.key for row in rows if type(row) is Answered and isinstance(row.outcome, Ok))
+    return tuple(Key(key.removeprefix(ROLLBACK)) for key in done if key.startswith(ROLLBACK))
+
+
+def _standing(
+    snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec
+) -> tuple[tuple[Pending, ...], tuple[Key, ...]]:
+    """What it waits for, and the steps in doubt: by replay where the code is here and fits, else as far as rows say it."""
+    open_ = {pending.key: pending for pending in _open(rows)}
+    doubtful = tuple(dict.fromkeys(row.key for row in rows if type(row) in (Answered, Retrying) and row.in_doubt))  # type: ignore[union-attr]
+    if workflow is None or workflow.fn is None or not rows:
+        return (() if snapshot.outcome is not None else tuple(open_.values())), doubtful
+    try:
+        machine = replay(workflow, rows, codec).machine
+    except RedriveError:  # parked, or other code: the rows must do
+        return tuple(open_.values()), doubtful
+    try:
+        if snapshot.outcome is not None:
+            return (), machine.in_doubt
+        exact = [open_[key] for key in machine.pending if key in open_]
+        timers = machine.timers
+        return tuple(attrs.evolve(p, until=timers[p.key]) if p.key in timers else p for p in exact), machine.in_doubt
+    finally:
+        machine.close()
+
+
+def _open(rows: Sequence[Row]) -> list[Pending]:
+    """The waits that no row has ended. The rows do not say which were cut: too many rather than too few."""
+    pending: dict[str, Pending] = {}
+    now: datetime | None = None
+    for row in rows:
+        now = getattr(row, "at", None) or now
+        match row:
+            case Asked() if row.kind in _WAITS:
+                assert now is not None
+                pending[row.key] = Pending(key=row.key, kind=row.kind, label=row.label, since=now, until=_until(row.input, now))
+            case Retrying():
+                if row.key in pending:
+                    again = attrs.evolve(pending[row.key], until=row.due, attempt=row.attempt + 1, failure=row.failure)
+                    pending[row.key] = again
+            case Answered():
+                if (kind := getattr(pending.get(row.key), "kind", "")) and (kind != "run_child" or not isinstance(row.outcome, Ok)):
+                    del pending[row.key]
+            case TimerFired():
+                pending.pop(row.key, None)
+            case Signalled():
+                for key, wait in pending.items():
+                    if wait.kind == "wait_signal" and wait.label == row.name:
+                        del pending[key]
+                        break
+            case ChildFinished():
+                for key in [key for key, wait in pending.items() if wait.kind in ("wait_child", "run_child") and wait.label == row.id]:
+                    del pending[key]
+            case _:
+                pass
+    return list(pending.values())
+
+
+def _until(input: Any, asked_at: datetime) -> datetime | None:
+    if not isinstance(input, dict):
+        return None
+    if input.get("until"):
+        return datetime.fromisoformat(input["until"])
+    seconds = input.get("seconds")
+    return asked_at + timedelta(seconds=seconds) if isinstance(seconds, (int, float)) else None

@@ -1,0 +1,516 @@
+"""The service: starts executions, signals them, waits for them, and (unless it is a client only) drives them.
+
+The one place where concrete stores, the codec and the worker are put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
+from uuid import uuid4
+
+from redrive.build import digest
+from redrive.codec import MAX_BYTES, JsonCodec, from_json, to_json
+from redrive.errors import ServiceClosed, UndeclaredSignal
+from redrive.execution import AsyncExecution
+from redrive.info import ExecutionInfo, info_of, loaded_attributes
+from redrive.injection import Resources
+from redrive.outcomes import ended_with
+from redrive.ports.store import FINAL, NewExecution, NewMessage, Snapshot, Store, StoreError
+from redrive.stores import open_url
+from redrive.subscriptions import Handler, Handlers, News, Subscription, handler_of
+from redrive.waiters import End, Waiters
+from redrive.worker import outbox
+from redrive.worker.clock import Clock
+from redrive.worker.loop import Worker
+from redrive_interpreter.durations import duration, moment, positive_duration
+from redrive_interpreter.errors import ExecutionConflict, ExecutionNotFound, InvalidDefinition
+from redrive_interpreter.history import load_row
+from redrive_interpreter.keys import check_name
+from redrive_interpreter.messages import signal_of
+from redrive_interpreter.workflows import Invocation, Workflow
+
+if TYPE_CHECKING:
+    from redrive.codec.hooks import Converting
+    from redrive_interpreter.messages import Event, Signal, Source
+    from redrive_interpreter.rows import Row
+
+R = TypeVar("R")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Restart = Iterable[Literal["failed", "cancelled"]]
+
+_NOT_GIVEN: Final[Any] = object()
+_POLL: Final = 1.0
+_PATIENCE: Final = 10.0
+"""Seconds for which a call repeats what the store says may work later."""
+
+
+class AsyncDurableService:
+    """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
+
+    *worker* False makes a client only. *build* names the code; by default it is a digest of the workflows' sources.
+    *converter* adds cattrs hooks. *resources* is a ``svcs.Registry`` for `inject`. *lease* is how long executions of a dead
+    worker stay untouched, *grace* how long running steps may go on when the service closes. *max_threads* run sync steps,
+    *concurrency* bounds the bodies under way, *cache* the executions kept in memory. *max_bytes* limits one stored value;
+    after *max_recoveries* deaths of its worker without a new row an execution is parked.
+    """
+
+    def __init__(
+        self,
+        store: str | Store,
+        workflows: Iterable[Workflow[..., Any]] = (),
+        *,
+        worker: bool = True,
+        build: str | None = None,
+        converter: Converting | None = None,
+        resources: Any = None,
+        lease: float | timedelta = 15,
+        grace: float | timedelta = 10,
+        max_threads: int = 32,
+        concurrency: int = 1000,
+        cache: int = 10_000,
+        max_bytes: int = MAX_BYTES,
+        max_recoveries: int = 10,
+    ) -> None:
+        self.workflows: Mapping[str, Workflow[..., Any]] = _registered(workflows)
+        self.codec: JsonCodec = JsonCodec(converter, max_bytes)
+        self.store: Store = open_url(store) if isinstance(store, str) else store
+        self.build: str = build if build is not None else digest(self.workflows.values())
+        self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._shown = store if isinstance(store, str) else type(store).__name__
+        self._with_worker = worker
+        self._resources = Resources(resources)
+        self._lease = _more_than_zero(lease, "lease")
+        self._grace = duration(grace, "grace")
+        self._limits = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
+        if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
+            raise InvalidDefinition(f"a service needs at least one of each: {self._limits}")
+        self._on: list[Handler] = []
+        self._clock = Clock()
+        self._waiters = Waiters()
+        self._worker: Worker | None = None
+        self._handlers: Handlers | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._news = News()
+        self._closed: asyncio.Event | None = None
+
+    # ── opening and closing ─────────────────────────────────────────────────────────────────────
+    async def __aenter__(self) -> Self:
+        if self._closed is not None:
+            raise ServiceClosed("the service is open already, or was: make another one")
+        self._closed = asyncio.Event()
+        await self.store.open()
+        try:
+            await self._open()
+        except BaseException:
+            await self.close(grace=0)
+            raise
+        return self
+
+    async def _open(self) -> None:
+        await self._clock.ask(self.store)
+        runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
+        if self._with_worker:
+            self._worker = Worker(
+                id=self.worker_id,
+                store=self.store,
+                codec=self.codec,
+                workflows=runnable,
+                build=self.build,
+                resources=self._resources,
+                clock=self._clock,
+                lease=self._lease,
+                ended=self._ended,
+                broken=self._broken,
+                **self._limits,
+            )
+            await self._worker.start()
+        self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._watch(await self.store.changed(0)))]
+        if not self._with_worker:
+            self._tasks.append(loop.create_task(self._beat()))
+        for handler in self._on:
+            await self._handlers.add(handler)
+
+    async def __aexit__(self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self, grace: float | timedelta | None = None) -> None:
+        """Stop: no new work; running steps get *grace* (the service's by default), then they are told to stop."""
+        closed = self._closed
+        if closed is None or closed.is_set():
+            return
+        closed.set()
+        self._news.tell()
+        try:
+            if self._handlers is not None:
+                await self._handlers.close()
+            if self._worker is not None:
+                await self._worker.stop((self._grace if grace is None else duration(grace, "grace")).total_seconds())
+            else:
+                with contextlib.suppress(StoreError):
+                    await self.store.retire(self.worker_id)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._waiters.fail(ServiceClosed("the service was closed"))
+            await self.store.close()
+
+    async def stopped(self) -> BaseException | None:
+        """Wait until the service stops working; gives back what a step's body raised to end it, if one did."""
+        self._check_open()
+        if self._worker is None:
+            assert self._closed is not None
+            await self._closed.wait()
+            return None
+        await self._worker.stopped.wait()
+        return self._worker.broken
+
+    # ── executions ──────────────────────────────────────────────────────────────────────────────
+    async def start(
+        self,
+        invocation: Invocation[R],
+        *,
+        id: str | None = None,
+        timeout: float | timedelta | None = None,
+        attributes: Mapping[Any, Any] | None = None,
+        delay: float | timedelta | None = None,
+        start_at: datetime | None = None,
+        restart: Restart = (),
+    ) -> AsyncExecution[R]:
+        """Start an execution, or give back the one that has this *id*, workflow and input; returns at once.
+
+        *timeout* is its deadline over all its runs; *delay* or *start_at* say when it begins; *restart* names statuses in
+        which a finished one is started anew. Raises `ExecutionConflict` if the id belongs to another call.
+        """
+        new = self._new(invocation, id, timeout, attributes, delay, start_at, restart, None)
+        return await self._start(invocation.workflow, new)
+
+    async def execute(self, invocation: Invocation[R], **options: Any) -> R:
+        """Start an execution and wait for its result; *options* are those of `start`."""
+        return await (await self.start(invocation, **options)).result()
+
+    @overload
+    async def signal_with_start(
+        self, invocation: Invocation[R], *, id: str, signal: Signal[None], key: str | None = None, **options: Any
+    ) -> AsyncExecution[R]: ...
+    @overload
+    async def signal_with_start(
+        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Any
+    ) -> AsyncExecution[R]: ...
+    async def signal_with_start(
+        self, invocation: Invocation[R], *, id: str, signal: Any, payload: Any = _NOT_GIVEN, key: str | None = None, **options: Any
+    ) -> AsyncExecution[R]:
+        """`start` and `signal` in one commit; an execution that exists gets the signal, unless it has ended."""
+        message = self._message(signal, payload, key, self._known(invocation.workflow))
+        new = self._new(invocation, id, *(options.pop(name, None) for name in ("timeout", "attributes", "delay", "start_at")), options.pop("restart", ()), message)
+        if options:
+            raise TypeError(f"signal_with_start got unknown options: {', '.join(options)}")
+        return await self._start(invocation.workflow, new)
+
+    @overload
+    def execution(self, id: str) -> AsyncExecution[Any]: ...
+    @overload
+    def execution(self, id: str, workflow: Workflow[..., R]) -> AsyncExecution[R]: ...
+    def execution(self, id: str, workflow: Workflow[..., Any] | None = None) -> AsyncExecution[Any]:
+        """The handle of an execution, typed if the workflow is given; nothing is asked of the store."""
+        return AsyncExecution(self, check_name(id, "execution id"), workflow)
+
+    @overload
+    async def signal(self, id: str, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
+    @overload
+    async def signal(self, id: str, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    async def signal(self, id: str, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+        """Put *signal* into an execution's inbox; False if one with this *key* was there before.
+
+        Raises `CodecError` for a payload that is not of the signal's type, `UndeclaredSignal`, `ExecutionNotFound`,
+        `ExecutionFinished`; nothing is stored then.
+        """
+        return await self._signal(id, signal, payload, key, None)
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+    def subscribe(self, event: Event[T]) -> Subscription[T]:
+        """The event's payloads from now on, from any worker: ``async for order in service.subscribe(processed)``."""
+        self._check_open()
+        assert self._closed is not None
+        return Subscription(event, self.store, self.codec, self._news, self._closed)
+
+    def on(self, event: Event[T], *, name: str | None = None) -> Callable[[F], F]:
+        """Call the decorated function with each payload of *event*: at least once, on one worker, also after a restart.
+
+        Its place is stored under *name*, by default the function's module and name. Put it before the service opens.
+        """
+
+        def decorate(function: F) -> F:
+            handler = handler_of(event, function, name)
+            if any(handler.name == other.name for other in self._on):
+                raise InvalidDefinition(f"two handlers are called {handler.name!r}: give one of them a name=")
+            self._on.append(handler)
+            if self._handlers is not None:
+                self._tasks.append(asyncio.get_running_loop().create_task(self._handlers.add(handler)))
+            return function
+
+        return decorate
+
+    @property
+    def operator(self) -> Operator:
+        """What people do about executions that cannot help themselves."""
+        return Operator(self)
+
+    # ── what handles ask ────────────────────────────────────────────────────────────────────────
+    async def _result(self, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
+        self._check_open()
+        waiter = self._waiters.add(id)
+        try:
+            end = await self._end(id, waiter, None if timeout is None else duration(timeout, "timeout").total_seconds())
+        finally:
+            self._waiters.remove(id, waiter)
+        if workflow is None or workflow.name in self.workflows:
+            workflow = await self._workflow_of(id, workflow)
+        return await ended_with(id, end, workflow, self.codec, lambda: self._history(id))
+
+    async def _end(self, id: str, waiter: asyncio.Future[End], seconds: float | None) -> End:
+        if self._worker is None or id not in self._worker.lives:  # else the worker tells us, and the store need not be asked
+            snapshot = await self._read(id)
+            if snapshot.status in FINAL:
+                return End(snapshot.status, snapshot.outcome or "{}")
+        if seconds is None:
+            return await waiter
+        done, _ = await asyncio.wait([waiter], timeout=seconds)
+        if done:
+            return waiter.result()
+        raise TimeoutError(str(await self._info(id, None)))
+
+    async def _signal(self, id: str, signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None) -> bool:
+        self._check_open()
+        check_name(id, "execution id")
+        if workflow is not None:
+            workflow = self._known(workflow)
+        elif any(known.signals is not None for known in self.workflows.values()) or isinstance(signal, str):
+            workflow = await self._workflow_of(id, None)
+        message = self._message(signal, payload, key, workflow)
+        landed: bool = await self._patiently(lambda: self.store.send(id, message))
+        self._look()
+        return landed or key is None
+
+    async def _cancel(self, id: str, reason: str) -> None:
+        self._check_open()
+        message = outbox.cancel_message(reason, "cancel")
+        await self._patiently(lambda: self.store.send(check_name(id, "execution id"), message))
+        self._look()
+
+    async def _info(self, id: str, workflow: Workflow[..., Any] | None) -> ExecutionInfo:
+        snapshot = await self._read(id)
+        rows = await self._history(id)
+        return info_of(snapshot, rows, self.workflows.get(snapshot.workflow) or workflow, self.codec)
+
+    async def _history(self, id: str, run: int = -1) -> list[Row]:
+        self._check_open()
+        return [load_row(row) for row in from_json(await self._patiently(lambda: self.store.history(id, run)))]
+
+    async def _attributes(self, id: str) -> dict[str, Any]:
+        return loaded_attributes(await self._read(id), self.codec)
+
+    async def _read(self, id: str) -> Snapshot:
+        self._check_open()
+        snapshot: Snapshot | None = await self._patiently(lambda: self.store.read(id))
+        if snapshot is None:
+            raise ExecutionNotFound(id)
+        return snapshot
+
+    async def _workflow_of(self, id: str, otherwise: Workflow[..., Any] | None) -> Workflow[..., Any] | None:
+        """The definition known here of what *id* runs: it may have continued as another workflow."""
+        if self._worker is not None and (live := self._worker.lives.get(id)) is not None:
+            return live.workflow
+        if otherwise is not None:
+            return self._known(otherwise)
+        return self.workflows.get((await self._read(id)).workflow)
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────
+    def _new(
+        self,
+        invocation: Invocation[Any],
+        id: str | None,
+        timeout: Any,
+        attributes: Mapping[Any, Any] | None,
+        delay: Any,
+        start_at: datetime | None,
+        restart: Restart,
+        first_message: NewMessage | None,
+    ) -> NewExecution:
+        self._check_open()
+        if not isinstance(invocation, Invocation):
+            raise InvalidDefinition(f"start takes an invocation, like process_order(order), not {invocation!r}")
+        if delay is not None and start_at is not None:
+            raise InvalidDefinition("give delay= or start_at=, not both")
+        if wrong := set(restart) - {"failed", "cancelled"}:
+            raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
+        workflow = self._known(invocation.workflow)
+        limit = positive_duration(timeout, "timeout")
+        return outbox.new_execution(
+            uuid4().hex if id is None else check_name(id, "execution id"),
+            workflow,
+            self.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, f"workflow {workflow.name}"),
+            now := self._clock.now(),
+            not_before=outbox.not_before(
+                now, None if delay is None else duration(delay, "delay"), None if start_at is None else moment(start_at, "start_at")
+            ),
+            timeout=workflow.timeout if limit is None else limit,
+            attributes=outbox.attributes_of(attributes, self.codec),
+            restart=frozenset(restart),
+            first_message=first_message,
+        )
+
+    async def _start(self, workflow: Workflow[..., R], new: NewExecution) -> AsyncExecution[R]:
+        worker = self._worker
+        mine = worker is not None and worker.has_room and new.workflow in self.workflows and new.not_before is None
+        begun = await self._patiently(lambda: self.store.start(new, claim_for=self.worker_id if mine else None))
+        if begun.claim is not None and worker is not None:
+            worker.adopt(begun.claim, None if new.first_message is not None else new.started)
+        elif begun.created:
+            self._look()
+        else:
+            await self._compare(begun.snapshot, new)
+            self._look()
+        return AsyncExecution(self, new.id, workflow)
+
+    async def _compare(self, snapshot: Snapshot, new: NewExecution) -> None:
+        """The execution that was there must be the one that was asked for, by the rule of replay (N2)."""
+        first = snapshot.workflow
+        if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
+            first = from_json(await self.store.history(new.id, 1))[0]["workflow"]
+        if first != new.workflow:
+            raise ExecutionConflict(new.id, f"it runs workflow {first!r}, not {new.workflow!r}")
+        workflow = self.workflows.get(new.workflow)
+        recorded, asked = from_json(snapshot.input), from_json(new.input)
+        same = self.codec.same(recorded, asked)
+        if not same and workflow is not None:
+            same = self.codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}")
+        if not same:
+            raise ExecutionConflict(new.id, "it was started with another input")
+
+    def _message(self, signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None) -> NewMessage:
+        source = _declared(signal_of(signal), isinstance(signal, str), workflow)
+        if payload is _NOT_GIVEN:
+            if source.type is not None and source.type is not Any:
+                raise TypeError(f"signal {source.name!r} needs a payload of its type")
+            payload = None
+        data = to_json(self.codec.dump(payload, source.type, f"signal {source.name}", "payload"))
+        # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
+        dedup = f"once:{uuid4().hex}" if key is None else f"key:{source.name}:{key}"
+        return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
+
+    def _known(self, workflow: Workflow[..., Any]) -> Workflow[..., Any]:
+        """The definition that this service has under the name, else the one given."""
+        known = self.workflows.get(workflow.name)
+        if known is None:
+            return workflow
+        if known.fn is not None and workflow.fn is not None and known.fn is not workflow.fn:
+            raise InvalidDefinition(f"two functions are called {workflow.name!r}: the one given is not the one of this service")
+        return known
+
+    # ── in the background ───────────────────────────────────────────────────────────────────────
+    async def _watch(self, seen: int) -> None:
+        """Have everybody look again when something changed, and now and then anyhow (W6)."""
+        while True:
+            try:
+                seen = await self.store.changed(_POLL, seen)
+                self._look()
+                self._news.tell()
+                await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
+            except StoreError:
+                await asyncio.sleep(_POLL)
+
+    async def _beat(self) -> None:
+        """A client has no worker, but its handlers hold their place by being alive."""
+        while True:
+            if self._handlers:
+                with contextlib.suppress(StoreError):
+                    await self.store.claim(self.worker_id, self._lease, self.build, (), 0)
+            await asyncio.sleep(self._lease.total_seconds() / 3)
+
+    def _look(self) -> None:
+        if self._worker is not None:
+            self._worker.look()
+
+    def _ended(self, id: str, status: Any, outcome: str) -> None:
+        self._waiters.tell(id, End(status, outcome))
+
+    def _broken(self, error: BaseException) -> None:
+        self._waiters.fail(ServiceClosed(f"the worker stopped: the body of a step raised {error!r}"))
+
+    def _check_open(self) -> None:
+        if self._closed is None or self._closed.is_set():
+            raise ServiceClosed
+        if self._worker is not None and self._worker.broken is not None:
+            raise ServiceClosed(f"the worker stopped: the body of a step raised {self._worker.broken!r}")
+
+    async def _patiently(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Repeat *call* while the store says that it may work later, for a while."""
+        loop = asyncio.get_running_loop()
+        until, wait = loop.time() + _PATIENCE, 0.05
+        while True:
+            try:
+                return await call()
+            except StoreError as error:
+                if not error.retry_helps or loop.time() + wait > until:
+                    raise
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 1.0)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._shown}: {', '.join(self.workflows) or 'no workflows'}>"
+
+
+class Operator:
+    """What people do about executions that cannot help themselves."""
+
+    def __init__(self, service: AsyncDurableService) -> None:
+        self._service = service
+
+    async def retry_rollback(self, id: str) -> None:
+        """Try again the undos that failed, and those that were left; never forward from there.
+
+        Raises `ExecutionNotFound`, or `ExecutionFinished` unless the execution is ``compensation_failed``.
+        """
+        service = self._service
+        service._check_open()
+        await service._patiently(lambda: service.store.send(check_name(id, "execution id"), NewMessage(kind="retry_rollback")))
+        service._look()
+
+
+def _registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
+    found: dict[str, Workflow[..., Any]] = {}
+    for workflow in workflows:
+        if not isinstance(workflow, Workflow):
+            raise InvalidDefinition(f"workflows= takes functions under @workflow, not {workflow!r}")
+        known = found.setdefault(workflow.name, workflow)
+        if known is not workflow and known.fn is not workflow.fn:
+            raise InvalidDefinition(f"two workflows are called {workflow.name!r}: give one of them another name")
+    return found
+
+
+def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] | None) -> Source[Any]:
+    """The signal as its receiver declares it; raises `UndeclaredSignal` if it lists others only."""
+    if workflow is None or workflow.signals is None:
+        return source
+    for declared in workflow.signals:
+        if source.base == declared.base:
+            return source if not by_name else declared
+        if by_name and source.name.startswith(f"{declared.name}:"):
+            return declared.of(source.name[len(declared.name) + 1 :])
+    raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))
+
+
+def _more_than_zero(value: float | timedelta, what: str) -> timedelta:
+    made = positive_duration(value, what)
+    assert made is not None
+    return made

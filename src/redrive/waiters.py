@@ -1,0 +1,60 @@
+"""Those who wait for the end of an execution, told by the worker here, or by looking when something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+
+from redrive.ports.store import FINAL
+
+if TYPE_CHECKING:
+    from redrive.ports.store import ExecutionStatus, Json, Store
+
+
+@attrs.frozen
+class End:
+    """How an execution ended."""
+
+    status: ExecutionStatus
+    outcome: Json
+
+
+class Waiters:
+    """Futures by execution id."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, list[asyncio.Future[End]]] = {}
+
+    def add(self, id: str) -> asyncio.Future[End]:
+        future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(id, []).append(future)
+        return future
+
+    def remove(self, id: str, future: asyncio.Future[End]) -> None:
+        futures = self._futures.get(id)
+        if futures is not None and future in futures:
+            futures.remove(future)
+            if not futures:
+                del self._futures[id]
+
+    def tell(self, id: str, end: End) -> None:
+        for future in self._futures.pop(id, ()):
+            if not future.done():
+                future.set_result(end)
+
+    def fail(self, error: BaseException) -> None:
+        """Nobody here will ever be told: say so."""
+        futures, self._futures = self._futures, {}
+        for waiting in futures.values():
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+
+    async def look(self, store: Store, but: set[str] | dict[str, object]) -> None:
+        """Read the executions that are waited for, except *but*, of which we hear otherwise."""
+        for id in [id for id in self._futures if id not in but]:
+            snapshot = await store.read(id)
+            if snapshot is not None and snapshot.status in FINAL:
+                self.tell(id, End(snapshot.status, snapshot.outcome or "{}"))

@@ -1,0 +1,34 @@
+"""The store's clock, read without asking the store each time."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Store
+
+
+class Clock:
+    """What the store's clock said when last asked, plus the time that has passed here since."""
+
+    __slots__ = ("_asked", "_said")
+
+    def __init__(self) -> None:
+        self._said = datetime.now(timezone.utc)
+        self._asked = time.monotonic()
+
+    async def ask(self, store: Store) -> None:
+        """Set it by the store's clock. The answer may be late: its time is taken as that of the middle of the call."""
+        before = time.monotonic()
+        said = await store.now()
+        after = time.monotonic()
+        self._said, self._asked = said, (before + after) / 2 if after - before > 0.001 else after
+
+    def now(self) -> datetime:
+        return self._said + timedelta(seconds=time.monotonic() - self._asked)
+
+    def seconds_to(self, moment: datetime) -> float:
+        """How long until *moment*; 0 if it has passed."""
+        return max(0.0, (moment - self.now()).total_seconds())

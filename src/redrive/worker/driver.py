@@ -1,0 +1,298 @@
+"""Drives one execution: load it, compute a turn, have it stored, act on it; until there is nothing to do.
+
+1.  One turn of an execution is under way at a time (`Live.driving`); turns of different executions are stored side
+    by side, and the store commits them together.
+2.  Nothing is acted on before its turn is stored (S2).
+3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3).
+    `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
+4.  What the code here cannot go on with parks the execution, and never ends the worker (D2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from redrive.codec import from_json, to_json
+from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
+from redrive.worker.turn import compute
+from redrive.worker.watchdog import TurnTooLong
+from redrive_interpreter.errors import CodecError, HostError
+from redrive_interpreter.history import load_row
+from redrive_interpreter.replay import replay
+from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
+from redrive_interpreter.rows import Asked, AttemptStarted, CancelRequested
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from collections.abc import Mapping
+
+    from redrive.ports.store import Committed, Store
+    from redrive.worker.alarms import Alarms
+    from redrive.worker.clock import Clock
+    from redrive.worker.live import Live
+    from redrive.worker.performer import Performer
+    from redrive.worker.turn import Draft
+    from redrive.worker.watchdog import Watchdog
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.requests import Request
+    from redrive_interpreter.rows import Fact
+    from redrive_interpreter.workflows import Workflow
+
+log: Final = logging.getLogger("redrive.worker")
+LONG_HISTORY: Final = 10_000
+"""From so many rows on, a run is worth a warning (E8)."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
+
+
+@attrs.define(kw_only=True)
+class Driver:
+    """What driving an execution needs. *left*: the execution is not this worker's any more, *ended*: its outcome is stored."""
+
+    store: Store
+    codec: JsonCodec
+    clock: Clock
+    alarms: Alarms
+    context: Context
+    watchdog: Watchdog
+    workflows: Mapping[str, Workflow[..., Any]]
+    build: str
+    left: Callable[[Live], None]
+    ended: Callable[[str, str, str], None]
+    alarm_set: Callable[[], None]
+    performer: Performer = attrs.field(init=False)
+    draining: bool = False
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+
+    def wake(self, live: Live) -> None:
+        """Have *live* driven soon, if it is not under way already."""
+        if not live.driving and not live.gone:
+            live.driving = True
+            self._spawn(live)
+
+    async def drive(self, live: Live) -> None:
+        """Drive *live* here and now, unless somebody else does already."""
+        if not live.driving and not live.gone:
+            live.driving = True
+            await self._drive(live)
+
+    async def idle(self) -> None:
+        """Wait until no turn is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _spawn(self, live: Live) -> None:
+        task = asyncio.get_running_loop().create_task(self._drive(live))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drive(self, live: Live) -> None:
+        try:
+            while not live.gone:
+                if live.machine is None:
+                    await self._load(live)
+                draft = self.context.run(self._compute, live)
+                if draft is None:
+                    break
+                try:
+                    committed = await self._commit(live, draft)
+                except LostClaim:
+                    raise
+                except Stale:
+                    self._again(live, draft)
+                    continue
+                except StoreError:
+                    self._again(live, draft)
+                    raise
+                self._stored(live, draft, committed)
+        except LostClaim:
+            self.lose(live)
+        except asyncio.CancelledError:
+            raise
+        except (HostError, CodecError) as error:
+            await self.park(live, str(error))
+        except StoreError as error:
+            log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
+            asyncio.get_running_loop().call_later(_LONGEST_WAIT, self.wake, live)
+        except (Exception, TurnTooLong) as error:
+            await self.park(live, "".join(traceback.format_exception(error)))
+        finally:
+            live.driving = False
+            live.used = asyncio.get_running_loop().time()
+
+    # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
+    async def _load(self, live: Live) -> None:
+        if live.started is not None:
+            history, live.started = [from_json(live.started)], None
+        else:
+            loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
+            history, live.unsure = from_json(loaded.history), True
+            held, live.inbox, live.seen = live.inbox, (), 0
+            live.add_messages(loaded.inbox)
+            live.add_messages(held)  # what came by mail while it was being loaded
+        live.length = len(history)
+        self.context.run(self._replay, live, history)
+
+    def _replay(self, live: Live, history: list[Any]) -> None:
+        rows = [load_row(row) for row in history]
+        with self.watchdog.watching(live):
+            replayed = replay(live.workflow, rows, self.codec)
+        live.machine = replayed.machine
+        live.cancelling = any(type(row) is CancelRequested for row in rows)
+        live.requests, live.rows = replayed.requests, replayed.rows
+        if len(rows) > 1:
+            # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
+            fresh = {row.key for row in replayed.rows if type(row) is Asked}
+            live.requests = [request for request in replayed.requests if _anew(request, fresh)]
+        if replayed.machine.verdict_ is not None and live.inbox:
+            live.inbox = sorted(live.inbox, key=lambda message: message.kind != "retry_rollback")
+
+    def _compute(self, live: Live) -> Draft | None:
+        with self.watchdog.watching(live):
+            return compute(live, self.clock.now(), self.codec, self.alarms, log.warning)
+
+    async def _commit(self, live: Live, draft: Draft) -> Committed:
+        attributes = None if draft.attributes is None else await self._attributes(live, draft.attributes)
+        turn = draft.turn(live.seen, attributes)
+        return await self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
+
+    async def _attributes(self, live: Live, changed: dict[str, Any]) -> str:
+        """All attributes: the stored ones, and those that changed."""
+        if live.attributes is None:
+            snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
+            live.attributes = {} if snapshot is None else from_json(snapshot.attributes)
+        live.attributes |= changed
+        return to_json(live.attributes)
+
+    def _stored(self, live: Live, draft: Draft, committed: Committed) -> None:
+        """Act on what the turn asked for, now that it is stored."""
+        before, live.length = live.length, live.length + len(draft.rows)
+        if before < LONG_HISTORY <= live.length:
+            log.warning("execution %r: the history of its run has %d rows; ContinueAs keeps it short", live.id, live.length)
+        for key in draft.drops:
+            self._drop(live, key)
+        if draft.status in FINAL:
+            assert draft.outcome is not None
+            self._leave(live)
+            self.ended(live.id, draft.status, draft.outcome)
+            return
+        if committed.inbox:
+            live.add_messages(committed.inbox)
+        if draft.next_run is not None:
+            self._continue(live, draft)
+            return
+        for _, fact in draft.fed:
+            if type(fact) is AttemptStarted and live.began is not None:
+                begun = live.began.pop(fact.key, None)
+                if begun is not None:
+                    begun()
+        if draft.performs:
+            now = self.clock.now()
+            pending = live.machine.pending if live.machine is not None else {}
+            for key, perform in draft.performs.items():
+                if key not in pending:
+                    continue  # asked again by a replay, and answered in the same turn
+                if perform.due is not None and perform.due > now:
+                    if live.waiting is None:
+                        live.waiting = {}
+                    live.waiting[key] = perform
+                    self.alarms.set(perform.due, live, key)
+                elif not self.draining and not (live.attempts and key in live.attempts):
+                    self.performer.start(live, perform)
+        self.alarm_set()
+
+    def _drop(self, live: Live, key: str) -> None:
+        if live.waiting:
+            live.waiting.pop(key, None)
+        attempt = live.attempts.get(key) if live.attempts else None
+        if attempt is not None:
+            attempt.stop()
+
+    def _continue(self, live: Live, draft: Draft) -> None:
+        """Go on with the next run: the same claim, another machine."""
+        run = draft.next_run
+        assert run is not None
+        self.performer.stop_all(live)
+        live.put_away()
+        live.facts = live.began = live.told = None
+        live.claim = attrs.evolve(live.claim, run=run.run, number=live.claim.number + 1, workflow=run.workflow, length=1)
+        live.length, live.cancelling = 1, False
+        workflow = self.workflows.get(run.workflow)
+        if workflow is None:
+            self._leave(live)
+            self._spawn_release(live)
+            return
+        live.workflow, live.started = workflow, run.started
+
+    # ── when it cannot go on ────────────────────────────────────────────────────────────────────
+    def _again(self, live: Live, draft: Draft) -> None:
+        """Put the machine away, and keep what bodies gave: it is taken up after what is in the inbox by now."""
+        now = self.clock.now()
+        kept: list[tuple[Any, Fact]] = [(now, fact) for _, fact in draft.fed]
+        kept += [(now, fact) for _, fact in live.facts or ()]
+        live.put_away()
+        live.facts = kept or None
+        live.started = None
+        live.attributes = None
+
+    def lose(self, live: Live) -> None:
+        self.performer.stop_all(live)
+        self._leave(live)
+
+    def _leave(self, live: Live) -> None:
+        live.gone = True
+        if live.attempts:
+            self.performer.stop_all(live)
+        live.put_away()
+        self.left(live)
+
+    async def park(self, live: Live, reason: str) -> None:
+        """Leave *live* alone until other code comes."""
+        log.error("execution %r is parked for build %s: %s", live.id, self.build, reason)
+        self.performer.stop_all(live)
+        live.gone = True
+        live.put_away()
+        try:
+            await self._patiently(lambda: self.store.release([live.claim], parked={self.build: reason}), live.id)
+        except StoreError as error:
+            log.error("execution %r: %s", live.id, error)
+        self.left(live)
+
+    def _spawn_release(self, live: Live) -> None:
+        async def release() -> None:
+            await self._patiently(lambda: self.store.release([live.claim]), live.id)
+
+        task = asyncio.get_running_loop().create_task(release())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _patiently(self, call: Callable[[], Coroutine[Any, Any, Any]], id: str) -> Any:
+        """Call the store again while it says that this may help (W3)."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return await call()
+            except (LostClaim, Stale):
+                raise
+            except StoreError as error:
+                if not error.retry_helps or (self.draining and wait >= 1):
+                    raise
+                log.warning("execution %r: %s; trying again in %.2f s", id, error, wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _anew(request: Request, fresh: set[Key]) -> bool:
+    match request:
+        case CancelExecution():
+            return request.answer or bool(fresh)
+        case Perform() | SetTimer() | ClearTimer() | Drop():
+            return True
+        case _:
+            return request.key in fresh

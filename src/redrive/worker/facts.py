@@ -1,0 +1,34 @@
+"""Messages from an inbox, as the facts that a machine takes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from redrive.codec import from_json
+from redrive_interpreter.history import load_outcome
+from redrive_interpreter.keys import Key
+from redrive_interpreter.rows import Answered, CancelRequested, ChildFinished, Fact, RollbackRetried, Signalled
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Message
+
+
+def fact_of(message: Message, at: datetime) -> Fact:
+    """The fact of *message*, taken up at *at* (never before it was stored)."""
+    at = max(at, message.stored_at)
+    data = from_json(message.data)
+    match message.kind:
+        case "signal":
+            return Signalled(message.name, data, at=at, sent_at=message.stored_at)
+        case "cancel":
+            return CancelRequested(reason=data["reason"], by=data["by"], at=at)
+        case "child":
+            outcome = load_outcome(data["outcome"])
+            return ChildFinished(id=message.name, status=data["status"], outcome=outcome, at=at)
+        case "answer":
+            return Answered(Key(message.name), load_outcome(data), at=at)
+        case "retry_rollback":
+            return RollbackRetried(at=at)
+        case _:
+            raise ValueError(f"a message of kind {message.kind!r}, which this release of redrive does not know")

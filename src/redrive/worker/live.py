@@ -1,0 +1,121 @@
+"""An execution that this worker holds: its claim, its machine while it lives, and what has come in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redrive_interpreter.keys import Key
+from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.rows import DeadlinePassed, Fact, TimerFired
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Claim, Message
+    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.requests import Perform, Request
+    from redrive_interpreter.rows import Row
+    from redrive_interpreter.workflows import Workflow
+
+
+class Running(Protocol):
+    """A body under way, as far as its execution knows it."""
+
+    @property
+    def number(self) -> int: ...
+
+    def stop(self) -> None: ...
+
+
+class Live:
+    """One execution. Ten thousand of these may be in memory at once, most of them idle: empty lists are shared.
+
+    *inbox* are messages not yet taken, *facts* what bodies gave (with the time at which they gave it), *due* timers
+    that are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next
+    attempt, *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest message known. *driving*: a turn of it is being computed or stored.
+    *used* is the loop's time when it was driven last. *unsure*: it was loaded, and what the store says of its status may be old (parked, say).
+    """
+
+    __slots__ = (
+        "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "inbox", "length",
+        "machine", "requests", "rows", "seen", "started", "told", "unsure", "used", "waiting", "workflow",
+    )  # fmt: skip
+
+    def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
+        self.claim = claim
+        self.workflow = workflow
+        self.started = started
+        self.machine: Machine[Any] | None = None
+        self.length = claim.length
+        self.seen = 0
+        self.used = 0.0
+        self.driving = False
+        self.gone = False
+        self.cancelling = False
+        self.unsure = False
+        self.inbox: Sequence[Message] = ()
+        self.facts: list[tuple[datetime, Fact]] | None = None
+        self.due: list[tuple[datetime, str]] | None = None
+        self.requests: Sequence[Request] = ()
+        self.rows: list[Row] = []
+        self.attempts: dict[str, Running] | None = None
+        self.waiting: dict[str, Perform] | None = None
+        self.began: dict[str, Callable[[], None]] | None = None
+        self.told: dict[str, Any] | None = None
+        self.attributes: dict[str, Any] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.claim.id
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to compute a turn from."""
+        return bool(self.facts or self.due or self.inbox) or self.machine is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing at all goes on: then it may be put away."""
+        return not (self.driving or self.attempts or self.facts or self.due or self.inbox)
+
+    def timer(self, key: str) -> datetime | None:
+        """When the timer or the next attempt of *key* is due, if there is one and it has not rung yet."""
+        if self.waiting and key in self.waiting:
+            return self.waiting[key].due
+        return None if self.machine is None else self.machine.timers.get(Key(key))
+
+    def add_fact(self, at: datetime, fact: Fact) -> None:
+        if self.facts is None:
+            self.facts = []
+        self.facts.append((at, fact))
+
+    def add_due(self, due: datetime, key: str) -> None:
+        if self.due is None:
+            self.due = []
+        self.due.append((due, key))
+        self.due.sort()
+
+    def add_messages(self, messages: Sequence[Message]) -> bool:
+        """Take in those that are new; whether there were any."""
+        new = [message for message in messages if message.seq > self.seen]
+        if new:
+            self.inbox = [*self.inbox, *new]
+            self.seen = new[-1].seq
+        return bool(new)
+
+    def running(self) -> int:
+        return len(self.attempts) if self.attempts else 0
+
+    def put_away(self) -> None:
+        """Close the machine; what bodies gave and is not stored yet is kept, to be taken up after the inbox."""
+        machine, self.machine = self.machine, None
+        self.due = self.waiting = None
+        self.requests, self.rows = (), []
+        self.unsure = False
+        if machine is not None:
+            machine.close()
+
+
+def timer_fact(key: str, due: datetime, at: datetime) -> Fact:
+    at = max(at, due)
+    return DeadlinePassed(at=at) if key == DEADLINE else TimerFired(Key(key), at=at)

@@ -1,0 +1,326 @@
+"""The worker: claims executions, keeps them alive in memory, rings their timers, and lets go of them.
+
+1.  It looks for work when something changed, when something unowned is due, and at each heartbeat; the first two are
+    fast paths, the last one is enough (W6).
+2.  What it claimed it keeps, with its live machine, as long as there is room: idle ones are released once they have
+    been idle for a while and nothing of theirs is due soon (T5).
+3.  A heartbeat every third of the lease; it also sets the clock by the store's.
+4.  Stopping: no new work, bodies get a grace period, then they are told to stop and nothing is written for them; the
+    store then knows that the worker is gone (E6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.ports.store import StoreError
+from redrive.worker.alarms import Alarms
+from redrive.worker.driver import Driver
+from redrive.worker.live import Live
+from redrive.worker.performer import Performer
+from redrive.worker.threads import Threads
+from redrive.worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from redrive.injection import Resources
+    from redrive.ports.store import Claim, Store
+    from redrive.worker.clock import Clock
+    from redrive.codec import JsonCodec
+    from redrive_interpreter.workflows import Workflow
+
+log: Final = logging.getLogger("redrive.worker")
+CLAIMS_AT_ONCE: Final = 100
+RINGS_AT_ONCE: Final = 500
+IDLE_SECONDS: Final = 30.0
+SOON: Final = timedelta(seconds=60)
+_FULL_WAIT: Final = 0.05
+_POLL: Final = 1.0
+
+
+class Worker:
+    """Drives the executions of *workflows* in *store*, on the running loop. *ended* is told id, status and outcome,
+    *broken* what a body raised to end the worker."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        store: Store,
+        codec: JsonCodec,
+        workflows: Mapping[str, Workflow[..., Any]],
+        build: str,
+        resources: Resources,
+        clock: Clock,
+        lease: timedelta,
+        max_threads: int,
+        cache: int,
+        concurrency: int,
+        max_recoveries: int,
+        ended: Callable[[str, str, str], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        self.id = id
+        self.lives: dict[str, Live] = {}
+        self.broken: BaseException | None = None
+        self.stopped = asyncio.Event()
+        self._store = store
+        self._workflows = workflows
+        self._names = tuple(workflows)
+        self._build = build
+        self._clock = clock
+        self._lease = lease
+        self._cache = cache
+        self._concurrency = concurrency
+        self._max_recoveries = max_recoveries
+        self._loop = asyncio.get_running_loop()
+        self._alarms = Alarms()
+        self._threads = Threads(max_threads, self._loop)
+        self._watchdog = Watchdog()
+        self._mail_seen = 0
+        self._in_vain = 0
+        self._stopping = False
+        self._looking: asyncio.Future[None] | None = None
+        self._look_again = False
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_due: datetime | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sweeping = False
+        self._on_broken = broken
+        self._stop_task: asyncio.Task[None] | None = None
+        context = contextvars.copy_context()
+        self._driver = Driver(
+            store=store,
+            codec=codec,
+            clock=clock,
+            alarms=self._alarms,
+            context=context,
+            watchdog=self._watchdog,
+            workflows=workflows,
+            build=build,
+            left=self._left,
+            ended=ended,
+            alarm_set=self._arm,
+        )
+        self._driver.performer = self._performer = Performer(
+            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke
+        )
+
+    async def start(self) -> None:
+        await self._heartbeat()
+        self._tasks = [self._loop.create_task(self._work()), self._loop.create_task(self._beat())]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a new execution may be this worker's from the start."""
+        return not self._stopping and len(self.lives) < self._cache and self._performer.running < self._concurrency
+
+    def adopt(self, claim: Claim, started: str | None = None) -> None:
+        """Take up an execution that was claimed; *started* is its only row, if that is known."""
+        old = self.lives.get(claim.id)
+        if old is not None:  # lost without our noticing, and claimed again
+            self._driver.lose(old)
+        live = self.lives[claim.id] = Live(claim, self._workflows[claim.workflow], started)
+        self._driver.wake(live)
+        if len(self.lives) > self._cache:
+            self._sweep_soon()
+
+    def look(self) -> None:
+        """Something may have changed: look for mail and for work."""
+        self._look_again = True
+        if self._looking is not None and not self._looking.done():
+            self._looking.set_result(None)
+
+    async def stop(self, grace: float) -> None:
+        """Drain: let bodies end for *grace* seconds, then tell them to stop, and give everything back."""
+        if self._stopping:
+            await self.stopped.wait()
+            return
+        self._stopping = self._driver.draining = True
+        self.look()
+        try:
+            await self._performer.quiet(grace)
+        finally:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for live in list(self.lives.values()):
+            self._performer.stop_all(live)
+        await self._driver.idle()
+        await self._performer.gone(1.0)
+        if self._handle is not None:
+            self._handle.cancel()
+        self._threads.close()
+        self._watchdog.close()
+        for live in list(self.lives.values()):
+            live.gone = True
+            live.put_away()
+        self.lives.clear()
+        try:
+            await self._store.retire(self.id)
+        except StoreError as error:  # the lease will pass
+            log.warning("worker %s could not say that it is gone: %s", self.id, error)
+        self.stopped.set()
+
+    # ── looking for work ────────────────────────────────────────────────────────────────────────
+    async def _work(self) -> None:
+        while not self._stopping:
+            self._look_again = False
+            try:
+                wait = await self._round()
+            except StoreError as error:
+                log.warning("worker %s: %s", self.id, error)
+                wait = _POLL
+            if not self._look_again and wait > 0:
+                self._looking = self._loop.create_future()
+                timer = self._loop.call_later(wait, self.look)
+                await self._looking
+                timer.cancel()
+
+    async def _round(self) -> float:
+        """Take in mail and claim what is due; how many seconds until the next round."""
+        self._mail_seen, mail = await self._store.mail(self.id, self._mail_seen)
+        for id, messages in mail.items():
+            live = self.lives.get(id)
+            if live is not None and live.add_messages(messages):
+                self._driver.wake(live)
+        if mail:
+            await asyncio.sleep(0)  # the turns that the mail began come before the search for more
+        wake = await self._store.next_wake(self._names, self._build)
+        if wake is None:
+            return _POLL
+        wait = self._clock.seconds_to(wake)
+        if wait > 0:
+            return min(wait, _POLL)
+        room = min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives))
+        if room <= 0:
+            self._sweep_soon()
+            return _FULL_WAIT
+        claims = await self._store.claim(self.id, self._lease, self._build, self._names, room)
+        for claim in claims:
+            if self._stopping:
+                break
+            if claim.recoveries > self._max_recoveries:
+                await self._park(claim)
+            else:
+                self.adopt(claim)
+        self._in_vain = 0 if claims else self._in_vain + 1
+        if len(claims) == room:
+            return 0.0
+        # Somebody else was faster, or the store's clock is behind ours: ask again soon, and less and less often.
+        return min(0.002 * 2**self._in_vain, _POLL)
+
+    async def _park(self, claim: Claim) -> None:
+        reason = f"its worker died {claim.recoveries} times without getting any further"
+        log.error("execution %r is parked for build %s: %s", claim.id, self._build, reason)
+        await self._store.release([claim], parked={self._build: reason})
+
+    # ── heartbeats ──────────────────────────────────────────────────────────────────────────────
+    async def _beat(self) -> None:
+        third = self._lease.total_seconds() / 3
+        wait = third
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                await self._heartbeat()
+                wait = third
+            except StoreError as error:
+                log.warning("worker %s: heartbeat: %s", self.id, error)
+                wait = min(1.0, third / 2)
+            self.look()
+            self._sweep_soon()
+            self._rearm()
+
+    async def _heartbeat(self) -> None:
+        await self._store.claim(self.id, self._lease, self._build, self._names, 0)
+        await self._clock.ask(self._store)
+
+    # ── timers ──────────────────────────────────────────────────────────────────────────────────
+    def _arm(self) -> None:
+        due = self._alarms.next()
+        if due is None or (self._handle_due is not None and self._handle_due <= due):
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle_due = due
+        self._handle = self._loop.call_later(min(self._clock.seconds_to(due), 3600.0), self._ring)
+
+    def _rearm(self) -> None:
+        """The clock was set: what was armed by the old one is armed anew."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._handle_due = None
+        self._arm()
+
+    def _ring(self) -> None:
+        self._handle = self._handle_due = None
+        rung = self._alarms.due(self._clock.now(), RINGS_AT_ONCE)
+        for due, live, key in rung:
+            if live.waiting and key in live.waiting:
+                perform = live.waiting.pop(key)
+                if not self._stopping:
+                    self._performer.start(live, perform)
+            else:
+                live.add_due(due, key)
+                self._driver.wake(live)
+        if len(rung) == RINGS_AT_ONCE:
+            self._loop.call_soon(self._ring)
+        else:
+            self._arm()
+
+    # ── letting go ──────────────────────────────────────────────────────────────────────────────
+    def _left(self, live: Live) -> None:
+        if self.lives.get(live.id) is live:
+            del self.lives[live.id]
+
+    def _sweep_soon(self) -> None:
+        if not self._sweeping and not self._stopping:
+            self._sweeping = True
+            self._tasks.append(self._loop.create_task(self._sweep()))
+
+    async def _sweep(self) -> None:
+        """Release what is idle and has been for a while; more, the longest idle first, if there is no room."""
+        try:
+            released = [live.claim for live in self._dispensable()]
+            if released:
+                await self._store.release(released)
+        except StoreError as error:  # they stay ours until the lease passes: others take them then
+            log.warning("worker %s: %s", self.id, error)
+        finally:
+            self._sweeping = False
+            self._tasks = [task for task in self._tasks if not task.done()]
+
+    def _dispensable(self) -> list[Live]:
+        now, soon = self._loop.time(), self._clock.now() + SOON
+        surplus = len(self.lives) - self._cache
+        dispensable: list[Live] = []
+        near: list[Live] = []
+        for live in sorted(self.lives.values(), key=lambda live: live.used):
+            if not live.idle or live.machine is None:
+                continue
+            due = live.machine.next_due
+            if due is not None and due < soon:
+                near.append(live)
+            elif len(dispensable) < surplus or now - live.used > IDLE_SECONDS:
+                dispensable.append(live)
+        missing = surplus - len(dispensable)
+        if missing > 0:
+            dispensable += near[:missing]
+        for live in dispensable:
+            live.gone = True
+            live.put_away()
+            del self.lives[live.id]
+        return dispensable
+
+    def _broke(self, error: BaseException) -> None:
+        """A body raised what ends a process: stop, and leave its step unrecorded."""
+        log.critical("worker %s stops: the body of a step raised %r", self.id, error)
+        self.broken = error
+        self._on_broken(error)
+        self._stop_task = self._loop.create_task(self.stop(0.0))

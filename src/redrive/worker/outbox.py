@@ -1,0 +1,100 @@
+"""What a turn asks of the outside, as the store carries it out in the turn's own transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from redrive.codec import to_json
+from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing
+from redrive_interpreter.history import dump_row
+from redrive_interpreter.rows import Parent, Started
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from collections.abc import Mapping
+
+    from redrive_interpreter.requests import CancelExecution, Publish, SendTo, StartExecution
+    from redrive_interpreter.workflows import Workflow
+
+
+def event(request: Publish) -> NewEvent:
+    return NewEvent(name=request.event, payload=to_json(request.payload), key=request.key)
+
+
+def signal(request: SendTo, run: str) -> Outgoing:
+    message = NewMessage(kind="signal", name=request.signal, data=to_json(request.payload), dedup=f"sent:{run}:{request.key}")
+    return Outgoing(target=request.target, message=message, answer_to=request.key)
+
+
+def cancel(request: CancelExecution) -> Outgoing:
+    return Outgoing(target=request.id, message=cancel_message(request.reason, "parent"))
+
+
+def cancel_message(reason: str, by: str) -> NewMessage:
+    return NewMessage(kind="cancel", data=to_json({"reason": reason, "by": by}))
+
+
+def child(request: StartExecution, parent: str, run: str, now: datetime, codec: JsonCodec) -> NewChild:
+    command = request.command
+    workflow = command.invocation.workflow
+    new = new_execution(
+        request.id,
+        workflow,
+        request.input,
+        now,
+        not_before=not_before(now, command.delay, command.start_at),
+        timeout=command.timeout if command.timeout is not None else workflow.timeout,
+        attributes=attributes_of(command.attributes, codec),
+        parent=Parent(id=parent, run=UUID(run), key=request.key),
+    )
+    return NewChild(execution=new, answer_to=request.key)
+
+
+def new_execution(
+    id: str,
+    workflow: Workflow[..., Any],
+    input: Any,
+    now: datetime,
+    *,
+    not_before: datetime | None = None,
+    timeout: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    parent: Parent | None = None,
+    restart: frozenset[str] = frozenset(),
+    first_message: NewMessage | None = None,
+) -> NewExecution:
+    """An execution of *workflow* with a run of its own; its *timeout* counts from when it may begin."""
+    run = uuid4()
+    begins = not_before or now
+    deadline = None if timeout is None else begins + timeout
+    started = Started(
+        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=not_before, deadline=deadline
+    )
+    return NewExecution(
+        id=id,
+        workflow=workflow.name,
+        run=str(run),
+        input=to_json(input),
+        started=to_json(dump_row(started)),
+        not_before=not_before,
+        deadline=deadline,
+        attributes=to_json(dict(attributes or {})),
+        creator=None if parent is None else Creator(id=parent.id, run=str(parent.run), key=parent.key),
+        restart=restart,
+        first_message=first_message,
+    )
+
+
+def not_before(now: datetime, delay: Any, start_at: datetime | None) -> datetime | None:
+    return now + delay if delay is not None else start_at
+
+
+def attributes_of(attributes: Mapping[Any, Any] | None, codec: JsonCodec) -> dict[str, Any]:
+    """Attributes by name, encoded by the type that each was declared with."""
+    found: dict[str, Any] = {}
+    for attribute, value in (attributes or {}).items():
+        name = attribute if isinstance(attribute, str) else attribute.name
+        found[name] = codec.dump(value, Any if isinstance(attribute, str) else attribute.type, f"attribute {name}")
+    return found

@@ -1,0 +1,209 @@
+"""A worker's turn: take what has come in for an execution, and make of it one `Turn` for the store.
+
+1.  What is ready is taken oldest first: inbox messages by their stored time, timers by their due time, answers of
+    bodies by the time they came. Of a message and a timer of the same moment the message is first (G2).
+2.  Everything that is ready goes into one commit, up to `MOST_FACTS`; each fact is a turn of its own to the machine.
+3.  Nothing is acted on here. What the machine asks is either part of the commit (events, messages, children) or
+    comes back in the `Draft`, to be acted on once it is stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import attrs
+
+from redrive.codec import to_json
+from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
+from redrive.worker import outbox
+from redrive.worker.facts import fact_of
+from redrive.worker.live import timer_fact
+from redrive_interpreter.errors import UnexpectedFact
+from redrive_interpreter.history import dump_outcome, dump_row
+from redrive_interpreter.outcomes import Ok
+from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, Publish, Request, SendTo, SetTimer, StartExecution
+from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, Fact
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from collections.abc import Callable
+
+    from redrive.ports.store import ExecutionStatus, Json
+    from redrive.worker.alarms import Alarms
+    from redrive.worker.live import Live
+    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.rows import Row
+
+MOST_FACTS: Final = 500
+
+
+@attrs.define
+class Draft:
+    """A turn that is computed and not stored. *performs* and *drops* are what to do then, *fed* the bodies' facts in it.
+
+    *attributes* are those that changed.
+    """
+
+    expects: int
+    rows: list[Json] = attrs.Factory(list)
+    status: ExecutionStatus = "running"
+    wake_at: datetime | None = None
+    taken: int = 0
+    not_after: datetime | None = None
+    events: list[NewEvent] = attrs.Factory(list)
+    outgoing: list[Outgoing] = attrs.Factory(list)
+    children: list[NewChild] = attrs.Factory(list)
+    attributes: dict[str, Any] | None = None
+    outcome: Json | None = None
+    unread: int = 0
+    next_run: NextRun | None = None
+    performs: dict[str, Perform] = attrs.Factory(dict)
+    drops: list[str] = attrs.Factory(list)
+    fed: list[tuple[datetime, Fact]] = attrs.Factory(list)
+
+    def turn(self, seen: int, attributes: Json | None) -> Turn:
+        return Turn(
+            expects=self.expects,
+            rows=self.rows,
+            status=self.status,
+            wake_at=self.wake_at,
+            taken=self.taken,
+            seen=seen,
+            not_after=self.not_after,
+            events=self.events,
+            outgoing=self.outgoing,
+            children=self.children,
+            attributes=attributes,
+            outcome=self.outcome,
+            unread=self.unread,
+            next_run=self.next_run,
+        )
+
+
+def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms, complain: Callable[[str], None]) -> Draft | None:
+    """The next turn of *live*; None if there is nothing to store. Raises what the machine raises: then it is spent."""
+    machine = live.machine
+    assert machine is not None
+    draft = Draft(live.length)
+    unsure, live.unsure = live.unsure, False
+    requests, live.requests = live.requests, ()
+    if requests:
+        _sort(live, draft, requests, now, codec, alarms)
+    count = 0
+    while count < MOST_FACTS:
+        if machine.verdict_ is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
+            break
+        fact = _next(live, machine, draft, now)
+        if fact is None:
+            break
+        count += 1
+        try:
+            asked = machine.receive(fact)
+        except UnexpectedFact as error:
+            complain(f"execution {live.id!r}: {error}; it is passed over")
+            continue
+        if asked:
+            _sort(live, draft, asked, now, codec, alarms)
+        if type(fact) is CancelRequested:
+            live.cancelling = True
+    rows = machine.take()
+    if live.rows:
+        rows, live.rows = live.rows + rows, []
+    if not rows and not draft.taken and not unsure:
+        return None
+    _fill(live, machine, draft, rows, now)
+    return draft
+
+
+def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
+    """Take the oldest thing that is ready, and make it a fact."""
+    while live.due and machine.timers.get(live.due[0][1]) != live.due[0][0]:  # type: ignore[call-overload]
+        del live.due[0]  # cleared in the meantime
+    message = live.inbox[0] if live.inbox else None
+    due = live.due[0] if live.due else None
+    fact = live.facts[0] if live.facts else None
+    if message is not None and (due is None or message.stored_at <= due[0]) and (fact is None or message.stored_at <= fact[0]):
+        live.inbox = live.inbox[1:]
+        # The operator's retry is taken before what came earlier: the most that was taken counts.
+        draft.taken = max(draft.taken, message.seq)
+        return fact_of(message, now)
+    if due is not None and (fact is None or due[0] <= fact[0]):
+        assert live.due is not None
+        del live.due[0]
+        if draft.not_after is None or draft.not_after < due[0]:
+            draft.not_after = due[0]
+        return timer_fact(due[1], due[0], now)
+    if fact is not None:
+        assert live.facts is not None
+        del live.facts[0]
+        draft.fed.append(fact)
+        return fact[1]
+    return None
+
+
+def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, alarms: Alarms) -> None:
+    """Put each request where it is carried out: in the commit, or after it."""
+    request: Request
+    for request in requests:
+        match request:
+            case Perform():
+                draft.performs[request.key] = request
+            case SetTimer():
+                if request.due <= now:
+                    live.add_due(request.due, request.key)
+                else:
+                    alarms.set(request.due, live, request.key)
+            case ClearTimer():
+                pass  # the alarm is dead: the machine has that timer no more
+            case Drop():
+                draft.drops.append(request.key)
+                draft.performs.pop(request.key, None)
+            case Publish():
+                draft.events.append(outbox.event(request))
+            case SendTo():
+                draft.outgoing.append(outbox.signal(request, live.claim.run))
+            case CancelExecution():
+                draft.outgoing.append(outbox.cancel(request))
+                if request.answer:
+                    live.add_fact(now, Answered(request.key, Ok(None), at=now))
+            case StartExecution():
+                draft.children.append(outbox.child(request, live.id, live.claim.run, now, codec))
+
+
+def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
+    for row in rows:
+        draft.rows.append(to_json(dump_row(row)))
+        if type(row) is AttributeSet:
+            if draft.attributes is None:
+                draft.attributes = {}
+            draft.attributes[row.name] = row.value
+    verdict = machine.verdict_
+    draft.unread = machine.unread
+    if verdict is None:
+        if _busy(live, draft, now):
+            draft.wake_at = now
+        else:
+            draft.wake_at = machine.next_due
+            draft.status = "suspended"
+        if live.cancelling:
+            draft.status = "cancelling"
+    elif verdict.status == "continued":
+        run = uuid4()
+        started = machine.next_run(run=run, at=now)
+        draft.next_run = NextRun(run=str(run), workflow=started.workflow, started=to_json(dump_row(started)))
+        draft.wake_at = now
+        draft.unread = 0
+    else:
+        draft.status = verdict.status
+        draft.outcome = to_json(dump_outcome(verdict.outcome))
+
+
+def _busy(live: Live, draft: Draft, now: datetime) -> bool:
+    """Whether bodies run, or will as soon as the turn is stored, or more is to be taken up."""
+    if live.inbox or live.facts or live.due:
+        return True
+    if live.attempts and any(key not in draft.drops for key in live.attempts):
+        return True
+    return any(perform.due is None or perform.due <= now for perform in draft.performs.values())
