@@ -11,12 +11,13 @@ import attrs
 from redrive_interpreter.commands import target_of
 from redrive_interpreter.durations import Duration, optional_duration, optional_moment, positive_duration
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
+from redrive_interpreter.frozen import put
 from redrive_interpreter.keys import check_id, check_name
 from redrive_interpreter.messages import Attribute
 from redrive_interpreter.retry import Retry, policies_of
 from redrive_interpreter.steps import undo_id_of
 from redrive_interpreter.workflows import Invocation, Workflow
-from redrive_interpreter.yielding import Command, building, put
+from redrive_interpreter.yielding import Command, building
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,20 +79,33 @@ class ChildOptions(TypedDict, total=False):
     undo: Any
 
 
-@attrs.frozen(init=False, repr=False)
 class _Start(Command[T]):
-    command_id: str | None
+    __slots__ = (
+        "attributes",
+        "child_id",
+        "delay",
+        "invocation",
+        "on_parent_close",
+        "queue",
+        "retry",
+        "start_at",
+        "timeout",
+        "undo",
+        "undo_id",
+        "wait_timeout",
+    )
+    _uncompared = frozenset({"retry", "undo", "undo_id"})
     invocation: Invocation[Any]
     child_id: str | None
     on_parent_close: OnParentClose
     timeout: timedelta | None
     queue: str | None
-    attributes: Mapping[Any, Any] = attrs.field(hash=False)
+    attributes: Mapping[Any, Any]
     delay: timedelta | None
     start_at: datetime | None
-    retry: tuple[Retry, ...] = attrs.field(eq=False)
-    undo: Any = attrs.field(eq=False)
-    undo_id: str | None = attrs.field(eq=False)
+    retry: tuple[Retry, ...]
+    undo: Any
+    undo_id: str | None
     wait_timeout: timedelta | None
 
 
@@ -119,15 +133,14 @@ class RunChild(_Start[T]):
         _fill(self, invocation, wait_timeout=wait_timeout, **options)
 
 
-@attrs.frozen(init=False, repr=False)
 class WaitChild(Command[T]):
     """Wait for the result of a child; raises `ChildFailed`, or `ChildTimeout` after *timeout* in the workflow.
 
     When it is cut it only stops waiting.
     """
 
+    __slots__ = ("ref", "timeout")
     kind: ClassVar[str] = "wait_child"
-    command_id: str | None
     ref: ChildRef[Any]
     timeout: timedelta | None
 
@@ -139,12 +152,11 @@ class WaitChild(Command[T]):
         put(self, "timeout", optional_duration(timeout, "WaitChild timeout"))
 
 
-@attrs.frozen(init=False, repr=False)
 class CancelChild(Command[None]):
     """Ask a child to cancel; it is not waited for."""
 
+    __slots__ = ("reason", "ref")
     kind: ClassVar[str] = "cancel_child"
-    command_id: str | None
     ref: ChildRef[Any]
     reason: str
 
@@ -154,15 +166,14 @@ class CancelChild(Command[None]):
         put(self, "reason", reason)
 
 
-@attrs.frozen(init=False, repr=False)
 class ContinueAs(Command[T]):
     """Go on as the next run of the same execution, with new input and an empty history.
 
     Only at the root of a workflow, as ``return (yield from ContinueAs(…))``.
     """
 
+    __slots__ = ("invocation",)
     kind: ClassVar[str] = "continue_as"
-    command_id: str | None
     invocation: Invocation[Any]
 
     def __init__(self, invocation: Invocation[T], /) -> None:

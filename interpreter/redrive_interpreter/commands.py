@@ -11,12 +11,13 @@ import attrs
 
 from redrive_interpreter.durations import Duration, duration, moment, optional_duration, optional_moment
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
+from redrive_interpreter.frozen import put
 from redrive_interpreter.keys import Key, check_id, check_name
 from redrive_interpreter.messages import Attribute, Event, Signal, Source, event_of, signal_of
 from redrive_interpreter.run_info import RunInfo
 from redrive_interpreter.steps import Step
 from redrive_interpreter.switches import Switch
-from redrive_interpreter.yielding import Branch, Command, Flow, building, performing, put
+from redrive_interpreter.yielding import Branch, Command, Flow, building, performing
 
 if TYPE_CHECKING:
     from redrive_interpreter.children import ChildRef
@@ -51,15 +52,14 @@ NOTHING: Final = attrs.NOTHING
 """The default of a `WaitSignal` that has none."""
 
 
-@attrs.frozen(init=False, repr=False)
 class Sleep(Command[None]):
     """Wait for *duration*, seconds or a timedelta, or until an aware datetime; survives restarts.
 
     Zero, negative and past mean now. Raises `InvalidDuration` for NaN, infinity, more than a thousand years, naive datetimes.
     """
 
+    __slots__ = ("duration", "until")
     kind: ClassVar[str] = "sleep"
-    command_id: str | None
     duration: timedelta | None
     until: datetime | None
 
@@ -75,7 +75,6 @@ class Sleep(Command[None]):
         put(self, "until", None if until is None else moment(until, "Sleep until"))
 
 
-@attrs.frozen(init=False, repr=False)
 class WaitSignal(Command[T]):
     """Wait for a signal; its answer is the payload.
 
@@ -83,12 +82,12 @@ class WaitSignal(Command[T]):
     *default* given back. A timeout of 0 takes what is there.
     """
 
+    __slots__ = ("default", "signal", "timeout", "until")
     kind: ClassVar[str] = "wait_signal"
-    command_id: str | None
     signal: Source[Any]
     timeout: timedelta | None
     until: datetime | None
-    default: Any = attrs.field(hash=False)
+    default: Any
 
     @overload
     def __init__(self, signal: Source[T], /, *, timeout: Duration | None = None, until: datetime | None = None) -> None: ...
@@ -123,14 +122,13 @@ class WaitSignal(Command[T]):
 A = TypeVar("A")
 
 
-@attrs.frozen(init=False, repr=False)
 class Emit(Command[None]):
     """Tell the subscribers of an event, once for this command."""
 
+    __slots__ = ("event", "payload")
     kind: ClassVar[str] = "emit"
-    command_id: str | None
     event: Event[Any]
-    payload: Any = attrs.field(hash=False)
+    payload: Any
 
     @overload
     def __init__(self, event: Event[A], payload: A, /) -> None: ...
@@ -144,18 +142,17 @@ class Emit(Command[None]):
         put(self, "payload", payload)
 
 
-@attrs.frozen(init=False, repr=False)
 class SendSignal(Command[None]):
     """Send a signal to another execution, by its id or `ChildRef`.
 
     Raises `ExecutionNotFound` or `ExecutionFinished` in the workflow.
     """
 
+    __slots__ = ("payload", "signal", "target")
     kind: ClassVar[str] = "send_signal"
-    command_id: str | None
     target: str
     signal: Source[Any]
-    payload: Any = attrs.field(hash=False)
+    payload: Any
 
     @overload
     def __init__(self, target: str | ChildRef[Any], signal: Signal[A], payload: A, /) -> None: ...
@@ -170,15 +167,14 @@ class SendSignal(Command[None]):
         put(self, "payload", payload)
 
 
-@attrs.frozen(init=False, repr=False)
 class Rollback(Command[tuple[Key, ...]]):
     """Run the undos of what completed in this scope, newest first; its answer are the keys undone.
 
     With *on_error* ``"stop"`` an undo that fails ends the execution, ``compensation_failed``; ``"continue"`` tries them all first.
     """
 
+    __slots__ = ("on_error", "reason")
     kind: ClassVar[str] = "rollback"
-    command_id: str | None
     reason: str
     on_error: Literal["stop", "continue"]
 
@@ -190,12 +186,11 @@ class Rollback(Command[tuple[Key, ...]]):
         put(self, "on_error", on_error)
 
 
-@attrs.frozen(init=False, repr=False)
 class Commit(Command[None]):
     """The point of no return: the undos recorded so far in this scope are dropped."""
 
+    __slots__ = ("reason",)
     kind: ClassVar[str] = "commit"
-    command_id: str | None
     reason: str
 
     def __init__(self, reason: str = "") -> None:
@@ -203,14 +198,13 @@ class Commit(Command[None]):
         put(self, "reason", _text(reason, "Commit reason"))
 
 
-@attrs.frozen(init=False, repr=False)
 class Note(Command[None]):
     """Write an entry into the audit trail; replay does not compare it."""
 
+    __slots__ = ("data", "text")
     kind: ClassVar[str] = "note"
-    command_id: str | None
     text: str
-    data: Mapping[str, Any] = attrs.field(hash=False)
+    data: Mapping[str, Any]
 
     def __init__(self, text: str, /, **data: object) -> None:
         building(self)
@@ -218,12 +212,11 @@ class Note(Command[None]):
         put(self, "data", data)
 
 
-@attrs.frozen(init=False, repr=False)
 class Patch(Command[bool]):
     """True for runs that reach it first with this code, False for those recorded before it was written."""
 
+    __slots__ = ("patch_id",)
     kind: ClassVar[str] = "patch"
-    command_id: str | None
     patch_id: str
 
     def __init__(self, id: str, /) -> None:
@@ -231,34 +224,31 @@ class Patch(Command[bool]):
         put(self, "patch_id", check_id(id, "patch id"))
 
 
-@attrs.frozen(init=False, repr=False)
 class Info(Command[RunInfo]):
     """What this run may know of itself."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "info"
-    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
 
 
-@attrs.frozen(init=False, repr=False)
 class Now(Command[datetime]):
     """The time of the fact that began this turn, in UTC; never decreases."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "now"
-    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
 
 
-@attrs.frozen(init=False, repr=False)
 class NewId(Command[UUID]):
     """A UUID that is the same on every replay; each *name* is a sequence of its own."""
 
+    __slots__ = ("name",)
     kind: ClassVar[str] = "new_id"
-    command_id: str | None
     name: str
 
     def __init__(self, name: str = "") -> None:
@@ -266,25 +256,23 @@ class NewId(Command[UUID]):
         put(self, "name", check_id(name, "NewId name") if name != "" else "")
 
 
-@attrs.frozen(init=False, repr=False)
 class Random(Command[float]):
     """A number from 0 up to 1 that is the same on every replay."""
 
+    __slots__ = ()
     kind: ClassVar[str] = "random"
-    command_id: str | None
 
     def __init__(self) -> None:
         building(self)
 
 
-@attrs.frozen(init=False, repr=False)
 class SetAttribute(Command[None]):
     """Set a typed value that the outside can read and search while the execution runs."""
 
+    __slots__ = ("attribute", "value")
     kind: ClassVar[str] = "set_attribute"
-    command_id: str | None
     attribute: Attribute[Any]
-    value: Any = attrs.field(hash=False)
+    value: Any
 
     def __init__(self, attribute: Attribute[A], value: A, /) -> None:
         building(self)

@@ -7,8 +7,6 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 
-import attrs
-
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import check_id
@@ -69,16 +67,17 @@ class Returns(Protocol[P, T_co, U_co]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> U_co: ...  # type: ignore[overload-cannot-match]
 
 
-@attrs.frozen
 class StepDecorator(Generic[U]):
     """What ``@step(…)`` gives; U is what the undo takes, and the step's result must be one."""
 
-    id: str | None
-    options: dict[str, Any]
-    depth: int = 2
+    __slots__ = ("_id", "_options")
+
+    def __init__(self, id: str | None, options: dict[str, Any]) -> None:
+        self._id = id
+        self._options = options
 
     def __call__(self, fn: Returns[P, B, U | Awaitable[U]], /) -> StepFunction[P, B]:
-        return cast("StepFunction[P, B]", _define(fn, self.id, self.options, caller_names(self.depth)))
+        return cast("StepFunction[P, B]", _define(fn, self._id, self._options, caller_names(2)))
 
 
 @overload

@@ -5,10 +5,8 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-import attrs
-
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
-from redrive_interpreter.yielding import put
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -17,16 +15,19 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@attrs.frozen(init=False, repr=False)
-class Source(Generic[T_co]):
+class Source(Frozen, Generic[T_co]):
     """A name that payloads of one type come under; what `WaitSignal` takes.
 
     *type* is None where there is no payload. *base* is the name it was declared under: `of` keeps it.
     """
 
+    __slots__ = ("base", "name", "type")
     name: str
-    type: Any = attrs.field(hash=False)
+    type: Any
     base: str
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __repr__(self) -> str:
         shown = "" if self.type is None else f", {getattr(self.type, '__name__', None) or self.type!r}"
@@ -69,12 +70,12 @@ class Event(Source[T]):
         _fill(self, check_id(name, "event"), payload, name)
 
 
-@attrs.frozen(init=False, repr=False)
-class Attribute(Generic[T]):
+class Attribute(Frozen, Generic[T]):
     """A typed value of an execution that the outside can read and search: ``Attribute("state", str)``."""
 
+    __slots__ = ("name", "type")
     name: str
-    type: Any = attrs.field(hash=False)
+    type: Any
 
     @overload
     def __init__(self: Attribute[None], name: str, payload: None = None, /) -> None: ...
@@ -85,6 +86,9 @@ class Attribute(Generic[T]):
     def __init__(self, name: str, payload: Any = None, /) -> None:
         put(self, "name", check_id(name, "attribute"))
         put(self, "type", payload)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __repr__(self) -> str:
         return f"Attribute({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"

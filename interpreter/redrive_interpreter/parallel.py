@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
-import attrs
-
 from redrive_interpreter.errors import InvalidDefinition
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import Key, check_id
 from redrive_interpreter.outcomes import Err, Ok, Won
 from redrive_interpreter.workflows import Invocation
-from redrive_interpreter.yielding import Branch, Command, blank, building, check_branch, put
+from redrive_interpreter.yielding import Branch, Command, blank, building, check_branch
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -29,7 +28,6 @@ I_contra = TypeVar("I_contra", contravariant=True)
 Shape: TypeAlias = Literal["tuple", "mapping", "list"]
 
 
-@attrs.frozen(init=False, repr=False)
 class All(Command[T]):
     """Run branches in parallel; its answer are their values, as a tuple, a mapping by name or a list.
 
@@ -37,9 +35,9 @@ class All(Command[T]):
     rest is cut once so many have succeeded, and what has no value by then is None.
     """
 
+    __slots__ = ("branches", "enough", "limit", "names", "shape")
     kind: ClassVar[str] = "all"
-    command_id: str | None
-    branches: tuple[Branch[Any], ...] = attrs.field(hash=False)
+    branches: tuple[Branch[Any], ...]
     names: tuple[str, ...] | None
     shape: Shape
     limit: int | None
@@ -130,16 +128,15 @@ def _fill(
     put(all, "enough", enough)
 
 
-@attrs.frozen(init=False, repr=False)
 class Race(Command[T]):
     """Run branches in parallel until the first is finished, also by failing; its answer is a `Won`.
 
     The others are cancelled, and what they completed is undone before it returns.
     """
 
+    __slots__ = ("branches", "names")
     kind: ClassVar[str] = "race"
-    command_id: str | None
-    branches: tuple[Branch[Any], ...] = attrs.field(hash=False)
+    branches: tuple[Branch[Any], ...]
     names: tuple[str, ...] | None
 
     @overload
@@ -244,17 +241,16 @@ class AsyncBody(Protocol[I_contra, T_co]):
     def body(self) -> Callable[[I_contra], Coroutine[Any, Any, T_co]]: ...
 
 
-@attrs.frozen(init=False, repr=False)
 class Map(Command[T]):
     """Run *fn*, a step or a workflow, over *items* in parallel; its answer is a list in their order.
 
     *limit* and *enough* are those of `All`.
     """
 
+    __slots__ = ("enough", "fn", "items", "limit")
     kind: ClassVar[str] = "map"
-    command_id: str | None
-    fn: Callable[[Any], Branch[Any]] = attrs.field(hash=False)
-    items: tuple[Any, ...] = attrs.field(hash=False)
+    fn: Callable[[Any], Branch[Any]]
+    items: tuple[Any, ...]
     limit: int | None
     enough: int | None
 
@@ -280,13 +276,12 @@ class Map(Command[T]):
         put(self, "enough", at_least(enough, 0, "Map enough"))
 
 
-@attrs.frozen(init=False, repr=False)
 class Settle(Command[T]):
     """Run a branch and make a value of its failure: `Ok` or `Err`. Only `Cancelled` is still raised."""
 
+    __slots__ = ("branch",)
     kind: ClassVar[str] = "settle"
-    command_id: str | None
-    branch: Branch[Any] = attrs.field(hash=False)
+    branch: Branch[Any]
 
     def __init__(self: Settle[Ok[A] | Err], branch: Branch[A], /) -> None:
         building(self)
@@ -294,23 +289,25 @@ class Settle(Command[T]):
         put(self, "branch", branch)
 
 
-@attrs.frozen
-class Task(Generic[T]):
+class Task(Frozen, Generic[T]):
     """A branch that was spawned; *key* is the key of its `Spawn`."""
 
+    __slots__ = ("key",)
     key: Key
 
+    def __init__(self, key: Key) -> None:
+        put(self, "key", key)
 
-@attrs.frozen(init=False, repr=False)
+
 class Spawn(Command[T]):
     """Start a branch now, and go on; its answer is the `Task` to join later.
 
     What is unjoined when its scope ends is cut and awaited, and its failure raised there.
     """
 
+    __slots__ = ("branch",)
     kind: ClassVar[str] = "spawn"
-    command_id: str | None
-    branch: Branch[Any] = attrs.field(hash=False)
+    branch: Branch[Any]
 
     def __init__(self: Spawn[Task[A]], branch: Branch[A], /) -> None:
         building(self)
@@ -318,12 +315,11 @@ class Spawn(Command[T]):
         put(self, "branch", branch)
 
 
-@attrs.frozen(init=False, repr=False)
 class Join(Command[T]):
     """Wait for a spawned task; its answer is the branch's value, its failure is raised here."""
 
+    __slots__ = ("task",)
     kind: ClassVar[str] = "join"
-    command_id: str | None
     task: Task[T]
 
     def __init__(self, task: Task[T], /) -> None:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, cast
 
-import attrs
-
 from redrive_interpreter.durations import LATEST, LONGEST, Duration, duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration, StepInterrupted
-from redrive_interpreter.yielding import put
+from redrive_interpreter.frozen import Frozen, put
 
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
 _LARGE: Final = 1e9  # as a factor it reaches the longest delay at once
 _SPAN: Final = float(1 << 64)
 
 
-@attrs.frozen(init=False)
-class Retry:
+class Retry(Frozen):
     """How often, and how far apart, a failing step is tried again.
 
     *attempts* counts the first one; None means for ever. The wait begins with *delay*, is multiplied by
@@ -29,6 +25,7 @@ class Retry:
     Durations are seconds or timedeltas.
     """
 
+    __slots__ = ("attempts", "delay", "factor", "give_up_on", "jitter", "max_delay", "on", "within")
     attempts: int | None
     delay: timedelta
     factor: float
@@ -168,5 +165,7 @@ def _is_number(value: object) -> bool:
 
 def _fraction(token: str, attempt: int) -> float:
     """A number from 0 to 1 that looks random and is the same each time."""
+    import hashlib  # only here: loading OpenSSL would be the dearest import of the kernel
+
     digest = hashlib.sha256(f"{token}\0{attempt}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / _SPAN

@@ -13,10 +13,11 @@ import attrs
 
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.retry import Retry, policies_of
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.yielding import Command, building, changed, performing, put, refuse_building
+from redrive_interpreter.yielding import Command, building, changed, performing, refuse_building
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -29,12 +30,12 @@ _NOT_GIVEN: Final[Any] = object()
 _UNPLAIN: Final = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-@attrs.frozen(init=False, repr=False)
-class StepId(Generic[T]):
+class StepId(Frozen, Generic[T]):
     """A step's id with the type of its result: ``StepId("charge", Charge)``."""
 
+    __slots__ = ("name", "type")
     name: str
-    type: Any = attrs.field(hash=False)
+    type: Any
 
     @overload
     def __init__(self: StepId[None], name: str, result: None = None, /) -> None: ...
@@ -45,6 +46,9 @@ class StepId(Generic[T]):
     def __init__(self, name: str, result: Any = None, /) -> None:
         put(self, "name", check_id(name, "step id"))
         put(self, "type", result)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __repr__(self) -> str:
         return f"StepId({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"
@@ -99,15 +103,14 @@ class StepSpec:
         return cast("Step[Any]", undo(result) if hasattr(undo, "step_id") else Step(self.undo_id or "", undo, result))
 
 
-@attrs.frozen(init=False, repr=False, eq=False)
 class Step(Command[T]):
     """Ask that a function take effect once; its answer is what the function returned.
 
     ``Step("charge", fn, order)`` for any callable; ``@step`` for functions. Two are equal if id and arguments are.
     """
 
+    __slots__ = ("args", "fn", "kwargs", "spec", "step_id")
     kind: ClassVar[str] = "step"
-    command_id: str | None
     step_id: str
     fn: Callable[..., Any]
     args: tuple[Any, ...]

@@ -6,11 +6,10 @@ import enum
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar
 
-import attrs
-
 from redrive_interpreter.errors import InvalidDefinition, InvalidId
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
-from redrive_interpreter.yielding import Branch, Command, building, changed, check_branch, put
+from redrive_interpreter.yielding import Branch, Command, building, changed, check_branch
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -21,20 +20,25 @@ OTHERWISE: Final = "otherwise"
 """The label under which the branch that `Switch.otherwise` gives is stored."""
 
 
-@attrs.frozen
-class Case:
+class Case(Frozen):
     """One case of a `Switch`: *test* is a value, or where *predicate* a function of it."""
 
+    __slots__ = ("branch", "label", "predicate", "test")
     label: str
-    test: Any = attrs.field(hash=False)
+    test: Any
     branch: Branch[Any]
-    predicate: bool = False
+    predicate: bool
+
+    def __init__(self, label: str, test: Any, branch: Branch[Any], predicate: bool) -> None:
+        put(self, "label", label)
+        put(self, "test", test)
+        put(self, "branch", branch)
+        put(self, "predicate", predicate)
 
     def matches(self, value: object) -> bool:
         return bool(self.test(value)) if self.predicate else bool(self.test == value)
 
 
-@attrs.frozen(init=False, repr=False)
 class Switch(Command[T], Generic[V, T]):
     """Run the branch of the first case that matches *value*; its answer is the branch's.
 
@@ -42,12 +46,12 @@ class Switch(Command[T], Generic[V, T]):
     `otherwise` is `NoBranch`.
     """
 
+    __slots__ = ("cases", "default", "id", "value")
     kind: ClassVar[str] = "switch"
-    command_id: str | None
     id: str
-    value: Any = attrs.field(hash=False)
-    cases: tuple[Case, ...] = attrs.field(hash=False)
-    default: Branch[Any] | None = attrs.field(hash=False)
+    value: Any
+    cases: tuple[Case, ...]
+    default: Branch[Any] | None
 
     def __init__(self: Switch[I, Never], id: str, value: I, /) -> None:
         building(self)

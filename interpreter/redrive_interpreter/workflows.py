@@ -8,16 +8,15 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, get_origin, overload
 
-import attrs
-
 from redrive_interpreter.definitions import refuse_method, refuse_self
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
 from redrive_interpreter.retry import error_types
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.yielding import Branch, Command, Flow, performing, put, refuse_building
+from redrive_interpreter.yielding import Branch, Command, Flow, performing, refuse_building
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -31,13 +30,13 @@ Policy: TypeAlias = 'Literal["rollback"] | None'
 _NOT_GIVEN: Final[Any] = object()
 
 
-@attrs.frozen(init=False, repr=False)
-class Invocation(Generic[R_co]):
+class Invocation(Frozen, Generic[R_co]):
     """A workflow with its arguments: nothing runs until it is started, started as a child, or yielded (run inline)."""
 
+    __slots__ = ("args", "kwargs", "workflow")
     workflow: Workflow[..., R_co]
-    args: tuple[Any, ...] = attrs.field(hash=False)
-    kwargs: Mapping[str, Any] = attrs.field(hash=False)
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
 
     def __init__(self, workflow: Workflow[..., R_co], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None) -> None:
         put(self, "workflow", workflow)
@@ -46,6 +45,9 @@ class Invocation(Generic[R_co]):
 
     def __iter__(self) -> Generator[Command[Any], Any, R_co]:
         return cast("R_co", (yield cast("Command[Any]", self)))
+
+    def __hash__(self) -> int:
+        return hash(self.workflow)
 
     def __repr__(self) -> str:
         shown = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
@@ -183,15 +185,17 @@ class Workflow(Generic[P, R_co]):
         return f"<workflow {self.name!r}>"
 
 
-@attrs.frozen
 class WorkflowDecorator:
     """What ``@workflow(…)`` gives."""
 
-    name: str | None
-    options: dict[str, Any]
+    __slots__ = ("_name", "_options")
+
+    def __init__(self, name: str | None, options: dict[str, Any]) -> None:
+        self._name = name
+        self._options = options
 
     def __call__(self, fn: Callable[P, Generator[Command[Any], Any, R]], /) -> Workflow[P, R]:
-        return cast("Workflow[P, R]", Workflow._of(fn, self.name, caller_names(2), self.options))  # pyright: ignore[reportPrivateUsage]
+        return cast("Workflow[P, R]", Workflow._of(fn, self._name, caller_names(2), self._options))  # pyright: ignore[reportPrivateUsage]
 
 
 @overload

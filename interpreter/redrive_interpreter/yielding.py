@@ -6,11 +6,10 @@ import copy
 import sys
 from collections.abc import Generator
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar, cast
-
-import attrs
+from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
 from redrive_interpreter.errors import InvalidDefinition, Misuse
+from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 
 T = TypeVar("T")
@@ -22,20 +21,16 @@ performing: Final[ContextVar[str | None]] = ContextVar("redrive_performing", def
 
 _KERNEL: Final = __name__.partition(".")[0]
 
-put = object.__setattr__
-"""How the constructors of frozen classes set their fields."""
 
-
-class Command(Generic[T]):
+class Command(Frozen, Generic[T]):
     """One request that a workflow can yield; its answer is a T.
 
     Invariant in T, so that answering it with a value of another type does not type-check. *command_id* is the id
     that `options` gave it.
     """
 
-    __slots__ = ()
+    __slots__ = ("command_id",)
     kind: ClassVar[str] = ""
-    # Each command declares it again: a base class made by attrs would have an __attrs_init__ to be overridden.
     command_id: str | None
 
     def __iter__(self) -> Generator[Command[Any], Any, T]:
@@ -51,14 +46,8 @@ class Command(Generic[T]):
         """The id in its scope of a command that was not given one."""
         return "__" + self.kind
 
-    def __repr__(self) -> str:
-        cls = type(self)
-        shown: list[str] = []
-        for field in attrs.fields(cast("Any", cls)):
-            value = getattr(self, field.name)
-            if field.repr and value is not None and value != () and value != "":
-                shown.append(f"{field.name}={value!r}")
-        return f"{cls.__name__}({', '.join(shown)})"
+    def __hash__(self) -> int:
+        return hash((self.kind, self.default_id, self.command_id))  # a list among the arguments must not break it
 
 
 Flow: TypeAlias = Generator[Command[Any], Any, R]
