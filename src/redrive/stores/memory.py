@@ -418,9 +418,7 @@ class MemoryStore:
                 continue
             record.emitted.add(event.key)
             self._newest_event += 1
-            self._events.append(
-                Event(seq=self._newest_event, name=event.name, payload=event.payload, execution=record.id, at=now)
-            )
+            self._events.append(Event(seq=self._newest_event, name=event.name, payload=event.payload, execution=record.id, at=now))
         if turn.events and (self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY):
             self._pruned_at = now
             self._events = [event for event in self._events if event.at > now - EVENTS_KEPT or self._awaited(event)]

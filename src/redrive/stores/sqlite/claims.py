@@ -14,8 +14,8 @@ from typing import Any
 
 from redrive.ports.store import Claim
 from redrive.stores.common import nobody_has
+from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.threads import Transaction
 from redrive.stores.sqlite.values import from_text, to_text
 
 

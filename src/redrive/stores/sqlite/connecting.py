@@ -13,7 +13,6 @@ from redrive.stores.sqlite.failures import as_store_error
 
 APPLICATION_ID: Final = 0x72_64_72_76  # "rdrv"
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
-_BUSY_MS: Final = 5_000
 
 
 def migrations() -> Sequence[str]:
@@ -31,7 +30,7 @@ def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connecti
     give_up = time.monotonic() + patience
     while True:
         try:
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_BUSY_MS / 1000)
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=0)
             try:
                 prepare(db, path, synchronous, migrations())
             except BaseException:
@@ -65,6 +64,8 @@ def prepare(db: sqlite3.Connection, path: str, synchronous: str, scripts: Sequen
     # The log stays as long as it once got, and is written over: a commit that need not make the file longer is cheaper.
     db.execute("PRAGMA journal_size_limit = -1")
     db.execute("PRAGMA cache_size = -65536")
+    # The threads see to checkpoints; this is for those that they cannot finish.
+    db.execute("PRAGMA wal_autocheckpoint = 20000")
 
 
 def needs_migration(db: sqlite3.Connection, path: str, scripts: Sequence[str]) -> bool:

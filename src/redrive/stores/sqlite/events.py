@@ -10,8 +10,8 @@ from typing import Final
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
 from redrive.stores.sqlite.inboxes import last_seq
+from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.threads import Transaction
 from redrive.stores.sqlite.values import from_text, from_us, to_text
 
 _KEPT_US: Final = EVENTS_KEPT // timedelta(microseconds=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from redrive.ports.store import FINAL, Message, NewMessage
+from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.threads import Transaction
 from redrive.stores.sqlite.values import from_text, from_us, to_text
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 

@@ -9,21 +9,19 @@ SELECT n, run, status FROM executions WHERE id = ?;
 SELECT fence FROM executions WHERE id = ?;
 
 -- name: insert_execution
-INSERT INTO executions (id, workflow, run, number, length, status, owner, fence, wake_us, stored_us, updated_us)
-VALUES (?, ?, ?, 1, 1, 'pending', ?, ?, ?, ?, ?);
-
--- name: insert_input
-INSERT OR REPLACE INTO inputs (n, input, attributes, created_us, deadline_us, creator_id, creator_run, creator_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO executions (id, workflow, run, number, status, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
+    creator_id, creator_run, creator_key, attributes)
+VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: restart_execution
 -- The next run of what has ended; its fence and the time of its last message stay.
-UPDATE executions SET workflow = ?, run = ?, number = number + 1, length = 1, status = 'pending', owner = ?, fence = fence + ?,
-    wake_us = ?, recoveries = 0, unread = 0, newest = 0, cancelled_run = 0, updated_us = ?
+UPDATE executions SET workflow = ?, run = ?, number = number + 1, first_run = number + 1, status = 'pending', owner = ?, fence = fence + ?,
+    wake_us = ?, updated_us = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?,
+    outcome = NULL, recoveries = 0, unread = 0, newest = 0, cancelled_run = 0
 WHERE n = ? RETURNING number;
 
--- name: created_us
-SELECT created_us FROM inputs WHERE n = ?;
+-- name: begin_history
+INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, ?, 1, ?, ?, ?);
 
 -- name: forget_inbox
 DELETE FROM inbox WHERE n = ?;
@@ -53,7 +51,7 @@ INSERT INTO inbox (n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?);
 UPDATE executions SET newest = ?, stored_us = ?, status = ?, wake_us = ?, cancelled_run = ?, updated_us = ? WHERE n = ?;
 
 -- name: forget_outcome
-UPDATE inputs SET outcome = NULL WHERE n = ?;
+UPDATE executions SET outcome = NULL WHERE n = ?;
 
 -- name: inbox
 SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? ORDER BY seq;
@@ -68,46 +66,50 @@ SELECT seq FROM sqlite_sequence WHERE name = ?;
 
 -- ── turns ─────────────────────────────────────────────────────────────────────────────────────
 
+-- name: extend
+-- A turn that only adds rows: checked and written in one statement. What is due already stays due since when it was.
+INSERT INTO history (n, number, upto, at_us, rows)
+SELECT n, number, ?, ?, ? FROM executions
+WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND status = ? AND unread = ? AND wake_us <= ? AND recoveries = 0 AND newest = 0
+    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?;
+
 -- name: advance
--- A plain turn: checked and written in one statement. Only where the turn takes all that is in the inbox.
-UPDATE executions SET length = ?, status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = 0, updated_us = ?
-WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND length = ? AND newest <= ?
+-- A turn that also changes status, timer or counts. Only where it takes all that is in the inbox.
+UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = 0, updated_us = ?
+WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND newest <= ?
+    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?
 RETURNING n;
 
 -- name: append
-INSERT INTO history (n, number, first, rows) VALUES (?, ?, ?, ?);
+INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
 
 -- name: standing
 -- What a turn is checked against.
-SELECT n, run, number, length, fence, owner FROM executions WHERE id = ?;
+SELECT n, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, owner
+FROM executions WHERE id = ?;
 
--- name: chunks_from
-SELECT rows FROM history WHERE n = ? AND number = ? AND first >= ? ORDER BY first LIMIT 2;
+-- name: last_chunk
+SELECT upto, rows FROM history WHERE n = ? AND number = ? ORDER BY upto DESC LIMIT 1;
 
 -- name: take
 DELETE FROM inbox WHERE n = ? AND seq <= ?;
 
 -- name: turn
-UPDATE executions SET length = ?, status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = ?, updated_us = ?
-WHERE n = ?;
+UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = ?, updated_us = ? WHERE n = ?;
 
 -- name: set_attributes
-UPDATE inputs SET attributes = ? WHERE n = ?;
+UPDATE executions SET attributes = ? WHERE n = ?;
 
 -- name: next_run
-UPDATE executions SET run = ?, workflow = ?, number = number + 1, length = 1, recoveries = 0 WHERE n = ?;
+UPDATE executions SET run = ?, workflow = ?, number = number + 1, recoveries = 0 WHERE n = ?;
 
 -- name: end
-UPDATE executions SET owner = NULL, wake_us = NULL WHERE n = ?;
-
--- name: set_outcome
-UPDATE inputs SET outcome = ? WHERE n = ?;
-
--- name: parent
-SELECT creator_id FROM inputs WHERE n = ?;
+UPDATE executions SET owner = NULL, wake_us = NULL, outcome = ? WHERE n = ? RETURNING creator_id;
 
 -- name: creator
-SELECT creator_id, creator_run, creator_key FROM inputs WHERE n = ?;
+SELECT creator_id, creator_run, creator_key FROM executions WHERE n = ?;
 
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,13 +135,19 @@ UPDATE executions SET recoveries = recoveries + 1 WHERE owner = ? AND wake_us <=
 UPDATE executions SET owner = NULL WHERE owner = ?;
 
 -- name: due
-SELECT wake_us, n, id, run, number, length, fence, recoveries FROM executions
+SELECT wake_us, n, id, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, recoveries
+FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
 ORDER BY wake_us LIMIT ?;
 
 -- name: parked_due
-SELECT wake_us, n, id, run, number, length, fence, recoveries FROM executions
+SELECT wake_us, n, id, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, recoveries
+FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
 ORDER BY wake_us LIMIT ?;
@@ -204,19 +212,31 @@ SELECT wake_us, workflow FROM executions WHERE owner = ? AND wake_us IS NOT NULL
 -- ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 -- name: snapshot
-SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
-    attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions JOIN inputs USING (n) WHERE id = ?;
+SELECT n, id, workflow, status, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
+    created_us, updated_us,
+    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions WHERE id = ?;
 
 -- name: list
-SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
-    attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions JOIN inputs USING (n) WHERE (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+SELECT n, id, workflow, status, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
+    created_us, updated_us,
+    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions WHERE (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
 
 -- name: list_workflow
-SELECT n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries,
-    attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions JOIN inputs USING (n)
+SELECT n, id, workflow, status, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
+    created_us, updated_us,
+    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions
 WHERE workflow = :workflow AND (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
 
 -- name: parks_of
@@ -226,7 +246,7 @@ SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
 SELECT n, number FROM executions WHERE id = ?;
 
 -- name: history
-SELECT rows FROM history WHERE n = ? AND number = ? ORDER BY first;
+SELECT rows FROM history WHERE n = ? AND number = ? ORDER BY upto;
 
 -- ── events ────────────────────────────────────────────────────────────────────────────────────
 

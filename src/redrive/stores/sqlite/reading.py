@@ -6,8 +6,8 @@ from typing import Any
 
 from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Snapshot
 from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.threads import Transaction
 from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
@@ -49,8 +49,8 @@ def _array(tx: Transaction, n: int, number: int) -> Json:
 
 
 def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
-    (n, id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries) = row[:14]
-    (attributes, outcome, unread, creator_id, creator_run, creator_key) = row[14:]
+    n, id, workflow, status, run, number, length, input, created_us, updated_us, appended_us, wake_us, deadline_us = row[:13]
+    owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key = row[13:]
     creator = None
     if creator_id is not None:
         creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
@@ -63,7 +63,7 @@ def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
         length=length,
         input=input,
         created_at=from_us(created_us),
-        updated_at=from_us(updated_us),
+        updated_at=from_us(max(updated_us, appended_us)),
         wake_at=maybe_from_us(wake_us),
         deadline=maybe_from_us(deadline_us),
         owner=None if owner is None else from_text(owner),

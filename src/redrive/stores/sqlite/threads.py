@@ -1,169 +1,104 @@
-"""The threads that own connections: jobs go in from any event loop, answers come back to it.
-
-1. A job is a function of a `Transaction`. It checks before it writes, and says no by raising a `RedriveError`.
-2. The writer takes all jobs that wait into one transaction: one fsync for all of them (group commit). None is
-   answered before the commit.
-3. Jobs in one transaction do not harm each other: when one fails in an unforeseen way, all is rolled back and each
-   runs again alone.
-4. What may pass (a locked database, a full disk) is tried again for a while, then it is a `StoreError`.
-"""
+"""The threads that own connections: jobs go in from any event loop, answers come back to it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
-
-import attrs
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from redrive.ports.store import StoreError
-from redrive.stores.sqlite.failures import PASSING, as_store_error, primary_code
-from redrive_interpreter.errors import RedriveError
+from redrive.stores.bell import Bell
+from redrive.stores.sqlite.jobs import Job, Transaction, answer_all
+from redrive.stores.sqlite.session import Session
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST_AT_ONCE: Final = 1_000
 """Jobs in one transaction at most: others wait no longer than these take."""
-
-
-@attrs.define(eq=False)
-class Memo:
-    """What a store remembers between transactions to save itself a look; may be forgotten at any time."""
-
-    pruned_us: int = 0
-    nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
-    """By build and workflows: the count of parks at which nothing parked was claimable for them."""
-
-
-@attrs.define(eq=False)
-class Transaction:
-    """What a job may use. *now_us* is one moment for all of a transaction; *news*: somebody else may want to know."""
-
-    execute: Callable[..., sqlite3.Cursor]
-    memo: Memo
-    now_us: int = 0
-    news: bool = False
-
-
-@attrs.define(eq=False)
-class _Job:
-    run: Callable[..., Any]
-    args: tuple[Any, ...]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-    result: Any = None
-    error: BaseException | None = None
-
-
-_Queue: TypeAlias = "SimpleQueue[_Job | Callable[[], object] | None]"
-
-
-class _Tainted(Exception):
-    """A job of several in a transaction failed after it had written."""
+POLL_EVERY: Final = 0.025
+"""Seconds between two looks whether another process wrote, while somebody waits for that."""
+CHECKPOINT_EVERY: Final = 500
+"""Jobs; each leaves two or three pages of 4 KiB in the log."""
+FAST: Final = 0.001
+"""Seconds: a commit that takes less may hold up an event loop."""
 
 
 class ConnectionThread:
-    """A thread with a connection of its own, which runs jobs in transactions.
+    """A thread with a connection of its own, which does whatever jobs are there in one transaction."""
 
-    *begin* is the statement that begins one; *patience* in seconds; *after* is called behind each transaction that
-    brought news, and *idle* every *every* seconds while it says that somebody waits.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        path: str,
-        connect: Callable[[], sqlite3.Connection],
-        *,
-        begin: str,
-        clock_us: Callable[[], int],
-        memo: Memo,
-        patience: float,
-        news: Callable[[], None] | None = None,
-        awaited: Callable[[], bool] | None = None,
-        poll_every: float = 0.025,
-    ) -> None:
-        self._path, self._connect, self._begin, self._clock_us, self._patience = path, connect, begin, clock_us, patience
-        self._memo, self._news, self._awaited, self._poll_every = memo, news, awaited, poll_every
-        self._queue: _Queue = SimpleQueue()
+    def __init__(self, name: str, connect: Callable[[], Session]) -> None:
+        self.name, self._connect = name, connect
+        self._queue: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
-        self._opened: asyncio.Future[None] | None = None
-        self._closing = threading.Lock()
+        self._gate = threading.Lock()
         self._closed = False
+        self._session: Session
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        opened = loop.create_future()
-
-        def tell(problem: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_tell, opened, problem)
-
-        self._tell_opened = tell
+        self._opened = Job(self._connect, (), loop.create_future(), loop)
         self._thread.start()
-        await opened
+        self._session = await self._opened.future
 
     async def close(self) -> None:
-        """Finish what was submitted, then close the connection."""
-        with self._closing:
+        """Do what was asked for before, then close the connection."""
+        with self._gate:
             first, self._closed = not self._closed, True
         if first:
             self._queue.put(None)
-        if self._thread.is_alive():
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     async def do(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        assert not kwargs, "jobs take positional arguments only"
+        """Run a job on the thread; it takes positional arguments only."""
+        assert not kwargs
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        with self._closing:
-            if self._closed:
-                raise StoreError(f"{self._path}: the store is closed")
-            self._queue.put(_Job(run, args, future, loop))
+        self._put(Job(run, args, future, loop))
         return await future
 
-    def kick(self) -> None:
-        """Have the thread look whether somebody waits."""
-        self._queue.put(_nothing)
+    def call(self, function: Callable[[], None]) -> None:
+        """Run *function* on the thread, between transactions."""
+        self._queue.put(function)
+
+    def _put(self, job: Job) -> None:
+        with self._gate:
+            if self._closed:
+                raise StoreError(f"{self.name}: the store is closed")
+            self._queue.put(job)
 
     # ── on the thread ───────────────────────────────────────────────────────────────────────────
     def _live(self) -> None:
+        opened = self._opened
         try:
-            self._db = db = self._connect()
-            self._tx = Transaction(db.execute, self._memo)
-            self._version = self._data_version()
+            session = opened.result = self._session = self._connect()
         except BaseException as error:
-            self._closed = True
-            self._tell_opened(error)
+            self._closed, opened.error = True, error
+        _tell([opened])
+        if opened.error is not None:
             return
-        self._tell_opened(None)
         try:
             while self._turn():
                 pass
         finally:
-            with contextlib.suppress(sqlite3.Error):
-                db.close()
+            session.close()
 
     def _turn(self) -> bool:
-        """Wait for jobs and do them; False when the end has come."""
-        try:
-            first = self._queue.get(timeout=self._poll_every) if self._awaited is not None and self._awaited() else self._queue.get()
-        except Empty:
-            self._poll()
-            return True
-        going_on, jobs = True, list[_Job]()
-        waiting = first
+        """Wait for something to do and do it; False when the end has come."""
+        jobs: list[Job] = []
+        waiting = self._wait()
+        going_on = True
         while True:
-            if isinstance(waiting, _Job):
+            if isinstance(waiting, Job):
                 jobs.append(waiting)
             elif waiting is None:
                 going_on = False
+            else:
+                waiting()
             if len(jobs) >= MOST_AT_ONCE:
                 break
             try:
@@ -172,104 +107,130 @@ class ConnectionThread:
                 break
         if jobs:
             self._serve(jobs)
-            self._poll()
         return going_on
 
-    def _serve(self, jobs: list[_Job]) -> None:
-        self._tx.news = False
-        if len(jobs) == 1 or not self._all_at_once(jobs):
-            for job in jobs:
-                self._alone(job)
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
-        for job in jobs:
-            by_loop.setdefault(job.loop, []).append(job)
-        for loop, done in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_answer, done)
-        if self._tx.news and self._news is not None:
-            self._news()
+    def _wait(self) -> Job | Callable[[], None] | None:
+        return self._queue.get()
 
-    def _all_at_once(self, jobs: list[_Job]) -> bool:
-        tx, db = self._tx, self._db
-        try:
-            tx.execute(self._begin)
-            tx.now_us = self._clock_us()
-            for job in jobs:
-                written = db.total_changes
-                try:
-                    job.result, job.error = job.run(tx, *job.args), None
-                except RedriveError as refused:
-                    if db.total_changes != written:
-                        raise _Tainted from refused
-                    job.error = refused
-            tx.execute("COMMIT")
-        except Exception:
-            self._roll_back()
+    def _serve(self, jobs: list[Job]) -> None:
+        self._session.do(jobs)
+        _tell(jobs)
+
+
+class WriterThread(ConnectionThread):
+    """The thread that writes. It rings *bell* when there is news, also from other processes.
+
+    On a fast disk, a job that has no company is done on the spot, on the caller's event loop: waking a thread and
+    being woken by it costs as much as the commit. Jobs that come together, come while the thread is at work, or
+    would take long go to the thread; and all do where commits have lately taken longer than `FAST`.
+    """
+
+    def __init__(self, name: str, connect: Callable[[], Session], bell: Bell, *, on_the_spot: bool, reader: ConnectionThread) -> None:
+        super().__init__(name, connect)
+        self._bell, self._on_the_spot, self._reader = bell, on_the_spot, reader
+        self._busy = threading.Lock()
+        self._arrived: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        self._version: int | None = None
+        self._polled = 0.0
+        self._took = FAST * 10
+        self._since_checkpoint = 0
+
+    async def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a short job, on the spot where that is faster."""
+        if not self._on_the_spot or self._took > FAST:
+            return await self.do(run, *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        job = Job(run, args, future, loop)
+        company = self._arrived.get(loop)
+        if company is None:
+            # Whatever else is ready on this loop runs before the flush, and may bring more jobs.
+            self._arrived[loop] = [job]
+            loop.call_soon(self._flush, loop)
+        else:
+            company.append(job)
+        return await future
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs = self._arrived.pop(loop)
+        if len(jobs) == 1 and not self._closed and self._busy.acquire(blocking=False):
+            try:
+                done = self._queue.empty() and self._at_once(jobs[0])
+            finally:
+                self._busy.release()
+            if done:
+                jobs[0].answer()
+                return
+        for job in jobs:
+            try:
+                self._put(job)
+            except StoreError as closed:
+                job.error = closed
+                job.answer()
+
+    def _at_once(self, job: Job) -> bool:
+        began = time.perf_counter()
+        news = self._session.do_now(job)
+        if news is None:
             return False
+        self._account(began, 1)
+        if news:
+            self._bell.ring()
         return True
 
-    def _alone(self, job: _Job) -> None:
-        tx = self._tx
-        give_up = time.monotonic() + self._patience
-        pause = 0.002
-        while True:
-            try:
-                tx.execute(self._begin)
-                tx.now_us = self._clock_us()
-                job.result, job.error = job.run(tx, *job.args), None
-                tx.execute("COMMIT")
-                return
-            except sqlite3.Error as error:
-                self._roll_back()
-                job.error = as_store_error(error, self._path)
-                if primary_code(error) not in PASSING or time.monotonic() > give_up:
-                    return
-                time.sleep(pause)
-                pause = min(pause * 2, 0.25)
-            except Exception as error:
-                self._roll_back()
-                job.error = error
-                return
+    def _account(self, began: float, jobs: int) -> None:
+        if jobs == 1:
+            self._took += (time.perf_counter() - began - self._took) / 5
+        self._since_checkpoint += jobs
+        if self._since_checkpoint >= CHECKPOINT_EVERY:
+            self._since_checkpoint = 0
+            self._reader.call(self._checkpoint_elsewhere)
 
-    def _roll_back(self) -> None:
-        self._memo.nothing_parked.clear()
-        if self._db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
+    # ── on the threads ──────────────────────────────────────────────────────────────────────────
+    def _checkpoint_elsewhere(self) -> None:
+        """On the reader's thread, while writing goes on: most of the work. What was written meanwhile is left to the
+        writer's, since the log begins anew only when all of it is in the database."""
+        self._reader._session.checkpoint()
+        self.call(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        with self._busy:
+            self._session.checkpoint()
+
+    def _wait(self) -> Job | Callable[[], None] | None:
+        while self._bell.awaited:
+            with contextlib.suppress(Empty):
+                return self._queue.get(timeout=POLL_EVERY)
+            self._poll()
+        return self._queue.get()
+
+    def _serve(self, jobs: list[Job]) -> None:
+        with self._busy:
+            began = time.perf_counter()
+            news = self._session.do(jobs)
+        _tell(jobs)
+        self._account(began, len(jobs))
+        if news:
+            self._bell.ring()
+        if time.monotonic() - self._polled > POLL_EVERY:
+            self._poll()
 
     def _poll(self) -> None:
-        """Look whether another connection wrote."""
-        if self._news is None:
-            return
-        with contextlib.suppress(sqlite3.Error):
-            version = self._data_version()
-            if version != self._version:
-                self._version = version
-                self._news()
-
-    def _data_version(self) -> int:
-        (version,) = self._db.execute("PRAGMA data_version").fetchone()
-        return int(version)
+        """Look whether another process wrote."""
+        self._polled = time.monotonic()
+        with self._busy:
+            version = self._session.data_version()
+        if version != self._version:
+            first, self._version = self._version is None, version
+            if not first:
+                self._bell.ring()
 
 
-def _nothing() -> None:
-    pass
-
-
-def _tell(opened: asyncio.Future[None], problem: BaseException | None) -> None:
-    if opened.done():
-        return
-    if problem is None:
-        opened.set_result(None)
-    else:
-        opened.set_exception(problem)
-
-
-def _answer(jobs: list[_Job]) -> None:
+def _tell(jobs: list[Job]) -> None:
+    """Answer *jobs*, with one wake-up for each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
     for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, done in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(answer_all, done)

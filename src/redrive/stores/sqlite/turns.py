@@ -1,7 +1,7 @@
 """Turns: checked, then written whole.
 
-A turn that only adds rows, and has seen and taken all that is in the inbox, is one checking UPDATE and one INSERT.
-Any other goes the long way, which first finds out what is wrong or what else there is to do.
+A turn that only adds rows is one checking INSERT. One that leaves nothing in the inbox is a checking UPDATE and an
+INSERT. Any other goes the long way, which first finds out what is wrong or what else there is to do.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, New
 from redrive.stores.common import OK, child_result, refusal
 from redrive.stores.sqlite.events import emit
 from redrive.stores.sqlite.inboxes import deliver, inbox
+from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.starting import begin
-from redrive.stores.sqlite.threads import Transaction
-from redrive.stores.sqlite.values import from_text, maybe_us, to_text, to_us
+from redrive.stores.sqlite.values import from_text, maybe_us, to_text
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
+_EXTEND = SQL["extend"]
 _ADVANCE = SQL["advance"]
 _APPEND = SQL["append"]
 _TAKE = SQL["take"]
@@ -36,29 +37,19 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         or turn.seen < turn.taken
     ):
         return _commit(tx, claim, turn)
-    wake_us = None if turn.wake_at is None else to_us(turn.wake_at)
-    advanced = tx.execute(
-        _ADVANCE,
-        (
-            turn.expects + len(turn.rows),
-            turn.status,
-            wake_us,
-            turn.unread,
-            0 if turn.rows else 1,
-            tx.now_us,
-            to_text(claim.id),
-            claim.fence,
-            to_text(claim.worker),
-            claim.number,
-            turn.expects,
-            turn.taken,
-        ),
-    ).fetchall()
+    id, owner = to_text(claim.id), to_text(claim.worker)
+    wake_us, length = maybe_us(turn.wake_at), turn.expects + len(turn.rows)
+    if turn.rows and not turn.taken and wake_us is not None and wake_us <= tx.now_us:
+        checked = (id, claim.fence, owner, claim.number, turn.status, turn.unread, wake_us, turn.expects)
+        if tx.execute(_EXTEND, (length, tx.now_us, ",".join(turn.rows), *checked)).rowcount:
+            return _NOTHING
+    changes = (turn.status, wake_us, turn.unread, 0 if turn.rows else 1, tx.now_us)
+    advanced = tx.execute(_ADVANCE, (*changes, id, claim.fence, owner, claim.number, turn.taken, turn.expects)).fetchall()
     if not advanced:
         return _commit(tx, claim, turn)
     n = advanced[0][0]
     if turn.rows:
-        tx.execute(_APPEND, (n, claim.number, turn.expects, ",".join(turn.rows)))
+        tx.execute(_APPEND, (n, claim.number, length, tx.now_us, ",".join(turn.rows)))
     if turn.taken:
         tx.execute(_TAKE, (n, turn.taken))
     return _NOTHING
@@ -71,7 +62,8 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     n, run, number, length, _, owner = standing
     rows = ",".join(turn.rows)
     unseen = tuple(message for message in inbox(tx, n) if message.seq > turn.seen)
-    if turn.rows and tx.execute(SQL["chunks_from"], (n, claim.number, turn.expects)).fetchall() == [(rows,)]:
+    after = turn.expects + len(turn.rows)
+    if turn.rows and tx.execute(SQL["last_chunk"], (n, claim.number)).fetchone() == (after, rows):
         return Committed(inbox=unseen)
     if owner != to_text(claim.worker):
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
@@ -84,7 +76,7 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         raise Stale(f"execution {claim.id!r} got a message before its timer was due")
 
     if turn.rows:
-        tx.execute(_APPEND, (n, number, length, rows))
+        tx.execute(_APPEND, (n, number, after, tx.now_us, rows))
     if turn.attributes is not None:
         tx.execute(SQL["set_attributes"], (turn.attributes, n))
     if turn.taken:
@@ -95,10 +87,10 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     for child in turn.children:
         _bear(tx, claim.id, child)
     left = inbox(tx, n)
-    _settle(tx, n, turn, length + len(turn.rows), left)
+    _settle(tx, n, turn, left)
     if turn.next_run is not None:
         tx.execute(SQL["next_run"], (to_text(turn.next_run.run), to_text(turn.next_run.workflow), n))
-        tx.execute(_APPEND, (n, number + 1, 0, turn.next_run.started))
+        tx.execute(_APPEND, (n, number + 1, 1, tx.now_us, turn.next_run.started))
         tx.execute(SQL["forget_parked"], (n,))
     if turn.status in FINAL:
         _end(tx, n, claim.id, turn)
@@ -106,7 +98,7 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     return Committed(inbox=tuple(message for message in left if message.seq > turn.seen))
 
 
-def _settle(tx: Transaction, n: int, turn: Turn, length: int, left: Sequence[Message]) -> None:
+def _settle(tx: Transaction, n: int, turn: Turn, left: Sequence[Message]) -> None:
     """Write what the turn makes of the execution, with *left* still in the inbox."""
     wake_us, status, unread = maybe_us(turn.wake_at), turn.status, turn.unread
     if left:
@@ -116,7 +108,7 @@ def _settle(tx: Transaction, n: int, turn: Turn, length: int, left: Sequence[Mes
     elif any(message.kind == "cancel" for message in left):
         status = "cancelling"
     newest = left[-1].seq if left else 0
-    tx.execute(SQL["turn"], (length, status, wake_us, unread, 0 if turn.rows else 1, newest, tx.now_us, n))
+    tx.execute(SQL["turn"], (status, wake_us, unread, 0 if turn.rows else 1, newest, tx.now_us, n))
 
 
 def _post(tx: Transaction, sender: str, outgoing: Outgoing) -> None:
@@ -142,9 +134,7 @@ def _bear(tx: Transaction, parent: str, child: NewChild) -> None:
 
 
 def _end(tx: Transaction, n: int, id: str, turn: Turn) -> None:
-    tx.execute(SQL["end"], (n,))
-    tx.execute(SQL["set_outcome"], (turn.outcome, n))
-    (parent,) = tx.execute(SQL["parent"], (n,)).fetchone()
+    ((parent,),) = tx.execute(SQL["end"], (turn.outcome, n)).fetchall()
     if parent is not None:
         result = NewMessage(kind="child", name=id, data=child_result(turn.status, turn.outcome))
         with contextlib.suppress(ExecutionNotFound, ExecutionFinished):  # a parent that has ended is not told

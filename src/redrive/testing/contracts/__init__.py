@@ -1,13 +1,13 @@
 """What every `Store` must pass, also one that redrive does not know.
 
-    from redrive.testing.contracts import Lab, StoreContract
+from redrive.testing.contracts import Lab, StoreContract
 
-    class MyLab(Lab): ...                       # how to connect, and how time passes
+class MyLab(Lab): ...                       # how to connect, and how time passes
 
-    class TestMyStore(StoreContract):
-        @pytest.fixture
-        def lab(self) -> Lab:
-            return MyLab()
+class TestMyStore(StoreContract):
+    @pytest.fixture
+    def lab(self) -> Lab:
+        return MyLab()
 """
 
 from __future__ import annotations

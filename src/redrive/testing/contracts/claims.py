@@ -254,4 +254,3 @@ class ClaimContract:
         await store.release([await claimed(store)], parked={"b-1": "diverged"})
         assert await store.next_wake(["w"], "b-1") is None
         assert await store.next_wake(["w"], "b-2") is not None
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timezone
+from datetime import UTC
 
 import attrs
 
@@ -54,9 +54,9 @@ class StartContract:
         found = await store.read("e-1")
         assert found is not None
         assert (found.wake_at, found.deadline) == (due, due + DAY)
-        assert found.created_at.tzinfo is timezone.utc
+        assert found.created_at.tzinfo is UTC
         assert found.wake_at is not None
-        assert found.wake_at.tzinfo is timezone.utc
+        assert found.wake_at.tzinfo is UTC
 
     @in_lab
     async def test_starting_an_id_again_gives_back_what_is_there(self, lab: Lab) -> None:

@@ -74,7 +74,12 @@ class TurnContract:
         store = await lab.open()
         claim = await claimed(store)
         await store.commit(claim, Turn(expects=1, rows=['"a"']))
-        for turn in (Turn(expects=1, rows=['"b"']), Turn(expects=3, rows=['"b"']), Turn(expects=1), Turn(expects=0, rows=['"started"', '"c"'])):
+        for turn in (
+            Turn(expects=1, rows=['"b"']),
+            Turn(expects=3, rows=['"b"']),
+            Turn(expects=1),
+            Turn(expects=0, rows=['"started"', '"c"']),
+        ):
             with pytest.raises(Stale):
                 await store.commit(claim, turn)
         assert await store.history("e-1") == '["started","a"]'

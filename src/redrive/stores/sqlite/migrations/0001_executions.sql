@@ -1,13 +1,14 @@
 -- What keeps executions. The rules:
 --
 -- 1. Times are integers: microseconds since 1970, UTC. Ids and names are text as in values.py, data is JSON text.
--- 2. `executions` is written by every turn, so its rows are short; what is big or seldom changes is in `inputs`.
+-- 2. A turn that only adds rows to a running execution writes to `history` alone. All others write `executions` too, so
+--    that its rows are short; the input, which may be long, is with the first chunk of the history.
 -- 3. An execution is due when nobody owns it and `wake_us` has come. What has ended has neither owner nor `wake_us`.
 --    Owned executions are in none of the indexes by time: a turn of their owner changes no index at all.
 -- 4. `newest` is the seq of the last message in the inbox (0: it is empty), so that a turn that takes it needs no
 --    look at the inbox; `stored_us` is the time of the last one that was ever there.
--- 5. A history is a sequence of chunks, one for each turn: rows as JSON texts joined by commas, `first` the number
---    of rows before them.
+-- 5. A history is a sequence of chunks, one for each turn: rows as JSON texts joined by commas. `upto` is the number of
+--    rows in the run up to the chunk's end; that of the last chunk is the length of the run.
 
 CREATE TABLE executions (
     n INTEGER PRIMARY KEY,                -- in the order of creation
@@ -15,7 +16,6 @@ CREATE TABLE executions (
     workflow TEXT NOT NULL,
     run TEXT NOT NULL,
     number INTEGER NOT NULL,              -- of the current run, from 1
-    length INTEGER NOT NULL,              -- rows in the current run
     status TEXT NOT NULL,
     owner TEXT,
     fence INTEGER NOT NULL DEFAULT 0,     -- raised by every claim
@@ -25,31 +25,28 @@ CREATE TABLE executions (
     newest INTEGER NOT NULL DEFAULT 0,
     stored_us INTEGER NOT NULL,
     cancelled_run INTEGER NOT NULL DEFAULT 0, -- the number of the run that a cancel was accepted for
-    updated_us INTEGER NOT NULL
+    updated_us INTEGER NOT NULL,          -- the last chunk may have been written later
+    created_us INTEGER NOT NULL,
+    deadline_us INTEGER,
+    first_run INTEGER NOT NULL DEFAULT 1, -- the number of the run that the last start, or restart, began
+    creator_id TEXT,
+    creator_run TEXT,
+    creator_key TEXT,
+    attributes TEXT NOT NULL,
+    outcome TEXT
 ) STRICT;
 CREATE INDEX due ON executions (workflow, wake_us) WHERE owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked';
 CREATE INDEX parked_due ON executions (workflow, wake_us) WHERE owner IS NULL AND wake_us IS NOT NULL AND status = 'parked';
 CREATE INDEX owned ON executions (owner) WHERE owner IS NOT NULL;
-CREATE INDEX by_workflow ON executions (workflow);
-
-CREATE TABLE inputs (
-    n INTEGER PRIMARY KEY,
-    input TEXT NOT NULL,
-    attributes TEXT NOT NULL,
-    outcome TEXT,
-    created_us INTEGER NOT NULL,
-    deadline_us INTEGER,
-    creator_id TEXT,
-    creator_run TEXT,
-    creator_key TEXT
-) STRICT;
 
 CREATE TABLE history (
     n INTEGER NOT NULL,
     number INTEGER NOT NULL,
-    first INTEGER NOT NULL,
+    upto INTEGER NOT NULL,
+    at_us INTEGER NOT NULL,
     rows TEXT NOT NULL,
-    PRIMARY KEY (n, number, first)
+    input TEXT,                           -- where an execution starts or restarts
+    PRIMARY KEY (n, number, upto)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE inbox (

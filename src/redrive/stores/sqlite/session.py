@@ -1,0 +1,129 @@
+"""A connection that does jobs in transactions.
+
+1. Several jobs share a transaction, and its one fsync: group commit. None is answered before the commit.
+2. They do not harm each other: when one fails in an unforeseen way, all is rolled back, and each runs again alone.
+3. What may pass (a locked database, a full disk) is tried again for a while, then it is a `StoreError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from redrive.stores.sqlite.failures import PASSING, as_store_error, primary_code
+from redrive.stores.sqlite.jobs import Job, Memo, Transaction
+from redrive_interpreter.errors import RedriveError
+
+_FIRST_PAUSE: Final = 0.0002
+_LONGEST_PAUSE: Final = 0.02
+
+
+class _Tainted(Exception):
+    """A job of several in a transaction refused after it had written."""
+
+
+class Session:
+    """Used by one thread at a time. *patience* in seconds."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: str,
+        *,
+        begin: Literal["BEGIN", "BEGIN IMMEDIATE"],
+        clock_us: Callable[[], int],
+        memo: Memo,
+        patience: float,
+    ) -> None:
+        self._db, self._path, self._begin, self._clock_us, self._patience = db, path, begin, clock_us, patience
+        self._tx = Transaction(db.execute, memo)
+
+    def do(self, jobs: Sequence[Job]) -> bool:
+        """Do *jobs*, and say whether there is news."""
+        self._tx.news = False
+        if len(jobs) == 1 or not self._all_at_once(jobs):
+            for job in jobs:
+                self._patiently(job)
+        return self._tx.news
+
+    def do_now(self, job: Job) -> bool | None:
+        """Do *job* if nothing is in the way, and say whether there is news; None: it was not done."""
+        self._tx.news = False
+        try:
+            self._alone(job)
+        except sqlite3.Error:
+            return None
+        return self._tx.news
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+
+    def checkpoint(self) -> None:
+        """Bring the log into the database, as far as nobody needs it; it is then written over from its start."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def data_version(self) -> int:
+        """Another number whenever another connection has written."""
+        try:
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return -1
+        return int(version)
+
+    def _all_at_once(self, jobs: Sequence[Job]) -> bool:
+        tx, db = self._tx, self._db
+        try:
+            tx.execute(self._begin)
+            tx.now_us = self._clock_us()
+            for job in jobs:
+                written = db.total_changes
+                try:
+                    job.result, job.error = job.run(tx, *job.args), None
+                except RedriveError as refused:
+                    if db.total_changes != written:
+                        raise _Tainted from refused
+                    job.error = refused
+            tx.execute("COMMIT")
+        except Exception:
+            self._roll_back()
+            return False
+        return True
+
+    def _alone(self, job: Job) -> None:
+        """Raises `sqlite3.Error`, and then nothing was written."""
+        tx = self._tx
+        try:
+            tx.execute(self._begin)
+            tx.now_us = self._clock_us()
+            job.result, job.error = job.run(tx, *job.args), None
+            tx.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back()
+            raise
+        except Exception as error:
+            self._roll_back()
+            job.error = error
+
+    def _patiently(self, job: Job) -> None:
+        give_up = time.monotonic() + self._patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return self._alone(job)
+            except sqlite3.Error as error:
+                job.error = as_store_error(error, self._path)
+                if primary_code(error) not in PASSING or time.monotonic() > give_up:
+                    return None
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _roll_back(self) -> None:
+        self._tx.memo.nothing_parked.clear()
+        if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
