@@ -1,0 +1,32 @@
+"""``python -m tests.benchmarks [kernel] [service] [import]``: all of them without arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import importing, kernel, service
+
+
+def main(wanted: list[str]) -> int:
+    everything = not wanted
+    missed = 0
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:  # on this disk, not in memory
+        parts = {
+            "kernel": kernel.measure,
+            "service": lambda: asyncio.run(service.measure(Path(folder))),
+            "import": importing.measure,
+        }
+        for name, measure in parts.items():
+            if everything or name in wanted:
+                for result in measure():
+                    print(result, flush=True)
+                    missed += not result.met
+    print(f"{missed} of the targets missed" if missed else "all targets met")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
