@@ -60,7 +60,7 @@ def test_the_wheel_works_from_a_plain_directory(wheel: zipfile.ZipFile, tmp_path
     wheel.extractall(tmp_path)
     code = f"""
 import sys
-sys.path[:] = [p for p in sys.path if {str(ROOT)!r} not in p]
+sys.path[:] = [p for p in sys.path if p not in ({str(ROOT / "src")!r}, {str(ROOT / "interpreter")!r})]
 sys.path.insert(0, {str(tmp_path)!r})
 import redrive, redrive_interpreter, redrive_pytest
 assert all(m.__file__.startswith({str(tmp_path)!r}) for m in (redrive, redrive_interpreter, redrive_pytest))

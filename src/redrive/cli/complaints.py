@@ -27,7 +27,10 @@ class Complaint(Exception):
         return self.problem
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the names closest to *word*, or else *otherwise*."""
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else otherwise
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """A hint with the names closest to *word*, or else *otherwise*: by default all that there are."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return otherwise if otherwise is not None else f"there {'is' if len(names) == 1 else 'are'} {', '.join(names) or 'none'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redrive.cli.apps import Client
+from redrive.cli.client import Client
 from redrive.ports.store import Snapshot
 from redrive_interpreter import RedriveError, Row, replay
 

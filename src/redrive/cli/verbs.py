@@ -8,10 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 from redrive.cli import tables
-from redrive.cli.apps import Client, client_for, load_app
+from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
+from redrive.cli.client import client_for
 from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
 from redrive.cli.paint import paint_for
 from redrive.cli.serve import serve
@@ -19,8 +21,8 @@ from redrive.cli.standing import standing
 from redrive.cli.timeline import timeline
 from redrive.cli.view import View
 from redrive.cli.words import plain, snapshot_object
-from redrive.ports.store import FINAL, Snapshot
-from redrive_interpreter import ExecutionNotFound, Row, load_row
+from redrive.ports.store import FINAL, ExecutionStatus
+from redrive_interpreter import load_row
 
 
 async def demo(given: argparse.Namespace) -> int:
@@ -28,8 +30,8 @@ async def demo(given: argparse.Namespace) -> int:
 
     paint = paint_for(sys.stdout)
     if given.dir is None:
-        with tempfile.TemporaryDirectory(prefix="redrive-demo-") as directory:
-            return await Demo(Path(directory), paint).show()
+        with tempfile.TemporaryDirectory(prefix="redrive-demo-") as temporary:
+            return await Demo(Path(temporary), paint).show()
     directory = Path(given.dir)
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
@@ -54,6 +56,9 @@ async def start(given: argparse.Namespace) -> int:
 
 
 async def listing(given: argparse.Namespace) -> int:
+    statuses = get_args(ExecutionStatus)
+    if given.status is not None and given.status not in statuses:
+        raise Complaint(f"there is no status {given.status!r}", did_you_mean(given.status, statuses))
     async with client_for(given) as client:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
         if given.json:
@@ -67,8 +72,8 @@ async def listing(given: argparse.Namespace) -> int:
 
 async def show(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
-        snapshot = await _snapshot(client, given.id)
-        rows = await _rows(client, given.id, -1)
+        snapshot = await client.snapshot(given.id)
+        rows = await client.rows(given.id)
         line = timeline(rows)
         places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
         if given.json:
@@ -84,11 +89,8 @@ async def show(given: argparse.Namespace) -> int:
 
 async def history(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
-        await _snapshot(client, given.id)
-        try:
-            stored = [json.loads(text) for text in await client.store.history(given.id, given.run)]
-        except ExecutionNotFound:
-            raise Complaint(f"execution {given.id!r} has no run {given.run}") from None
+        await client.snapshot(given.id)
+        stored = await client.history(given.id, given.run)
         if given.json:
             _print(json.dumps(row) for row in stored)
         else:
@@ -99,12 +101,12 @@ async def history(given: argparse.Namespace) -> int:
 
 async def result(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
-        await _snapshot(client, given.id)
+        await client.snapshot(given.id)
         try:
             await client.service.execution(given.id).result(timeout=given.timeout)
         except TimeoutError as late:
             raise Complaint(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
-        snapshot = await _snapshot(client, given.id)
+        snapshot = await client.snapshot(given.id)
         outcome = json.loads(snapshot.outcome or "{}")
         if snapshot.status != "completed":  # a failure raised above; a cancelled one with a value did not
             raise Complaint(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
@@ -115,31 +117,17 @@ async def result(given: argparse.Namespace) -> int:
 async def signal(given: argparse.Namespace) -> int:
     payload = None if given.payload is None else parse_json(given.payload, "the payload")
     async with client_for(given) as client:
-        await _snapshot(client, given.id)
-        await client.signal(given.id, given.name, payload, given.key)
+        await client.signal(await client.snapshot(given.id), given.name, payload, given.key)
     return DONE
 
 
 async def cancel(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
-        snapshot = await _snapshot(client, given.id)
+        snapshot = await client.snapshot(given.id)
         if snapshot.status in FINAL:
             raise Complaint(f"execution {given.id!r} has ended: it is {snapshot.status}")
         await client.service.execution(given.id).cancel(given.reason)
     return DONE
-
-
-async def _snapshot(client: Client, id: str) -> Snapshot:
-    snapshot = await client.store.read(id)
-    if snapshot is None:
-        known = [other.id for other in await client.store.list(limit=1000)]
-        otherwise = "`redrive list` shows those that exist" if known else "the store has none at all"
-        raise Complaint(f"there is no execution {id!r} in {client.where}", did_you_mean(id, known, otherwise))
-    return snapshot
-
-
-async def _rows(client: Client, id: str, run: int) -> list[Row]:
-    return [load_row(json.loads(text)) for text in await client.store.history(id, run)]
 
 
 def _print(lines: Iterable[str]) -> None:

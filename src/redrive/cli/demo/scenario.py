@@ -18,14 +18,13 @@ from typing import Final
 
 import attrs
 
-from redrive import AsyncDurableService
+from redrive import AsyncDurableService, AsyncExecution
 from redrive.cli.complaints import DONE, FAILED, Complaint
 from redrive.cli.demo import orders
 from redrive.cli.paint import Paint
 from redrive.cli.timeline import Timeline, timeline
 from redrive.cli.view import View
 from redrive.cli.words import span
-from redrive.execution import AsyncExecution
 
 ORDER: Final = "order-1"
 APPROVER: Final = "Ada"

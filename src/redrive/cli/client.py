@@ -1,0 +1,138 @@
+"""A service that only asks: what the commands of the command line talk to."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+
+from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation, RedriveError, Signal, Workflow
+from redrive.cli.apps import load_app, refuse_typo
+from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.codec import JsonCodec, from_json
+from redrive.ports.store import Snapshot, Store
+from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, load_row, replay
+
+
+@attrs.frozen
+class Client:
+    """An open service, and *where* it looks: the words of ``--app`` or ``--store``."""
+
+    service: AsyncDurableService
+    where: str
+
+    @property
+    def store(self) -> Store:
+        return self.service.store
+
+    @property
+    def codec(self) -> JsonCodec:
+        return self.service.codec
+
+    @property
+    def workflows(self) -> Mapping[str, Workflow[..., Any]]:
+        """Empty with ``--store``: the code is not at hand."""
+        return self.service.workflows
+
+    def invocation(self, name: str, arguments: Mapping[str, Any]) -> Invocation[Any]:
+        """The call of workflow *name*, its arguments read as their declared types where the code is at hand."""
+        workflow = self.workflows.get(name)
+        if workflow is None:
+            if self.workflows:
+                raise Complaint(f"{self.where} has no workflow {name!r}", did_you_mean(name, self.workflows))
+            return Workflow(name, returns=Any)(**arguments)
+        takes = "" if workflow.fn is None else f"{name}{inspect.signature(workflow.fn)}"
+        where = f"workflow {name}"
+        try:
+            typed = {key: self.codec.load(value, workflow.signature.parameter(key), where, key) for key, value in arguments.items()}
+            return workflow(**typed)
+        except (CodecError, DefinitionError) as error:
+            raise Complaint(str(error), takes) from None
+
+    async def snapshot(self, id: str) -> Snapshot:
+        """Raises `Complaint` for an id that is not there, with those that are close."""
+        snapshot = await self.store.read(id)
+        if snapshot is None:
+            known = [other.id for other in await self.store.list(limit=1000)]
+            otherwise = "`redrive list` shows those that exist" if known else "the store has none at all"
+            raise Complaint(f"there is no execution {id!r} in {self.where}", did_you_mean(id, known, otherwise))
+        return snapshot
+
+    async def history(self, id: str, run: int = -1) -> list[dict[str, Any]]:
+        """The rows of a run as stored JSON objects."""
+        try:
+            stored: list[dict[str, Any]] = from_json(await self.store.history(id, run))
+        except ExecutionNotFound:
+            raise Complaint(f"execution {id!r} has no run {run}") from None
+        return stored
+
+    async def rows(self, id: str) -> list[Row]:
+        return [load_row(row) for row in await self.history(id)]
+
+    async def signal(self, snapshot: Snapshot, name: str, payload: Any, key: str | None) -> None:
+        """Send a signal; *payload* is read as the signal's type where that is known, and goes as JSON where not."""
+        source = await self._source(snapshot, name)
+        if source is None:
+            await self.service.signal(snapshot.id, name, payload, key=key)
+            return
+        if source.type is None:
+            if payload is not None:
+                raise Complaint(f"signal {name!r} takes no payload")
+            await self.service.signal(snapshot.id, Signal(name), key=key)
+            return
+        try:
+            value = self.codec.load(payload, source.type, f"signal {name}", "payload")
+        except CodecError as error:
+            raise Complaint(str(error)) from None
+        await self.service.signal(snapshot.id, Signal(name, source.type), value, key=key)
+
+    async def _source(self, snapshot: Snapshot, name: str) -> Source[Any] | None:
+        """The signal as the workflow declares it, or as it waits for it now; None if neither is known here."""
+        workflow = self.workflows.get(snapshot.workflow)
+        if workflow is None or workflow.fn is None:
+            return None
+        for declared in workflow.signals or ():
+            if name == declared.name or name.startswith(f"{declared.name}:"):
+                return declared
+        if workflow.signals is not None:
+            names = [declared.name for declared in workflow.signals]
+            raise Complaint(f"{workflow.name!r} takes no signal {name!r}", did_you_mean(name, names))
+        return _waited_for(workflow, await self.rows(snapshot.id), self.codec, name)
+
+
+@asynccontextmanager
+async def client_for(given: argparse.Namespace, *, create: bool = False) -> AsyncIterator[Client]:
+    """The client of ``--app`` or ``--store`` (or their variables); *create*: the database may be made."""
+    url = given.store or (None if given.app else os.environ.get("REDRIVE_STORE"))
+    if url is None and given.app is None:
+        raise Complaint("which store?", "say --app module:service, or --store sqlite:///orders.db")
+    if url is not None:
+        refuse_typo(url, create=create)
+        try:
+            service = AsyncDurableService(url, worker=False)
+        except ValueError as error:
+            raise Complaint(str(error)) from None
+    else:
+        service = load_app(given.app)
+        service.drives = False
+        if "://" in service.store_name:
+            refuse_typo(service.store_name, create=create)
+    async with service:
+        yield Client(service, url or given.app)
+
+
+def _waited_for(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, name: str) -> Source[Any] | None:
+    try:
+        machine = replay(workflow, rows, codec).machine
+    except RedriveError:
+        return None
+    try:
+        commands = [wait.command for wait in machine.pending.values()]
+        return next((c.signal for c in commands if isinstance(c, WaitSignal) and c.signal.name == name), None)
+    finally:
+        machine.close()

@@ -1,0 +1,289 @@
+"""The command line against a real SQLite file: what it says, and what it exits with."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redrive.cli import main
+
+APP = ["--app", "shop:service"]
+START = ["start", "orders.process", "order.id=o-1", "order.total=900", "--id", "order-1", *APP]
+
+
+class Shell:
+    """Runs commands in this process and keeps what they print."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = self.err = ""
+
+    def __call__(self, *words: str) -> int:
+        try:
+            code = main(words)
+        except SystemExit as exit:
+            code = int(exit.code or 0)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def json(self, *words: str) -> Any:
+        assert self(*words, "--json") == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(shop: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+@pytest.fixture
+def started(run: Shell) -> Shell:
+    """A shop with one order, which no worker has taken."""
+    assert run(*START, "--create") == 0
+    return run
+
+
+def work_until_it_waits() -> None:
+    """Run a worker in this process until the order waits for its signal."""
+    shop = importlib.import_module("shop")
+    with shop.DurableService("sqlite:///shop.db", workflows=[shop.process_order]) as service:
+        execution = service.execution("order-1")
+        until(lambda: execution.info().status == "suspended")
+
+
+def until(reached: Any, patience: float = 30) -> None:
+    end = time.monotonic() + patience
+    while not reached():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.02)  # watching another process: there is nothing to wait on
+
+
+# ── the way through ─────────────────────────────────────────────────────────────────────────────
+def test_an_order_from_start_to_result(run: Shell) -> None:
+    assert run(*START, "--create") == 0
+    assert run.out == "order-1\n"
+    worker = subprocess.Popen([sys.executable, "-m", "redrive.cli", "worker", "shop:service"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert run("signal", "order-1", "orders.approved", '"Ada"', *APP) == 0
+        assert run("result", "order-1", "--timeout", "30", *APP) == 0, run.err
+        assert json.loads(run.out) == "ch_o-1 approved by Ada"
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        _, log = worker.communicate(timeout=30)
+    assert worker.returncode == 0, log
+    assert run("show", "order-1", *APP) == 0
+    assert "completed" in run.out
+    assert "✓ charge" in run.out
+
+
+def test_starting_an_order_twice_is_starting_it_once(started: Shell) -> None:
+    assert started(*START) == 0
+    assert started("list", *APP) == 0
+    assert started.out.count("order-1") == 1
+
+
+def test_another_input_under_the_same_id_is_refused(started: Shell) -> None:
+    assert started(*START[:3], "order.total=5", *START[4:]) == 1
+    assert "exists already" in started.err
+
+
+def test_a_waiting_order_shows_the_line_where_it_stands(started: Shell, shop: Path) -> None:
+    work_until_it_waits()
+    assert started("show", "order-1", *APP) == 0
+    assert "waits for    signal orders.approved" in started.out
+    assert f"{shop / 'shop.py'}:" in started.out
+    assert "by = yield from WaitSignal(approved)" in started.out
+
+
+def test_show_without_the_code_says_what_the_rows_know(started: Shell) -> None:
+    work_until_it_waits()
+    assert started("show", "order-1", "--store", "sqlite:///shop.db") == 0
+    assert "waits for    signal orders.approved" in started.out
+    assert "name it with --app" in started.out
+
+
+def test_show_and_history_are_json_for_programs(started: Shell) -> None:
+    work_until_it_waits()
+    shown = started.json("show", "order-1", *APP)
+    assert (shown["id"], shown["status"]) == ("order-1", "suspended")
+    assert [entry["kind"] for entry in shown["timeline"]] == ["step", "wait_signal"]
+    assert shown["stands_at"][0].endswith("by = yield from WaitSignal(approved)")
+    assert started("history", "order-1", "--json", *APP) == 0
+    assert [json.loads(line)["row"] for line in started.out.splitlines()][:3] == ["started", "asked", "answered"]
+
+
+def test_code_that_does_not_fit_is_said_with_the_diff(started: Shell, shop: Path) -> None:
+    work_until_it_waits()
+    (shop / "shop.py").write_text((shop / "shop.py").read_text().replace("def charge(", "def bill(").replace("from charge(", "from bill("))
+    sys.modules.pop("shop")
+    importlib.invalidate_caches()
+    assert started("show", "order-1", *APP) == 0
+    assert "Diverged" in started.out
+    assert "bill" in started.out
+
+
+def test_a_signal_that_its_type_refuses_is_refused_to_the_sender(started: Shell) -> None:
+    work_until_it_waits()
+    assert started("signal", "order-1", "orders.approved", "17", *APP) != 0
+    assert "orders.approved" in started.err
+
+
+def test_a_cancelled_order_has_no_result(started: Shell) -> None:
+    assert started("cancel", "order-1", "customer called", *APP) == 0
+    work = importlib.import_module("shop").blocking
+    with work as service:
+        until(lambda: service.execution("order-1").info().status == "cancelled")
+    assert started("result", "order-1", *APP) == 1
+    assert "customer called" in started.err
+    assert started("cancel", "order-1", *APP) == 2
+    assert "has ended" in started.err
+
+
+def test_a_failed_order_shows_its_traceback(run: Shell) -> None:
+    assert run(*START[:3], "order.total=-1", *START[4:], "--create") == 0
+    with importlib.import_module("shop").blocking as service:
+        until(lambda: service.execution("order-1").info().status == "failed")
+    assert run("result", "order-1", *APP) == 1
+    assert "a negative total" in run.err
+    assert run("show", "order-1", *APP) == 0
+    assert "✗ charge" in run.out
+    assert 'raise ValueError("a negative total")' in run.out
+
+
+def test_a_result_that_does_not_come_in_time_has_an_exit_code_of_its_own(started: Shell) -> None:
+    assert started("result", "order-1", "--timeout", "0.05", *APP) == 3
+
+
+def test_words_may_stand_behind_options(started: Shell) -> None:
+    assert started("signal", "order-1", "orders.approved", "--store", "sqlite:///shop.db", '"Ada"') == 0
+    assert started("start", "orders.process", *APP, "order.id=o-2", "order.total=1", "--id", "order-2") == 0
+
+
+# ── slips of the pen ────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("verb", [["show"], ["history"], ["result"], ["cancel"], ["signal", "NAME"]])
+def test_a_typo_in_an_id_offers_the_closest(started: Shell, verb: list[str]) -> None:
+    words = [verb[0], "ordr-1", *(["orders.approved"] if len(verb) > 1 else [])]
+    assert started(*words, *APP) == 2
+    assert "there is no execution 'ordr-1'" in started.err
+    assert "did you mean order-1?" in started.err
+
+
+@pytest.mark.parametrize(
+    ("app", "says"),
+    [
+        ("shop", "write module:service"),
+        ("shopp:service", "did you mean shop?"),
+        ("shop:servce", "did you mean service?"),
+        ("shop:nonsense", "not a DurableService"),
+        ("no.such.thing:x", "there is no module"),
+    ],
+)
+def test_an_unknown_app_is_said(run: Shell, app: str, says: str) -> None:
+    assert run("list", "--app", app) == 2
+    assert says in run.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["start", "orders.proces", *APP], "did you mean orders.process?"),
+        (["start", "orders.process", "--input", "{", *APP], "not JSON"),
+        (["start", "orders.process", "ordr.id=1", *APP], "order"),
+        (["start", "orders.process", "order.id=o-1", "order.total=many", *APP], "total"),
+        (["start", "orders.process", *APP], "order"),
+        (["signal", "order-1", "orders.aproved", '"Ada"', *APP], "did you mean orders.approved?"),
+        (["signal", "order-1", "orders.approved", "Ada", *APP], "not JSON"),
+        (["list", "--store", "shop.db"], "did you mean sqlite:///shop.db?"),
+        (["list", "--store", "memory://"], "inside one process"),
+        (["list", "--store", "sqlite:///shp.db"], "did you mean shop.db?"),
+        (["list", "--status", "complete", *APP], "did you mean completed?"),
+        (["list"], "--app"),
+        (["history", "order-1", "--run", "7", *APP], "has no run 7"),
+        (["worker"], "redrive worker module:service"),
+    ],
+)
+def test_what_cannot_be_is_said_in_words(started: Shell, words: list[str], says: str) -> None:
+    assert started(*words) == 2
+    assert says in started.err
+    assert "Traceback" not in started.err
+
+
+def test_asking_makes_no_database_out_of_a_typo(run: Shell, shop: Path) -> None:
+    assert run("list", "--store", "sqlite:///typo.db") == 2
+    assert run(*START) == 2
+    assert not list(shop.glob("*.db"))
+
+
+def test_a_file_that_is_no_database_is_left_alone(run: Shell, shop: Path) -> None:
+    (shop / "notes.db").write_text("milk, eggs\n" * 100)
+    assert run("list", "--store", "sqlite:///notes.db") == 1
+    assert "notes.db" in run.err
+    assert (shop / "notes.db").read_text() == "milk, eggs\n" * 100
+
+
+def test_an_app_whose_import_fails_shows_its_own_traceback(run: Shell, shop: Path) -> None:
+    (shop / "broken.py").write_text("import no_such_thing\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
+        main(["list", "--app", "broken:service"])
+
+
+# ── processes ───────────────────────────────────────────────────────────────────────────────────
+def test_the_pipe_may_be_closed_early(started: Shell) -> None:
+    pipe = subprocess.run(
+        f"{sys.executable} -m redrive.cli history order-1 --store sqlite:///shop.db | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert pipe.stderr == ""
+
+
+def test_a_second_sigterm_ends_a_worker_at_once(started: Shell, shop: Path) -> None:
+    (shop / "slow.py").write_text(
+        "import time\n"
+        "from datetime import timedelta\n"
+        "from redrive import AsyncDurableService, Flow, step, workflow\n"
+        "@step\n"
+        "def stubborn() -> None:\n"
+        "    open('running', 'w').close()\n"
+        "    time.sleep(60)\n"
+        "@workflow('slow')\n"
+        "def slow() -> Flow[None]:\n"
+        "    yield from stubborn()\n"
+        "service = AsyncDurableService('sqlite:///shop.db', workflows=[slow], grace=timedelta(seconds=60))\n"
+    )
+    assert started("start", "slow", "--id", "slow-1", "--app", "slow:service") == 0
+    worker = subprocess.Popen([sys.executable, "-m", "redrive.cli", "worker", "slow:service"], stderr=subprocess.PIPE, text=True)
+    try:
+        until((shop / "running").exists)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stderr is not None
+        until(lambda: "once more" in worker.stderr.readline())  # type: ignore[union-attr]
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=10) == 128 + signal.SIGTERM
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_the_version_and_the_help_are_there(run: Shell) -> None:
+    assert run("--version") == 0
+    assert run.out.startswith("redrive ")
+    assert run("--help") == 0
+    for verb in ["demo", "worker", "start", "list", "show", "history", "result", "signal", "cancel"]:
+        assert f"    {verb} " in run.out
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).with_name("redrive")
+    assert os.access(command, os.X_OK)
