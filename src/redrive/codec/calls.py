@@ -12,7 +12,7 @@ from redrive_interpreter.signatures import Signature
 class CallPlan:
     """Plans by parameter name, made as the names turn up; kept on the signature, for one codec."""
 
-    __slots__ = ("_names", "_signature", "endless", "owner", "parameters")
+    __slots__ = ("_names", "_signature", "count", "endless", "owner", "parameters")
 
     def __init__(self, owner: object, signature: Signature) -> None:
         self.owner = owner
@@ -20,6 +20,7 @@ class CallPlan:
         self.endless = False
         self._signature = signature
         self._names = frozenset(signature.parameters)
+        self.count = len(self._names - signature.injected)
 
     def find(self, planner: Planner, name: str) -> Plan:
         """Raises `CodecError` or `Wrong` for annotations that cannot be resolved."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from redrive.codec.plans import KINDS, OBJECT, Data, Plan, Wrong, refuse_data, refuse_value, show, tagged
+from redrive.codec.plans import KINDS, OBJECT, Data, Plan, Wrong, brief, refuse_data, refuse_value, show, tagged
 from redrive.codec.scalars import dump_bytes, dump_int, load_int
 
 
@@ -28,7 +28,7 @@ def enum_plan(cls: type[enum.Enum]) -> Plan:
             try:
                 return members[data]
             except KeyError:
-                raise Wrong(name, f"there is no member {data!r} (any more)") from None
+                raise Wrong(name, f"there is no member {brief(data)} (any more)") from None
         raise refuse_data(data, name)
 
     return Plan(name, dump, load, frozenset({"str"}), (cls,), small=True)
@@ -70,7 +70,7 @@ def literal_plan(name: str, values: tuple[Any, ...]) -> Plan:
         try:
             return stored[type(value), value]
         except (KeyError, TypeError):
-            raise Wrong(name, f"the value {value!r:.60} is none of these") from None
+            raise Wrong(name, f"the value {brief(value)} is none of these") from None
 
     def load(data: Data) -> Any:
         try:
@@ -90,7 +90,7 @@ def _members_plan(name: str, values: tuple[Any, ...]) -> Plan:
     def dump(value: Any) -> Data:
         data = plan.dump(value)
         if value not in values:
-            raise Wrong(name, f"the value {value!r} is none of these")
+            raise Wrong(name, f"the value {brief(value)} is none of these")
         return data
 
     def load(data: Data) -> Any:

@@ -7,9 +7,8 @@ do anything: like pickle, from ``args`` and the attributes; unlike pickle, only 
 
 from __future__ import annotations
 
-import traceback
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Final
 
@@ -17,10 +16,10 @@ import attrs
 
 from redrive.codec.plans import Data
 from redrive_interpreter.errors import CodecError
+from redrive_interpreter.raised import message_of
 
-MAX_FRAMES: Final = 100
-MAX_TEXT: Final = 1 << 16
-"""Characters of a message or a traceback that are kept: the beginning of a message, the end of a traceback."""
+MAX_MESSAGE: Final = 1 << 16
+"""Characters of an error's message that are kept."""
 
 Dumping = Callable[[object, Any, str], Data]
 Loading = Callable[[Data, Any, str], Any]
@@ -28,37 +27,18 @@ Loading = Callable[[Data, Any, str], Any]
 _CONTEXT: Final = frozenset({"__cause__", "__context__", "__traceback__", "__suppress_context__"})
 
 
-def qualified(cls: type) -> str:
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+def short_message_of(error: BaseException) -> str:
+    text = message_of(error)
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
 
 
-def message_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception as problem:
-        text = f"<no message: its __str__ raised {type(problem).__name__}>"
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def traceback_of(error: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(error, limit=-MAX_FRAMES))
-    except Exception as problem:
-        text = f"<no traceback: formatting it raised {type(problem).__name__}>"
-    return text if len(text) <= MAX_TEXT else "…" + text[-MAX_TEXT + 1 :]
-
-
-def declared_base(error: BaseException, raises: Sequence[type[BaseException]]) -> type[BaseException] | None:
-    return next((cls for cls in type(error).__mro__ if cls in raises), None)
-
-
-def dump_fields(error: BaseException, dump: Dumping) -> Data:
+def dump_fields(error: BaseException, declared: type[BaseException], dump: Dumping) -> Data:
     """``{"args": […], "attrs": {…}}``. Raises `CodecError` if any of them cannot be stored.
 
-    What needs no declared type is stored without one. The rest has the type that its class gives: that of
-    the annotated attribute, of the attrs field, or of the parameter of ``__init__`` with that name or place.
+    What needs no declared type is stored without one. The rest has the type that the *declared* class gives: that
+    of the annotated attribute, of the attrs field, or of the parameter of ``__init__`` with that name or place.
     """
-    hints, names = _hints(type(error)), _parameters(type(error))
+    hints, names = _hints(declared), _parameters(declared)
     args = [_dump_one(item, names[at] if at < len(names) else None, hints, dump, f"args[{at}]") for at, item in enumerate(_args(error))]
     state = {name: _dump_one(item, name, hints, dump, name) for name, item in _state(error).items()}
     return {"args": args, "attrs": state}
@@ -129,7 +109,7 @@ def _native_init(cls: type[BaseException]) -> Callable[..., None]:
 def _hints(cls: Any) -> dict[str, Any]:
     """The declared types of attributes; those of the parameters of ``__init__`` count for attributes of the same name."""
     hints: dict[str, Any] = {}
-    for source in (cls.__init__, cls):
+    for source in (*(vars(base)["__init__"] for base in reversed(cls.__mro__) if "__init__" in vars(base)), cls):
         try:
             hints.update(typing.get_type_hints(source, include_extras=True))
         except Exception:  # unresolvable: then these have no declared types

@@ -7,14 +7,11 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 
 from redrive.codec.plans import Wrong, show
-
-STORED: Final = "redrive.stored"
-"""Metadata of a field: ``{"redrive.stored": False}`` keeps it out of what is stored; it needs a default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,8 +47,8 @@ def shape_of(type_: Any) -> Shape | None:
 def _reader(cls: Any) -> Callable[[Any, _Types], Shape] | None:
     if not inspect.isclass(cls):
         return None
-    if issubclass(cls, tuple):
-        return _named_tuple if hasattr(cls, "_fields") else None
+    if hasattr(cls, "_fields") and tuple in cls.__mro__:
+        return _named_tuple
     if attrs.has(cls):
         return _attrs_class if _is_whole(cls) else None
     return _dataclass if dataclasses.is_dataclass(cls) and _is_whole(cls) else None
@@ -87,7 +84,6 @@ def _attrs_class(cls: type, types: _Types) -> Shape:
             exact=changes or a.converter is not None or not a.init,
         )
         for a in attrs.fields(cls)
-        if a.metadata.get(STORED, True)
     )
     return Shape(cls=cls, fields=fields, make=_bare_init(cls) if "__attrs_init__" in vars(cls) else cls)
 
@@ -119,7 +115,6 @@ def _dataclass(cls: Any, types: _Types) -> Shape:
             default=_dataclass_default(f),
         )
         for f in dataclasses.fields(cls)
-        if f.metadata.get(STORED, True)
     )
     return Shape(cls=cls, fields=fields, make=cls if takes_fields else None)
 

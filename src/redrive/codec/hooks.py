@@ -6,10 +6,16 @@ part of its value gets what the codec would store for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, get_origin
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_origin
 
+import attrs
+
+from redrive.codec.moments import MOMENTS
 from redrive.codec.plans import ANY_KIND, Data, Plan, Wrong, refuse_value, show
+from redrive.codec.scalars import SCALARS
 from redrive.codec.untyped import ANY, dump_any, load_any
 
 if TYPE_CHECKING:
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 
     Converting: TypeAlias = Converter | Callable[[Converter], object]
 
+_CLASSES: Final[tuple[type, ...]] = (*SCALARS, *MOMENTS, Enum, PurePath)
+
 
 class Hooks:
     """What the user registered: on a converter of their own, or by a function that is given one."""
@@ -27,10 +35,11 @@ class Hooks:
         from cattrs import Converter  # on demand: without hooks nothing needs it
 
         self._planner: Planner | None = None
-        self._bare = self._ours()
-        self._converter = self._ours()
+        self._parts: dict[Any, Plan] = {}
+        self._bare = self._bare_converter()
+        self._converter = self._bare_converter()
         if isinstance(converting, Converter):
-            _copy_hooks(converting, self._converter)
+            self._copy_hooks(converting)
         else:
             converting(self._converter)
 
@@ -72,45 +81,73 @@ class Hooks:
         return Plan(name, dump, load, ANY_KIND, classes, ANY.escapes, endless=True, takes_subclasses=True)
 
     def _is_users(self, get: str, type_: Any) -> bool:
-        try:
-            found = getattr(self._converter, get)(type_)
-            default = getattr(self._bare, get)(type_)
-        except Exception:  # a type that cattrs has nothing for
-            return False
-        if found in (self._dump_part, self._load_part):
-            return False
-        return getattr(found, "__func__", found) is not getattr(default, "__func__", default)
+        return not _same_hook(self._converter, self._bare, get, type_)
 
-    def _ours(self) -> Converter:
+    def _bare_converter(self) -> Converter:
         """A converter on which every type is the codec's, until the user registers something on top."""
         from cattrs import Converter
 
         converter = Converter()
-        converter.register_unstructure_hook_func(_everything, self._dump_part)
-        converter.register_structure_hook_func(_everything, self._load_part)
+        unions: Mapping[Any, Any] = getattr(converter, "_union_struct_registry", {})  # what is registered for unions has no precedence
+        converter.register_unstructure_hook_factory(lambda _: True, self._dump_part)
+        converter.register_structure_hook_func(lambda type_: type_ not in unions, self._load_part)
+        for cls in _CLASSES:
+            self._take(converter, cls)
         return converter
 
-    def _dump_part(self, value: Any) -> Data:
-        assert self._planner is not None
-        return self._planner.plan(type(value)).dump(value)
+    def _take(self, converter: Converter, cls: type) -> None:
+        """cattrs has hooks of its own for some builtin classes, and those of classes go before predicates."""
+        converter.register_unstructure_hook(cls, self._dump_part(cls))
+        converter.register_structure_hook(cls, self._load_part)
+
+    def _copy_hooks(self, source: Any) -> None:
+        """What ``Converter.copy`` does, onto ours: hooks registered since the converter was made, of classes and predicates alike.
+
+        cattrs has no public way to ask which hooks a converter was given, so this reaches for the attributes that
+        ``copy`` itself uses.
+        """
+        target: Any = self._converter
+        try:
+            source._unstructure_func.copy_to(target._unstructure_func, source._unstruct_copy_skip)
+            source._structure_func.copy_to(target._structure_func, source._struct_copy_skip)
+            target._union_struct_registry.update(source._union_struct_registry)
+        except AttributeError:
+            raise TypeError("the hooks of this converter cannot be copied: give a function that registers them instead") from None
+        plain = type(self._converter)()
+        for cls in _CLASSES:  # the copy brought cattrs' own along
+            if _same_hook(source, plain, "get_unstructure_hook", cls) and _same_hook(source, plain, "get_structure_hook", cls):
+                self._take(target, cls)
+
+    def _dump_part(self, type_: Any) -> _Part:
+        return _Part(self, type_)
 
     def _load_part(self, data: Data, type_: Any) -> Any:
+        return self.ours(type_).load(data)
+
+    def ours(self, type_: Any) -> Plan:
+        """What the user's hooks fall back on, so not their own: a hook may well ask for what it replaced."""
         assert self._planner is not None
-        return self._planner.plan(type_).load(data)
+        if type_ not in self._parts:
+            self._parts[type_] = self._planner.ours(type_)
+        return self._parts[type_]
 
 
-def _everything(_type: Any) -> bool:
-    return True
+@attrs.frozen
+class _Part:
+    """The unstructure hook of a type that the user has none for."""
+
+    hooks: Hooks
+    type: Any
+
+    def __call__(self, value: Any) -> Data:
+        return self.hooks.ours(self.type).dump(value)
 
 
-def _copy_hooks(source: Any, target: Any) -> None:
-    """What ``Converter.copy`` does, onto *target*: hooks registered since the converter was made, class hooks and predicates alike.
-
-    cattrs has no public way to ask which hooks a converter was given, so this reaches for the two
-    attributes that ``copy`` itself uses.
-    """
+def _same_hook(one: Converter, other: Converter, get: str, type_: Any) -> bool:
     try:
-        source._unstructure_func.copy_to(target._unstructure_func, source._unstruct_copy_skip)
-        source._structure_func.copy_to(target._structure_func, source._struct_copy_skip)
-    except AttributeError:
-        raise TypeError("the hooks of this converter cannot be copied: give a function that registers them instead") from None
+        mine, theirs = getattr(one, get)(type_), getattr(other, get)(type_)
+    except Exception:  # a type that cattrs has nothing for
+        return True
+    if isinstance(mine, _Part) and isinstance(theirs, _Part):
+        return True
+    return getattr(mine, "__func__", mine) is getattr(theirs, "__func__", theirs)

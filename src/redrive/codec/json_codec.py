@@ -13,6 +13,7 @@ from redrive.codec.planner import Planner
 from redrive.codec.plans import OBJECT, Data, Plan, Wrong
 from redrive_interpreter.errors import CodecError, InvalidDefinition
 from redrive_interpreter.outcomes import Failure
+from redrive_interpreter.raised import declared_base, traceback_of, type_name
 from redrive_interpreter.signatures import Signature
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class JsonCodec:
             call = signature.compiled = CallPlan(self, signature)
         if type(data) is not OBJECT:
             raise CodecError(where, "call", "arguments by name", "the stored call is not an object")
+        if "*args" in data:
+            data = signature.spread(data)
         values: dict[str, Any] = {}
         name = ""
         try:
@@ -117,7 +120,7 @@ class JsonCodec:
         except RecursionError:
             raise CodecError(where, name.removeprefix("*"), call.parameters[name].name, _TOO_DEEP) from None
         args, kwargs = signature.call(values)
-        if kwargs or len(values) < len(data):
+        if kwargs or len(values) != call.count:
             try:
                 signature.bind(args, kwargs)
             except InvalidDefinition as error:
@@ -141,18 +144,18 @@ class JsonCodec:
     # ── errors ──────────────────────────────────────────────────────────────────────────────────
     def dump_error(self, error: BaseException, raises: Sequence[type[BaseException]]) -> Failure:
         """*error* as data. It is rebuilt once here, so what cannot come back counts as not declared from the start."""
-        declared, fields = faults.declared_base(error, raises), None
+        declared, fields = declared_base(error, raises), None
         if declared is not None:
             try:
-                fields = faults.dump_fields(error, self.dump)
+                fields = faults.dump_fields(error, declared, self.dump)
                 faults.rebuild(declared, fields, self.load)
             except Exception:  # the error's own class takes part, and an error must always be told somehow
                 declared, fields = None, None
         return Failure(
-            type=faults.qualified(type(error)),
-            message=faults.message_of(error),
-            traceback=faults.traceback_of(error),
-            declared=None if declared is None else faults.qualified(declared),
+            type=type_name(type(error)),
+            message=faults.short_message_of(error),
+            traceback=traceback_of(error),
+            declared=None if declared is None else type_name(declared),
             fields=fields,
         )
 
@@ -160,7 +163,7 @@ class JsonCodec:
         """A fresh exception each time. Raises `CodecError` if its class cannot read the stored fields any more."""
         if failure.declared is None:
             return None
-        cls = next((cls for cls in raises if faults.qualified(cls) == failure.declared), None)
+        cls = next((cls for cls in raises if type_name(cls) == failure.declared), None)
         if cls is None:
             return None
         try:

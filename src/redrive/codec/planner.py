@@ -84,6 +84,10 @@ class Planner:
     def _build(self, type_: Any) -> Plan:
         if self._hooks is not None and (own := self._hooks.plan(type_)) is not None:
             return own
+        return self.ours(type_)
+
+    def ours(self, type_: Any) -> Plan:
+        """A new plan of *type_* without regard to hooks for itself; those for its parts count."""
         if _is_hashable(type_) and (known := _KNOWN.get(type_)) is not None:
             return known
         try:
@@ -193,7 +197,7 @@ def _is_named_alias(type_: Any) -> bool:
 
 
 def _is_typed_dict(cls: Any) -> bool:
-    return issubclass(cls, dict) and hasattr(cls, "__required_keys__")
+    return dict in cls.__mro__ and hasattr(cls, "__required_keys__")
 
 
 def _path_plan(cls: Any) -> Plan | None:

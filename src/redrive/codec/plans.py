@@ -109,9 +109,9 @@ def kind_of(data: object) -> str:
 
 def describe(data: Data) -> str:
     kind = kind_of(data)
-    if kind in ("bool", "int", "float", "str") and len(text := repr(data)) <= 60:
-        return f"the {kind} {text}"
-    return {"null": "null", "dict": "an object", "list": "a list", "str": "a long str", "int": "a long int"}.get(kind, "something else")
+    if kind in ("bool", "int", "float", "str"):
+        return f"the {kind} {brief(data)}"
+    return {"null": "null", "dict": "an object", "list": "a list"}.get(kind, "something else")
 
 
 def index(position: int) -> str:
@@ -119,8 +119,16 @@ def index(position: int) -> str:
 
 
 def key(name: object) -> str:
-    text = repr(name)
-    return f"[{text if len(text) <= 60 else text[:57] + '…'}]"
+    return f"[{brief(name)}]"
+
+
+def brief(value: object) -> str:
+    """At most 60 characters of the repr, whatever *value* does there; an int may be too long to print at all."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {show(type(value))}"
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def show(type_: Any) -> str:

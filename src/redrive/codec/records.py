@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redrive.codec.fields import Field, Shape
-from redrive.codec.plans import OBJECT, Data, Load, Plan, Wrong, refuse_data, refuse_value
+from redrive.codec.plans import OBJECT, Data, Load, Plan, Wrong, brief, key, refuse_data, refuse_value
 
 _DICT: Final = frozenset({"dict"})
 _UNSET: Final = object()
@@ -144,11 +144,11 @@ def typed_dict_plan(name: str, fields: tuple[Field, ...], plans: dict[str, Plan]
             if function is None:
                 if lax:
                     continue
-                raise Wrong(name, f"the key {at!r:.60} is not declared")
+                raise Wrong(name, f"the key {brief(at)} is not declared")
             try:
                 out[at] = function(item)
             except Wrong as wrong:
-                raise wrong.under(f"[{at!r}]") from wrong.__cause__
+                raise wrong.under(key(at)) from wrong.__cause__
         if not required <= out.keys():
             raise Wrong(name, f"the key {min(required - out.keys())!r} is missing")
         return out
