@@ -36,7 +36,7 @@ def test_the_snippets_of_a_document_run_from_top_to_bottom(
         exec(compile(block, str(document), "exec", dont_inherit=True), module.__dict__)
         for name, value in list(module.__dict__.items()):
             if name.startswith("test_") and isinstance(value, FunctionType) and before.get(name) is not value:
-                value(play)
+                value(*[play][: value.__code__.co_argcount])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

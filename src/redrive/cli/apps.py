@@ -31,7 +31,7 @@ def load_app(name: str) -> AsyncDurableService:
         try:
             found = getattr(found, part)
         except AttributeError:
-            public = [known for known in vars(module) if not known.startswith("_")]
+            public = [known for known in dir(module) if not known.startswith("_")]
             raise Complaint(f"module {module_name!r} has no {attribute!r}", did_you_mean(part, public, _EXAMPLE)) from None
     if not isinstance(found, (AsyncDurableService, DurableService)) and callable(found) and not isinstance(found, type):
         found = found()

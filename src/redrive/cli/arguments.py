@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redrive.cli.complaints import Complaint
+from redrive.cli.words import json_object
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -23,10 +24,10 @@ def parse_input(text: str | None, pairs: Sequence[str]) -> dict[str, Any]:
 
     A value is JSON if it can be read so, else text; ``order.id=o-1`` sets a field inside ``order``.
     """
-    given: Any = {} if text is None else parse_json(text, "--input")
-    if not isinstance(given, dict):
+    given = None if text is None else parse_json(text, "--input")
+    arguments = {} if text is None else json_object(given)
+    if arguments is None:
         raise Complaint("--input must be a JSON object of the workflow's arguments by name", """like --input '{"order": {"id": "o-1"}}'""")
-    arguments: dict[str, Any] = dict(given)
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
@@ -34,8 +35,8 @@ def parse_input(text: str | None, pairs: Sequence[str]) -> dict[str, Any]:
         *path, last = name.split(".")
         place = arguments
         for part in path:
-            inner = place.setdefault(part, {})
-            if not isinstance(inner, dict):
+            inner = json_object(place.setdefault(part, {}))
+            if inner is None:
                 raise Complaint(f"{name}: {part} was given a value already, not fields")
             place = inner
         place[last] = _loosely(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -106,7 +106,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client_for(given: argparse.Namespace, *, create: bool = False) -> AsyncIterator[Client]:
+async def client_for(given: argparse.Namespace, *, create: bool = False) -> AsyncGenerator[Client]:
     """The client of ``--app`` or ``--store`` (or their variables); *create*: the database may be made."""
     url = given.store or (None if given.app else os.environ.get("REDRIVE_STORE"))
     if url is None and given.app is None:

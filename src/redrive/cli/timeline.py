@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from redrive.cli.words import json_object
 from redrive_interpreter import Key
 from redrive_interpreter import rows as r
 from redrive_interpreter.keys import ROLLBACK
@@ -46,7 +47,7 @@ class Entry:
     @property
     def due(self) -> datetime | None:
         """When a sleep, or the patience of a wait, is over; None: never, or not a matter of time."""
-        limit = self.input if isinstance(self.input, dict) else {}
+        limit = json_object(self.input) or {}
         if until := limit.get("until"):
             return datetime.fromisoformat(until)
         seconds = limit.get("seconds")
@@ -62,7 +63,7 @@ class Timeline:
     """All entries, in the order in which they were asked, and how the run began and ended."""
 
     started: r.Started | None = None
-    entries: list[Entry] = attrs.field(factory=list)
+    entries: list[Entry] = attrs.field(factory=list[Entry])
     ended: r.Ended | None = None
     ended_at: datetime | None = None
 
@@ -210,5 +211,5 @@ class _Reader:
 
 def _ids(entry: Entry) -> set[str]:
     """The child ids that a command about a child may mean."""
-    named = entry.input if isinstance(entry.input, dict) else {}
+    named = json_object(entry.input) or {}
     return {entry.label, *(str(value) for value in named.values())}

@@ -9,7 +9,7 @@ from typing import Final
 
 from redrive.cli.paint import Paint, visible
 from redrive.cli.timeline import Entry, Timeline
-from redrive.cli.words import brief, span, when
+from redrive.cli.words import brief, json_object, span, when
 from redrive.ports.store import Snapshot
 from redrive_interpreter.outcomes import Failure
 
@@ -119,7 +119,7 @@ class View:
         lines: list[str] = []
         if outcome.get("ok") is not None or "err" not in outcome:
             lines.append(self._field("result", visible(brief(outcome.get("ok"), 2000))))
-        if isinstance(err := outcome.get("err"), dict):
+        if (err := json_object(outcome.get("err"))) is not None:
             lines.append(
                 self._field("error", self.paint("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True)))
             )
@@ -175,6 +175,8 @@ def _what(entry: Entry) -> str:
             return "sleep" if asked is None else f"sleep of {span(asked)}"
         case "wait_child" | "run_child" | "start_child":
             return f"child {visible(entry.label)}"
+        case _:
+            pass
     word = entry.kind.replace("_", " ")
     last = entry.key.rpartition("/")[2].partition("#")[0]
     return word if not entry.label or entry.label == last else f"{word} {visible(entry.label)}"

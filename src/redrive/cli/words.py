@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -47,10 +47,16 @@ def brief(value: Any, width: int = 100) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
+def json_object(value: Any) -> dict[str, Any] | None:
+    """*value* if it is a JSON object, the very one; None if it is something else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
 def plain(thing: Any) -> Any:
     """*thing* as JSON has it: attrs classes become objects, moments ISO texts."""
-    if attrs.has(type(thing)):
-        return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(type(thing))}
+    cls: type[Any] = thing.__class__
+    if attrs.has(cls):
+        return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(cls)}
     if isinstance(thing, datetime):
         return thing.astimezone(UTC).isoformat()
     return thing
