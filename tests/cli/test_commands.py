@@ -276,6 +276,23 @@ def test_a_second_sigterm_ends_a_worker_at_once(started: Shell, shop: Path) -> N
         worker.communicate()
 
 
+def test_a_body_that_exits_ends_the_worker_and_says_so(started: Shell, shop: Path) -> None:
+    (shop / "exiting.py").write_text(
+        "from redrive import AsyncDurableService, Flow, step, workflow\n"
+        "@step\n"
+        "async def leave() -> None:\n"
+        "    raise SystemExit(7)\n"
+        "@workflow('exiting')\n"
+        "def exiting() -> Flow[None]:\n"
+        "    yield from leave()\n"
+        "service = AsyncDurableService('sqlite:///shop.db', workflows=[exiting])\n"
+    )
+    assert started("start", "exiting", "--id", "exiting-1", "--app", "exiting:service") == 0
+    worker = subprocess.run([sys.executable, "-m", "redrive.cli", "worker", "exiting:service"], capture_output=True, text=True, timeout=30)
+    assert worker.returncode == 1
+    assert "SystemExit(7)" in worker.stderr
+
+
 def test_the_version_and_the_help_are_there(run: Shell) -> None:
     assert run("--version") == 0
     assert run.out.startswith("redrive ")

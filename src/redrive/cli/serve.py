@@ -9,7 +9,7 @@ import signal
 import sys
 
 from redrive import AsyncDurableService
-from redrive.cli.complaints import DONE
+from redrive.cli.complaints import DONE, FAILED, Complaint
 
 
 async def serve(service: AsyncDurableService) -> int:
@@ -30,6 +30,12 @@ async def serve(service: AsyncDurableService) -> int:
         except NotImplementedError:  # Windows
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(stop, number))
     async with service:
-        print(f"redrive: working on {service}; Ctrl-C or SIGTERM to stop", file=sys.stderr, flush=True)
-        await told.wait()
+        print(f"redrive: working on {service!r}; Ctrl-C or SIGTERM to stop", file=sys.stderr, flush=True)
+        waits = [asyncio.ensure_future(told.wait()), asyncio.ensure_future(service.stopped())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        broken = waits[1].result() if waits[1].done() else None
+        for wait in waits:
+            wait.cancel()
+    if broken is not None:
+        raise Complaint(f"the body of a step ended the worker: {broken!r}", "nothing of that attempt is recorded: it runs again", FAILED)
     return DONE
