@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ def main(wanted: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:  # on this disk, not in memory
         parts = {
             "kernel": kernel.measure,
-            "service": lambda: asyncio.run(service.measure(Path(folder))),
+            "service": lambda: service.measure(Path(folder)),
             "import": importing.measure,
         }
         for name, measure in parts.items():
