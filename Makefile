@@ -35,14 +35,17 @@ clean: ## forget the environment and every cache
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "redrive needs Python 3.11 or later with sqlite3 and venv; none was found. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@rm -rf $(VENV)
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment (on Debian: apt install python3-venv)" >&2; exit 1; }
 	@touch $@
 
 # Two stamps, so that the demo does not wait for the type checkers.
 $(VENV)/.core: $(VENV)/.made pyproject.toml
+	@echo "installing redrive into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
+	@echo "installing what tests and checks need into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

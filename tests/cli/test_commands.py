@@ -237,6 +237,13 @@ def test_an_app_whose_import_fails_shows_its_own_traceback(run: Shell, shop: Pat
 
 
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
+def test_a_terminal_that_knows_ascii_alone_gets_ascii(started: Shell) -> None:
+    command = [sys.executable, "-m", "redrive.cli", "show", "order-1", "--store", "sqlite:///shop.db"]
+    shown = subprocess.run(command, capture_output=True, timeout=30, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert shown.returncode == 0, shown.stderr
+    assert "order-1" in shown.stdout.decode("ascii")
+
+
 def test_the_pipe_may_be_closed_early(started: Shell) -> None:
     pipe = subprocess.run(
         f"{sys.executable} -m redrive.cli history order-1 --store sqlite:///shop.db | true",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import Final, TextIO
 
@@ -35,8 +34,4 @@ def visible(text: str, *, lines: bool = False) -> str:
     *lines* keeps line breaks and tabs.
     """
     kept = "\n\t" if lines else ""
-    shown = "".join(
-        char if char.isprintable() or char in kept else char.encode("unicode_escape", "surrogatepass").decode() for char in text
-    )
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return "".join(char if char.isprintable() or char in kept else char.encode("unicode_escape", "surrogatepass").decode() for char in text)

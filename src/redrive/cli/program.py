@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ exit codes: 0 done; 1 the execution failed or was cancelled, or the store refuse
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot say it is no reason to fail
     parser = _parser()
     given, more = parser.parse_known_args(argv)
     _take_late(parser, given, more)
