@@ -109,7 +109,8 @@ def _native_init(cls: type[BaseException]) -> Callable[..., None]:
 def _hints(cls: Any) -> dict[str, Any]:
     """The declared types of attributes; those of the parameters of ``__init__`` count for attributes of the same name."""
     hints: dict[str, Any] = {}
-    for source in (*(vars(base)["__init__"] for base in reversed(cls.__mro__) if "__init__" in vars(base)), cls):
+    sources: list[Any] = [base.__dict__["__init__"] for base in reversed(cls.__mro__) if "__init__" in base.__dict__]
+    for source in (*sources, cls):
         try:
             hints.update(typing.get_type_hints(source, include_extras=True))
         except Exception:  # unresolvable: then these have no declared types

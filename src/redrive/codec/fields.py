@@ -155,11 +155,11 @@ class _Types:
 def _hints(cls: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls, include_extras=True)
-    except NameError:
+    except Exception:  # whatever evaluating somebody's annotations may raise
         pass
     try:  # a class in a function's body is in no module's names, but may still name itself
         return typing.get_type_hints(cls, include_extras=True, localns={cls.__name__: cls})
-    except NameError as error:
+    except Exception as error:
         advice = "define what they name in the module, and not under TYPE_CHECKING"
         raise Wrong(show(cls), f"its annotations cannot be resolved at run time ({error}): {advice}") from None
 
