@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redrive_interpreter import children, commands, parallel, switches
 from redrive_interpreter.chance import random_of, uuid_of
+from redrive_interpreter.commands import NOTHING
 from redrive_interpreter.divergence import does_not_fit
-from redrive_interpreter.errors import ExecutionNotFound, Misuse, NoBranch
+from redrive_interpreter.errors import ExecutionConflict, ExecutionNotFound, Misuse, NoBranch
 from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply, SettleFrame, TaskState
 from redrive_interpreter.groups import Group
 from redrive_interpreter.keys import Key, escape
+from redrive_interpreter.places import close_frames
 from redrive_interpreter.requests import CancelExecution, Perform, Publish, SendTo, StartExecution
 from redrive_interpreter.rows import AttributeSet, Noted
 from redrive_interpreter.saga import Undoing
@@ -25,6 +27,8 @@ from redrive_interpreter.workflows import Invocation
 if TYPE_CHECKING:
     from redrive_interpreter.machine import Machine
 
+# Tasks come after the branches of a combinator that the same fiber is in, oldest first.
+_AFTER_BRANCHES: Final = 1 << 32
 Handler: TypeAlias = "Callable[[Machine[Any], Fiber, Any], Reply]"
 
 
@@ -75,7 +79,10 @@ def _sleep(m: Machine[Any], fiber: Fiber, command: commands.Sleep) -> Reply:
 def _wait_signal(m: Machine[Any], fiber: Fiber, command: commands.WaitSignal[Any]) -> Reply:
     key = _key(fiber, command)
     name = command.signal.name
-    m.ask(key, "wait_signal", name, {"seconds": _seconds(command.timeout), "until": _stamp(command.until)}, None, command)
+    input: dict[str, Any] = {"seconds": _seconds(command.timeout), "until": _stamp(command.until)}
+    if command.default is not NOTHING:
+        input["default"] = True  # whether there is one; the value itself may be of a type that nothing can store
+    m.ask(key, "wait_signal", name, input, None, command)
     return m.mailbox.take(m, SignalWait(key, command, fiber, name, _due(m, command)))
 
 
@@ -124,7 +131,10 @@ def _switch(m: Machine[Any], fiber: Fiber, command: switches.Switch[Any, Any]) -
     if recorded is not None:
         label: str | None = recorded.label or None
     else:
-        chosen = command.select()
+        try:
+            chosen = command.select()
+        except Exception as error:  # a predicate is the user's
+            return None, error
         label = None if chosen is None else chosen[0]
     m.ask(key, "switch", label or "", None, None, command)
     if label is None:
@@ -201,11 +211,11 @@ def _spawn(m: Machine[Any], fiber: Fiber, command: parallel.Spawn[Any]) -> Reply
     key = _key(fiber, command)
     m.ask(key, "spawn", "", None, None, command)
     scope = fiber.scope
-    child = Fiber(Scope(f"{key}/"), (*fiber.order, m.counted))
-    task = TaskState(key, child)
-    child.task = task
     if m.tasks is None:
         m.tasks = {}
+    child = Fiber(Scope(f"{key}/"), (*fiber.order, _AFTER_BRANCHES + len(m.tasks)))
+    task = TaskState(key, child)
+    child.task = task
     m.tasks[key] = task
     if scope.tasks is None:
         scope.tasks = []
@@ -227,9 +237,7 @@ def _join(m: Machine[Any], fiber: Fiber, command: parallel.Join[Any]) -> Reply:
     if task.outcome is not None:
         value, error = task.outcome
         return value, error
-    if task.waiter is not None:
-        raise Misuse(f"task {task.key} is joined by two at once")
-    task.waiter = fiber
+    task.waiters.append(fiber)
     fiber.wait = JoinWait(key, command, fiber, task)
     return WAITING
 
@@ -256,7 +264,10 @@ def _start(m: Machine[Any], fiber: Fiber, command: Any, then: Callable[[Key, str
     assert m.started is not None
     id = command.child_id or str(uuid_of(m.started.run, f"child:{key}"))
     call = m.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, workflow.name)
-    m.ask(key, command.kind, workflow.name, {"id": id, "call": call}, command.undo_id, command)
+    input = {"id": id, "call": call, "on_parent_close": command.on_parent_close, "seconds": _seconds(command.wait_timeout)}
+    m.ask(key, command.kind, workflow.name, input, command.undo_id, command)
+    if m.family.has(id):
+        return None, ExecutionConflict(id, "it was started by another command of this workflow")
     m.family.add(id, key, command.on_parent_close, workflow.name)
     request = StartExecution(key, id, workflow.name, call, command, command.on_parent_close)
     m.request(request)
@@ -278,11 +289,12 @@ def _start_child(m: Machine[Any], fiber: Fiber, command: children.StartChild[Any
 def _run_child(m: Machine[Any], fiber: Fiber, command: children.RunChild[Any]) -> Reply:
     def started(key: Key, id: str) -> Reply:
         wait = ChildWait(key, command, fiber, id, owned=True)
-        if fiber.cancel is not None and not fiber.thrown:
-            wait.cut(m, fiber.cancel)  # a cancel that waited for the start now goes on to the child
         reply = m.family.wait(m, wait)
-        if reply is WAITING and command.wait_timeout is not None:
-            m.set_timer(key, m.now + command.wait_timeout)
+        if reply is WAITING:
+            if fiber.cancel is not None and not fiber.thrown:
+                wait.cut(m, fiber.cancel)  # a cancel that waited for the start now goes on to the child
+            elif command.wait_timeout is not None:
+                m.set_timer(key, m.now + command.wait_timeout)
         return reply
 
     return _start(m, fiber, command, started)
@@ -314,11 +326,9 @@ def _continue_as(m: Machine[Any], fiber: Fiber, command: children.ContinueAs[Any
     call = m.codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, invocation.workflow.name)
     m.ask(_key(fiber, command), "continue_as", invocation.workflow.name, call, None, command)
     m.continues = invocation
-    frame = fiber.frames[0]
-    for above in reversed(fiber.frames):
-        if above.gen is not None:
-            above.gen.close()
-    fiber.frames[:] = [StartFrame.over(frame.scope)]
+    scope = fiber.frames[0].scope
+    close_frames(m, fiber)
+    fiber.frames.append(StartFrame.over(scope))
     return None, None
 
 

@@ -29,7 +29,7 @@ def leave(machine: Machine[Any], fiber: Fiber, frame: Frame, value: Any, error: 
     root = fiber is machine.root and not fiber.frames
     if scope.workflow is not None and error is None:
         _refuse_command(machine, scope, value)
-    if scope.tasks is None and not (root and machine.has_open_children) and not _wants_undo(machine, fiber, scope, error):
+    if scope.tasks is None and not (root and machine.has_open_children) and not _wants_undo(machine, scope, error, root):
         return _thrown_instead(fiber, value, error)
     leaving = LeavingFrame(scope, root, value, error)
     fiber.push(leaving)
@@ -59,7 +59,7 @@ class LeavingFrame(Frame):
             self._stage = 2
         if self._stage == 2:
             self._stage = 3
-            if _wants_undo(machine, fiber, self.scope, self._error) and self._undo(machine, fiber):
+            if _wants_undo(machine, self.scope, self._error, self._root) and self._undo(machine, fiber):
                 return WAITING
         fiber.pop()
         return _thrown_instead(fiber, self._value, self._error)
@@ -71,7 +71,7 @@ class LeavingFrame(Frame):
         for task in unfinished:
             machine.cut(task.fiber, ("its scope has ended", "parent"))
         if unfinished:
-            unfinished[0].waiter, unfinished[0].ending = fiber, True
+            unfinished[0].ending = fiber
             fiber.wait = ShieldedWait(Key(""), None, fiber)  # type: ignore[arg-type]
             return True
         for task in tasks:
@@ -85,7 +85,7 @@ class LeavingFrame(Frame):
         return False
 
     def _children_end(self, machine: Machine[Any], fiber: Fiber) -> bool:
-        undo = _wants_undo(machine, fiber, self.scope, self._error)
+        undo = _wants_undo(machine, self.scope, self._error, self._root)
         awaited = [child for child in machine.family.open if child.policy == "wait" or (undo and child.policy == "cancel")]
         for child in awaited:
             if child.policy == "cancel" and not child.told:
@@ -112,13 +112,16 @@ def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bu
         return
     outcome: Ok[Any] | Err = Ok(None)
     status: Status
-    if error is None and machine.continues is None:
+    root, continues = machine.root, machine.continues is not None
+    cancel = root.cancel if root is not None and (root.thrown or continues) else None
+    if cancel is not None:
+        machine.continues = None  # a run that was cancelled has no next one
+    if error is None and not continues:
         try:
             outcome = Ok(machine.codec.dump(value, machine.workflow.result_type, f"the result of {machine.workflow.name}"))
         except CodecError as unencodable:
             error, bug = unencodable, True
     bug = bug or (error is not None and (machine.is_bug(error) or _is_stop_iteration(error)))
-    cancel = machine.root.cancel if machine.root is not None and machine.root.thrown else None
     if error is not None:
         raises = (Cancelled,) if isinstance(error, Cancelled) else machine.workflow.raises
         outcome = Err(machine.codec.dump_error(error, raises))
@@ -150,15 +153,16 @@ def _end(machine: Machine[Any], verdict: Finished) -> None:
     machine.add_row(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.mailbox.unread))
 
 
-def _wants_undo(machine: Machine[Any], fiber: Fiber, scope: Scope, error: BaseException | None) -> bool:
+def _wants_undo(machine: Machine[Any], scope: Scope, error: BaseException | None, root: bool) -> bool:
     workflow = scope.workflow
     if workflow is None or (workflow.on_failure is None and workflow.on_cancel is None):
         return False
-    root = machine.root
-    late = root is not None and fiber is root and root.thrown and root.cancel is not None and root.cancel[1] == "deadline"
-    if late and not fiber.frames:
-        return workflow.on_failure is not None
-    if error is None or machine.is_bug(error) or isinstance(error, Misuse):
+    if error is not None and (machine.is_bug(error) or isinstance(error, Misuse)):
+        return False
+    fiber = machine.root
+    if root and fiber is not None and fiber.thrown and fiber.cancel is not None and fiber.cancel[1] == "deadline":
+        return workflow.on_failure is not None  # E4: whatever the workflow made of it
+    if error is None:
         return False
     if isinstance(error, Cancelled):
         return (workflow.on_failure if error.by == "deadline" else workflow.on_cancel) is not None

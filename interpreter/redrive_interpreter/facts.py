@@ -162,7 +162,9 @@ def _cancel(m: Machine[Any], fact: r.CancelRequested) -> None:
 
 
 def _deadline(m: Machine[Any], fact: r.DeadlinePassed) -> None:
-    if m.timers.pop(DEADLINE, None) is not None:
+    due = m.timers.get(DEADLINE)
+    if due is not None:
+        m.now = max(m.now, due)
         _interrupt(m, fact, ("the deadline has passed", "deadline"))
 
 
@@ -170,6 +172,8 @@ def _interrupt(m: Machine[Any], fact: r.CancelRequested | r.DeadlinePassed, canc
     if m.verdict_ is not None or m.root is None or m.root.cancel is not None:
         return
     _took(m, fact)
+    if type(fact) is r.DeadlinePassed:
+        del m.timers[DEADLINE]
     m.clear_timer(DEADLINE)
     m.cut(m.root, cancel)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter.errors import (
     Cancelled,
+    CodecError,
     ExecutionConflict,
     ExecutionError,
     ExecutionFinished,
@@ -15,6 +16,7 @@ from redrive_interpreter.errors import (
     StepInterrupted,
     StepTimeout,
     UndeclaredError,
+    Unreadable,
 )
 from redrive_interpreter.outcomes import Failure
 
@@ -34,18 +36,25 @@ def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseExc
     A host without a codec may give the exception itself as *error*.
     """
     failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
-    declared = codec.load_error(failure, raises) if failure.declared is not None else None
+    declared = _declared(codec, failure, raises)
     if declared is not None:
         return declared
     cls = _OF_STEPS.get(_own_name(failure), StepFailed)
     return cls(key, failure.type, failure.message, failure.traceback, failure.attempts)
 
 
+def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
+    """The declared error of *failure*, if it has one. Raises `Unreadable` where its class no longer takes what is stored."""
+    try:
+        return codec.load_error(failure, raises) if failure.declared is not None else None
+    except CodecError as error:
+        raise Unreadable(str(error)) from error
+
+
 def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException]]) -> BaseException:
     """What ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
     failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
-    declared = codec.load_error(failure, (*raises, Cancelled)) if failure.declared is not None else None
-    return declared or UndeclaredError(failure.type, failure.message, failure.traceback)
+    return _declared(codec, failure, (*raises, Cancelled)) or UndeclaredError(failure.type, failure.message, failure.traceback)
 
 
 def execution_error(error: Any, id: str) -> ExecutionError | None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from redrive_interpreter.errors import ChildFailed, ChildTimeout
 from redrive_interpreter.failures import workflow_error
 from redrive_interpreter.outcomes import Ok
+from redrive_interpreter.requests import CancelExecution
 from redrive_interpreter.rows import Child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.fibers import Fiber, Reply
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine import Machine
@@ -90,6 +92,14 @@ class Family:
             fiber, self.ending = self.ending, None
             machine.wake_shielded(fiber, None)
 
+    def cut(self, machine: Machine[Any], fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
+        """The run, which waits for its children in order to end, is cut: so are they."""
+        if self.ending is fiber:
+            for child in self.open:
+                if child.policy == "wait" and not child.told:
+                    child.told = True
+                    machine.request(CancelExecution(child.key, child.id, cancel[0]))
+
     def wait(self, machine: Machine[Any], wait: ChildWait) -> Reply:
         """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
         if self._children[wait.child].status is not None:
@@ -101,8 +111,10 @@ class Family:
         self._waits.remove(wait)
 
     def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
+        command: Any = wait.command
+        timeout = command.wait_timeout if wait.owned else command.timeout
         self._waits.remove(wait)
-        machine.wake(wait.fiber, None, ChildTimeout(wait.child, getattr(wait.command, "timeout", None)))
+        machine.wake(wait.fiber, None, ChildTimeout(wait.child, timeout))
 
     def outcome(self, machine: Machine[Any], wait: ChildWait) -> tuple[Any, BaseException | None]:
         child = self._children[wait.child]

@@ -65,7 +65,22 @@ class Fiber:
     *cancel* is set once it was asked to stop, *thrown* once `Cancelled` was thrown: once in each scope.
     """
 
-    __slots__ = ("cancel", "done", "error", "frames", "group", "index", "order", "scope", "task", "thrown", "value", "wait")
+    __slots__ = (
+        "cancel",
+        "done",
+        "error",
+        "frames",
+        "group",
+        "index",
+        "order",
+        "scope",
+        "streak",
+        "task",
+        "thrown",
+        "turn",
+        "value",
+        "wait",
+    )
 
     def __init__(self, scope: Scope, order: tuple[int, ...]) -> None:
         self.scope = scope
@@ -80,6 +95,8 @@ class Fiber:
         self.group: Group | None = None
         self.index = 0
         self.task: TaskState | None = None
+        self.turn = 0
+        self.streak = 0
 
     def push(self, frame: Frame) -> None:
         self.frames.append(frame)
@@ -94,14 +111,14 @@ class Fiber:
 
 
 class TaskState:
-    """A spawned task: its fiber, then its outcome; *waiter* joins it, or (*ending*) ends the scope that owns it."""
+    """A spawned task: its fiber, then its outcome; *waiters* join it, *ending* ends the scope that owns it."""
 
-    __slots__ = ("ending", "fiber", "joined", "key", "outcome", "waiter")
+    __slots__ = ("ending", "fiber", "joined", "key", "outcome", "waiters")
 
     def __init__(self, key: Key, fiber: Fiber) -> None:
         self.key = key
         self.fiber = fiber
         self.outcome: tuple[Any, BaseException | None] | None = None
-        self.waiter: Fiber | None = None
+        self.waiters: list[Fiber] = []
+        self.ending: Fiber | None = None
         self.joined = False
-        self.ending = False

@@ -152,10 +152,10 @@ class Group:
 
     def _deliver(self, machine: Machine[Any]) -> None:
         if self._cause is not None:
-            machine.wake(self.parent, None, self._cause)
+            machine.wake_next(self.parent, None, self._cause)
         elif self.race and self._winner is not None:
             name = None if self.names is None else self.names[self._winner]
-            machine.wake(self.parent, Won(index=self._winner, value=self._results[self._winner], name=name))
+            machine.wake_next(self.parent, Won(index=self._winner, value=self._results[self._winner], name=name))
         else:
             results = [None if result is UNFINISHED else result for result in self._results]
-            machine.wake(self.parent, None if self._cut else self._combine(results))
+            machine.wake_next(self.parent, None if self._cut else self._combine(results))

@@ -91,6 +91,7 @@ class Machine(Generic[R_co]):
         "tasks",
         "thrown",
         "timers",
+        "turn",
         "verdict_",
         "workflow",
     )  # fmt: skip
@@ -121,6 +122,7 @@ class Machine(Generic[R_co]):
         self._ready: list[Fiber] = []
         self._agenda: list[Fiber | Group] = []
         self.counted = 0
+        self.turn = 0
         self._closed = False
 
     # ── what the host calls ─────────────────────────────────────────────────────────────────────
@@ -137,6 +139,7 @@ class Machine(Generic[R_co]):
             raise UnexpectedFact("the machine is closed")
         if self.started is None and type(fact) is not r.Started:
             raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
+        self.turn += 1
         take(self, fact)
         if self._ready or self._agenda:
             try:
@@ -311,6 +314,12 @@ class Machine(Generic[R_co]):
         fiber.value, fiber.error = value, error
         self._ready.append(fiber)
 
+    def wake_next(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
+        """`wake` by a branch that has ended: while branches are starting, the fiber runs before the next of them (P1)."""
+        self.wake(fiber, value, error)
+        if self._agenda:
+            self._agenda.append(self._ready.pop())
+
     def wake_shielded(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
         """`wake` at the end of a scope, where a cancel no longer changes how the scope ends."""
         fiber.wait = None
@@ -347,7 +356,7 @@ class Machine(Generic[R_co]):
     def plan(self, key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
         """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
         recorded = self.recorded
-        if kind != "rollback" and recorded is not None and not recorded.beyond and not recorded.has(key):
+        if kind != "rollback" and recorded is not None and not recorded.may_ask(key):
             return []
         keys = self.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"]
         return [entry for entry in entries if entry.key in keys]
@@ -361,12 +370,14 @@ class Machine(Generic[R_co]):
 
     def stop_everything(self) -> None:
         """Let go of all fibers without a word to them, and tell running bodies to stop."""
-        for wait in self.pending.values():
+        for wait in list(self.pending.values()):
             if type(wait) is StepWait:
                 self.request(Drop(wait.key))
+                if wait.undoing is None and (wait.due is None or wait.doubt):
+                    self.saga.doubtful.append(wait.key)
+            self.settle(wait)
         for key in list(self.timers):
             self.clear_timer(key)
-        self.pending.clear()
         self._ready.clear()
         self._agenda.clear()
         dispose(self)
@@ -391,7 +402,9 @@ class Machine(Generic[R_co]):
     def _drive(self, fiber: Fiber) -> None:
         value, error = fiber.value, fiber.error
         fiber.value = fiber.error = None
-        streak = 0
+        if fiber.turn != self.turn:
+            fiber.turn, fiber.streak = self.turn, 0
+        streak = fiber.streak  # waits that end within the turn end no endless loop
         frames = fiber.frames
         while frames:
             frame = frames[-1]
@@ -414,6 +427,7 @@ class Machine(Generic[R_co]):
                         raise Misuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
                     reply = self.perform(fiber, command)
             if type(reply) is Waiting:
+                fiber.streak = streak
                 return
             value, error = reply
         self._fiber_ended(fiber, value, error)
@@ -437,12 +451,11 @@ class Machine(Generic[R_co]):
         elif fiber.task is not None:
             task = fiber.task
             task.outcome = (value, error)
-            if task.waiter is not None:
-                waiter, task.waiter = task.waiter, None
-                if task.ending:
-                    self.wake_shielded(waiter, None)
-                else:
-                    self.wake(waiter, value, error)
+            waiters, task.waiters = task.waiters, []
+            for waiter in waiters:
+                self.wake_next(waiter, value, error)
+            if task.ending is not None:
+                self.wake_shielded(task.ending, None)
         else:
             finish(self, value, error)
 

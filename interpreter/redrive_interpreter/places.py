@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from redrive_interpreter.fibers import Fiber, Frame
     from redrive_interpreter.machine import Machine
 
+_MOST_CLOSES: Final = 100
+"""How often a generator is closed that yields instead of ending."""
+_WARNED: Final = "_warned_of_finally"
 _KERNEL: Final = __name__.rpartition(".")[0]
 
 
@@ -79,21 +82,34 @@ def fibers(machine: Machine[Any]) -> Iterator[Fiber]:
 def dispose(machine: Machine[Any]) -> None:
     """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
     for fiber in list(fibers(machine)):
-        for frame in reversed(fiber.frames):
-            if frame.gen is not None:
+        close_frames(machine, fiber)
+
+
+def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
+    """Close the generators of *fiber*, innermost first, and forget them."""
+    frames = list(fiber.frames)
+    fiber.frames.clear()
+    for frame in reversed(frames):
+        if frame.gen is not None:
+            place = _place(frame.gen)
+            for _ in range(_MOST_CLOSES):
                 try:
                     frame.gen.close()
+                    break
+                except (KeyboardInterrupt, SystemExit):
+                    raise
                 except BaseException as error:
-                    if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                        raise
-                    _warn(machine, frame, error)
-        fiber.frames.clear()
+                    _warn(machine, frame, error, place)
 
 
-def _warn(machine: Machine[Any], frame: Frame, error: BaseException) -> None:
+def _warn(machine: Machine[Any], frame: Frame, error: BaseException, place: Place | None) -> None:
+    workflow = frame.scope.workflow or machine.workflow
+    if vars(workflow).get(_WARNED):
+        return
+    vars(workflow)[_WARNED] = True
     what = "yields a command in a `finally` (or ignores close)" if isinstance(error, RuntimeError) else f"raised {error!r} when closed"
     warnings.warn(
-        f"workflow {machine.workflow.name!r} {what}, {_place(frame.gen) or place_of_function(machine.workflow.fn)}: "
+        f"workflow {workflow.name!r} {what}, {_place(frame.gen) or place or place_of_function(workflow.fn)}: "
         "a `finally` body runs whenever the workflow is put away; use undo= and Rollback for cleanup",
         RuntimeWarning,
         stacklevel=2,

@@ -58,6 +58,10 @@ class RecordedTurn:
     def has(self, key: str) -> bool:
         return any(row is not None and row.key == key for row in self.rest)
 
+    def may_ask(self, key: str) -> bool:
+        """Whether *key* is recorded, or the record is at its end: what is asked from here on is new."""
+        return self.beyond or self.has(key) or (self.last and self._is_over())
+
     def peek(self, key: str) -> Asked | None:
         """The row of *key*, if it is the next in its scope."""
         row = self._first_in(scope_of(key))
@@ -65,13 +69,16 @@ class RecordedTurn:
 
     def patched(self, key: str) -> bool:
         """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
-        return self.has(key) or (self.last and not any(row is not None and row.kind != "patch" for row in self.rest))
+        return self.has(key) or (self.last and self._is_over())
 
     def finish(self, machine: Machine[Any]) -> None:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""
         for row in self.rest:
             if row is not None and row.kind != "patch":
                 self._diverge(machine, row, None)
+
+    def _is_over(self) -> bool:
+        return not any(row is not None and row.kind != "patch" for row in self.rest)
 
     def _first_in(self, prefix: str) -> Asked | None:
         for row in self.rest:
@@ -106,13 +113,13 @@ def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
         case "continue_as":
             return codec.same_call(command.invocation.workflow.signature, recorded, input, row.label)
         case "start_child" | "run_child":
-            signature = command.invocation.workflow.signature
-            return bool(recorded["id"] == input["id"]) and codec.same_call(signature, recorded["call"], input["call"], row.label)
+            rest = {**recorded, "call": None} == {**input, "call": None}
+            return rest and codec.same_call(command.invocation.workflow.signature, recorded["call"], input["call"], row.label)
         case "emit":
-            return _same_value(codec, command.event.type, recorded, input, row.label)
+            return same_value(machine, command.event.type, recorded, input, row.label)
         case "send_signal":
             same = bool(recorded["to"] == input["to"])
-            return same and _same_value(codec, command.signal.type, recorded["payload"], input["payload"], row.label)
+            return same and same_value(machine, command.signal.type, recorded["payload"], input["payload"], row.label)
         case "rollback" | "undo_scope" | "undo_losers":  # which keys is the record's to say
             return {**recorded, "keys": None} == {**input, "keys": None}
         case "all" | "map":  # N3
@@ -121,8 +128,10 @@ def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
             return False
 
 
-def _same_value(codec: Any, type: Any, recorded: Any, asked: Any, where: str) -> bool:
+def same_value(machine: Machine[Any], type: Any, recorded: Any, now: Any, where: str = "") -> bool:
+    """Whether two data are the same, or are once *recorded* was read and written again with today's types."""
+    codec = machine.codec
     try:
-        return bool(codec.same(codec.dump(codec.load(recorded, type, where), type, where), asked))
+        return codec.same(recorded, now) or codec.same(codec.dump(codec.load(recorded, type, where), type, where), now)
     except ValueError:  # CodecError: today's type cannot read it, so it is not the same
         return False

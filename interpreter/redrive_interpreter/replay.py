@@ -20,7 +20,7 @@ from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.live import LIVE
 from redrive_interpreter.machine import Machine
 from redrive_interpreter.outcomes import Ok
-from redrive_interpreter.recorded import RecordedTurn
+from redrive_interpreter.recorded import RecordedTurn, same_value
 from redrive_interpreter.requests import CancelExecution, Publish
 from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried
 
@@ -90,10 +90,13 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         last = end >= total
         watched.at = at
         turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
+        before = machine.counted
         try:
             requests = machine.receive(fact)  # type: ignore[arg-type]
         except UnexpectedFact as error:
             raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
+        if machine.counted == before:
+            raise does_not_fit(machine, getattr(fact, "key", ""), f"{type(fact).__name__} changed something then, and changes nothing now")
         if turn.rest:
             turn.finish(machine)
         if ended is not None or machine.verdict_ is not None:
@@ -112,13 +115,10 @@ def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: 
             machine.rows.append(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.unread))
         return
     if verdict is None or verdict.status != ended.status:
-        now = None if verdict is None else Ended(status=verdict.status, outcome=verdict.outcome)
-        raise diverged_at_end(machine, ended, now)
-    if (
-        isinstance(ended.outcome, Ok)
-        and isinstance(verdict.outcome, Ok)
-        and not machine.codec.same(ended.outcome.value, verdict.outcome.value)
-    ):
+        asked = None if verdict is None else Ended(status=verdict.status, outcome=verdict.outcome)
+        raise diverged_at_end(machine, ended, asked)
+    then, now = ended.outcome, verdict.outcome
+    if isinstance(then, Ok) and isinstance(now, Ok) and not same_value(machine, machine.workflow.result_type, then.value, now.value):
         raise diverged_at_end(machine, ended, Ended(status=verdict.status, outcome=verdict.outcome))
     if not last and type(history[end]) is not RollbackRetried:
         raise does_not_fit(machine, "", "rows follow the end of the run")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from redrive_interpreter.errors import RedriveError
+from redrive_interpreter.errors import HostError, RedriveError
 from redrive_interpreter.fibers import Fiber
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.outcomes import Failure
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class Entry:
     """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*."""
 
-    __slots__ = ("data", "key", "type", "undo")
+    __slots__ = ("claimed", "data", "key", "type", "undo")
 
     def __init__(self, key: Key, undo: Any, data: Any, type: Any) -> None:
         self.key = key
         self.undo = undo
         self.data = data
         self.type = type
+        self.claimed = False  # by a rollback that is under way: another must not undo it as well
 
     def step(self, machine: Machine[Any]) -> Step[Any]:
         from redrive_interpreter.commands import Step
@@ -73,7 +74,7 @@ class Saga:
 
     def within(self, *prefixes: str) -> list[Entry]:
         """The entries in the scopes with these prefixes, newest first."""
-        return [entry for entry in reversed(self.log) if entry.key.startswith(prefixes)]
+        return [entry for entry in reversed(self.log) if not entry.claimed and entry.key.startswith(prefixes)]
 
     def forget(self, prefix: str) -> None:
         """The point of no return: what completed in the scope stays done."""
@@ -107,6 +108,8 @@ class Undoing:
         self.ending = ending
         self.done: list[Key] = []
         self.resumed = False
+        for entry in entries:
+            entry.claimed = True
 
     def next(self, machine: Machine[Any]) -> bool:
         """Begin the next undo; False if there is none left."""
@@ -116,6 +119,8 @@ class Undoing:
             try:
                 step = entry.step(machine)
                 input = machine.codec.dump_call(step.spec.signature, step.args, step.kwargs, f"undo {step.step_id}")
+            except HostError:
+                raise
             except (RedriveError, TypeError, ValueError) as error:
                 if self._failed(machine, entry, error):
                     return True
@@ -133,7 +138,8 @@ class Undoing:
     def answered(self, machine: Machine[Any], wait: StepWait, error: BaseException | None) -> None:
         entry = self._entries[self._at]
         if error is None:
-            machine.saga.log.remove(entry)
+            if entry in machine.saga.log:  # a Commit may have come between
+                machine.saga.log.remove(entry)
             machine.saga.undone.append(entry.key)
             self.done.append(entry.key)
             self._at += 1
@@ -176,6 +182,10 @@ class Undoing:
         from redrive_interpreter.ending import fail_compensation
 
         machine.saga.stuck = self
+        for wait in machine.pending.values():  # rollbacks in other branches: cut with them, and not to be forgotten
+            if type(wait) is StepWait and wait.undoing is not None:
+                other = wait.undoing
+                self._entries += [entry for entry, _ in other._failures] + other._entries[other._at :]
         fail_compensation(machine, [(entry.key, _failure(machine, error)) for entry, error in self._failures])
 
 

@@ -164,8 +164,8 @@ class JoinWait(Wait):
         self.task = task
 
     def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        self.task.waiter = None
-        self.task.joined = False
+        self.task.waiters.remove(self.fiber)
+        self.task.joined = bool(self.task.waiters)
         return True
 
 
@@ -184,9 +184,10 @@ class GroupWait(Wait):
 
 
 class ShieldedWait(Wait):
-    """Undos, or the end of tasks and children at the end of a scope: a cancel waits for them."""
+    """The end of tasks or children at the end of a scope: a cancel waits for them, and goes on to the children."""
 
     __slots__ = ()
 
     def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
+        machine.family.cut(machine, self.fiber, cancel)
         return False
