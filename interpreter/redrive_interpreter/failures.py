@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive_interpreter.errors import (
     Cancelled,
     CodecError,
+    CodecError,
     ExecutionConflict,
     ExecutionError,
     ExecutionFinished,
@@ -55,6 +56,15 @@ def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException
     """What ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
     failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
     return _declared(codec, failure, (*raises, Cancelled)) or UndeclaredError(failure.type, failure.message, failure.traceback)
+
+
+def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
+    if failure.declared is None:
+        return None
+    try:
+        return codec.load_error(failure, raises)
+    except CodecError as error:
+        raise Unreadable(f"the fields of {failure.type}: {error}") from error
 
 
 def execution_error(error: Any, id: str) -> ExecutionError | None:

@@ -58,7 +58,7 @@ class Signature:
         Raises `InvalidDefinition` if the call does not fit the signature, or passes an injected parameter.
         """
         if not kwargs and self._plain and len(args) == len(self._names):
-            return dict(zip(self._names, args, strict=True))
+            return dict(zip(self._names, args))  # noqa: B905 - the lengths were compared
         if self._sig is None:
             return {"*args": list(args), **kwargs}
         if taken := self.injected.intersection(kwargs):
