@@ -127,7 +127,7 @@ def test_code_that_does_not_fit_is_said_with_the_diff(started: Shell, shop: Path
     sys.modules.pop("shop")
     importlib.invalidate_caches()
     assert started("show", "order-1", *APP) == 0
-    assert "Diverged" in started.out
+    assert "stands at    the code here does not fit" in started.out
     assert "bill" in started.out
 
 

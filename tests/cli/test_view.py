@@ -94,6 +94,19 @@ def test_a_failed_execution_shows_the_failing_step_and_its_traceback() -> None:
     assert "ended        2026-11-22 03:00:09 UTC" in shown
 
 
+def test_the_frames_of_redrive_itself_are_left_out_of_a_traceback() -> None:
+    trace = (
+        "Traceback (most recent call last):\n"
+        '  File "/lib/redrive/worker/threads.py", line 1, in run\n    return body()\n           ^^^^^^\n'
+        '  File "/shop.py", line 3, in charge\n    raise ValueError\nValueError: x'
+    )
+    shown = page([*ROWS[:2], Answered(Key("charge"), Err(Failure("ValueError", "x", trace)), at=at(9))])
+    assert "threads.py" not in shown
+    assert "return body()" not in shown
+    assert 'File "/shop.py", line 3, in charge' in shown
+    assert "    raise ValueError" in shown
+
+
 def test_a_retry_shows_its_last_error_and_when_the_next_attempt_is_due() -> None:
     rows = [*ROWS[:2], Retrying(Key("charge"), 2, Failure("OSError", "no route"), NOW + timedelta(seconds=30), at=at(3))]
     shown = page(rows)
@@ -102,9 +115,11 @@ def test_a_retry_shows_its_last_error_and_when_the_next_attempt_is_due() -> None
 
 
 def test_a_parked_execution_shows_why_for_each_build() -> None:
-    shown = page(ROWS, status="parked", parked={"b1": "history has 'charge',\nthe code asks 'bill'"}, code="Diverged: …")
+    shown = page(
+        ROWS, status="parked", parked={"b1": "history has 'charge',\nthe code asks 'bill'"}, code="it does not fit:\n- this\n+ that"
+    )
     assert "parked       by build b1: history has 'charge',\n               the code asks 'bill'" in shown
-    assert "stands at    Diverged: …" in shown
+    assert "stands at    it does not fit:\n               - this\n               + that" in shown
 
 
 def test_an_execution_that_nobody_took_says_so() -> None:

@@ -20,7 +20,7 @@ def standing(client: Client, snapshot: Snapshot, rows: Sequence[Row]) -> tuple[l
     try:
         machine = replay(workflow, rows, client.codec).machine
     except RedriveError as error:
-        return [], f"{type(error).__name__}: {error}"
+        return [], f"the code here does not fit: {error}"
     try:
         return [str(place) for place in machine.where()], ""
     finally:

@@ -38,5 +38,7 @@ def history(stored: Sequence[tuple[Row, dict[str, Any]]], paint: Paint) -> list[
         name = paint("dim" if at is None else "bold", str(data["row"]).ljust(14))
         subject = " ".join(str(part) for part in (getattr(row, field, "") for field in ("key", "kind", "label", "name", "id")) if part)
         rest = {field: value for field, value in data.items() if field not in _SAID}
-        lines.append(f"{number:>{width}}  {clock}  {name} {visible(subject)}  {paint('dim', visible(brief(rest)))}".rstrip())
+        lines.append(
+            f"{number:>{width}}  {clock}  {name} {visible(subject)}  {paint('dim', visible(brief(rest, 300)) if rest else '')}".rstrip()
+        )
     return lines

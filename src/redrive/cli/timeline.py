@@ -53,10 +53,6 @@ class Entry:
         seconds = limit.get("seconds")
         return self.asked_at + timedelta(seconds=seconds) if isinstance(seconds, (int, float)) else None
 
-    @property
-    def depth(self) -> int:
-        return self.key.count("/") if self.state not in ("note", "event") else 0
-
 
 @attrs.define
 class Timeline:

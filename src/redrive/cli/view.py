@@ -31,6 +31,7 @@ _STATE: Final = {
     "event": ("cyan", "·"),
 }
 _LABEL: Final = 12
+_OURS: Final = ("/redrive_interpreter/", "/redrive/worker/")
 _INDENT: Final = " " * 18
 
 
@@ -48,7 +49,7 @@ class View:
     def timeline(self, line: Timeline) -> list[str]:
         """One line for each command: since the start, its key, what it is, how it went and how long it took."""
         began = line.started.at if line.started is not None else self.now
-        keys = max([len(visible(_name(entry))) + 2 * entry.depth for entry in line.entries] + [8])
+        keys = max([len(visible(_name(entry))) for entry in line.entries] + [8])
         keys = min(keys, 44)
         lines = [self._row(timedelta(0), "cyan", "·", "started".ljust(keys), "", brief(line.started.input) if line.started else "")]
         for entry in line.entries:
@@ -79,7 +80,7 @@ class View:
         for index, place in enumerate(places):
             lines.append(self._field("stands at" if index == 0 else "", visible(place)))
         if not places and code and line.ended is None:
-            lines.append(self._field("stands at", paint("dim", code)))
+            lines.append(self._field("stands at", paint("dim", self._hanging(visible(code, lines=True)))))
         for build, reason in snapshot.parked.items():
             lines.append(self._field("parked", f"by build {visible(build)}: " + paint("red", self._hanging(visible(reason, lines=True)))))
         attributes = json.loads(snapshot.attributes)
@@ -124,7 +125,7 @@ class View:
                 self._field("error", self.paint("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True)))
             )
             if err.get("traceback"):
-                lines += [self.paint("dim", f"    {part}") for part in visible(str(err["traceback"]), lines=True).rstrip().splitlines()]
+                lines += [self.paint("dim", f"    {part}") for part in _traceback(str(err["traceback"]))]
         return lines
 
     def _entry(self, entry: Entry, began: datetime, keys: int) -> list[str]:
@@ -140,11 +141,11 @@ class View:
         detail = ", ".join(words)
         if entry.state == "done" and entry.value is not None:
             detail += f" → {visible(brief(entry.value, 80))}"
-        name = visible("  " * entry.depth + _name(entry)).ljust(keys)
+        name = visible(_name(entry)).ljust(keys)
         lines = [self._row(since, style, sign, name, span(lasted) if lasted else "", detail)]
         if entry.failure is not None:
             lines.append(_INDENT + self.paint("red", visible(_error(entry.failure))))
-            lines += [_INDENT + self.paint("dim", part) for part in visible(entry.failure.traceback, lines=True).rstrip().splitlines()]
+            lines += [_INDENT + self.paint("dim", part) for part in _traceback(entry.failure.traceback)]
         if entry.retry_due is not None:
             lines.append(_INDENT + self.paint("yellow", f"attempt {entry.attempts} due {when(entry.retry_due, self.now)}"))
         return lines
@@ -180,6 +181,20 @@ def _what(entry: Entry) -> str:
     word = entry.kind.replace("_", " ")
     last = entry.key.rpartition("/")[2].partition("#")[0]
     return word if not entry.label or entry.label == last else f"{word} {visible(entry.label)}"
+
+
+def _traceback(text: str) -> list[str]:
+    """The lines of a traceback without the frames of redrive itself, which is not where the error is."""
+    lines: list[str] = []
+    ours = False
+    for line in visible(text, lines=True).rstrip().splitlines():
+        if line.startswith('  File "'):
+            ours = any(home in line for home in _OURS)
+        elif not line.startswith("    "):
+            ours = False
+        if not ours:
+            lines.append(line)
+    return lines
 
 
 def _error(failure: Failure) -> str:
