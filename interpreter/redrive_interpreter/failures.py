@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive_interpreter.errors import (
     Cancelled,
     CodecError,
-    CodecError,
     ExecutionConflict,
     ExecutionError,
     ExecutionFinished,
