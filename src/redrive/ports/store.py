@@ -198,8 +198,8 @@ class Turn:
     *taken* is the seq of the last inbox message that the rows contain (0: none), which are deleted up to it;
     *seen* that of the last one the worker knows of. *not_after*: the due time of the newest timer fired.
     *wake_at*: when somebody must look at the execution again (None: only when a message comes; while steps run,
-    the turn's own time, so that a dead worker's successor takes it up; of two past times either may be kept). *outcome* belongs to a final status:
-    ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a ``child`` message with
+    the turn's own time, so that a dead worker's successor takes it up; of two past times either may be kept).
+    *outcome* belongs to a final status: ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a ``child`` message with
     ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The owner loses its claim
     with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
     *attributes*: all of them, as one JSON object; None leaves them. A turn with rows sets the count of recoveries to 0.
@@ -301,8 +301,8 @@ class Store(Protocol):
 
         Counts as a heartbeat of *worker*: from now it is alive for *lease* at most, three quarters of it at least; the
         store remembers its *workflows* until then. Anything due whose workflow no live worker lists becomes ``parked``
-        with ``parked["*"] = "no worker has workflow 'x'"``, and is claimed like others once a worker lists it. Any other
-        execution of an unlisted workflow is left alone. A claim alone changes no status."""
+        with ``parked["*"] = "no worker has workflow 'x'"``, and is claimed like others once a worker lists it; its next
+        commit takes that entry away. Any other execution of an unlisted workflow is left alone. A claim changes no status."""
         ...
 
     async def load(self, claim: Claim) -> Loaded:
@@ -341,7 +341,7 @@ class Store(Protocol):
         ...
 
     async def history(self, id: str, run: int = -1) -> Json:
-        """The rows of a run as one JSON array: 1 is the first run, -1 the newest. Raises `ExecutionNotFound`, also for a run that is not."""
+        """The rows of a run as one JSON array: 1 is the first run, -1 the newest. Raises `ExecutionNotFound`, of a run as well."""
         ...
 
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:

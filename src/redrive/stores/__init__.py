@@ -48,6 +48,6 @@ def _sqlite(url: str) -> Store:
                 synchronous = chosen
             case _:
                 raise ValueError(
-                    f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) and synchronous=normal"
+                    f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) or normal"
                 )
     return SQLiteStore(unquote(rest[1:]), synchronous=synchronous)

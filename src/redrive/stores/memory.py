@@ -124,12 +124,11 @@ class MemoryStore:
                 if record.ticket != ticket:
                     continue
                 if record.workflow in mine and build not in record.parked:
-                    record.parked.pop("*", None)
                     self._give(record, worker)
                     claims.append(record.claim())
                     continue
                 passed_over.append(record)
-                if record.workflow not in listed and "*" not in record.parked:
+                if record.workflow not in listed and record.status != "parked":
                     record.status = "parked"
                     record.parked["*"] = nobody_has(record.workflow)
                     record.updated_at = now
@@ -180,6 +179,7 @@ class MemoryStore:
             self._post(record, outgoing, now)
         for child in turn.children:
             self._bear(record, child, now)
+        record.parked.pop("*", None)
         waiting = turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
         record.status = "cancelling" if waiting else turn.status
         record.unread = turn.unread

@@ -25,10 +25,8 @@ def claim(tx: Transaction, worker: str, lease_us: int, build: str, workflows: tu
     _park_unlisted(tx, listed)
     due = _due(tx, build, workflows, limit)
     claims: list[Claim] = []
-    for _, n, id, run, number, length, fence, recoveries, workflow, was_parked in due:
+    for _, n, id, run, number, length, fence, recoveries, workflow in due:
         tx.execute(SQL["give"], (to_text(worker), n))
-        if was_parked:
-            tx.execute(SQL["unpark"], (n,))
         claims.append(
             Claim(
                 id=from_text(id),
@@ -89,22 +87,21 @@ def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:
 
 
 def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int) -> list[tuple[Any, ...]]:
-    """Up to *limit* of what is due for this build: the row of the query, the workflow, and whether it was parked."""
+    """Up to *limit* of what is due for this build: the rows of the query, each with the workflow."""
     found: list[list[tuple[Any, ...]]] = []
 
-    def look(query: str, parked: bool) -> int:
-        before = len(found)
+    def look(query: str) -> None:
         for workflow in workflows:
             rows = tx.execute(SQL[query], (to_text(workflow), tx.now_us, to_text(build), limit)).fetchall()
             if rows:
-                found.append([(*row, workflow, parked) for row in rows])
-        return len(found) - before
+                found.append([(*row, workflow) for row in rows])
 
-    look("due", parked=False)
+    look("due")
     parks = _parks(tx)
-    if tx.memo.nothing_parked.get((build, workflows)) != parks and not look("parked_due", parked=True):
-        # Also nothing later? What was parked before its time comes is looked for each time.
-        if not any(True for _ in _wakes(tx, "next_parked_wake", build, workflows)):
+    if tx.memo.nothing_parked.get((build, workflows)) != parks:
+        look("parked_due")
+        # What was parked before its time is looked for each time.
+        if next(_wakes(tx, "next_parked_wake", build, workflows), None) is None:
             tx.memo.nothing_parked[build, workflows] = parks
     return list(heapq.merge(*found))[:limit]
 

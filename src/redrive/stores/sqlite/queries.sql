@@ -74,9 +74,9 @@ WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND status = ? AND unrea
     AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?;
 
 -- name: advance
--- A turn that also changes status, timer or counts. Only where it takes all that is in the inbox.
+-- A turn that also changes status, timer or counts. Only where it takes all that is in the inbox, and nothing is parked.
 UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = 0, updated_us = ?
-WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND newest <= ?
+WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND status <> 'parked' AND newest <= ?
     AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?
 RETURNING n;
 

@@ -19,7 +19,7 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None) -> Begun:
         if new.first_message is None:
             return _begun(tx, new, owner)
     n, run, status = standing or (0, "", "pending")
-    repeat = from_text(run) == new.run
+    repeat = standing is not None and from_text(run) == new.run
     restart = not repeat and status in new.restart
     if restart:
         owner = claim_for if claim_for is not None and _may_own(tx, new, claim_for) else None

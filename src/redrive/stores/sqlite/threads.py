@@ -75,12 +75,13 @@ class ConnectionThread:
     def _live(self) -> None:
         opened = self._opened
         try:
-            session = opened.result = self._session = self._connect()
+            session = self._session = self._connect()
         except BaseException as error:
             self._closed, opened.error = True, error
-        _tell([opened])
-        if opened.error is not None:
+            _tell([opened])
             return
+        opened.result = session
+        _tell([opened])
         try:
             while self._turn():
                 pass

@@ -86,6 +86,7 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         _post(tx, claim.id, outgoing)
     for child in turn.children:
         _bear(tx, claim.id, child)
+    tx.execute(SQL["unpark"], (n,))
     left = inbox(tx, n)
     _settle(tx, n, turn, left)
     if turn.next_run is not None:
