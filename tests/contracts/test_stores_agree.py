@@ -152,7 +152,7 @@ class Driver:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock = store, clock
         self.claims: list[Claim] = []
-        self.seen: dict[str, list[int]] = {}
+        self.commits = 0
 
     async def do(self, op: Op) -> object:
         try:
@@ -205,6 +205,7 @@ class Driver:
     async def commit(self, op: Commit) -> Any:
         if not self.claims:
             return None
+        self.commits += 1
         position = -1 - op.claim % len(self.claims)
         claim = self.claims[position]
         inbox = (await self.store.load(claim)).inbox
@@ -219,7 +220,7 @@ class Driver:
             taken=taken,
             seen=max(taken, inbox[-1].seq if op.see and inbox else 0),
             not_after=self.clock.now if op.not_after else None,
-            events=[NewEvent(name=name, payload=str(n), key=f"{n}.{claim.length}") for n, name in enumerate(op.events)],
+            events=[NewEvent(name=name, payload=str(n), key=f"{n}.{self.commits}") for n, name in enumerate(op.events)],
             outgoing=[Outgoing(target=id, message=NewMessage(kind="signal", name="from"), answer_to=f"to {id}") for id in op.targets],
             children=[] if op.child is None else [NewChild(execution=self.child(op.child, claim), answer_to="child")],
             attributes='{"a": 1}' if op.see else None,

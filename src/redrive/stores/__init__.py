@@ -47,7 +47,5 @@ def _sqlite(url: str) -> Store:
             case "synchronous", "full" | "normal" as chosen:
                 synchronous = chosen
             case _:
-                raise ValueError(
-                    f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) or normal"
-                )
+                raise ValueError(f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) or normal")
     return SQLiteStore(unquote(rest[1:]), synchronous=synchronous)

@@ -94,11 +94,13 @@ def statements(script: str) -> list[str]:
     """The statements of a script: `executescript` would commit between them."""
     found: list[str] = []
     pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    for piece in script.split(";"):
+        pending += piece + ";"
         if sqlite3.complete_statement(pending):
             found.append(pending)
             pending = ""
-    if pending.strip():
-        raise StoreError(f"a migration ends in the middle of a statement: {pending.strip()[:60]}")
+    # The last piece is what follows the last semicolon: nothing, or comments.
+    rest = found.pop() if found else pending
+    if any(line.strip(" ;") and not line.startswith("--") for line in rest.splitlines()):
+        raise StoreError(f"a migration ends in the middle of a statement: {rest.strip()[:60]}")
     return found

@@ -1,0 +1,186 @@
+"""A database file that is not ours, damaged, or of another age is refused in clear words, and left as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from redrive.ports.store import StoreError, UnusableStore
+from redrive.stores.sqlite import SQLiteStore
+from redrive.stores.sqlite.connecting import APPLICATION_ID, connect, migrations, prepare, statements
+from redrive.testing.contracts.lab import execution
+
+
+def opened(path: Path) -> None:
+    async def run() -> None:
+        store = SQLiteStore(str(path))
+        await store.open()
+        await store.close()
+
+    asyncio.run(run())
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UnusableStore) as problem:
+        opened(path)
+    assert str(path) in str(problem.value)
+    return str(problem.value)
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    db = sqlite3.connect(path)
+    try:
+        return db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
+    finally:
+        db.close()
+
+
+def test_a_missing_file_is_created(tmp_path: Path) -> None:
+    opened(tmp_path / "new.db")
+    assert version_of(tmp_path / "new.db") == (APPLICATION_ID, len(migrations()))
+
+
+def test_an_empty_file_is_ours_to_fill(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    opened(tmp_path / "empty.db")
+    assert version_of(tmp_path / "empty.db") == (APPLICATION_ID, len(migrations()))
+
+
+def test_odd_file_names_are_names(tmp_path: Path) -> None:
+    for name in ("a b.db", "100%.db", "?mode=memory", "file:x", "Zoë'\";--.db", "#"):
+        opened(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_missing_directory_is_not_created(tmp_path: Path) -> None:
+    assert "does not exist; create it" in refused(tmp_path / "missing" / "x.db")
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_directory_is_no_database(tmp_path: Path) -> None:
+    assert "is a directory" in refused(tmp_path)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE executions (theirs TEXT)")
+    db.commit()
+    db.close()
+    before = path.read_bytes()
+    assert "another program" in refused(path)
+    assert path.read_bytes() == before
+
+
+def test_another_programs_empty_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA application_id = 42")
+    db.close()
+    assert "another program" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to have a header" * 40, b"\0" * 8192, b"SQLite format 3\0" + b"\xff" * 5000]
+)
+def test_what_is_no_database_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    refused(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_database_is_not_created_again(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    opened(path)
+    content = bytearray(path.read_bytes())
+    content[100:4096] = b"\xaa" * 3996
+    path.write_bytes(content)
+    assert "restore it from a backup" in refused(path)
+    assert path.read_bytes() == content
+
+
+def test_damage_found_later_is_told_as_damage(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+
+    async def run() -> None:
+        store = SQLiteStore(str(path))
+        await store.open()
+        await store.start(execution())
+        await store.close()
+        content = bytearray(path.read_bytes())
+        content[4096:] = os.urandom(len(content) - 4096)
+        path.write_bytes(content)
+        await store.open()
+        try:
+            with pytest.raises(UnusableStore, match="backup"):
+                await store.start(execution("e-2"))
+            with pytest.raises(UnusableStore, match="backup"):
+                await store.read("e-1")
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_newer_schema_asks_for_the_newer_redrive(tmp_path: Path) -> None:
+    path = tmp_path / "newer.db"
+    opened(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert "schema 99" in refused(path)
+    assert version_of(path) == (APPLICATION_ID, 99)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fixed.db"
+    opened(path)
+    path.chmod(0o400)
+    assert "permissions" in refused(path)
+
+
+# ── migrations ──────────────────────────────────────────────────────────────────────────────────
+def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = str(tmp_path / "older.db")
+    first = "CREATE TABLE things (n INTEGER); INSERT INTO things VALUES (1);"
+    second = "-- a comment; with a semicolon\nALTER TABLE things ADD COLUMN name TEXT DEFAULT 'a;b';\nINSERT INTO things VALUES (2, 'x');"
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", [first])
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    prepare(db, path, "full", [first, second])
+    prepare(db, path, "full", [first, second])
+    assert db.execute("SELECT * FROM things").fetchall() == [(1, "a;b"), (2, "x")]
+    assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    db.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "older.db")
+    first = "CREATE TABLE things (n INTEGER);"
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", [first])
+    with pytest.raises(sqlite3.OperationalError):
+        prepare(db, path, "full", [first, "CREATE TABLE more (n INTEGER); INSERT INTO nowhere VALUES (1);"])
+    assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("things",)]
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+
+
+def test_a_script_is_split_into_whole_statements() -> None:
+    assert all(statements(script) for script in migrations())
+    assert statements("SELECT ';'; SELECT 2;\n-- end; of it\n") == ["SELECT ';';", " SELECT 2;"]
+    with pytest.raises(StoreError, match="ends in the middle of a statement: SELECT 2"):
+        statements("SELECT 1; SELECT 2")
+
+
+def test_the_file_is_in_wal_mode_and_synced_in_full(tmp_path: Path) -> None:
+    db = connect(str(tmp_path / "x.db"), synchronous="full", patience=1)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    db.close()

@@ -1,0 +1,54 @@
+"""No statement of the SQLite store reads a whole table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redrive.stores.sqlite.connecting import connect
+from redrive.stores.sqlite.queries import SQL, read_queries
+
+MAY_SCAN = {
+    "prune_events": "there are as many handlers as the code has",
+    "workers": "there are as many rows as live workers",
+    "newest": "sqlite_sequence has two rows",
+    "list": "newest first by the primary key, until there are enough",
+    "list_workflow": "newest first by the primary key, until there are enough",
+}
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    connection = connect(str(tmp_path / "x.db"), synchronous="full", patience=1)
+    yield connection
+    connection.close()
+
+
+def plan(db: sqlite3.Connection, query: str) -> list[str]:
+    arguments: object = {"workflow": None, "status": None, "limit": 1} if ":limit" in query else (None,) * query.count("?")
+    return [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {query}", arguments)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> None:
+    steps = plan(db, SQL[name])
+    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step]
+    if name in MAY_SCAN:
+        assert scans == [step for step in scans if "USING TEMP" not in step]
+    else:
+        assert scans == []
+
+
+@pytest.mark.parametrize("name", ["due", "parked_due", "next_wake", "next_parked_wake", "list", "inbox", "history", "mail"])
+def test_what_comes_in_an_order_is_read_in_it(db: sqlite3.Connection, name: str) -> None:
+    assert [step for step in plan(db, SQL[name]) if "TEMP B-TREE" in step] == []
+
+
+def test_comments_of_statements_stay_in_the_file() -> None:
+    assert read_queries("-- top\n\n-- name: one\n-- why\nSELECT 1;\n\n-- ── part ──\n\n-- name: two\nSELECT\n    2;\n") == {
+        "one": "SELECT 1",
+        "two": "SELECT\n    2",
+    }
