@@ -95,9 +95,10 @@ def _step_answered(m: Machine[Any], wait: StepWait, fact: r.Answered) -> None:
         if wait.undoing is not None:
             wait.undoing.answered(m, wait, None)
             return
-        value = m.scalar(outcome.value, step.spec.result_type, f"step {wait.key}")
-        if step.spec.undo is not None:
-            m.saga.completed(wait.key, step.spec.undo, outcome.value, step.spec.result_type)
+        spec = step.spec
+        value = m.scalar(outcome.value, spec.result_type, wait.key)
+        if spec.undo is not None:
+            m.saga.completed(wait.key, spec.undo, outcome.value, spec.result_type)
         m.wake(wait.fiber, value)
         return
     assert isinstance(outcome, Err)

@@ -43,14 +43,6 @@ def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseExc
     return cls(key, failure.type, failure.message, failure.traceback, failure.attempts)
 
 
-def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
-    """The declared error of *failure*, if it has one. Raises `Unreadable` where its class no longer takes what is stored."""
-    try:
-        return codec.load_error(failure, raises) if failure.declared is not None else None
-    except CodecError as error:
-        raise Unreadable(str(error)) from error
-
-
 def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException]]) -> BaseException:
     """What ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
     failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
@@ -58,10 +50,9 @@ def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException
 
 
 def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
-    if failure.declared is None:
-        return None
+    """The declared error of *failure*, if it has one. Raises `Unreadable` where its class no longer takes what is stored."""
     try:
-        return codec.load_error(failure, raises)
+        return codec.load_error(failure, raises) if failure.declared is not None else None
     except CodecError as error:
         raise Unreadable(f"the fields of {failure.type}: {error}") from error
 

@@ -133,12 +133,9 @@ class Machine(Generic[R_co]):
         machine is as it was), `Diverged` or `Unreadable` (it is spent).
         """
         take = TAKE.get(type(fact))
-        if take is None:
-            raise UnexpectedFact(f"{fact!r} is not a fact")
-        if self._closed:
-            raise UnexpectedFact("the machine is closed")
-        if self.started is None and type(fact) is not r.Started:
-            raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
+        if take is None or self.started is None or self._closed:
+            self._check(fact)
+        assert take is not None
         self.turn += 1
         take(self, fact)
         if self._ready or self._agenda:
@@ -383,6 +380,14 @@ class Machine(Generic[R_co]):
         dispose(self)
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────────
+    def _check(self, fact: r.Fact) -> None:
+        if type(fact) not in TAKE:
+            raise UnexpectedFact(f"{fact!r} is not a fact")
+        if self._closed:
+            raise UnexpectedFact("the machine is closed")
+        if type(fact) is not r.Started:
+            raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
+
     def _run(self) -> None:
         agenda, ready = self._agenda, self._ready
         while True:

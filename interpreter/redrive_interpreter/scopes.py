@@ -33,8 +33,8 @@ class Scope:
             counts = self._counts = {}
         n = counts.get(id, 0) + 1
         counts[id] = n
-        name = escape(id)
-        return Key(f"{self.prefix}{name}" if n == 1 else f"{self.prefix}{name}#{n}")
+        name = self.prefix + escape(id)
+        return Key(name if n == 1 else f"{name}#{n}")
 
     def holds(self, key: str) -> bool:
         """Whether *key* belongs to this scope or to one inside it."""
