@@ -199,9 +199,9 @@ class Turn:
     *seen* that of the last one the worker knows of. *not_after*: the due time of the newest timer fired.
     *wake_at*: when somebody must look at the execution again (None: only when a message comes; while steps run,
     the turn's own time, so that a dead worker's successor takes it up; of two past times either may be kept).
-    *outcome* belongs to a final status: ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a ``child`` message with
-    ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The owner loses its claim
-    with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
+    *outcome* belongs to a final status: ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a
+    ``child`` message with ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The
+    owner loses its claim with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
     *attributes*: all of them, as one JSON object; None leaves them. A turn with rows sets the count of recoveries to 0.
     """
 
