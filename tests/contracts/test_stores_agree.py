@@ -183,10 +183,10 @@ class Driver:
             case Retire(worker):
                 return await store.retire(worker)
             case Handle(handler, worker, done):
-                taken = await store.take_events(handler, "x", worker, 2)
-                if done and taken:
-                    await store.events_done(handler, worker, taken[0].seq)
-                return taken
+                events = await store.take_events(handler, "x", worker, 2)
+                if done and events:
+                    await store.events_done(handler, worker, events[0].seq)
+                return events
             case Pass():
                 return None
 
