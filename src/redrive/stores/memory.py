@@ -42,6 +42,7 @@ from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 @attrs.define
 class _Worker:
     expires: datetime
+    lease: timedelta
     build: str
     workflows: frozenset[str]
 
@@ -111,9 +112,11 @@ class MemoryStore:
     async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
         with self._lock:
             now = self._clock()
-            self._workers[worker] = _Worker(now + lease, build, frozenset(workflows))
-            for name in [name for name, other in self._workers.items() if other.expires <= now]:
-                self._bury(name, now)
+            self._workers[worker] = _Worker(now + lease, lease, build, frozenset(workflows))
+            for name, other in tuple(self._workers.items()):
+                other.expires = min(other.expires, now + other.lease)  # the clock went back: nobody lives longer for it
+                if other.expires <= now:
+                    self._bury(name, now)
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
             mine = frozenset(workflows)
             claims: list[Claim] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from redrive.ports.store import StoreError, UnusableStore
-from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.sqlite.failures import CANNOT_OPEN, as_store_error, primary_code
 
 APPLICATION_ID: Final = 0x72_64_72_76  # "rdrv"
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -27,7 +27,7 @@ def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connecti
         raise UnusableStore(f"{path}: it is a directory; name a file in it")
     if not file.absolute().parent.is_dir():
         raise UnusableStore(f"{path}: the directory {file.absolute().parent} does not exist; create it first")
-    give_up = time.monotonic() + patience
+    began = time.monotonic()
     while True:
         try:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=0)
@@ -39,7 +39,11 @@ def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connecti
             return db
         except sqlite3.Error as error:
             problem = as_store_error(error, path)
-            if not problem.retry_helps or time.monotonic() > give_up:
+            waited = time.monotonic() - began
+            # Another process that opens or closes the file at this moment may be in the way, but only for an instant.
+            if primary_code(error) == sqlite3.SQLITE_CANTOPEN and waited > 0.5:
+                raise UnusableStore(f"{path}: {CANNOT_OPEN} ({error})") from error
+            if not problem.retry_helps or waited > patience:
                 raise problem from error
             time.sleep(0.02)
 

@@ -20,17 +20,19 @@ PASSING: Final = frozenset(
 )
 """What may be over in a moment: another process has the lock, the disk is full, a read failed."""
 
+CANNOT_OPEN: Final = "it cannot be opened: check the permissions of the file and of its directory"
 _ADVICE: Final = {
     sqlite3.SQLITE_CORRUPT: "it is damaged: restore it from a backup, or recover it with the sqlite3 shell's .recover",
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another file, or move this one away",
     sqlite3.SQLITE_READONLY: "it cannot be written: check the permissions of the file and of its directory",
-    sqlite3.SQLITE_PERM: "it cannot be opened: check the permissions of the file and of its directory",
+    sqlite3.SQLITE_PERM: CANNOT_OPEN,
 }
 
 
 def primary_code(error: sqlite3.Error) -> int:
     """The code without its extension; -1 for errors of the driver, which have none."""
-    return getattr(error, "sqlite_errorcode", -1) & 0xFF if hasattr(error, "sqlite_errorcode") else -1
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return -1 if code is None else code & 0xFF
 
 
 def as_store_error(error: sqlite3.Error, path: str) -> StoreError:

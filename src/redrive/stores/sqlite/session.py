@@ -78,7 +78,7 @@ class Session:
     def _all_at_once(self, jobs: Sequence[Job]) -> bool:
         tx, db = self._tx, self._db
         try:
-            tx.execute(self._begin)
+            self._begin_patiently()
             tx.now_us = self._clock_us()
             for job in jobs:
                 written = db.total_changes
@@ -93,6 +93,20 @@ class Session:
             self._roll_back()
             return False
         return True
+
+    def _begin_patiently(self) -> None:
+        """Wait until others let go of the database: jobs that came together stay together."""
+        give_up = time.monotonic() + self._patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                self._tx.execute(self._begin)
+                return
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def _alone(self, job: Job) -> None:
         """Raises `sqlite3.Error`, and then nothing was written."""

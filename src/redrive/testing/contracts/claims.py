@@ -74,6 +74,26 @@ class ClaimContract:
         await store.commit(claim, Turn(expects=1, rows=['"asked"']))
 
     @in_lab
+    async def test_a_dead_worker_is_found_within_a_lease_when_the_clock_goes_back(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now() - DAY))
+        lab.pass_time(-DAY / 2)
+        assert await nothing_for(store, "bob")
+        lab.pass_time(LEASE)
+        await take(store, "bob")
+
+    @in_lab
+    async def test_nobody_loses_a_claim_when_the_clock_goes_forward_by_a_day(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        lab.pass_time(DAY)
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        assert await nothing_for(store, "ada")
+        assert await nothing_for(store, "bob")
+        await store.load(claim)
+
+    @in_lab
     async def test_a_worker_that_lost_its_claim_writes_nothing(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)
