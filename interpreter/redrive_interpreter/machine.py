@@ -32,7 +32,7 @@ from redrive_interpreter.live import LIVE
 from redrive_interpreter.mailbox import Mailbox
 from redrive_interpreter.places import dispose, place_of, places
 from redrive_interpreter.requests import ClearTimer, Drop, Request, SetTimer
-from redrive_interpreter.run_info import RunInfo
+from redrive_interpreter.runs import info_of, next_run
 from redrive_interpreter.saga import Saga
 from redrive_interpreter.verdicts import Finished, Suspended, Verdict
 from redrive_interpreter.waits import StepWait, Wait
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.groups import Group
     from redrive_interpreter.places import Place
     from redrive_interpreter.recorded import RecordedTurn
+    from redrive_interpreter.run_info import RunInfo
     from redrive_interpreter.saga import Entry
     from redrive_interpreter.values import Codec
     from redrive_interpreter.workflows import Invocation, Workflow
@@ -173,18 +174,7 @@ class Machine(Generic[R_co]):
 
     @property
     def info(self) -> RunInfo:
-        started = self._begun()
-        return RunInfo(
-            id=started.id,
-            run=started.run,
-            number=started.number,
-            workflow=self.workflow.name,
-            parent=started.parent,
-            started_at=started.execution_started_at or started.at,
-            scheduled_for=started.scheduled_for,
-            deadline=started.deadline,
-            rows=self.counted,
-        )
+        return info_of(self, self._begun())
 
     @property
     def undone(self) -> tuple[Key, ...]:
@@ -225,23 +215,7 @@ class Machine(Generic[R_co]):
 
     def next_run(self, *, run: UUID, at: datetime) -> r.Started:
         """After ``Finished(status="continued")``: the first row of the run that ContinueAs began."""
-        invocation, started = self.continues, self._begun()
-        assert invocation is not None, "the run was not continued"
-        data = self.codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, invocation.workflow.name)
-        return r.Started(
-            id=started.id,
-            run=run,
-            at=at,
-            input=data,
-            workflow=invocation.workflow.name,
-            number=started.number + 1,
-            parent=started.parent,
-            execution_started_at=started.execution_started_at or started.at,
-            scheduled_for=started.scheduled_for,
-            deadline=started.deadline,
-            unread=self.mailbox.left(),
-            children=self.family.left(),
-        )
+        return next_run(self, self._begun(), run, at)
 
     def pending_requests(self) -> list[Request]:
         """Everything asked of the host that is still open, once more."""
