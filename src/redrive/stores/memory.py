@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -34,7 +33,8 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.stores.bell import Bell
-from redrive.stores.common import EVENTS_KEPT, OK, PRUNE_EVERY, child_result, nobody_has, refusal, wall_clock
+from redrive.stores.common import OK, child_result, nobody_has, refusal, wall_clock
+from redrive.stores.event_log import EventLog
 from redrive.stores.records import Record
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
@@ -45,13 +45,6 @@ class _Worker:
     lease: timedelta
     build: str
     workflows: frozenset[str]
-
-
-@attrs.define
-class _Handler:
-    event: str
-    done: int
-    worker: str
 
 
 class MemoryStore:
@@ -67,10 +60,7 @@ class MemoryStore:
         self._due: list[tuple[datetime, int, str]] = []
         self._tickets = itertools.count(1)
         self._newest_message = 0
-        self._events: list[Event] = []
-        self._newest_event = 0
-        self._handlers: dict[str, _Handler] = {}
-        self._pruned_at: datetime | None = None
+        self._events = EventLog()
 
     async def open(self) -> None:
         return
@@ -90,8 +80,7 @@ class MemoryStore:
             created = record is None or repeat or record.status in new.restart
             if record is None or (created and not repeat):
                 record = self._begin(new, now)
-                may_run = claim_for in self._workers and self._workers[claim_for].expires > now and (record.wake_at or now) <= now
-                if claim_for is not None and may_run:
+                if claim_for is not None and self._is_alive(claim_for) and (record.wake_at or now) <= now:
                     self._give(record, claim_for)
             if new.first_message is not None and not record.ended and not repeat:
                 self._deliver(record, new.first_message, now)
@@ -177,7 +166,7 @@ class MemoryStore:
             record.attributes = turn.attributes
         while record.inbox and record.inbox[0].seq <= turn.taken:
             record.inbox.popleft()
-        self._emit(record, turn, now)
+        self._events.emit(record.id, record.emitted, turn.events, now)
         for outgoing in turn.outgoing:
             self._post(record, outgoing, now)
         for child in turn.children:
@@ -277,25 +266,17 @@ class MemoryStore:
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
         with self._lock:
             if after is None:
-                return self._newest_event, ()
-            found = self._events_after(after, names, limit)
-            return found[-1].seq if found and len(found) == limit else max(after, self._newest_event), found
+                return self._events.newest, ()
+            found = self._events.after(after, names, limit)
+            return found[-1].seq if found and len(found) == limit else max(after, self._events.newest), found
 
     async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
         with self._lock:
-            known = self._handlers.setdefault(handler, _Handler(event, self._newest_event, worker))
-            known.event = event
-            holder = self._workers.get(known.worker)
-            if known.worker != worker and holder is not None and holder.expires > self._clock():
-                return ()
-            known.worker = worker
-            return self._events_after(known.done, [event], limit)
+            return self._events.take(handler, event, worker, limit, self._is_alive)
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         with self._lock:
-            known = self._handlers.get(handler)
-            if known is not None and known.worker == worker:
-                known.done = max(known.done, through)
+            self._events.done(handler, worker, through)
 
     async def changed(self, timeout: float, since: int = -1) -> int:
         return await self._bell.wait(timeout, since)
@@ -306,6 +287,10 @@ class MemoryStore:
             return self._records[id]
         except KeyError:
             raise ExecutionNotFound(id) from None
+
+    def _is_alive(self, worker: str) -> bool:
+        known = self._workers.get(worker)
+        return known is not None and known.expires > self._clock()
 
     def _owned_by(self, claim: Claim) -> Record:
         record = self._records.get(claim.id)
@@ -409,29 +394,6 @@ class MemoryStore:
         parent = None if record.creator is None else self._records.get(record.creator.id)
         if parent is not None and not parent.ended:
             self._deliver(parent, NewMessage(kind="child", name=record.id, data=child_result(record.status, outcome)), now)
-
-    def _events_after(self, after: int, names: Sequence[str], limit: int) -> tuple[Event, ...]:
-        wanted = frozenset(names)
-        newer = itertools.islice(self._events, bisect_right(self._events, after, key=_seq), None)
-        return tuple(itertools.islice((event for event in newer if event.name in wanted), limit))
-
-    def _emit(self, record: Record, turn: Turn, now: datetime) -> None:
-        for event in turn.events:
-            if event.key in record.emitted:
-                continue
-            record.emitted.add(event.key)
-            self._newest_event += 1
-            self._events.append(Event(seq=self._newest_event, name=event.name, payload=event.payload, execution=record.id, at=now))
-        if turn.events and (self._pruned_at is None or now - self._pruned_at >= PRUNE_EVERY):
-            self._pruned_at = now
-            self._events = [event for event in self._events if event.at > now - EVENTS_KEPT or self._awaited(event)]
-
-    def _awaited(self, event: Event) -> bool:
-        return any(handler.event == event.name and handler.done < event.seq for handler in self._handlers.values())
-
-
-def _seq(event: Event) -> int:
-    return event.seq
 
 
 def _array(rows: Sequence[Json]) -> Json:
