@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from redrive.cli import verbs
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
+from redrive.cli.linting import add_lint
 from redrive.cli.paint import paint_for, visible
 from redrive_interpreter import RedriveError
 
@@ -109,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     cancel = _client(words, "cancel", "ask an execution to cancel", verbs.cancel, json=False)
     cancel.add_argument("id")
     cancel.add_argument("reason", nargs="?", default="")
+
+    add_lint(words)
     return parser
 
 
