@@ -133,7 +133,9 @@ def test_a_wrong_expectation_prints_what_was_done_expected_and_asked() -> None:
         run.answer(charge("o-2", 900), "ch_1")
     text = str(missed.value)
     assert "expected  Step('charge', 'o-2', 900)" in text
-    assert "step reserve = " in text
+    assert "reserve = {" in text
+    assert "hold = yield from reserve(order)" in text
+    assert "order: expected 'o-2', asked 'o-1'" in text
     assert "asking now:\n  Step('charge', 'o-1', 900)" in text
     assert "charged = yield from charge(order, 900)" in text
     run.answer(charge("o-1", 900), "ch_1")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from redrive.testing.play import Play, Run, play
-from redrive.testing.script import Unexpected
+from redrive.testing.crashes import CrashChanged, assert_survives_crashes
+from redrive.testing.play import Play, play
+from redrive.testing.run import Run
+from redrive.testing.story import Unexpected
+from redrive.testing.stubs import in_turn
 
-__all__ = ["Play", "Run", "Unexpected", "play"]
+__all__ = ["CrashChanged", "Play", "Run", "Unexpected", "assert_survives_crashes", "in_turn", "play"]

@@ -1,0 +1,121 @@
+"""How a run with stubs drives itself: attempts first, then children, then signals, and time when nothing else is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.testing.story import Unexpected, story_of
+from redrive.testing.stubs import subject_of
+from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, WaitChild, WaitSignal
+
+if TYPE_CHECKING:
+    from redrive.testing.host import Host
+    from redrive.testing.stubs import Stubs
+    from redrive_interpreter import Command, Key, Ok, Perform, Source, StartChild
+
+MOST_TURNS: Final = 100_000
+"""Turns of a run that drives itself, after which it is taken to be endless."""
+
+
+class Driver:
+    """Moves *host* on: by *stubs* if it is *driven*, through time by itself if *skip_time* allows."""
+
+    def __init__(self, host: Host, stubs: Stubs, *, driven: bool, skip_time: bool) -> None:
+        self._host = host
+        self._stubs = stubs
+        self._driven = driven
+        self._skip_time = skip_time
+
+    def go_on(self) -> None:
+        """As far as the stubs reach. Raises `Unexpected` at a step that nothing answers."""
+        if not self._driven:
+            return
+        for _ in range(MOST_TURNS):
+            if self._host.verdict is not None or not self._move():
+                return
+        raise self._unexpected(f"no end in sight after {MOST_TURNS:,} turns")
+
+    def until(self, end: datetime) -> None:
+        """Move the clock to *end*, and do on the way what is due."""
+        host = self._host
+        while host.verdict is None and (due := host.next_due) is not None and due <= end:
+            host.next_moment()
+            self.go_on()
+        host.now = max(host.now, end)
+
+    def signal(self, signal: Source[Any], payload: object) -> None:
+        """*signal* arrives now, if the workflow declares it and has not ended."""
+        host = self._host
+        declared = host.machine.workflow.signals
+        if declared is not None and signal.base not in {known.base for known in declared}:
+            raise self._unexpected(f"{host.machine.workflow.name!r} does not declare the signal {signal.name!r}")
+        if host.verdict is not None:
+            raise self._unexpected(f"the signal {signal.name!r} comes too late")
+        data = host.codec.dump(payload, signal.type, f"signal {signal.name}")
+        host.tell(Signalled(signal.name, data, at=host.now, sent_at=host.now))
+
+    def child_of(self, key: Key) -> str:
+        """The id of the child that the command at *key* waits for."""
+        return str(getattr(self._host.machine.pending[key], "child", ""))
+
+    def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, outcome: Ok[Any] | Err) -> None:
+        """A running child ends; an error that is a `Cancelled` says that it was cancelled."""
+        host = self._host
+        starts = {request.id: request.command for request in host.sent if hasattr(request, "command")}  # type: ignore[union-attr]
+        if isinstance(child, ChildRef):
+            id = child.id
+        elif isinstance(child, str):
+            id = child
+        else:
+            id = next((id for id, command in starts.items() if command == child and host.machine.family.knows(id)), repr(child))
+        if id not in starts or not host.machine.family.knows(id):
+            raise self._unexpected(f"no child {id} is running")
+        status = "cancelled" if isinstance(outcome, Err) and isinstance(outcome.error, Cancelled) else ""
+        host.child_ended(id, outcome, starts[id].invocation.workflow, status)
+
+    def _move(self) -> bool:
+        """Do what comes next by itself; False if the test has to say it."""
+        host = self._host
+        if ready := host.ready:
+            self._attempt(ready[0])
+            return True
+        for key, command in host.pending.items():
+            if isinstance(command, (RunChild, WaitChild)):
+                self._child(self.child_of(key), command)
+                return True
+            if isinstance(command, WaitSignal) and self._stubs.has_signal(command.signal):
+                self.signal(command.signal, self._stubs.take_signal(command.signal))
+                return True
+        family = host.machine.family
+        if family.ending is not None:
+            self.end_child(family.open[0].id, Err(Cancelled("the parent has ended", "parent")))
+            return True
+        if self._skip_time and host.next_due is not None:
+            host.next_moment()
+            return True
+        return False
+
+    def _attempt(self, perform: Perform) -> None:
+        spec, codec = perform.step.spec, self._host.codec
+
+        def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+            return codec.load_call(spec.signature, perform.input, spec.id)
+
+        outcome = self._stubs.step(perform, call)
+        if outcome is None:
+            raise self._unanswered(perform.step)
+        self._host.attempt_ended(perform, outcome)
+
+    def _child(self, id: str, command: RunChild[Any] | WaitChild[Any]) -> None:
+        outcome = Err(Cancelled("", "parent")) if id in self._host.cancelled else self._stubs.child(command)
+        if outcome is None:
+            raise self._unanswered(command)
+        self.end_child(id, outcome)
+
+    def _unanswered(self, command: Command[Any]) -> Unexpected:
+        return self._unexpected(f"nothing answers {command!r}; say answers={{{subject_of(command)!r}: …}}")
+
+    def _unexpected(self, problem: str) -> Unexpected:
+        return Unexpected(problem, story_of(self._host))

@@ -1,0 +1,245 @@
+"""A host that is only lists: one execution, the facts it was told, and what it asked of the outside.
+
+1.  `tell` gives the machine one fact, and keeps its rows and requests. Nothing is carried out.
+2.  What a store would answer at once (a signal was sent, a child started) is answered at once, with yes, or with
+    the error that *refuse* gives.
+3.  `restart` forgets the machine and replays the rows, through JSON: what a crash does.
+4.  A run that ends with ContinueAs is followed by its next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid5
+
+import attrs
+
+from redrive.codec import JsonCodec, from_json, to_json
+from redrive_interpreter import (
+    Answered,
+    AttributeSet,
+    CancelExecution,
+    ChildFinished,
+    DeadlinePassed,
+    Drop,
+    Err,
+    Failure,
+    Invocation,
+    Key,
+    Machine,
+    Ok,
+    Perform,
+    Publish,
+    Retrying,
+    SendTo,
+    Started,
+    StartExecution,
+    StepInterrupted,
+    StepTimeout,
+    TimerFired,
+    dump_row,
+    load_row,
+    replay,
+)
+from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.retry import after_failure
+from redrive_interpreter.waits import AnswerWait
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Command, Fact, Finished, Request, Row, Workflow
+
+_RUNS: Final = UUID("7b0d0b5e-3a0e-5c3b-9a52-6f3f6c1d2a11")
+
+
+@attrs.define
+class Kept:
+    """All that is stored of an execution: from it a host can go on, as after a crash."""
+
+    workflows: list[Workflow[..., Any]]
+    runs: list[list[Row]]
+    now: datetime
+
+
+class Host:
+    """One execution of *invocation*; *now* is its clock. *refuse* may give an error for what is asked of the store."""
+
+    def __init__(self, codec: JsonCodec, refuse: Callable[[Command[Any]], BaseException | None] = lambda command: None) -> None:
+        self.codec = codec
+        self.now: datetime
+        self.runs: list[list[Row]] = []
+        self.workflows: list[Workflow[..., Any]] = []
+        self.machine: Machine[Any]
+        self.performs: dict[Key, Perform] = {}
+        self.emitted: list[tuple[str, Any]] = []
+        self.sent: list[Request] = []
+        self.cancelled: set[str] = set()
+        self._refuse = refuse
+
+    def start(self, invocation: Invocation[Any], *, id: str, now: datetime, timeout: timedelta | None) -> None:
+        self.now = now
+        workflow = invocation.workflow
+        limit = timeout if timeout is not None else workflow.timeout
+        deadline = None if limit is None else now + limit
+        data = self.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, workflow.name)
+        self._begin(workflow, Started(id=id, run=uuid5(_RUNS, id), at=now, input=data, workflow=workflow.name, deadline=deadline))
+
+    def _begin(self, workflow: Workflow[..., Any], started: Started) -> None:
+        self.runs.append([])
+        self.workflows.append(workflow)
+        self.performs = {}
+        self.machine = Machine(workflow, self.codec)
+        self.tell(started)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The history of the run at hand."""
+        return self.runs[-1]
+
+    @property
+    def verdict(self) -> Finished | None:
+        return self.machine.verdict_
+
+    @property
+    def pending(self) -> dict[Key, Command[Any]]:
+        """What is asked now, by key, oldest first."""
+        return {} if self.verdict is not None else {key: wait.command for key, wait in self.machine.pending.items()}
+
+    # ── facts ───────────────────────────────────────────────────────────────────────────────────
+    def tell(self, fact: Fact) -> None:
+        requests = self.machine.receive(fact)
+        if isinstance(fact, Answered):
+            self.performs.pop(fact.key, None)
+        self.rows.extend(self.machine.take())
+        for request in requests:
+            self._see(request)
+        verdict = self.verdict
+        if verdict is not None:
+            if verdict.status == "continued":
+                self._continue()
+            return
+        for key, wait in self.machine.pending.items():
+            if isinstance(wait, AnswerWait):
+                error = self._refuse(wait.command)
+                outcome = Ok(None) if error is None else Err(Failure(type(error).__name__, str(error)))
+                self.tell(Answered(key, outcome, at=self.now))
+                return
+
+    def _continue(self) -> None:
+        ended = self.machine
+        assert ended.continues is not None
+        assert ended.started is not None
+        started = ended.next_run(run=uuid5(_RUNS, f"{ended.started.id}:{len(self.runs)}"), at=self.now)
+        ended.close()
+        self._begin(ended.continues.workflow, started)
+
+    def _see(self, request: Request) -> None:
+        match request:
+            case Perform(key=key):
+                self.performs[key] = request
+            case Drop(key=key):
+                self.performs.pop(key, None)
+            case Publish():
+                payload = self.codec.load(request.payload, request.type, f"event {request.event}")
+                self.emitted.append((request.event, payload))
+            case CancelExecution():
+                self.cancelled.add(request.id)
+                self.sent.append(request)
+            case SendTo() | StartExecution():
+                self.sent.append(request)
+            case _:
+                pass  # the machine keeps the timers, and whoever drives this host asks it
+
+    def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err) -> None:
+        """An attempt gave a value, or raised: then the step's Retry says whether another one comes."""
+        if isinstance(outcome, Ok):
+            self.answer(perform.key, perform.step, outcome)
+            return
+        error = outcome.error
+        spec = perform.step.spec
+        failure, doubt = self.failure(perform, error)
+        token = spec.key or f"{self.machine.info.run}:{perform.key}"
+        due = after_failure(spec.retry, error, attempt=perform.attempt, first_at=perform.first_at or self.now, now=self.now, token=token)
+        if due is None:
+            self.tell(Answered(perform.key, Err(failure), at=self.now, in_doubt=doubt))
+        else:
+            self.tell(Retrying(perform.key, perform.attempt, failure, due, at=self.now, in_doubt=doubt))
+
+    def answer(self, key: Key, command: Command[Any], outcome: Ok[Any] | Err) -> None:
+        """The step at *key* ends for good."""
+        perform = self.performs[key]
+        if isinstance(outcome, Ok):
+            spec = perform.step.spec
+            data = self.codec.dump(outcome.value, spec.result_type, f"step {spec.id}", "result")
+            self.tell(Answered(key, Ok(data), at=self.now))
+        else:
+            failure, doubt = self.failure(perform, outcome.error)
+            self.tell(Answered(key, Err(failure), at=self.now, in_doubt=doubt))
+
+    def failure(self, perform: Perform, error: BaseException) -> tuple[Failure, bool]:
+        """*error* as it is stored live, and whether it leaves the step in doubt."""
+        if isinstance(error, (StepTimeout, StepInterrupted)):
+            return Failure(type(error).__name__, error.message, attempts=perform.attempt), True
+        failure = self.codec.dump_error(error, perform.step.spec.raises)
+        return attrs.evolve(failure, traceback="", attempts=perform.attempt), False
+
+    def child_ended(self, id: str, outcome: Ok[Any] | Err, typed: Any, status: str = "") -> None:
+        """The child *id* ended; *typed* knows the type of its result and the errors it declares."""
+        told: Ok[Any] | Err
+        if isinstance(outcome, Ok):
+            told = Ok(self.codec.dump(outcome.value, typed.result_type, f"the result of child {id}"))
+        else:
+            told = Err(attrs.evolve(self.codec.dump_error(outcome.error, typed.raises), traceback=""))
+        status = status or ("completed" if isinstance(told, Ok) else "failed")
+        self.tell(ChildFinished(id=id, status=status, outcome=told, at=self.now))
+
+    # ── time ────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def ready(self) -> list[Perform]:
+        """The attempts whose time has come."""
+        return [perform for perform in self.performs.values() if perform.due is None or perform.due <= self.now]
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next timer fires or the next attempt may begin."""
+        dues = [perform.due for perform in self.performs.values() if perform.due is not None and perform.due > self.now]
+        return min([*self.machine.timers.values(), *dues], default=None)
+
+    def next_moment(self) -> None:
+        """Move the clock to `next_due`, and fire the first timer that is due then."""
+        due = self.next_due
+        assert due is not None
+        self.now = max(self.now, due)
+        fired = [key for moment, key in sorted((moment, key) for key, moment in self.machine.timers.items()) if moment <= self.now]
+        if fired:
+            self.tell(DeadlinePassed(at=self.now) if fired[0] == DEADLINE else TimerFired(fired[0], at=self.now))
+
+    # ── crashes ─────────────────────────────────────────────────────────────────────────────────
+    @property
+    def kept(self) -> Kept:
+        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now)
+
+    def restart(self) -> None:
+        """Forget the machine and replay it from its history. Raises `Diverged` if the code does something else."""
+        history = [load_row(row) for row in from_json(to_json([dump_row(row) for row in self.rows]))]
+        self.machine.close()
+        self._resume(self.machine.workflow, history)
+
+    def _resume(self, workflow: Workflow[..., Any], history: list[Row]) -> None:
+        replayed = replay(workflow, history, self.codec)
+        self.machine = replayed.machine
+        self.runs[-1] = history + replayed.rows
+        self.performs = {request.key: request for request in replayed.requests if isinstance(request, Perform)}
+
+    def resume(self, kept: Kept) -> None:
+        """Go on from what was kept."""
+        self.now = kept.now
+        self.workflows = list(kept.workflows)
+        self.runs = [list(run) for run in kept.runs]
+        self._resume(self.workflows[-1], self.runs[-1])
+
+
+def attributes_of(runs: list[list[Row]]) -> Mapping[str, Any]:
+    """The attributes as they were last set, as stored."""
+    return {row.name: row.value for run in runs for row in run if isinstance(row, AttributeSet)}

@@ -1,0 +1,275 @@
+"""One run under test: what the test says to it, and what the test sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from redrive.codec import JsonCodec
+from redrive.testing.driver import Driver
+from redrive.testing.host import Host, attributes_of
+from redrive.testing.story import Unexpected, near_miss, story_of, trace
+from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
+from redrive_interpreter import (
+    Attribute,
+    CancelRequested,
+    ChildRef,
+    Command,
+    Err,
+    Invocation,
+    Key,
+    Noted,
+    Ok,
+    RunChild,
+    StartChild,
+    Step,
+    WaitChild,
+    WaitSignal,
+)
+from redrive_interpreter.failures import workflow_error
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Perform, Request, Row, Source, Verdict, Workflow
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Run(Generic[R]):
+    """One run of a workflow under test; `play` makes it."""
+
+    def __init__(
+        self,
+        invocation: Invocation[R],
+        *,
+        answers: Mapping[Any, object] | None = None,
+        signals: Mapping[Any, object] | None = None,
+        id: str = "test",
+        now: datetime = BEGIN,
+        timeout: timedelta | None = None,
+        converter: Any = None,
+        skip_time: bool = True,
+    ) -> None:
+        self.invocation = invocation
+        self._codec = JsonCodec(converter=converter)
+        self._stubs = Stubs(answers or {}, signals or {})
+        self._host = Host(self._codec, self._stubs.refuse)
+        self._driver = Driver(self._host, self._stubs, driven=answers is not None or signals is not None, skip_time=skip_time)
+        self._host.start(invocation, id=id, now=now, timeout=timeout)
+        self._driver.go_on()
+
+    # ── what the test says ──────────────────────────────────────────────────────────────────────
+    def answer(self, command: Command[T] | str, value: T) -> None:
+        """*command* (or its key), which must be asked now, comes to *value*. A step that waits for its next attempt gets there first."""
+        key, pending = self._asked_now(command)
+        if isinstance(pending, WaitSignal):
+            self.signal(pending.signal, value)
+        elif isinstance(pending, (RunChild, WaitChild)):
+            self._host.child_ended(self._driver.child_of(key), Ok(value), typed_of(pending))
+            self._driver.go_on()
+        elif isinstance(pending, Step):
+            self._attempt(key)
+            self._host.answer(key, pending, Ok(value))
+            self._driver.go_on()
+        else:
+            raise Unexpected(f"{pending!r} takes no answer", self._story())
+
+    def fail(self, command: Command[Any] | str, error: BaseException, *, final: bool = True) -> None:
+        """*command*, which must be asked now, fails with *error*, for good.
+
+        With *final* False one attempt of a step failed, and its Retry says what comes next.
+        """
+        key, pending = self._asked_now(command)
+        if isinstance(pending, (RunChild, WaitChild)):
+            self._host.child_ended(self._driver.child_of(key), Err(error), typed_of(pending))
+        elif isinstance(pending, Step):
+            perform = self._attempt(key)
+            if final:
+                self._host.answer(key, pending, Err(error))
+            else:
+                self._host.attempt_ended(perform, Err(error))
+        else:
+            raise Unexpected(f"{pending!r} cannot fail: only steps and children do", self._story())
+        self._driver.go_on()
+
+    def time_out(self, command: Command[Any] | str, *, final: bool = True) -> None:
+        """*command* takes too long.
+
+        A step fails with `StepTimeout` (at most once: `StepInterrupted`), in doubt, *final* as in `fail`; for a wait the
+        clock moves on to its timeout.
+        """
+        key, pending = self._asked_now(command)
+        if isinstance(pending, Step):
+            perform = self._attempt(key)
+            late = (interrupted if pending.spec.at_most_once else timed_out)(key, perform.attempt)
+            self.fail(key, late, final=final)
+            return
+        due = self._host.machine.timers.get(key)
+        if due is None:
+            raise Unexpected(f"{pending!r} has no timeout", self._story())
+        while key in self._host.machine.timers and self._host.verdict is None:
+            self._host.next_moment()
+        self._driver.go_on()
+
+    def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, value: object = None, *, error: BaseException | None = None) -> None:
+        """A child that was started ends by itself: with *value*, with *error*, or, if that is a `Cancelled`, cancelled."""
+        self._driver.end_child(child, Ok(value) if error is None else Err(error))
+        self._driver.go_on()
+
+    def signal(self, signal: Source[T], payload: T = None) -> None:  # type: ignore[assignment]
+        """*signal* arrives now."""
+        self._driver.signal(signal, payload)
+        self._driver.go_on()
+
+    def advance(self, span: timedelta | float | None = None, **units: float) -> None:
+        """Move the clock by *span* (seconds, a timedelta, or ``days=30``); timers fire in the order in which they are due."""
+        step = timedelta(**units) if span is None else span if isinstance(span, timedelta) else timedelta(seconds=span)
+        if step < timedelta(0):
+            raise ValueError("time does not go back")
+        self._driver.until(self.now + step)
+        self._driver.go_on()
+
+    def cancel(self, reason: str = "") -> None:
+        """Someone asks for the execution to be cancelled."""
+        self._host.tell(CancelRequested(reason=reason, at=self.now))
+        self._driver.go_on()
+
+    def restart(self) -> None:
+        """Forget the machine and re-drive it from the history, as after a crash. Raises `Diverged` if that differs."""
+        self._host.restart()
+
+    def close(self) -> None:
+        """Put the run away."""
+        self._host.machine.close()
+
+    # ── what the test sees ──────────────────────────────────────────────────────────────────────
+    @property
+    def now(self) -> datetime:
+        """The virtual clock."""
+        return self._host.now
+
+    @property
+    def asked(self) -> list[Command[Any]]:
+        """What the workflow asks now, oldest first."""
+        return list(self._host.pending.values())
+
+    @property
+    def emitted(self) -> list[tuple[str, Any]]:
+        """The events emitted so far: (name, payload)."""
+        return list(self._host.emitted)
+
+    @property
+    def sent(self) -> list[Request]:
+        """Signals, starts and cancels that went to other executions."""
+        return list(self._host.sent)
+
+    @property
+    def notes(self) -> list[str]:
+        """The texts of the notes so far."""
+        return [row.text for run in self._host.runs for row in run if isinstance(row, Noted)]
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes as they were last set, by `Attribute` (typed) or by name (as stored)."""
+        return Attributes(attributes_of(self._host.runs), self._codec)
+
+    @property
+    def undone(self) -> tuple[Key, ...]:
+        """The keys undone so far, in the order of undoing."""
+        return self._host.machine.undone
+
+    @property
+    def in_doubt(self) -> tuple[Key, ...]:
+        """Steps that may have taken effect, and that nothing will undo."""
+        return self._host.machine.in_doubt
+
+    @property
+    def history(self) -> list[Row]:
+        """The rows of the run at hand; ContinueAs begins a new one."""
+        return list(self._host.rows)
+
+    @property
+    def runs(self) -> list[list[Row]]:
+        """The histories of all runs, oldest first."""
+        return [list(run) for run in self._host.runs]
+
+    def histories(self) -> list[tuple[Workflow[..., Any], list[Row]]]:
+        """The rows of each run with the workflow that made them."""
+        return list(zip(self._host.workflows, self.runs, strict=True))
+
+    @property
+    def verdict(self) -> Verdict:
+        return self._host.machine.verdict
+
+    @property
+    def result(self) -> R:
+        """What the workflow returned. Raises its error if it failed, an AssertionError if it is not over."""
+        outcome = self._ended()
+        if isinstance(outcome, Ok):
+            value: R = self._codec.load(outcome.value, self._host.machine.workflow.result_type, "result")
+            return value
+        raise self._raised(outcome)
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error the workflow ended with; None if it returned. An AssertionError if it is not over."""
+        outcome = self._ended()
+        return None if isinstance(outcome, Ok) else self._raised(outcome)
+
+    def trace(self) -> str:
+        """All that happened, one line each: the same text for the same run, for snapshot tests."""
+        return "\n".join(line for run in self._host.runs for line in trace(run))
+
+    # ── how it goes on ──────────────────────────────────────────────────────────────────────────
+    def _attempt(self, key: Key) -> Perform:
+        """The attempt of the step at *key*, once its time has come."""
+        due = self._host.performs[key].due
+        if due is not None and due > self.now:
+            self._driver.until(due)
+        if key not in self._host.performs:
+            raise Unexpected(f"{key} was cut before its next attempt", self._story())
+        return self._host.performs[key]
+
+    def _asked_now(self, command: Command[Any] | str) -> tuple[Key, Command[Any]]:
+        pending = self._host.pending
+        for key, asked in pending.items():
+            if key == command if isinstance(command, str) else asked == command:
+                return key, asked
+        if isinstance(command, str):
+            raise Unexpected(f"expected  {command}, a key", self._story())
+        hint = near_miss(command, list(pending.values()))
+        raise Unexpected(f"expected  {command!r}" + (f"\n{hint}" if hint else ""), self._story())
+
+    def _ended(self) -> Ok[Any] | Err:
+        verdict = self._host.verdict
+        if verdict is None:
+            raise Unexpected("the workflow has not ended", self._story())
+        return verdict.outcome
+
+    def _raised(self, outcome: Err) -> BaseException:
+        return workflow_error(self._codec, outcome.error, self._host.machine.workflow.raises)
+
+    def _story(self) -> str:
+        return story_of(self._host)
+
+
+class Attributes(Mapping[Any, Any]):
+    """Attributes by name, as stored, or by `Attribute`, as they were."""
+
+    def __init__(self, data: Mapping[str, Any], codec: JsonCodec) -> None:
+        self._data = data
+        self._codec = codec
+
+    def __getitem__(self, key: Attribute[T] | str) -> Any:
+        if isinstance(key, str):
+            return self._data[key]
+        return self._codec.load(self._data[key.name], key.type, f"attribute {key.name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)

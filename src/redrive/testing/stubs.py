@@ -1,0 +1,163 @@
+"""Stubs: what answers the steps and children of a run that drives itself, and which signals come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild, Workflow
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Perform, Source
+
+_NOTHING = object()
+
+
+class InTurn:
+    """Outcomes one after another; the last one stays."""
+
+    def __init__(self, outcomes: tuple[object, ...]) -> None:
+        self._left: Iterator[object] = iter(outcomes)
+        self._last: object = None
+
+    def next(self) -> object:
+        self._last = next(self._left, self._last)
+        return self._last
+
+
+def in_turn(*outcomes: object) -> InTurn:
+    """A stub whose first call gives the first of *outcomes*, and so on; the last one stays. Exceptions are raised."""
+    if not outcomes:
+        raise ValueError("in_turn needs at least one outcome")
+    return InTurn(outcomes)
+
+
+class Stubs:
+    """What answers which command: by step or workflow, by id, by the very command, or by a predicate over commands."""
+
+    def __init__(self, answers: Mapping[Any, object], signals: Mapping[Any, object]) -> None:
+        self._named: dict[str, object] = {}
+        self._exact: list[tuple[Command[Any], object]] = []
+        self._predicates: list[tuple[Callable[[Any], object], object]] = []
+        for key, value in answers.items():
+            if isinstance(key, Command):
+                self._exact.append((key, value))
+            elif (name := name_of(key)) is not None:
+                self._named[name] = value
+            elif callable(key):
+                self._predicates.append((key, value))
+            else:
+                raise TypeError(f"answers: {key!r} is no step, workflow, id, command or predicate")
+        self._signals: dict[str, list[Any]] = {}
+        for key, value in signals.items():
+            name = name_of(key)
+            if name is None:
+                raise TypeError(f"signals: {key!r} is no signal")
+            payloads: Any = value
+            self._signals[name] = list(payloads) if isinstance(value, list) else [payloads]
+
+    def step(self, perform: Perform, call: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any]]]) -> Ok[Any] | Err | None:
+        """What one attempt comes to; None if nothing says. *call* decodes its arguments, as a body gets them."""
+        return _outcome(self._find(perform.step), call, perform.key, perform.attempt)
+
+    def child(self, command: Command[Any]) -> Ok[Any] | Err | None:
+        return _outcome(self._find(command), lambda: arguments_of(command), Key(""), 1)
+
+    def refuse(self, command: Command[Any]) -> BaseException | None:
+        """The error with which another execution cannot be started, signalled or cancelled; mostly None."""
+        for stubs in (self._exact, self._predicates):
+            for matches, answer in stubs:
+                if isinstance(answer, Exception) and (matches(command) if callable(matches) else matches == command):
+                    return answer
+        return None
+
+    def has_signal(self, signal: Source[Any]) -> bool:
+        return bool(self._signals.get(signal.name))
+
+    def take_signal(self, signal: Source[Any]) -> Any:
+        return self._signals[signal.name].pop(0)
+
+    def _find(self, command: Command[Any]) -> object:
+        for expected, answer in self._exact:
+            if expected == command:
+                return answer
+        name = subject_of(command)
+        if name in self._named:
+            return self._named[name]
+        return next((answer for predicate, answer in self._predicates if predicate(command)), _NOTHING)
+
+
+def _outcome(answer: Any, call: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any]]], key: Key, attempt: int) -> Ok[Any] | Err | None:
+    if answer is _NOTHING:
+        return None
+    if isinstance(answer, InTurn):
+        answer = answer.next()
+    if answer is StepTimeout:
+        return Err(timed_out(key, attempt))
+    if answer is StepInterrupted:
+        return Err(interrupted(key, attempt))
+    if isinstance(answer, type) and issubclass(answer, BaseException):
+        answer = answer()
+    elif callable(answer) and not isinstance(answer, BaseException):
+        args, kwargs = call()
+        try:
+            answer = _awaited(answer(*args, **kwargs))
+        except AssertionError:
+            raise  # the test's own, about what the step was given
+        except Exception as error:
+            return Err(error)
+    return Err(answer) if isinstance(answer, BaseException) else Ok(answer)
+
+
+def _awaited(value: Any) -> Any:
+    """The value of an async stub, which has nothing to wait for."""
+    if not iscoroutine(value):
+        return value
+    coroutine: Coroutine[Any, Any, Any] = value
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    raise TypeError(f"the stub {coroutine!r} waits for something; a stub only answers")
+
+
+def timed_out(key: Key, attempt: int) -> StepTimeout:
+    return StepTimeout(key, "StepTimeout", "no result in time", "", attempt)
+
+
+def interrupted(key: Key, attempt: int) -> StepInterrupted:
+    return StepInterrupted(key, "StepInterrupted", "an attempt began, and whether it took effect is not known", "", attempt)
+
+
+def name_of(key: Any) -> str | None:
+    """The name by which *key* (a step, a workflow, a signal, an id) is known; None if it is none of these."""
+    if isinstance(key, str):
+        return key
+    for attribute in ("step_id", "name"):
+        if isinstance(name := getattr(key, attribute, None), str):
+            return name
+    return None
+
+
+def subject_of(command: Any) -> str:
+    """What *command* is about: a step's id, a child's workflow."""
+    if isinstance(command, Step):
+        return command.step_id
+    if isinstance(command, WaitChild):
+        return command.ref.workflow_name
+    invocation = getattr(command, "invocation", None)
+    return str(command.default_id) if invocation is None else str(invocation.workflow.name)
+
+
+def arguments_of(command: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(command, RunChild):
+        return command.invocation.args, command.invocation.kwargs
+    return (command.args, command.kwargs) if isinstance(command, Step) else ((), {})
+
+
+def typed_of(command: Any) -> Any:
+    """What knows the type of the child's result and the errors it declares."""
+    known = command.ref if isinstance(command, WaitChild) else command.invocation.workflow
+    return known if isinstance(known, Workflow) or known.workflow is None else known.workflow
