@@ -67,10 +67,9 @@ class Signature:
             bound = self._sig.bind_partial(*args, **kwargs) if self.injected else self._sig.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidDefinition(f"{self.where}: {error}") from None
-        if self.injected:
-            if self.injected.intersection(bound.arguments):
-                raise InvalidDefinition(f"{self.where}: an injected parameter cannot be passed at a call, nor by position")
-            self._check_complete(bound)
+        if self.injected.intersection(bound.arguments):
+            raise InvalidDefinition(f"{self.where}: an injected parameter cannot be passed at a call, nor by position")
+        self._check_complete(bound)  # also without injected ones: 3.13.0 lets ``f(a=1)`` pass for ``def f(a, /, **more)``
         values: dict[str, object] = {}
         for name, value in bound.arguments.items():
             kind = self._sig.parameters[name].kind
