@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from redrive.errors import ServiceClosed
 from redrive.execution import Execution
@@ -16,7 +16,7 @@ from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
     from redrive.ports.store import Store
-    from redrive.service import Restart
+    from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
     from redrive_interpreter.messages import Event, Signal
     from redrive_interpreter.workflows import Invocation, Workflow
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-_NOT_GIVEN: Final[Any] = object()
 
 
 class DurableService:
@@ -63,32 +62,21 @@ class DurableService:
         finally:
             self._end()
 
-    def start(
-        self,
-        invocation: Invocation[R],
-        *,
-        id: str | None = None,
-        timeout: float | timedelta | None = None,
-        attributes: Mapping[Any, Any] | None = None,
-        delay: float | timedelta | None = None,
-        start_at: datetime | None = None,
-        restart: Restart = (),
-    ) -> Execution[R]:
+    def start(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> Execution[R]:
         """See `AsyncDurableService.start`."""
-        options: dict[str, Any] = {"id": id, "timeout": timeout, "attributes": attributes, "delay": delay}
-        return Execution(self._call(self.aio.start(invocation, start_at=start_at, restart=restart, **options)), self._call)
+        return Execution(self._call(self.aio.start(invocation, id=id, **options)), self._call)
 
-    def execute(self, invocation: Invocation[R], **options: Any) -> R:
+    def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
         """See `AsyncDurableService.execute`."""
-        return self._call(self.aio.execute(invocation, **options))
+        return self._call(self.aio.execute(invocation, id=id, **options))
 
     @overload
     def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[None], key: str | None = None, **options: Any
+        self, invocation: Invocation[R], *, id: str, signal: Signal[None], key: str | None = None, **options: Unpack[StartOptions]
     ) -> Execution[R]: ...
     @overload
     def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Any
+        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Unpack[StartOptions]
     ) -> Execution[R]: ...
     def signal_with_start(self, invocation: Invocation[R], *, id: str, signal: Any, **options: Any) -> Execution[R]:
         """See `AsyncDurableService.signal_with_start`."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 
 def digest(workflows: Iterable[Any]) -> str:
@@ -67,11 +67,12 @@ def _plain(value: Any) -> bytes:
         case None | bool() | int() | float() | complex() | str() | bytes():
             text = repr(value)
         case tuple() | list():
-            text = "(" + ",".join(_plain(item).decode() for item in value) + ")"
+            text = "(" + ",".join(_plain(item).decode() for item in cast("tuple[Any, ...]", value)) + ")"
         case frozenset() | set():
-            text = "{" + ",".join(sorted(_plain(item).decode() for item in value)) + "}"
+            text = "{" + ",".join(sorted(_plain(item).decode() for item in cast("set[Any]", value))) + "}"
         case dict():
-            text = "{" + ",".join(sorted(f"{key!s}:{_plain(item).decode()}" for key, item in value.items())) + "}"
+            entries: dict[Any, Any] = value
+            text = "{" + ",".join(sorted(f"{key!s}:{_plain(item).decode()}" for key, item in entries.items())) + "}"
         case _:
             text = f"<{type(value).__module__}.{type(value).__qualname__}>"
     return text.encode("ascii", "backslashreplace")

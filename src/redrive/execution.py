@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from redrive.signals import NOT_GIVEN
 
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-_NOT_GIVEN: Final[Any] = object()
 
 
 class AsyncExecution(Generic[R_co]):
@@ -40,7 +41,7 @@ class AsyncExecution(Generic[R_co]):
     async def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
     async def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
-    async def signal(self, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+    async def signal(self, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
         """Send *signal*; False if one with this *key* was sent before. See `AsyncDurableService.signal`."""
         return await self._service._signal(self.id, signal, payload, key, self.workflow)
 
@@ -89,7 +90,7 @@ class Execution(Generic[R_co]):
     def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
     def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
-    def signal(self, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+    def signal(self, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
         """See `AsyncExecution.signal`."""
         return self._call(self._inner.signal(signal, payload, key=key))  # type: ignore[no-any-return]
 

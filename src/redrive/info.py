@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import attrs
@@ -72,10 +72,10 @@ class ExecutionInfo:
     unread: int = 0
     undone: tuple[Key, ...] = ()
     in_doubt: tuple[Key, ...] = ()
-    attributes: Mapping[str, Any] = attrs.field(factory=dict)
+    attributes: Mapping[str, Any] = attrs.Factory(dict[str, Any])
     result: Any = None
     failure: Failure | None = None
-    parked: Mapping[str, str] = attrs.field(factory=dict)
+    parked: Mapping[str, str] = attrs.Factory(dict[str, str])
     parent: str | None = None
     worker: str | None = None
     recoveries: int = 0
@@ -141,13 +141,14 @@ def _standing(
 ) -> tuple[tuple[Pending, ...], tuple[Key, ...]]:
     """What it waits for, and the steps in doubt: by replay where the code is here and fits, else as far as rows say it."""
     open_ = {pending.key: pending for pending in _open(rows)}
-    doubtful = tuple(dict.fromkeys(row.key for row in rows if type(row) in (Answered, Retrying) and row.in_doubt))  # type: ignore[union-attr]
+    doubtful: tuple[Key, ...] = tuple(dict.fromkeys(row.key for row in rows if isinstance(row, (Answered, Retrying)) and row.in_doubt))
+    waiting: tuple[Pending, ...] = () if snapshot.outcome is not None else tuple(open_.values())
     if workflow is None or workflow.fn is None or not rows:
-        return (() if snapshot.outcome is not None else tuple(open_.values())), doubtful
+        return waiting, doubtful
     try:
         machine = replay(workflow, rows, codec).machine
     except RedriveError:  # parked, or other code: the rows must do
-        return tuple(open_.values()), doubtful
+        return waiting, doubtful
     try:
         if snapshot.outcome is not None:
             return (), machine.in_doubt
@@ -191,9 +192,8 @@ def _open(rows: Sequence[Row]) -> list[Pending]:
 
 
 def _until(input: Any, asked_at: datetime) -> datetime | None:
-    if not isinstance(input, dict):
-        return None
-    if input.get("until"):
-        return datetime.fromisoformat(input["until"])
-    seconds = input.get("seconds")
+    limit = cast("dict[str, Any]", input) if isinstance(input, dict) else {}
+    if limit.get("until"):
+        return datetime.fromisoformat(limit["until"])
+    seconds = limit.get("seconds")
     return asked_at + timedelta(seconds=seconds) if isinstance(seconds, (int, float)) else None

@@ -10,43 +10,42 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from redrive.build import digest
-from redrive.codec import MAX_BYTES, JsonCodec, from_json, to_json
-from redrive.errors import ServiceClosed, UndeclaredSignal
+from redrive.codec import MAX_BYTES, JsonCodec, from_json
+from redrive.errors import ServiceClosed
 from redrive.execution import AsyncExecution
 from redrive.info import ExecutionInfo, info_of, loaded_attributes
 from redrive.injection import Resources
 from redrive.outcomes import ended_with
-from redrive.ports.store import FINAL, NewExecution, NewMessage, Snapshot, Store, StoreError
+from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
+from redrive.signals import NOT_GIVEN, message_of
+from redrive.starting import StartOptions, compare, new_execution
 from redrive.stores import open_url
 from redrive.subscriptions import Handler, Handlers, News, Subscription, handler_of
 from redrive.waiters import End, Waiters
 from redrive.worker import outbox
 from redrive.worker.clock import Clock
 from redrive.worker.loop import Worker
-from redrive_interpreter.durations import duration, moment, positive_duration
-from redrive_interpreter.errors import ExecutionConflict, ExecutionNotFound, InvalidDefinition
+from redrive_interpreter.durations import duration, positive_duration
+from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
 from redrive_interpreter.history import load_row
 from redrive_interpreter.keys import check_name
-from redrive_interpreter.messages import signal_of
 from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
-    from redrive_interpreter.messages import Event, Signal, Source
+    from redrive_interpreter.messages import Event, Signal
     from redrive_interpreter.rows import Row
 
 R = TypeVar("R")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-Restart = Iterable[Literal["failed", "cancelled"]]
 
-_NOT_GIVEN: Final[Any] = object()
 _POLL: Final = 1.0
 _PATIENCE: Final = 10.0
 """Seconds for which a call repeats what the store says may work later."""
@@ -55,11 +54,11 @@ _PATIENCE: Final = 10.0
 class AsyncDurableService:
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
 
-    *worker* False makes a client only. *build* names the code; by default it is a digest of the workflows' sources.
-    *converter* adds cattrs hooks. *resources* is a ``svcs.Registry`` for `inject`. *lease* is how long executions of a dead
-    worker stay untouched, *grace* how long running steps may go on when the service closes. *max_threads* run sync steps,
-    *concurrency* bounds the bodies under way, *cache* the executions kept in memory. *max_bytes* limits one stored value;
-    after *max_recoveries* deaths of its worker without a new row an execution is parked.
+    *worker* False makes a client only, and so does setting `drives` before it is opened. *build* names the code; by default
+    it is a digest of the workflows' sources. *converter* adds cattrs hooks. *resources* is a ``svcs.Registry`` for `inject`.
+    *lease* is how long executions of a dead worker stay untouched, *grace* how long running steps may go on when the service
+    closes. *max_threads* run sync steps, *concurrency* bounds the bodies under way, *cache* the executions kept in memory.
+    *max_bytes* limits one stored value; after *max_recoveries* deaths of its worker without a new row an execution is parked.
     """
 
     def __init__(
@@ -84,8 +83,8 @@ class AsyncDurableService:
         self.store: Store = open_url(store) if isinstance(store, str) else store
         self.build: str = build if build is not None else digest(self.workflows.values())
         self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        self._shown = store if isinstance(store, str) else type(store).__name__
-        self._with_worker = worker
+        self.store_name = store if isinstance(store, str) else type(store).__name__
+        self.drives = worker
         self._resources = Resources(resources)
         self._lease = _more_than_zero(lease, "lease")
         self._grace = duration(grace, "grace")
@@ -117,7 +116,7 @@ class AsyncDurableService:
     async def _open(self) -> None:
         await self._clock.ask(self.store)
         runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
-        if self._with_worker:
+        if self.drives:
             self._worker = Worker(
                 id=self.worker_id,
                 store=self.store,
@@ -135,7 +134,7 @@ class AsyncDurableService:
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._watch(await self.store.changed(0)))]
-        if not self._with_worker:
+        if not self.drives:
             self._tasks.append(loop.create_task(self._beat()))
         for handler in self._on:
             await self._handlers.add(handler)
@@ -153,16 +152,21 @@ class AsyncDurableService:
         try:
             if self._handlers is not None:
                 await self._handlers.close()
-            if self._worker is not None:
-                await self._worker.stop((self._grace if grace is None else duration(grace, "grace")).total_seconds())
-            else:
-                with contextlib.suppress(StoreError):
-                    await self.store.retire(self.worker_id)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            self._waiters.fail(ServiceClosed("the service was closed"))
-            await self.store.close()
+            try:
+                await self._stop_working(self._grace if grace is None else duration(grace, "grace"))
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                self._waiters.fail(ServiceClosed("the service was closed"))
+                await self.store.close()
+
+    async def _stop_working(self, grace: timedelta) -> None:
+        if self._worker is not None:
+            await self._worker.stop(grace.total_seconds())
+        else:
+            with contextlib.suppress(StoreError):
+                await self.store.retire(self.worker_id)
 
     async def stopped(self) -> BaseException | None:
         """Wait until the service stops working; gives back what a step's body raised to end it, if one did."""
@@ -175,46 +179,39 @@ class AsyncDurableService:
         return self._worker.broken
 
     # ── executions ──────────────────────────────────────────────────────────────────────────────
-    async def start(
+    async def start(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> AsyncExecution[R]:
+        """Start an execution, or give back the one that has this *id*, workflow and input; returns at once.
+
+        Without *id* it gets one of its own. The options are those of `StartOptions`. Raises `ExecutionConflict` if the id
+        belongs to another call.
+        """
+        return await self._start(invocation, id, None, options)
+
+    async def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
+        """Start an execution and wait for its result."""
+        return await (await self.start(invocation, id=id, **options)).result()
+
+    @overload
+    async def signal_with_start(
+        self, invocation: Invocation[R], *, id: str, signal: Signal[None], key: str | None = None, **options: Unpack[StartOptions]
+    ) -> AsyncExecution[R]: ...
+    @overload
+    async def signal_with_start(
+        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Unpack[StartOptions]
+    ) -> AsyncExecution[R]: ...
+    async def signal_with_start(
         self,
         invocation: Invocation[R],
         *,
-        id: str | None = None,
-        timeout: float | timedelta | None = None,
-        attributes: Mapping[Any, Any] | None = None,
-        delay: float | timedelta | None = None,
-        start_at: datetime | None = None,
-        restart: Restart = (),
-    ) -> AsyncExecution[R]:
-        """Start an execution, or give back the one that has this *id*, workflow and input; returns at once.
-
-        *timeout* is its deadline over all its runs; *delay* or *start_at* say when it begins; *restart* names statuses in
-        which a finished one is started anew. Raises `ExecutionConflict` if the id belongs to another call.
-        """
-        new = self._new(invocation, id, timeout, attributes, delay, start_at, restart, None)
-        return await self._start(invocation.workflow, new)
-
-    async def execute(self, invocation: Invocation[R], **options: Any) -> R:
-        """Start an execution and wait for its result; *options* are those of `start`."""
-        return await (await self.start(invocation, **options)).result()
-
-    @overload
-    async def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[None], key: str | None = None, **options: Any
-    ) -> AsyncExecution[R]: ...
-    @overload
-    async def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Any
-    ) -> AsyncExecution[R]: ...
-    async def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Any, payload: Any = _NOT_GIVEN, key: str | None = None, **options: Any
+        id: str,
+        signal: Any,
+        payload: Any = NOT_GIVEN,
+        key: str | None = None,
+        **options: Unpack[StartOptions],
     ) -> AsyncExecution[R]:
         """`start` and `signal` in one commit; an execution that exists gets the signal, unless it has ended."""
-        message = self._message(signal, payload, key, self._known(invocation.workflow))
-        new = self._new(invocation, id, *(options.pop(name, None) for name in ("timeout", "attributes", "delay", "start_at")), options.pop("restart", ()), message)
-        if options:
-            raise TypeError(f"signal_with_start got unknown options: {', '.join(options)}")
-        return await self._start(invocation.workflow, new)
+        message = message_of(signal, payload, key, self._known(invocation.workflow), self.codec)
+        return await self._start(invocation, id, message, options)
 
     @overload
     def execution(self, id: str) -> AsyncExecution[Any]: ...
@@ -228,7 +225,7 @@ class AsyncDurableService:
     async def signal(self, id: str, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
     async def signal(self, id: str, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
-    async def signal(self, id: str, signal: Any, payload: Any = _NOT_GIVEN, /, *, key: str | None = None) -> bool:
+    async def signal(self, id: str, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
         """Put *signal* into an execution's inbox; False if one with this *key* was there before.
 
         Raises `CodecError` for a payload that is not of the signal's type, `UndeclaredSignal`, `ExecutionNotFound`,
@@ -268,6 +265,8 @@ class AsyncDurableService:
     # ── what handles ask ────────────────────────────────────────────────────────────────────────
     async def _result(self, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
         self._check_open()
+        if self._worker is not None and self._worker.broken is not None:
+            raise _stopped_by(self._worker.broken)
         waiter = self._waiters.add(id)
         try:
             end = await self._end(id, waiter, None if timeout is None else duration(timeout, "timeout").total_seconds())
@@ -296,7 +295,7 @@ class AsyncDurableService:
             workflow = self._known(workflow)
         elif any(known.signals is not None for known in self.workflows.values()) or isinstance(signal, str):
             workflow = await self._workflow_of(id, None)
-        message = self._message(signal, payload, key, workflow)
+        message = message_of(signal, payload, key, workflow, self.codec)
         landed: bool = await self._patiently(lambda: self.store.send(id, message))
         self._look()
         return landed or key is None
@@ -334,79 +333,22 @@ class AsyncDurableService:
             return self._known(otherwise)
         return self.workflows.get((await self._read(id)).workflow)
 
-    # ── starting ────────────────────────────────────────────────────────────────────────────────
-    def _new(
-        self,
-        invocation: Invocation[Any],
-        id: str | None,
-        timeout: Any,
-        attributes: Mapping[Any, Any] | None,
-        delay: Any,
-        start_at: datetime | None,
-        restart: Restart,
-        first_message: NewMessage | None,
-    ) -> NewExecution:
+    async def _start(
+        self, invocation: Invocation[R], id: str | None, first_message: NewMessage | None, options: StartOptions
+    ) -> AsyncExecution[R]:
         self._check_open()
         if not isinstance(invocation, Invocation):
             raise InvalidDefinition(f"start takes an invocation, like process_order(order), not {invocation!r}")
-        if delay is not None and start_at is not None:
-            raise InvalidDefinition("give delay= or start_at=, not both")
-        if wrong := set(restart) - {"failed", "cancelled"}:
-            raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
-        workflow = self._known(invocation.workflow)
-        limit = positive_duration(timeout, "timeout")
-        return outbox.new_execution(
-            uuid4().hex if id is None else check_name(id, "execution id"),
-            workflow,
-            self.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, f"workflow {workflow.name}"),
-            now := self._clock.now(),
-            not_before=outbox.not_before(
-                now, None if delay is None else duration(delay, "delay"), None if start_at is None else moment(start_at, "start_at")
-            ),
-            timeout=workflow.timeout if limit is None else limit,
-            attributes=outbox.attributes_of(attributes, self.codec),
-            restart=frozenset(restart),
-            first_message=first_message,
-        )
-
-    async def _start(self, workflow: Workflow[..., R], new: NewExecution) -> AsyncExecution[R]:
-        worker = self._worker
+        workflow, worker = self._known(invocation.workflow), self._worker
+        new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
         mine = worker is not None and worker.has_room and new.workflow in self.workflows and new.not_before is None
         begun = await self._patiently(lambda: self.store.start(new, claim_for=self.worker_id if mine else None))
         if begun.claim is not None and worker is not None:
-            worker.adopt(begun.claim, None if new.first_message is not None else new.started)
-        elif begun.created:
-            self._look()
-        else:
-            await self._compare(begun.snapshot, new)
-            self._look()
-        return AsyncExecution(self, new.id, workflow)
-
-    async def _compare(self, snapshot: Snapshot, new: NewExecution) -> None:
-        """The execution that was there must be the one that was asked for, by the rule of replay (N2)."""
-        first = snapshot.workflow
-        if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
-            first = from_json(await self.store.history(new.id, 1))[0]["workflow"]
-        if first != new.workflow:
-            raise ExecutionConflict(new.id, f"it runs workflow {first!r}, not {new.workflow!r}")
-        workflow = self.workflows.get(new.workflow)
-        recorded, asked = from_json(snapshot.input), from_json(new.input)
-        same = self.codec.same(recorded, asked)
-        if not same and workflow is not None:
-            same = self.codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}")
-        if not same:
-            raise ExecutionConflict(new.id, "it was started with another input")
-
-    def _message(self, signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None) -> NewMessage:
-        source = _declared(signal_of(signal), isinstance(signal, str), workflow)
-        if payload is _NOT_GIVEN:
-            if source.type is not None and source.type is not Any:
-                raise TypeError(f"signal {source.name!r} needs a payload of its type")
-            payload = None
-        data = to_json(self.codec.dump(payload, source.type, f"signal {source.name}", "payload"))
-        # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
-        dedup = f"once:{uuid4().hex}" if key is None else f"key:{source.name}:{key}"
-        return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
+            worker.adopt(begun.claim, None if first_message is not None else new.started)
+        elif not begun.created:
+            await compare(begun.snapshot, new, workflow, self.codec, self.store)
+        self._look()
+        return AsyncExecution(self, new.id, invocation.workflow)
 
     def _known(self, workflow: Workflow[..., Any]) -> Workflow[..., Any]:
         """The definition that this service has under the name, else the one given."""
@@ -445,13 +387,11 @@ class AsyncDurableService:
         self._waiters.tell(id, End(status, outcome))
 
     def _broken(self, error: BaseException) -> None:
-        self._waiters.fail(ServiceClosed(f"the worker stopped: the body of a step raised {error!r}"))
+        self._waiters.fail(_stopped_by(error))
 
     def _check_open(self) -> None:
         if self._closed is None or self._closed.is_set():
             raise ServiceClosed
-        if self._worker is not None and self._worker.broken is not None:
-            raise ServiceClosed(f"the worker stopped: the body of a step raised {self._worker.broken!r}")
 
     async def _patiently(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Repeat *call* while the store says that it may work later, for a while."""
@@ -467,7 +407,7 @@ class AsyncDurableService:
             wait = min(wait * 2, 1.0)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._shown}: {', '.join(self.workflows) or 'no workflows'}>"
+        return f"<{type(self).__name__} {self.store_name}: {', '.join(self.workflows) or 'no workflows'}>"
 
 
 class Operator:
@@ -498,16 +438,8 @@ def _registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[.
     return found
 
 
-def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] | None) -> Source[Any]:
-    """The signal as its receiver declares it; raises `UndeclaredSignal` if it lists others only."""
-    if workflow is None or workflow.signals is None:
-        return source
-    for declared in workflow.signals:
-        if source.base == declared.base:
-            return source if not by_name else declared
-        if by_name and source.name.startswith(f"{declared.name}:"):
-            return declared.of(source.name[len(declared.name) + 1 :])
-    raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))
+def _stopped_by(error: BaseException) -> ServiceClosed:
+    return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")
 
 
 def _more_than_zero(value: float | timedelta, what: str) -> timedelta:

@@ -7,6 +7,7 @@ stored under its name; it gets each event at least once, on one worker at a time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -48,10 +49,10 @@ class News:
 
 
 async def wait_for(news: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(news.wait(), seconds)
-    except TimeoutError:
-        return
+    # Not asyncio.wait_for, which swallows a cancel that comes together with the news (3.11).
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
 
 
 def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any:
@@ -182,7 +183,13 @@ class Handlers:
                         await made
             except Exception:
                 if attempt == TRIES:
-                    log.exception("handler %s failed %d times on event %d of %s, which is passed over", handler.name, TRIES, event.seq, event.execution)
+                    log.exception(
+                        "handler %s failed %d times on event %d of %s, which is passed over",
+                        handler.name,
+                        TRIES,
+                        event.seq,
+                        event.execution,
+                    )
                 else:
                     await asyncio.sleep(FIRST_WAIT * 2 ** (attempt - 1))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 import attrs
@@ -52,7 +53,7 @@ class Waiters:
                 if not future.done():
                     future.set_exception(error)
 
-    async def look(self, store: Store, but: set[str] | dict[str, object]) -> None:
+    async def look(self, store: Store, but: Container[str]) -> None:
         """Read the executions that are waited for, except *but*, of which we hear otherwise."""
         for id in [id for id in self._futures if id not in but]:
             snapshot = await store.read(id)

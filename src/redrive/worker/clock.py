@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ class Clock:
     __slots__ = ("_asked", "_said")
 
     def __init__(self) -> None:
-        self._said = datetime.now(timezone.utc)
+        self._said = datetime.now(UTC)
         self._asked = time.monotonic()
 
     async def ask(self, store: Store) -> None:

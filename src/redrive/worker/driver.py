@@ -25,14 +25,15 @@ from redrive.worker.turn import compute
 from redrive.worker.watchdog import TurnTooLong
 from redrive_interpreter.errors import CodecError, HostError
 from redrive_interpreter.history import load_row
+from redrive_interpreter.machine import Machine
 from redrive_interpreter.replay import replay
 from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
 from redrive_interpreter.rows import Asked, AttemptStarted, CancelRequested
 
 if TYPE_CHECKING:
-    from redrive.codec import JsonCodec
     from collections.abc import Mapping
 
+    from redrive.codec import JsonCodec
     from redrive.ports.store import Committed, Store
     from redrive.worker.alarms import Alarms
     from redrive.worker.clock import Clock
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from redrive.worker.watchdog import Watchdog
     from redrive_interpreter.keys import Key
     from redrive_interpreter.requests import Request
-    from redrive_interpreter.rows import Fact
+    from redrive_interpreter.rows import Fact, Row
     from redrive_interpreter.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
@@ -68,7 +69,7 @@ class Driver:
     alarm_set: Callable[[], None]
     performer: Performer = attrs.field(init=False)
     draining: bool = False
-    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
 
     def wake(self, live: Live) -> None:
         """Have *live* driven soon, if it is not under way already."""
@@ -111,6 +112,8 @@ class Driver:
                     self._again(live, draft)
                     raise
                 self._stored(live, draft, committed)
+                if not live.ready:
+                    break
         except LostClaim:
             self.lose(live)
         except asyncio.CancelledError:
@@ -141,33 +144,64 @@ class Driver:
 
     def _replay(self, live: Live, history: list[Any]) -> None:
         rows = [load_row(row) for row in history]
-        with self.watchdog.watching(live):
-            replayed = replay(live.workflow, rows, self.codec)
-        live.machine = replayed.machine
+        self.watchdog.enter(live)
+        try:
+            if len(rows) == 1:
+                self._begin(live, rows[0])
+            else:
+                self._go_on(live, rows)
+        except BaseException as error:
+            self.watchdog.leave(error)
+            raise
+        self.watchdog.leave()
+
+    def _begin(self, live: Live, started: Any) -> None:
+        """Nothing but the start is stored: all that the run does is new."""
+        machine = live.machine = Machine(live.workflow, self.codec)
+        live.requests = machine.receive(started)
+        live.rows = machine.take()[1:]
+        live.cancelling = False
+
+    def _go_on(self, live: Live, rows: list[Row]) -> None:
+        """The run was on its way: bring the machine to where the history ends."""
+        replayed = replay(live.workflow, rows, self.codec)
+        live.machine, live.rows = replayed.machine, replayed.rows
         live.cancelling = any(type(row) is CancelRequested for row in rows)
-        live.requests, live.rows = replayed.requests, replayed.rows
-        if len(rows) > 1:
-            # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
-            fresh = {row.key for row in replayed.rows if type(row) is Asked}
-            live.requests = [request for request in replayed.requests if _anew(request, fresh)]
-        if replayed.machine.verdict_ is not None and live.inbox:
+        # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
+        fresh = {row.key for row in replayed.rows if type(row) is Asked}
+        live.requests = [request for request in replayed.requests if _anew(request, fresh)]
+        if live.machine.verdict_ is not None and live.inbox:
             live.inbox = sorted(live.inbox, key=lambda message: message.kind != "retry_rollback")
 
     def _compute(self, live: Live) -> Draft | None:
-        with self.watchdog.watching(live):
-            return compute(live, self.clock.now(), self.codec, self.alarms, log.warning)
+        watchdog = self.watchdog
+        watchdog.enter(live)
+        try:
+            draft = compute(live, self.clock.now(), self.codec, self.alarms, log.warning)
+        except BaseException as error:
+            watchdog.leave(error)
+            raise
+        watchdog.leave()
+        return draft
 
     async def _commit(self, live: Live, draft: Draft) -> Committed:
         attributes = None if draft.attributes is None else await self._attributes(live, draft.attributes)
         turn = draft.turn(live.seen, attributes)
-        return await self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
+        try:
+            return await self.store.commit(live.claim, turn)
+        except StoreError as error:
+            if not error.retry_helps:
+                raise
+        repeated: Committed = await self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
+        return repeated
 
     async def _attributes(self, live: Live, changed: dict[str, Any]) -> str:
         """All attributes: the stored ones, and those that changed."""
         if live.attributes is None:
             snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
             live.attributes = {} if snapshot is None else from_json(snapshot.attributes)
-        live.attributes |= changed
+        assert live.attributes is not None
+        live.attributes.update(changed)
         return to_json(live.attributes)
 
     def _stored(self, live: Live, draft: Draft, committed: Committed) -> None:
@@ -193,19 +227,19 @@ class Driver:
                 if begun is not None:
                     begun()
         if draft.performs:
-            now = self.clock.now()
             pending = live.machine.pending if live.machine is not None else {}
             for key, perform in draft.performs.items():
                 if key not in pending:
                     continue  # asked again by a replay, and answered in the same turn
-                if perform.due is not None and perform.due > now:
+                if perform.due is not None and perform.due > self.clock.now():
                     if live.waiting is None:
                         live.waiting = {}
                     live.waiting[key] = perform
                     self.alarms.set(perform.due, live, key)
                 elif not self.draining and not (live.attempts and key in live.attempts):
                     self.performer.start(live, perform)
-        self.alarm_set()
+        if self.alarms:
+            self.alarm_set()
 
     def _drop(self, live: Live, key: str) -> None:
         if live.waiting:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from redrive_interpreter.keys import Key
 from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.keys import Key
 from redrive_interpreter.rows import DeadlinePassed, Fact, TimerFired
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ class Running(Protocol):
 class Live:
     """One execution. Ten thousand of these may be in memory at once, most of them idle: empty lists are shared.
 
-    *inbox* are messages not yet taken, *facts* what bodies gave (with the time at which they gave it), *due* timers
-    that are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next
-    attempt, *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest message known. *driving*: a turn of it is being computed or stored.
-    *used* is the loop's time when it was driven last. *unsure*: it was loaded, and what the store says of its status may be old (parked, say).
+    *inbox* are messages not yet taken, *facts* what bodies gave (with the time at which they gave it), *due* timers that
+    are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next attempt,
+    *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest
+    message known. *driving*: a turn of it is being computed or stored. *used* is the loop's time when it was driven last.
+    *unsure*: it was loaded, and what the store says of its status may be old (parked, say).
     """
 
     __slots__ = (

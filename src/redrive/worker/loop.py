@@ -27,10 +27,10 @@ from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
     from redrive.injection import Resources
     from redrive.ports.store import Claim, Store
     from redrive.worker.clock import Clock
-    from redrive.codec import JsonCodec
     from redrive_interpreter.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
@@ -198,11 +198,23 @@ class Worker:
         wait = self._clock.seconds_to(wake)
         if wait > 0:
             return min(wait, _POLL)
-        room = min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives))
-        if room <= 0:
+        room = self._room
+        if not room:
             self._sweep_soon()
             return _FULL_WAIT
-        claims = await self._store.claim(self.id, self._lease, self._build, self._names, room)
+        claimed = await self._claim(room)
+        self._in_vain = 0 if claimed else self._in_vain + 1
+        if claimed == room:
+            return 0.0
+        # Somebody else was faster, or the store's clock is behind ours: ask again soon, and less and less often.
+        return min(0.002 * (1 << min(self._in_vain, 10)), _POLL)
+
+    @property
+    def _room(self) -> int:
+        return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
+
+    async def _claim(self, limit: int) -> int:
+        claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit)
         for claim in claims:
             if self._stopping:
                 break
@@ -210,11 +222,7 @@ class Worker:
                 await self._park(claim)
             else:
                 self.adopt(claim)
-        self._in_vain = 0 if claims else self._in_vain + 1
-        if len(claims) == room:
-            return 0.0
-        # Somebody else was faster, or the store's clock is behind ours: ask again soon, and less and less often.
-        return min(0.002 * 2**self._in_vain, _POLL)
+        return len(claims)
 
     async def _park(self, claim: Claim) -> None:
         reason = f"its worker died {claim.recoveries} times without getting any further"
@@ -238,7 +246,7 @@ class Worker:
             self._rearm()
 
     async def _heartbeat(self) -> None:
-        await self._store.claim(self.id, self._lease, self._build, self._names, 0)
+        await self._claim(0 if self._stopping else self._room)
         await self._clock.ask(self._store)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────

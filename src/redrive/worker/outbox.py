@@ -12,9 +12,9 @@ from redrive_interpreter.history import dump_row
 from redrive_interpreter.rows import Parent, Started
 
 if TYPE_CHECKING:
-    from redrive.codec import JsonCodec
     from collections.abc import Mapping
 
+    from redrive.codec import JsonCodec
     from redrive_interpreter.requests import CancelExecution, Publish, SendTo, StartExecution
     from redrive_interpreter.workflows import Workflow
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -122,20 +122,25 @@ class Performer:
     def start(self, live: Live, perform: Perform) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
         spec = perform.step.spec
-        now = self._clock.now()
-        assert live.machine is not None and live.machine.started is not None
+        assert live.machine is not None
+        assert live.machine.started is not None
         if perform.interrupted:
-            lost = StepInterrupted(perform.key, "StepInterrupted", "an attempt began, and whether it took effect is not known", "", perform.attempt)
+            now = self._clock.now()
+            why = "an attempt began, and whether it took effect is not known"
+            lost = StepInterrupted(perform.key, "StepInterrupted", why, "", perform.attempt)
             live.add_fact(now, self._failed(live, perform, lost, now, in_doubt=True))
             self._wake(live)
             return
-        deadlines = [live.machine.started.deadline, None if spec.timeout is None else now + spec.timeout]
+        deadline = live.machine.started.deadline
+        if spec.timeout is not None:
+            limit = self._clock.now() + spec.timeout
+            deadline = limit if deadline is None else min(deadline, limit)
         context = StepContext(
             live.id,
             live.machine.started.run,
             perform.key,
             perform.attempt,
-            min((moment for moment in deadlines if moment is not None), default=None),
+            deadline,
             spec.key,
             None if live.told is None else live.told.get(perform.key),
         )
@@ -180,14 +185,13 @@ class Performer:
         task = self._loop.create_task(coroutine, context=self._context.copy())
         attempt.task = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _perform(self, attempt: Attempt) -> None:
         spec = attempt.perform.step.spec
         try:
             if spec.at_most_once:
                 began = self._loop.create_future()
-                self._announce(attempt, lambda: began.done() or began.set_result(None))
+                self._announce(attempt, lambda: None if began.done() else began.set_result(None))
                 await began
             performing.set(attempt.perform.key)
             enter(attempt.context)
@@ -201,6 +205,9 @@ class Performer:
             await self._raised(attempt, error)
         else:
             await self._gave(attempt, value)
+        finally:
+            # Not by a callback: that would be one more round of the loop for each step.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _await(self, attempt: Attempt, awaitable: Awaitable[Any]) -> None:
         """The rest of a sync body that gave something to await."""
@@ -212,6 +219,8 @@ class Performer:
             await self._raised(attempt, error)
         else:
             await self._gave(attempt, value)
+        finally:
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _gave(self, attempt: Attempt, value: Any) -> None:
         attempt.task = None  # from here on a cancel is not for this task: it goes on to drive the execution
@@ -315,7 +324,8 @@ class Performer:
     def _expire(self, attempt: Attempt, why: str) -> None:
         if not attempt.end():
             return
-        perform, cls = attempt.perform, StepTimeout
+        perform = attempt.perform
+        cls: type[StepTimeout | StepInterrupted] = StepTimeout
         if perform.step.spec.at_most_once:
             cls, why = StepInterrupted, f"{why}; whether it took effect is not known"
         error = cls(perform.key, cls.__name__, why, "", perform.attempt)
@@ -375,7 +385,8 @@ def _is_async(body: Callable[..., Any]) -> bool:
     code = getattr(body, "__code__", None)
     if code is not None:
         return bool(code.co_flags & _CO_COROUTINE)
-    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(getattr(type(body), "__call__", None))
+    call: Any = type(body).__call__  # an object that can be called
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(call)
 
 
 __all__ = ["Attempt", "Performer"]

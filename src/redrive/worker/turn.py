@@ -13,8 +13,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-import attrs
-
 from redrive.codec import to_json
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
 from redrive.worker import outbox
@@ -27,9 +25,9 @@ from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perf
 from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, Fact
 
 if TYPE_CHECKING:
-    from redrive.codec import JsonCodec
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from redrive.codec import JsonCodec
     from redrive.ports.store import ExecutionStatus, Json
     from redrive.worker.alarms import Alarms
     from redrive.worker.live import Live
@@ -39,29 +37,30 @@ if TYPE_CHECKING:
 MOST_FACTS: Final = 500
 
 
-@attrs.define
 class Draft:
     """A turn that is computed and not stored. *performs* and *drops* are what to do then, *fed* the bodies' facts in it.
 
-    *attributes* are those that changed.
+    *attributes* are those that changed. Most turns use few of these: what they do not use is the class's.
     """
 
-    expects: int
-    rows: list[Json] = attrs.Factory(list)
+    rows: Sequence[Json] = ()
     status: ExecutionStatus = "running"
     wake_at: datetime | None = None
     taken: int = 0
     not_after: datetime | None = None
-    events: list[NewEvent] = attrs.Factory(list)
-    outgoing: list[Outgoing] = attrs.Factory(list)
-    children: list[NewChild] = attrs.Factory(list)
+    events: tuple[NewEvent, ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()
+    children: tuple[NewChild, ...] = ()
     attributes: dict[str, Any] | None = None
     outcome: Json | None = None
     unread: int = 0
     next_run: NextRun | None = None
-    performs: dict[str, Perform] = attrs.Factory(dict)
-    drops: list[str] = attrs.Factory(list)
-    fed: list[tuple[datetime, Fact]] = attrs.Factory(list)
+    drops: tuple[str, ...] = ()
+    fed: tuple[tuple[datetime, Fact], ...] = ()
+
+    def __init__(self, expects: int) -> None:
+        self.expects = expects
+        self.performs: dict[str, Perform] = {}
 
     def turn(self, seen: int, attributes: Json | None) -> Turn:
         return Turn(
@@ -138,7 +137,7 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
     if fact is not None:
         assert live.facts is not None
         del live.facts[0]
-        draft.fed.append(fact)
+        draft.fed += (fact,)
         return fact[1]
     return None
 
@@ -158,23 +157,23 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
             case ClearTimer():
                 pass  # the alarm is dead: the machine has that timer no more
             case Drop():
-                draft.drops.append(request.key)
+                draft.drops += (request.key,)
                 draft.performs.pop(request.key, None)
             case Publish():
-                draft.events.append(outbox.event(request))
+                draft.events += (outbox.event(request),)
             case SendTo():
-                draft.outgoing.append(outbox.signal(request, live.claim.run))
+                draft.outgoing += (outbox.signal(request, live.claim.run),)
             case CancelExecution():
-                draft.outgoing.append(outbox.cancel(request))
+                draft.outgoing += (outbox.cancel(request),)
                 if request.answer:
                     live.add_fact(now, Answered(request.key, Ok(None), at=now))
             case StartExecution():
-                draft.children.append(outbox.child(request, live.id, live.claim.run, now, codec))
+                draft.children += (outbox.child(request, live.id, live.claim.run, now, codec),)
 
 
 def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
+    draft.rows = [to_json(dump_row(row)) for row in rows]
     for row in rows:
-        draft.rows.append(to_json(dump_row(row)))
         if type(row) is AttributeSet:
             if draft.attributes is None:
                 draft.attributes = {}

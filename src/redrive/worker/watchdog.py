@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from redrive_interpreter.errors import HostError
@@ -38,49 +37,41 @@ class StuckTurn(HostError):
     """The workflow computed for too long without yielding a command."""
 
 
-class _Turn:
-    __slots__ = ("began", "id", "stop_after", "thrown", "warned")
-
-    def __init__(self, id: str, stop_after: float) -> None:
-        self.id = id
-        self.began = time.monotonic()
-        self.stop_after = stop_after
-        self.thrown = False
-        self.warned = False
-
-
 class Watchdog:
-    """Watches the turns of the thread that it is made in."""
+    """Watches the turns of the thread that it is made in. Both calls around a turn must cost next to nothing."""
 
     def __init__(self, warn_after: float = WARN_AFTER, stop_after: float = STOP_AFTER) -> None:
         self._warn_after = warn_after
         self._stop_after = stop_after
         self._thread_id = threading.get_ident()
         self._lock = threading.Lock()
-        self._turn: _Turn | None = None
+        self._turn = 0
+        """The number of the turn under way; 0: none is."""
+        self._turns = 0
+        self._began = 0.0
+        self._live: Live | None = None
+        self._thrown = False
         self._closed = threading.Event()
         threading.Thread(target=self._look, name="redrive-watchdog", daemon=True).start()
 
-    def watching(self, live: Live) -> Watchdog:
-        """``with watchdog.watching(live): …`` around a turn. Raises `StuckTurn` at its end if it was broken off."""
-        rows = live.length if live.machine is None else 0
-        self._turn = _Turn(live.id, self._stop_after + rows * _PER_ROW)
-        return self
+    def enter(self, live: Live) -> None:
+        """A turn of *live* begins; `leave` must follow."""
+        self._live = live
+        self._began = time.monotonic()
+        self._turns = self._turn = self._turns + 1
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """The turn is over. Raises `StuckTurn` if it was broken off."""
+        with self._lock:  # after this, no TurnTooLong will be raised that is not on its way already
+            self._turn = 0
+        if self._thrown:
+            self._thrown = False
+            self._swallow(error)
+            spent = time.monotonic() - self._began
+            raise StuckTurn(f"a turn was broken off after {spent:.1f} s without a command: does the workflow loop or block?") from error
 
     def close(self) -> None:
         self._closed.set()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        turn = self._turn
-        with self._lock:  # after this, no TurnTooLong will be raised that is not on its way already
-            self._turn = None
-        if turn is not None and turn.thrown:
-            self._swallow(error)
-            spent = time.monotonic() - turn.began
-            raise StuckTurn(f"a turn was broken off after {spent:.1f} s without a command: does the workflow loop or block?") from error
 
     @staticmethod
     def _swallow(error: BaseException | None) -> None:
@@ -95,18 +86,18 @@ class Watchdog:
             pass
 
     def _look(self) -> None:
+        warned = 0
         while not self._closed.wait(_LOOK_EVERY):
-            turn = self._turn
-            if turn is None:
+            turn, live, spent = self._turn, self._live, time.monotonic() - self._began
+            if not turn or live is None or turn != self._turn:
                 continue
-            spent = time.monotonic() - turn.began
-            if spent > self._warn_after and not turn.warned:
-                turn.warned = True
+            if spent > self._warn_after and warned != turn:
+                warned = turn
                 frame = sys._current_frames().get(self._thread_id)
                 stack = "".join(traceback.format_stack(frame)) if frame is not None else "?"
-                log.warning("execution %r: a turn takes more than %.1f s; it stands at\n%s", turn.id, self._warn_after, stack)
-            if spent > turn.stop_after:
+                log.warning("execution %r: a turn takes more than %.1f s; it stands at\n%s", live.id, self._warn_after, stack)
+            if spent > self._stop_after + (live.length * _PER_ROW if live.machine is None else 0):
                 with self._lock:
-                    if self._turn is turn:
-                        turn.thrown = True
+                    if self._turn == turn:
+                        self._thrown = True
                         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnTooLong))

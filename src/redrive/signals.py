@@ -1,0 +1,44 @@
+"""Signals on their way to an inbox: checked against what their receiver declares, encoded, and sent once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from redrive.codec import to_json
+from redrive.errors import UndeclaredSignal
+from redrive.ports.store import NewMessage
+from redrive_interpreter.messages import signal_of
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive_interpreter.messages import Source
+    from redrive_interpreter.workflows import Workflow
+
+NOT_GIVEN: Final[Any] = object()
+"""The payload of a signal that has none."""
+
+
+def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None, codec: JsonCodec) -> NewMessage:
+    """The message that carries *signal*. Raises `CodecError`, `UndeclaredSignal`, and `TypeError` where a payload is missing."""
+    source = _declared(signal_of(signal), isinstance(signal, str), workflow)
+    if payload is NOT_GIVEN:
+        if source.type is not None and source.type is not Any:
+            raise TypeError(f"signal {source.name!r} needs a payload of its type")
+        payload = None
+    data = to_json(codec.dump(payload, source.type, f"signal {source.name}", "payload"))
+    # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
+    dedup = f"once:{uuid4().hex}" if key is None else f"key:{source.name}:{key}"
+    return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
+
+
+def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] | None) -> Source[Any]:
+    """The signal as its receiver declares it, which may list others only."""
+    if workflow is None or workflow.signals is None:
+        return source
+    for declared in workflow.signals:
+        if source.base == declared.base:
+            return declared if by_name else source
+        if by_name and source.name.startswith(f"{declared.name}:"):
+            return declared.of(source.name[len(declared.name) + 1 :])
+    raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))

@@ -1,0 +1,83 @@
+"""What it takes to start an execution: its options, its first row, and whether one that exists is the one asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from uuid import uuid4
+
+from redrive.codec import from_json
+from redrive.worker import outbox
+from redrive_interpreter.durations import duration, moment, positive_duration
+from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
+from redrive_interpreter.keys import check_name
+from redrive_interpreter.workflows import Invocation, Workflow
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
+    from redrive_interpreter.messages import Attribute
+
+Restart: TypeAlias = Iterable[Literal["failed", "cancelled"]]
+
+
+class StartOptions(TypedDict, total=False):
+    """How an execution is started.
+
+    *timeout* is its deadline over all its runs, from when it may begin; *delay* (seconds) or *start_at* (aware) say when
+    that is. *attributes* are its first ones. *restart* names statuses in which a finished execution is started anew.
+    """
+
+    timeout: float | timedelta | None
+    attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
+    delay: float | timedelta | None
+    start_at: datetime | None
+    restart: Restart
+
+
+def new_execution(
+    invocation: Invocation[Any],
+    workflow: Workflow[..., Any],
+    id: str | None,
+    now: datetime,
+    codec: JsonCodec,
+    first_message: NewMessage | None = None,
+    *,
+    timeout: float | timedelta | None = None,
+    attributes: Mapping[Any, Any] | None = None,
+    delay: float | timedelta | None = None,
+    start_at: datetime | None = None,
+    restart: Restart = (),
+) -> NewExecution:
+    """The execution that *invocation* asks for. Raises `DefinitionError` and `CodecError`."""
+    if delay is not None and start_at is not None:
+        raise InvalidDefinition("give delay= or start_at=, not both")
+    statuses = frozenset(restart)
+    if wrong := statuses - {"failed", "cancelled"}:
+        raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
+    after = None if delay is None else duration(delay, "delay")
+    limit = positive_duration(timeout, "timeout")
+    return outbox.new_execution(
+        uuid4().hex if id is None else check_name(id, "execution id"),
+        workflow,
+        codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, f"workflow {workflow.name}"),
+        now,
+        not_before=outbox.not_before(now, after, None if start_at is None else moment(start_at, "start_at")),
+        timeout=workflow.timeout if limit is None else limit,
+        attributes=outbox.attributes_of(attributes, codec),
+        restart=statuses,
+        first_message=first_message,
+    )
+
+
+async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store) -> None:
+    """Raises `ExecutionConflict` unless *snapshot* was started by the call of *new*, by the rule of replay (N2)."""
+    first = snapshot.workflow
+    if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
+        first = from_json(await store.history(new.id, 1))[0]["workflow"]
+    if first != new.workflow:
+        raise ExecutionConflict(new.id, f"it runs workflow {first!r}, not {new.workflow!r}")
+    recorded, asked = from_json(snapshot.input), from_json(new.input)
+    if not codec.same(recorded, asked) and not codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}"):
+        raise ExecutionConflict(new.id, "it was started with another input")

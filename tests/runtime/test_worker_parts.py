@@ -1,0 +1,189 @@
+"""The small parts of a worker, each alone: alarms, threads, the watchdog, the build's name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from redrive import AsyncDurableService, ExecutionInfo, Flow, Signal, Sleep, WaitSignal, step, workflow
+from redrive.build import digest
+from redrive.worker import watchdog as watchdog_module
+from redrive.worker.alarms import Alarms
+from redrive.worker.threads import Threads
+from tests.runtime.support import standing
+
+NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)
+
+
+class Timers:
+    """What alarms know of an execution: its timers."""
+
+    def __init__(self) -> None:
+        self.set: dict[str, datetime] = {}
+
+    def timer(self, key: str) -> datetime | None:
+        return self.set.get(key)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_alarms_ring_oldest_first_and_only_those_that_still_count() -> None:
+    alarms, live = Alarms(), Timers()
+    for key, seconds in (("c", 3), ("a", 1), ("b", 2), ("gone", 0)):
+        live.set[key] = later(seconds)
+        alarms.set(later(seconds), live, key)  # type: ignore[arg-type]
+    del live.set["gone"]
+    assert alarms.next() == later(1)
+    assert [key for _, _, key in alarms.due(later(2), 10)] == ["a", "b"]
+    assert [key for _, _, key in alarms.due(later(9), 0)] == []
+    assert alarms.next() == later(3)
+
+
+def test_dead_alarms_do_not_pile_up() -> None:
+    alarms, live = Alarms(), Timers()
+    for n in range(50_000):
+        live.set = {"only": later(n)}
+        alarms.set(later(n), live, "only")  # type: ignore[arg-type]
+    assert len(alarms) < 3000
+    assert alarms.next() == later(49_999)
+
+
+async def test_threads_run_bodies_in_their_context_and_report_on_the_loop() -> None:
+    colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
+    colour.set("red")
+    threads = Threads(4, asyncio.get_running_loop())
+    told: list[Any] = []
+    done = asyncio.Event()
+
+    def body(n: int) -> Any:
+        if n == 3:
+            raise ValueError(n)
+        return n, colour.get()
+
+    def ended(value: Any, error: BaseException | None) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        told.append(value or error)
+        if len(told) == 10:
+            done.set()
+
+    for n in range(10):
+        threads.run(lambda n=n: body(n), contextvars.copy_context(), ended)  # type: ignore[misc]
+    await asyncio.wait_for(done.wait(), 10)
+    threads.close()
+    assert sorted(value for value in told if isinstance(value, tuple)) == [(n, "red") for n in range(10) if n != 3]
+
+
+async def test_a_turn_that_never_yields_is_logged_and_stops_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D7."""
+    monkeypatch.setattr(watchdog_module, "WARN_AFTER", 0.1)
+
+    @workflow("parts.endless")
+    def endless() -> Flow[None]:
+        yield from Sleep(0)
+        while True:
+            try:
+                pass
+            except BaseException:  # noqa: S110, B036
+                pass
+
+    @workflow("parts.fine")
+    def fine() -> Flow[str]:
+        yield from Sleep(0.01)
+        return "fine"
+
+    def quick(self: watchdog_module.Watchdog, warn_after: float = 0.1, stop_after: float = 0.3) -> None:
+        original(self, warn_after, stop_after)
+
+    original = watchdog_module.Watchdog.__init__
+    monkeypatch.setattr(watchdog_module.Watchdog, "__init__", quick)
+    with caplog.at_level(logging.WARNING):
+        async with AsyncDurableService("memory://", [endless, fine]) as service:
+            stuck = await service.start(endless())
+            assert await service.execute(fine()) == "fine"
+            info: ExecutionInfo = await standing(stuck, "parked")
+    assert "without a command" in info.parked[service.build]
+    assert "def endless" not in caplog.text
+    assert "in endless" in caplog.text
+
+
+async def test_an_endless_loop_of_commands_ends_the_execution(store_url: str) -> None:
+    """D7."""
+    from redrive import ExecutionFailed, Note
+
+    @workflow("parts.chatty")
+    def chatty() -> Flow[None]:
+        while True:
+            yield from Note("again")
+
+    async with AsyncDurableService(store_url, [chatty]) as service:
+        with pytest.raises(ExecutionFailed, match="endless loop"):
+            await service.execute(chatty())
+
+
+def test_equal_code_has_an_equal_build_and_changed_code_another() -> None:
+    def made(version: int) -> Any:
+        @step
+        async def one() -> None: ...
+
+        @step
+        async def two() -> None: ...
+
+        chosen = one if version < 3 else two
+
+        @workflow("parts.versions")
+        def flow() -> Flow[int]:
+            yield from chosen()
+            return 1
+
+        @workflow("parts.versions")
+        def changed() -> Flow[int]:
+            yield from chosen()
+            return 2
+
+        return changed if version == 2 else flow
+
+    builds = [digest([made(version)]) for version in (1, 1, 2, 3)]
+    assert builds[0] == builds[1]
+    assert len({builds[0], builds[2]}) == 2
+
+
+async def test_a_hundred_parallel_waits_are_served() -> None:
+    from redrive import All
+
+    word = Signal("word", int)
+
+    @workflow("parts.wide")
+    def wide(n: int) -> Flow[int]:
+        return sum((yield from All.of([WaitSignal(word.of(str(i))) for i in range(n)])))
+
+    async with AsyncDurableService("memory://", [wide]) as service:
+        execution = await service.start(wide(100))
+        for i in range(100):
+            await execution.signal(word.of(str(i)), i)
+        assert await execution.result() == sum(range(100))
+
+
+async def test_many_sleepers_wake_in_time() -> None:
+    """T2."""
+
+    @workflow("parts.sleeper")
+    def sleeper() -> Flow[float]:
+        yield from Sleep(0.3)
+        return time.monotonic()
+
+    async with AsyncDurableService("memory://", [sleeper]) as service:
+        executions = [await service.start(sleeper()) for _ in range(300)]
+        before = time.monotonic()
+        woke = await asyncio.gather(*(execution.result() for execution in executions))
+        assert max(woke) - before < 5
