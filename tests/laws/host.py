@@ -100,10 +100,16 @@ class Life:
 
 
 class Host:
-    """Runs *invocation* with the outcomes that *choices* pick, the first of which is always the plain one."""
+    """Runs *invocation* with the outcomes that *choices* pick, the first of which is always the plain one.
 
-    def __init__(self, invocation: Invocation[Any], choices: Sequence[int], *, codec: Codec = LIVE, deadline: bool = False) -> None:
+    *plain*: only the order of things is picked; every step succeeds, and nothing comes from outside.
+    """
+
+    def __init__(
+        self, invocation: Invocation[Any], choices: Sequence[int], *, codec: Codec = LIVE, deadline: bool = False, plain: bool = False
+    ) -> None:
         self.codec = codec
+        self.plain = plain
         self.choices = list(choices)
         self.now = T0
         self.signals_left = 3
@@ -232,9 +238,11 @@ class Host:
             moves.append(lambda: self._time_passes(due))
         if not moves:
             moves += [lambda n=n: self._signal(n) for n in self._waited_for]
-        if not moves:
-            return []
+        if not moves or self.plain:
+            return moves
         # From here on: what need not happen.
+        undos = [perform for perform in steps if perform.key.startswith("rollback:")]
+        moves += [lambda p=perform: self._answer(p, Err(Failure("Boom", "it cannot be undone"))) for perform in undos]
         for perform in steps[:3]:
             moves += [
                 lambda p=perform: self._answer(p, Err(Failure("Boom", "it failed"))),
@@ -248,7 +256,7 @@ class Host:
         if self.signals_left:
             moves += [lambda: self._signal(0), lambda: self._signal(1), lambda: self._signal(0, late=True)]
         if self.cancels_left:
-            moves += [self._cancel] * 3
+            moves.append(self._cancel)
         moves += [lambda id=id: self._child_ends(id, "failed") for id, state in self.children.items() if state != "ended"]
         moves += [lambda p=p: self.tell(Answered(p.key, Ok(1), at=self.now)) for p in list(self.dropped.values())[:1]]
         if self.life.completed:

@@ -279,6 +279,13 @@ def _cancel_child(tasks: Any, children: list[ChildRef[Any]]) -> Seen:
     return (yield from CancelChild(children[-1])) if children else None
 
 
+def _children(tasks: Any, children: list[ChildRef[Any]], policy: Any, timeout: int | None) -> Seen:
+    """Start one, do something else, wait for it."""
+    yield from _start_child(tasks, children, policy, None)
+    yield from undoable(0)
+    return (yield from WaitChild(children[-1], timeout=timeout))
+
+
 def _send(tasks: Any, children: Any, to: str) -> Seen:
     yield from SendSignal(to, SIGNALS[0], 1)
 
@@ -321,14 +328,15 @@ def _said(name: str, *args: Any) -> Any:
 
 def _leaves(bugs: bool) -> Any:
     return st.one_of(
-        _said("step", kinds, small),
-        _said("step", kinds, small),
+        *[_said("step", kinds, small)] * 6,
+        *[_said("step", st.just("undoable"), small)] * 2,
+        *[_said("children", policies, st.none() | small)] * 2,
         _said("sleep", small),
         _said("wait", st.integers(0, 1), st.none() | small, st.none() | small),
         _said("emit", small),
         _said("note", small),
         _said("chance"),
-        _said("raise", st.sampled_from("ab")),
+        _said("raise", st.sampled_from("ab")) if not bugs else _said("raise", st.sampled_from("aaabb")) | _said("bug"),
         _said("map", kinds, st.lists(small, max_size=3), st.none() | st.integers(1, 2), st.none() | small),
         _said("join"),
         _said("run_child", policies, st.booleans(), st.none() | small),
@@ -339,13 +347,12 @@ def _leaves(bugs: bool) -> Any:
         _said("rollback", st.sampled_from(["stop", "continue"])),
         _said("commit"),
         _said("patch", st.sampled_from("pq")),
-        *([_said("bug")] if bugs else []),
     )
 
 
 def _inner(blocks: Any) -> Any:
-    bodies = st.lists(blocks, min_size=0, max_size=3)
-    branches = st.lists(bodies, min_size=1, max_size=3)
+    bodies = st.lists(blocks, min_size=1, max_size=4)
+    branches = st.lists(bodies, min_size=2, max_size=3)
     return st.one_of(
         _said("try", bodies, st.booleans(), bodies),
         _said("swallow", bodies, bodies, st.booleans()),
@@ -360,9 +367,31 @@ def _inner(blocks: Any) -> Any:
     )
 
 
-statements = st.recursive(_leaves(bugs=True), _inner, max_leaves=12)
+statements = st.recursive(_leaves(bugs=True), _inner, max_leaves=25)
 programs: st.SearchStrategy[Program] = st.tuples(
-    st.lists(statements, min_size=1, max_size=5),
+    st.lists(statements, min_size=1, max_size=6),
     st.none() | st.none() | _said("continue", st.lists(_leaves(bugs=False), max_size=3)),
 ).map(lambda parts: parts[0] if parts[1] is None else [*parts[0], parts[1]])
-choices: st.SearchStrategy[list[int]] = st.lists(st.integers(0, 40), max_size=40)
+choices: st.SearchStrategy[list[int]] = st.lists(st.just(0) | st.integers(0, 60), min_size=15, max_size=60)
+
+# Programs in which what is asked depends on nothing but the answers to one's own steps.
+_steady = st.one_of(
+    _said("step", kinds, small),
+    _said("sleep", small),
+    _said("emit", small),
+    _said("note", small),
+    _said("map", kinds, st.lists(small, max_size=3), st.none() | st.integers(1, 2), st.none()),
+)
+flows = st.lists(
+    st.recursive(
+        _steady,
+        lambda blocks: st.one_of(
+            _said("all", st.lists(st.lists(blocks, max_size=3), min_size=1, max_size=3), st.booleans()),
+            _said("inline", names, st.lists(blocks, max_size=3)),
+            _said("settle", st.lists(blocks, max_size=3)),
+            _said("switch", small, st.lists(blocks, max_size=3), st.lists(blocks, max_size=3)),
+        ),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
