@@ -121,7 +121,7 @@ def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bu
             outcome = Ok(machine.codec.dump(value, machine.workflow.result_type, f"the result of {machine.workflow.name}"))
         except CodecError as unencodable:
             error, bug = unencodable, True
-    bug = bug or (error is not None and (machine.is_bug(error) or _is_stop_iteration(error)))
+    bug = bug or (error is not None and machine.is_bug(error))
     if error is not None:
         raises = (Cancelled,) if isinstance(error, Cancelled) else machine.workflow.raises
         outcome = Err(machine.codec.dump_error(error, raises))
@@ -187,7 +187,3 @@ def _refuse_command(machine: Machine[Any], scope: Scope, value: Any) -> None:
             f"workflow {scope.workflow.name!r} returned {value!r} without yielding it; say `return (yield from …)`",
             place_of_function(scope.workflow.fn),
         )
-
-
-def _is_stop_iteration(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration)

@@ -30,7 +30,7 @@ from redrive_interpreter.fibers import WAITING, Fiber, Reply, Waiting
 from redrive_interpreter.keys import Key
 from redrive_interpreter.live import LIVE
 from redrive_interpreter.mailbox import Mailbox
-from redrive_interpreter.places import dispose, place_of, places
+from redrive_interpreter.places import dispose, place_of, place_of_error, place_of_fiber, places
 from redrive_interpreter.requests import ClearTimer, Drop, Request, SetTimer
 from redrive_interpreter.runs import info_of, next_run
 from redrive_interpreter.saga import Saga
@@ -364,6 +364,7 @@ class Machine(Generic[R_co]):
 
     def _run(self) -> None:
         agenda, ready = self._agenda, self._ready
+        in_order = 0
         while True:
             if agenda:
                 item = agenda.pop()
@@ -372,9 +373,11 @@ class Machine(Generic[R_co]):
                 else:
                     item.start_next(self)  # type: ignore[union-attr]
             elif ready:
-                if len(ready) > 1:
+                if len(ready) != in_order:
                     ready.sort(key=_order, reverse=True)
-                self._drive(ready.pop())
+                fiber = ready.pop()
+                in_order = len(ready)
+                self._drive(fiber)
             else:
                 return
 
@@ -399,6 +402,8 @@ class Machine(Generic[R_co]):
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as raised:
+                    if isinstance(raised, RuntimeError) and isinstance(raised.__cause__, StopIteration):
+                        raise Misuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
                     reply = leave(self, fiber, frame, None, raised)
                 else:
                     streak += 1
@@ -413,13 +418,12 @@ class Machine(Generic[R_co]):
 
     def perform(self, fiber: Fiber, command: Any) -> Reply:
         """Carry out one command, as far as that is possible now."""
-        handler = HANDLERS.get(command.__class__) or handler_of(command)
         try:
-            return handler(self, fiber, command)
+            return (HANDLERS.get(command.__class__) or handler_of(command))(self, fiber, command)
         except Misuse as misuse:
             if misuse.place:
                 raise
-            raise Misuse(misuse.problem, place_of(fiber.frames[-1])) from None
+            raise Misuse(misuse.problem, place_of_fiber(fiber)) from None
         except (CodecError, InvalidDefinition) as error:
             return None, error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import warnings
-from types import GeneratorType
+from types import CodeType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -38,6 +38,25 @@ def place_of(frame: Frame) -> str:
     """The line at which *frame*'s generator stands, as text; nothing if it has none."""
     place = _place(frame.gen)
     return "" if place is None else str(place)
+
+
+def place_of_fiber(fiber: Fiber) -> str:
+    """The line at which *fiber* stands, or the one that started it where it has no generator of its own."""
+    above: Fiber | None = fiber
+    while above is not None:
+        for frame in reversed(above.frames):
+            if text := place_of(frame):
+                return text
+        above = None if above.group is None else above.group.parent
+    return ""
+
+
+def place_of_error(error: BaseException) -> str:
+    """The line that raised *error*."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return "" if at is None else str(_place_in(at.tb_frame.f_code, at.tb_lineno))
 
 
 def place_of_function(fn: Callable[..., Any] | None) -> str:
@@ -125,8 +144,11 @@ def _place(gen: Any) -> Place | None:
     frame = inner.gi_frame
     if frame is None:
         return None
-    code = frame.f_code
-    return Place(code.co_filename, frame.f_lineno, code.co_name, linecache.getline(code.co_filename, frame.f_lineno).strip())
+    return _place_in(frame.f_code, frame.f_lineno)
+
+
+def _place_in(code: CodeType, line: int) -> Place:
+    return Place(code.co_filename, line, code.co_name, linecache.getline(code.co_filename, line).strip())
 
 
 def _is_users(gen: Any) -> bool:

@@ -106,8 +106,8 @@ class Run:
     def cancel(self, reason: str = "enough") -> Run:
         return self.tell(CancelRequested(reason=reason, at=self.now))
 
-    def child(self, id: str, value: Any = None, *, status: str = "completed", error: BaseException | None = None) -> Run:
-        outcome = Ok(value) if status == "completed" else Err(LIVE.dump_error(error or ValueError("child"), ()))
+    def child(self, id: str, value: Any = None, *, status: str = "completed", error: BaseException | None = None, raises: Any = ()) -> Run:
+        outcome = Ok(value) if status == "completed" else Err(LIVE.dump_error(error or ValueError("child"), raises))
         return self.tell(ChildFinished(id=id, status=status, outcome=outcome, at=self.now))
 
     def retry_rollback(self) -> Run:
