@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
@@ -131,7 +132,7 @@ def _cause(watched: Watched, machine: Machine[Any], recorded: Asked | None, aske
         if recorded.key == asked.key:
             return "type changed", f"{recorded.kind} is now {asked.kind}"
         return "inserted", f"the history has no {_name(asked)}"
-    if machine.codec.same(recorded.input, asked.input):
+    if machine.codec.same(recorded.input, asked.input) and not _is_named(machine, recorded):
         return "renamed", f"{_name(recorded)} is now {_name(asked)}"
     return "inserted", f"the history has no {_name(asked)}"
 
@@ -139,14 +140,36 @@ def _cause(watched: Watched, machine: Machine[Any], recorded: Asked | None, aske
 def _removed_or_reordered(machine: Machine[Any], recorded: Asked, asked: Asked) -> tuple[Cause, str]:
     # Both are in the history, in the other order. Whether the code still asks for the recorded one later is
     # written in its source: the name of a step, signal or event that stands there no more was removed.
-    name = recorded.label or recorded.kind
-    code = getattr(machine.workflow.fn, "__code__", None)
-    while code is None and getattr(machine.workflow.fn, "__wrapped__", None) is not None:
-        code = machine.workflow.fn.__wrapped__.__code__  # type: ignore[union-attr]
-    words: set[str] = set() if code is None else {*code.co_names, *code.co_freevars, *(c for c in code.co_consts if isinstance(c, str))}
-    if name in words:
+    if _is_named(machine, recorded):
         return "reordered", f"{_name(asked)} comes before {_name(recorded)}"
     return "removed", f"{_name(recorded)} is not asked for any more"
+
+
+def _is_named(machine: Machine[Any], row: Asked) -> bool:
+    """Whether the source of the workflow still names what *row* asked for; a step by its id, whatever its function is called."""
+    fn: Any = machine.workflow.fn
+    while getattr(fn, "__wrapped__", None) is not None:
+        fn = fn.__wrapped__
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return False
+    name = row.label or row.kind
+    if any(name == const for const in code.co_consts if isinstance(const, str)):
+        return True
+    known = {**fn.__globals__, **_closed_over(fn)}
+    words = (*code.co_names, *code.co_freevars)
+    if row.kind == "step":
+        return any(getattr(known.get(word), "step_id", None) == name for word in words) or (name in words and name not in known)
+    return name in words
+
+
+def _closed_over(fn: Any) -> dict[str, Any]:
+    """The values that a function closes over, as far as they are set."""
+    found: dict[str, Any] = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 def _scope_is_over(machine: Machine[Any], key: str) -> bool:

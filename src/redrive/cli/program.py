@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from redrive.cli import verbs
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
+from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
 from redrive.cli.paint import paint_for, visible
 from redrive_interpreter import RedriveError
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("id")
     cancel.add_argument("reason", nargs="?", default="")
 
+    add_replay(words)
     add_lint(words)
     return parser
 

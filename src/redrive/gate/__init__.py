@@ -1,0 +1,10 @@
+"""The deploy gate: may this code take over what is running? Replays a store's live executions, read-only, and says."""
+
+from __future__ import annotations
+
+from redrive.gate.check import Problem, Standing, check
+from redrive.gate.pages import pages, text
+from redrive.gate.report import Group, Report, WorkflowReport
+from redrive.gate.sweep import Progress, sweep
+
+__all__ = ["Group", "Problem", "Progress", "Report", "Standing", "WorkflowReport", "check", "pages", "sweep", "text"]

@@ -1,0 +1,78 @@
+"""Reading a database file that somebody else works on: nothing is written, nothing migrated, no lock is held."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from redrive.ports.store import FINAL, Json, UnusableStore
+from redrive.stores.live import Living
+from redrive.stores.sqlite.connecting import migrations, needs_migration
+from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.values import from_text
+
+_LIVING: Final = f"""
+SELECT n, id, workflow, status, number FROM executions
+WHERE status NOT IN ({", ".join(f"'{status}'" for status in sorted(FINAL))}) ORDER BY n DESC LIMIT ?
+"""
+
+
+class SQLiteReader:
+    """A `LiveReader` of the file at *path*. *patience* in seconds: for how long a locked database is tried again."""
+
+    def __init__(self, path: str, patience: float = 10.0) -> None:
+        self.path, self._patience = path, patience
+        self._db: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Raises `UnusableStore` for a file that is not there, not ours, or of another schema than this release's."""
+        self._db = _connect(self.path, self._patience)
+
+    async def close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    async def living(self, limit: int | None = None) -> Sequence[Living]:
+        rows = self._ask(_LIVING, (-1 if limit is None else limit,))
+        return [
+            Living(id=from_text(id), workflow=from_text(name), status=status, place=(n, number)) for n, id, name, status, number in rows
+        ]
+
+    async def rows(self, execution: Living) -> Json:
+        return "[" + ",".join([rows for (rows,) in self._ask(SQL["history"], execution.place)]) + "]"
+
+    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+        if self._db is None:
+            raise UnusableStore(f"{self.path}: the reader is not open")
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise as_store_error(error, self.path) from error
+
+
+def _connect(path: str, patience: float) -> sqlite3.Connection:
+    file = Path(path)
+    if not file.is_file():
+        raise UnusableStore(f"{path}: there is no such database")
+    try:
+        db = sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=patience)
+        try:
+            db.execute("PRAGMA query_only = on")
+            outdated = needs_migration(db, path, migrations())
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise as_store_error(error, path) from error
+    if outdated:
+        db.close()
+        raise UnusableStore(
+            f"{path}: an older redrive wrote it, and reading must not bring it up to date; "
+            "have a worker of this release open it, or a copy of it, first"
+        )
+    return db
