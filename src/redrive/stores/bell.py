@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 
 
 class Bell:
-    """Counts what was told, and wakes whoever waits; may be rung from any thread."""
+    """Counts what was told, and wakes whoever waits; may be rung from any thread. *on_wait* is called when somebody begins to."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
+        self._on_wait = on_wait
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self.rung = 0
@@ -35,6 +37,8 @@ class Bell:
                 return self.rung
             future = loop.create_future()
             self._waiting[future] = loop
+        if self._on_wait is not None:
+            self._on_wait()
         try:
             await asyncio.wait([future], timeout=seconds)
         finally:

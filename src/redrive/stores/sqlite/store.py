@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,8 +24,8 @@ _SHORT: Final = 65_536
 """Characters that can be written without holding up others."""
 
 
-def _look_up() -> None:
-    """Have a thread see that somebody waits for news."""
+def _nothing() -> None:
+    return
 
 
 def _size(turn: Turn, rows: int) -> int:
@@ -60,7 +59,7 @@ class SQLiteStore:
         self.path = path
         self._synchronous, self._patience, self._on_the_spot = synchronous, patience.total_seconds(), on_the_spot
         self._clock_us = _wall_us if clock is None else lambda: to_us(clock())
-        self._bell = Bell()
+        self._bell = Bell(self._look_up)
         self._memo = Memo()
         self._threads: tuple[WriterThread, ConnectionThread] | None = None
 
@@ -167,8 +166,9 @@ class SQLiteStore:
         await self._writer.do(events.events_done, handler, worker, through)
 
     async def changed(self, timeout: float, since: int = -1) -> int:
-        waiting = asyncio.ensure_future(self._bell.wait(timeout, since))
-        if timeout > 0:
-            await asyncio.sleep(0)
-            self._writer.call(_look_up)
-        return await waiting
+        return await self._bell.wait(timeout, since)
+
+    def _look_up(self) -> None:
+        """Have the writer see that somebody waits for news."""
+        if self._threads is not None:
+            self._threads[0].call(_nothing)
