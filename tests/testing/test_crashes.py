@@ -109,8 +109,8 @@ def test_what_one_run_leaves_behind_for_the_next_is_found_and_shown_as_a_diff() 
 
     with pytest.raises(CrashChanged) as found:
         assert_survives_crashes(counts(), {fetch: "page"})
-    assert "-ends completed: = 0" in str(found.value)
-    assert "+ends completed: = 1" in str(found.value)
+    assert "-ends completed = 0" in str(found.value)
+    assert "+ends completed = 1" in str(found.value)
 
 
 def test_a_cache_that_forgets_to_ask_after_a_crash_is_found() -> None:

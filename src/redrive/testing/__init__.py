@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
+from redrive.testing.explore import Explored, explore
+from redrive.testing.invariants import Invariant, InvariantBroken, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
+from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
 from redrive.testing.story import Unexpected
 from redrive.testing.stubs import in_turn
+from redrive.testing.view import View
 
-__all__ = ["CrashChanged", "Play", "Run", "Unexpected", "assert_survives_crashes", "in_turn", "play"]
+__all__ = [
+    "CrashChanged",
+    "Explored",
+    "Invariant",
+    "InvariantBroken",
+    "Play",
+    "Run",
+    "Unexpected",
+    "View",
+    "Violation",
+    "always_eventually",
+    "assert_survives_crashes",
+    "at_most_once",
+    "compensated",
+    "explore",
+    "in_turn",
+    "never",
+    "play",
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.testing.story import Unexpected, story_of
 from redrive.testing.stubs import subject_of
-from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, WaitChild, WaitSignal
+from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -63,7 +63,7 @@ class Driver:
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, outcome: Ok[Any] | Err) -> None:
         """A running child ends; an error that is a `Cancelled` says that it was cancelled."""
         host = self._host
-        starts = {request.id: request.command for request in host.sent if hasattr(request, "command")}  # type: ignore[union-attr]
+        starts: dict[str, Any] = {request.id: request.command for request in host.sent if isinstance(request, StartExecution)}
         if isinstance(child, ChildRef):
             id = child.id
         elif isinstance(child, str):

@@ -60,6 +60,8 @@ class Kept:
     workflows: list[Workflow[..., Any]]
     runs: list[list[Row]]
     now: datetime
+    sent: list[Request]
+    cancelled: frozenset[str]
 
 
 class Host:
@@ -215,10 +217,15 @@ class Host:
         if fired:
             self.tell(DeadlinePassed(at=self.now) if fired[0] == DEADLINE else TimerFired(fired[0], at=self.now))
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens unless something comes from outside."""
+        return self.verdict is not None or not (self.performs or self.machine.timers or self.machine.has_open_children)
+
     # ── crashes ─────────────────────────────────────────────────────────────────────────────────
     @property
     def kept(self) -> Kept:
-        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now)
+        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now, list(self.sent), frozenset(self.cancelled))
 
     def restart(self) -> None:
         """Forget the machine and replay it from its history. Raises `Diverged` if the code does something else."""
@@ -235,6 +242,7 @@ class Host:
     def resume(self, kept: Kept) -> None:
         """Go on from what was kept."""
         self.now = kept.now
+        self.sent, self.cancelled = list(kept.sent), set(kept.cancelled)
         self.workflows = list(kept.workflows)
         self.runs = [list(run) for run in kept.runs]
         self._resume(self.workflows[-1], self.runs[-1])

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from redrive.codec import JsonCodec
 from redrive.testing.driver import Driver
 from redrive.testing.host import Host, attributes_of
+from redrive.testing.invariants import Checked, check
 from redrive.testing.story import Unexpected, near_miss, story_of, trace
 from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
+from redrive.testing.view import View
 from redrive_interpreter import (
     Attribute,
     CancelRequested,
@@ -131,6 +133,17 @@ class Run(Generic[R]):
             raise ValueError("time does not go back")
         self._driver.until(self.now + step)
         self._driver.go_on()
+
+    def tick(self) -> None:
+        """Move the clock to the next timer and fire that one alone, or to the time of the next attempt."""
+        if self._host.next_due is None:
+            raise Unexpected("nothing is due, now or later", self._story())
+        self._host.next_moment()
+        self._driver.go_on()
+
+    def check(self, *invariants: Checked) -> None:
+        """Raises `InvariantBroken` if the run so far breaks one of *invariants*, the same ones that `explore` takes."""
+        check(View.of(self._host.runs, self._host.is_final), invariants)
 
     def cancel(self, reason: str = "") -> None:
         """Someone asks for the execution to be cancelled."""

@@ -89,7 +89,7 @@ def describe(row: Row) -> str:
         case DeadlinePassed():
             return "the deadline has passed"
         case ChildFinished():
-            return f"child {row.id} ended {row.status}: {_ended(row.outcome)}"
+            return f"child {row.id} ended {row.status} {_ended(row.outcome).removeprefix('failed: ')}"
         case RollbackRetried():
             return "the undos are tried again"
         case Noted():
@@ -97,12 +97,13 @@ def describe(row: Row) -> str:
         case AttributeSet():
             return f"  sets {row.name} = {_shown(row.value)}"
         case Ended():
-            return f"ends {row.status}: {_ended(row.outcome)}"
+            return f"ends {row.status} {_ended(row.outcome).removeprefix('failed: ')}"
 
 
 def _ended(outcome: Any) -> str:
     if isinstance(outcome, Ok):
-        return f"= {_shown(outcome.value)}"
+        value: Any = outcome.value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return f"= {_shown(value)}"
     return f"failed: {outcome.error.type}: {outcome.error.message}"
 
 
@@ -120,7 +121,7 @@ def story_of(host: Host) -> str:
     done: list[str] = []
     for row, line in _lines(host.rows):
         if isinstance(row, (*FACTS, Ended)):
-            key = getattr(row, "key", None)
+            key = getattr(row, "key", Key(""))
             done.append(f"  {line}" + (f"    {places[key]}" if key in places else ""))
     lines = ["done so far:", *done, "asking now:"]
     for key, command in host.pending.items():

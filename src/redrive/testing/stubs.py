@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild, Workflow
+from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild
 
 if TYPE_CHECKING:
     from redrive_interpreter import Perform, Source
@@ -42,7 +42,7 @@ class Stubs:
         self._predicates: list[tuple[Callable[[Any], object], object]] = []
         for key, value in answers.items():
             if isinstance(key, Command):
-                self._exact.append((key, value))
+                self._exact.append((key, value))  # pyright: ignore[reportUnknownArgumentType]
             elif (name := name_of(key)) is not None:
                 self._named[name] = value
             elif callable(key):
@@ -54,8 +54,7 @@ class Stubs:
             name = name_of(key)
             if name is None:
                 raise TypeError(f"signals: {key!r} is no signal")
-            payloads: Any = value
-            self._signals[name] = list(payloads) if isinstance(value, list) else [payloads]
+            self._signals[name] = listed(value)
 
     def step(self, perform: Perform, call: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any]]]) -> Ok[Any] | Err | None:
         """What one attempt comes to; None if nothing says. *call* decodes its arguments, as a body gets them."""
@@ -99,7 +98,7 @@ def _outcome(answer: Any, call: Callable[[], tuple[tuple[Any, ...], Mapping[str,
         return Err(interrupted(key, attempt))
     if isinstance(answer, type) and issubclass(answer, BaseException):
         answer = answer()
-    elif callable(answer) and not isinstance(answer, BaseException):
+    elif callable(cast("Any", answer)) and not isinstance(answer, BaseException):
         args, kwargs = call()
         try:
             answer = _awaited(answer(*args, **kwargs))
@@ -107,7 +106,8 @@ def _outcome(answer: Any, call: Callable[[], tuple[tuple[Any, ...], Mapping[str,
             raise  # the test's own, about what the step was given
         except Exception as error:
             return Err(error)
-    return Err(answer) if isinstance(answer, BaseException) else Ok(answer)
+    came: Any = answer  # pyright: ignore[reportUnknownVariableType]
+    return Err(came) if isinstance(came, BaseException) else Ok(came)
 
 
 def _awaited(value: Any) -> Any:
@@ -159,5 +159,12 @@ def arguments_of(command: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 def typed_of(command: Any) -> Any:
     """What knows the type of the child's result and the errors it declares."""
-    known = command.ref if isinstance(command, WaitChild) else command.invocation.workflow
-    return known if isinstance(known, Workflow) or known.workflow is None else known.workflow
+    if isinstance(command, WaitChild):
+        return command.ref
+    return command.invocation.workflow
+
+
+def listed(value: object) -> list[Any]:
+    """*value* as a list: a list as it is, anything else alone."""
+    many: Any = value
+    return list(many) if isinstance(value, list) else [value]

@@ -1,0 +1,151 @@
+"""What exploration may let happen in a state: the outcomes of each attempt, signals, time, cancels, ends of children."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from redrive.testing.moves import Arrive, Attempt, Cancel, ChildEnds, Move, tick
+from redrive.testing.samples import NoSample, sample_error, samples
+from redrive.testing.stubs import Stubs, interrupted, listed, subject_of, timed_out
+from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, WaitSignal
+from redrive_interpreter.keys import ROLLBACK
+
+if TYPE_CHECKING:
+    from redrive.testing.host import Host
+    from redrive_interpreter import Perform
+
+
+@attrs.frozen
+class Spent:
+    """What has come from outside already, and may not come as often again."""
+
+    signals: tuple[str, ...] = ()
+    cancels: int = 0
+    faults: int = 0
+
+    def after(self, move: Move) -> Spent:
+        if isinstance(move, Arrive):
+            return attrs.evolve(self, signals=(*self.signals, move.signal.name))
+        if isinstance(move, Cancel):
+            return attrs.evolve(self, cancels=self.cancels + 1)
+        failed = isinstance(move, (Attempt, ChildEnds)) and isinstance(move.outcome, Err)
+        return attrs.evolve(self, faults=self.faults + 1) if failed else self
+
+
+class Choices:
+    """The moves of each state.
+
+    *answers* say what a step gives where it succeeds (else a sample of its type), *outcomes* all that it can come to;
+    *signals* is what may arrive (None: each that is declared or waited for, once), *cancels* how often someone cancels,
+    *faults* how many attempts may go wrong in one history (None: any number).
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[Any, object],
+        outcomes: Mapping[Any, object],
+        signals: Mapping[Any, object] | None,
+        cancels: int,
+        faults: int | None,
+    ) -> None:
+        self._answers = Stubs(answers, {})
+        self._outcomes = [[Stubs({key: one}, {}) for one in listed(value)] for key, value in outcomes.items()]
+        self._signals = signals
+        self._cancels = cancels
+        self._faults = faults
+
+    def of(self, host: Host, spent: Spent) -> list[Move]:
+        if host.verdict is not None:
+            return []
+        moves: list[Move] = []
+        for perform in host.ready:
+            moves += [Attempt(perform.key, outcome) for outcome in self._attempts(perform, host)]
+        moves += self._children(host)
+        if (passing := tick(host)) is not None:
+            moves.append(passing)
+        moves += self._arrivals(host, spent)
+        if spent.cancels < self._cancels and host.machine.root is not None and host.machine.root.cancel is None:
+            moves.append(Cancel())
+        if self._faults is not None and spent.faults >= self._faults:
+            moves = [move for move in moves if spent.after(move).faults == spent.faults]
+        return moves
+
+    def is_final(self, host: Host, spent: Spent) -> bool:
+        """Whether nothing more comes of it, a cancel or a signal that nobody waits for apart."""
+        if host.verdict is not None or not host.is_final:
+            return host.verdict is not None
+        waited = {command.signal.name for command in host.pending.values() if isinstance(command, WaitSignal)}
+        return not any(arrival.signal.name in waited for arrival in self._arrivals(host, spent))
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────
+    def _attempts(self, perform: Perform, host: Host) -> list[Ok[Any] | Err]:
+        spec, codec = perform.step.spec, host.codec
+
+        def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+            return codec.load_call(spec.signature, perform.input, spec.id)
+
+        for stubs in self._outcomes:
+            found = [stub.step(perform, call) for stub in stubs]
+            if found and found[0] is not None:
+                return [outcome for outcome in found if outcome is not None]
+        given = self._answers.step(perform, call)
+        if isinstance(given, Err):
+            return [given]
+        made: list[Ok[Any] | Err] = [given] if given is not None else [Ok(value) for value in self._samples(perform)]
+        if perform.key.startswith(ROLLBACK):
+            return made  # an undo that fails is for the operator; whoever wants to see it says so in outcomes
+        made += [Err(self._error(error, spec.id)) for error in spec.raises]
+        if spec.at_most_once:
+            made.append(Err(interrupted(perform.key, perform.attempt)))
+        elif spec.timeout is not None or spec.heartbeat is not None:
+            made.append(Err(timed_out(perform.key, perform.attempt)))
+        return made
+
+    def _samples(self, perform: Perform) -> list[Any]:
+        spec = perform.step.spec
+        try:
+            return samples(spec.result_type, spec.id)
+        except NoSample as error:
+            raise NoSample(f"{error}; say what the step gives: answers={{{spec.id!r}: …}}") from error
+
+    def _error(self, cls: type[BaseException], name: str) -> BaseException:
+        try:
+            return sample_error(cls)
+        except NoSample as error:
+            raise NoSample(f"{error}; say all that the step can come to: outcomes={{{name!r}: [value, {cls.__name__}(…)]}}") from error
+
+    # ── children ────────────────────────────────────────────────────────────────────────────────
+    def _children(self, host: Host) -> list[Move]:
+        moves: list[Move] = []
+        starts = {getattr(request, "id", ""): getattr(request, "command", None) for request in host.sent}
+        for child in host.machine.family.open:
+            command = starts.get(child.id)
+            if command is None:
+                continue  # of an earlier run
+            workflow = command.invocation.workflow
+            found = self._answers.child(command) if subject_of(command) else None
+            values: list[Ok[Any] | Err] = [found] if found is not None else [Ok(v) for v in samples(workflow.result_type, workflow.name)]
+            values += [Err(self._error(cls, workflow.name)) for cls in workflow.raises]
+            moves += [ChildEnds(child.id, outcome, workflow) for outcome in values]
+            if child.id in host.cancelled:
+                moves.append(ChildEnds(child.id, Err(Cancelled("", "parent")), workflow, "cancelled"))
+        return moves
+
+    # ── signals ─────────────────────────────────────────────────────────────────────────────────
+    def _arrivals(self, host: Host, spent: Spent) -> list[Arrive]:
+        waited = [command.signal for command in host.pending.values() if isinstance(command, WaitSignal)]
+        if self._signals is None:
+            known = {signal.name: signal for signal in [*(host.machine.workflow.signals or ()), *waited]}
+            return [Arrive(s, samples(s.type, s.name)[0]) for s in known.values() if s.name not in spent.signals]
+        arrivals: list[Arrive] = []
+        for key, value in self._signals.items():
+            payloads = listed(value)
+            named: Any = key
+            signal: Source[Any] = named if isinstance(key, Source) else next((s for s in waited if s.name == key), Signal(key, Any))
+            sent = spent.signals.count(signal.name)
+            if sent < len(payloads):
+                arrivals.append(Arrive(signal, payloads[sent]))
+        return arrivals

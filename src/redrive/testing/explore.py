@@ -1,0 +1,190 @@
+"""`explore`: every order in which a workflow's steps, signals, timers and cancels can come, and a crash at each state.
+
+1.  A state is a history. From it go the moves of `Choices`; each is tried on a machine that was just replayed from
+    the history, which is a crash: where the replay differs from the machine before it, that is found.
+2.  Breadth first: the first violation found has the shortest schedule. Equal states (`Fingerprints`) are visited once.
+3.  *seed* shuffles the moves of each state: it decides what is seen where the budget does not suffice for all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from redrive.codec import JsonCodec
+from redrive.testing.choices import Choices, Spent
+from redrive.testing.fingerprints import Fingerprints
+from redrive.testing.host import Host, Kept
+from redrive.testing.invariants import Checked, Invariant, as_invariant
+from redrive.testing.reproduce import Violation
+from redrive.testing.run import BEGIN
+from redrive.testing.story import story_of
+from redrive.testing.view import View
+from redrive_interpreter import HostError
+
+if TYPE_CHECKING:
+    from redrive.testing.moves import Move
+    from redrive_interpreter import Invocation
+
+
+@attrs.define(eq=False)
+class _Node:
+    """A state: its history, what stood pending in it, and the move by which it was first reached."""
+
+    number: int
+    kept: Kept
+    standing: str
+    spent: Spent
+    before: _Node | None
+    move: Move | None
+    line: str
+    depth: int
+
+    def path(self) -> list[_Node]:
+        node: _Node = self
+        found: list[_Node] = [self]
+        while node.before is not None:
+            node = node.before
+            found.append(node)
+        return found[::-1]
+
+
+@attrs.frozen
+class Explored:
+    """What was seen. *complete*: everything; else depth or budget came first. *ends* counts the ways in which it ends.
+
+    *edges* are the states, by number from 0, with the move that leads from one to the other; *marks* what ended states ended with.
+    """
+
+    states: int
+    schedules: int
+    complete: bool
+    ends: Mapping[str, int]
+    edges: Sequence[tuple[int, str, int]]
+    marks: Mapping[int, str]
+
+
+def explore(
+    invocation: Invocation[Any],
+    invariants: Sequence[Checked] = (),
+    *,
+    answers: Mapping[Any, object] | None = None,
+    outcomes: Mapping[Any, object] | None = None,
+    signals: Mapping[Any, object] | None = None,
+    cancels: int = 1,
+    faults: int | None = None,
+    depth: int = 60,
+    budget: int = 5_000,
+    seed: int = 0,
+    merge: bool = True,
+    id: str = "test",
+    now: datetime = BEGIN,
+    timeout: timedelta | None = None,
+    converter: Any = None,
+) -> Explored:
+    """Visit what can happen to *invocation*, up to *budget* states and *depth* moves, and check *invariants* in each state.
+
+    A step gives what *answers* say or a sample of its type, fails with each error of its ``raises=``, and times out if
+    it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that. *signals* arrive at any time, by
+    default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
+    Raises `Violation`, with a test that reproduces it, for the shortest schedule that breaks an invariant, ends in a
+    fault of the workflow's own code, or does not survive a crash.
+    """
+    choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults)
+    search = _Search(invocation, [as_invariant(one) for one in invariants], choices, JsonCodec(converter=converter), merge)
+    return search.run(random.Random(seed), depth, budget, id=id, now=now, timeout=timeout)
+
+
+class _Search:
+    def __init__(self, invocation: Invocation[Any], invariants: list[Invariant], choices: Choices, codec: JsonCodec, merge: bool) -> None:
+        self._invocation = invocation
+        self._invariants = invariants
+        self._choices = choices
+        self._codec = codec
+        self._merge = merge
+        self._prints = Fingerprints()
+        self._seen: dict[bytes, int] = {}
+        self._queue: deque[_Node] = deque()
+        self._edges: list[tuple[int, str, int]] = []
+        self._marks: dict[int, str] = {}
+        self._ends: Counter[str] = Counter()
+        self._setup: dict[str, Any] = {}
+
+    def run(self, lots: random.Random, depth: int, budget: int, **setup: Any) -> Explored:
+        self._setup = setup
+        host = Host(self._codec)
+        host.start(self._invocation, **setup)
+        self._arrive(host, Spent(), None, None, "")
+        complete, schedules = True, 0
+        while self._queue:
+            node = self._queue.popleft()
+            if node.depth >= depth or len(self._seen) >= budget:
+                complete = False
+                if len(self._seen) >= budget:
+                    break
+                continue
+            host = self._resume(node)
+            moves = self._choices.of(host, node.spent)
+            lots.shuffle(moves)
+            for n, move in enumerate(moves):
+                if n:
+                    host = self._resume(node)
+                line = move.line(host)
+                schedules += 1
+                try:
+                    move.apply(host)
+                except HostError as error:
+                    raise self._violation("it survives a crash", str(error), host, self._after(node, move, line)) from error
+                self._arrive(host, node.spent.after(move), node, move, line)
+        return Explored(len(self._seen), schedules, complete, dict(self._ends), self._edges, self._marks)
+
+    def _resume(self, node: _Node) -> Host:
+        host = Host(self._codec)
+        try:
+            host.resume(node.kept)
+        except HostError as error:
+            raise self._violation("it survives a crash", str(error), host, node) from error
+        if self._prints.standing(host) != node.standing:
+            raise self._violation("it survives a crash", "a replay of the history asks something else", host, node)
+        return host
+
+    def _arrive(self, host: Host, spent: Spent, before: _Node | None, move: Move | None, line: str) -> None:
+        """A state is reached: check it, and keep it if it is new."""
+        digest = self._prints.of(host, spent) if self._merge else len(self._seen).to_bytes(8, "big")
+        known = self._seen.get(digest)
+        number = len(self._seen) if known is None else known
+        node = _Node(number, host.kept, self._prints.standing(host), spent, before, move, line, 0 if before is None else before.depth + 1)
+        if before is not None and move is not None:
+            self._edges.append((before.number, move.label, number))
+        view = View.of(host.runs, self._choices.is_final(host, spent))
+        for invariant in self._invariants:
+            if breach := invariant.breach(view):
+                raise self._violation(invariant.name, breach, host, node)
+        if known is not None:
+            host.machine.close()
+            return
+        self._seen[digest] = number
+        verdict = host.verdict
+        if verdict is not None:
+            if verdict.bug:
+                raise self._violation("it ends in no fault of its own code", f"{view.failure}", host, node)
+            failure = view.failure
+            self._marks[number] = verdict.status + (f": {failure.type.rpartition('.')[2]}" if failure is not None else "")
+            self._ends[self._marks[number]] += 1
+        else:
+            self._queue.append(node)
+        host.machine.close()
+
+    def _after(self, node: _Node, move: Move, line: str) -> _Node:
+        return _Node(-1, node.kept, "", node.spent, node, move, line, node.depth + 1)
+
+    def _violation(self, invariant: str, breach: str, host: Host, node: _Node) -> Violation:
+        path = node.path()[1:]
+        story = story_of(host) if hasattr(host, "machine") else ""
+        moves = [one.move for one in path if one.move is not None]
+        return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], story, self._setup)

@@ -1,0 +1,194 @@
+"""What must hold in every history: predicates over a `View`, and the few that come up in every saga."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from redrive.testing.view import Happening, View, What, about, happened
+from redrive_interpreter.scopes import scope_of
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Failure, Key, Status
+
+
+@attrs.frozen
+class Invariant:
+    """*name* as it is written in a test; *breach* says what is wrong with a run, or nothing."""
+
+    name: str
+    breach: Callable[[View], str | None]
+
+
+Checked: TypeAlias = "Invariant | Callable[[View], object]"
+
+
+class InvariantBroken(AssertionError):
+    """A run does what it never must."""
+
+    def __init__(self, invariant: str, breach: str) -> None:
+        super().__init__(invariant, breach)
+        self.invariant, self.breach = invariant, breach
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.breach}"
+
+
+def as_invariant(checked: Checked) -> Invariant:
+    """A predicate as an `Invariant`: broken where it gives False, or text, or its own assert fails."""
+    if isinstance(checked, Invariant):
+        return checked
+    predicate = checked
+
+    def breach(view: View) -> str | None:
+        try:
+            answer = predicate(view)
+        except AssertionError as error:
+            return str(error).partition("\n")[0] or "its assert fails"
+        if isinstance(answer, str):
+            return answer or None
+        return "it does not hold" if answer is False else None
+
+    return Invariant(getattr(predicate, "__name__", repr(predicate)), breach)
+
+
+def check(view: View, invariants: Sequence[Checked]) -> None:
+    """Raises `InvariantBroken` for the first of *invariants* that *view* breaks."""
+    for invariant in map(as_invariant, invariants):
+        if breach := invariant.breach(view):
+            raise InvariantBroken(invariant.name, breach)
+
+
+def never(what: What, *, after: What = None) -> Invariant:
+    """*what* is never asked for; with *after*, never once that has happened."""
+
+    def breach(view: View) -> str | None:
+        open_ = after is None
+        for happening in view.happenings:
+            if open_ and happening.kind == "asked" and about(what, happening):
+                return f"{happening.key} is asked" + ("" if after is None else f" after {shown(after)}")
+            open_ = open_ or happened(after, happening)
+        return None
+
+    return Invariant(f"never({shown(what)}" + ("" if after is None else f", after={shown(after)}") + ")", breach)
+
+
+def at_most_once(step: What, *, idempotent: bool = False) -> Invariant:
+    """*step* takes effect at most once, undone ones apart.
+
+    An attempt that timed out, was interrupted, or failed with an error that the step does not declare may have taken
+    effect. redrive repeats an attempt with the same idempotency key: where the other side honours that, say *idempotent*,
+    and only attempts with different keys count.
+    """
+
+    def breach(view: View) -> str | None:
+        effects: list[tuple[int, Key]] = []
+        for happening in view.happenings:
+            command = (happening.run, happening.key)
+            if happening.kind == "undone":
+                effects = [effect for effect in effects if effect != command]
+            elif about(step, happening) and _may_have_effect(happening) and not (idempotent and command in effects):
+                effects.append(command)
+            if len(effects) > 1:
+                return f"it may have taken effect {len(effects)} times: {', '.join(key for _, key in effects)}"
+        return None
+
+    return Invariant(f"at_most_once({shown(step)}" + (", idempotent=True" if idempotent else "") + ")", breach)
+
+
+def _may_have_effect(happening: Happening) -> bool:
+    if happening.kind == "done":
+        return True
+    if happening.kind not in ("failed", "retried"):
+        return False
+    failure: Failure = happening.outcome
+    return happening.in_doubt or failure.declared is None
+
+
+def always_eventually(*what: What, after: What = None) -> Invariant:
+    """When nothing more comes, one of *what* has happened; with *after*, later than that (and only if that has happened)."""
+
+    def breach(view: View) -> str | None:
+        if not view.final:
+            return None
+        wanted = after is None
+        for happening in view.happenings:
+            if wanted and any(happened(one, happening) for one in what):
+                if after is None:
+                    return None
+                wanted = False
+            if after is not None and happened(after, happening):
+                wanted = True
+        ends = f"it ends {view.status}" if view.status else "it waits for ever"
+        return f"{ends} without {' or '.join(map(shown, what))}" if wanted else None
+
+    name = ", ".join(map(shown, what)) + ("" if after is None else f", after={shown(after)}")
+    return Invariant(f"always_eventually({name})", breach)
+
+
+def compensated(*steps: What, on: Sequence[Status] = ("failed",)) -> Invariant:
+    """Whenever the run ends as *on* says, every completed step with an undo was undone, newest first, exactly once.
+
+    With *steps*, those must be undone, and they alone. What a Commit let go stays done. A step that the workflow itself
+    asks for, and that is the undo of another, counts as the undo of the newest that is not undone.
+    """
+
+    def breach(view: View) -> str | None:
+        done, undone = _undos(view, steps)
+        for key, name in undone:
+            if undone.count((key, name)) > 1:
+                return f"{key[1]} is undone twice"
+        if view.status not in on:
+            return None
+        order = [key for key, _ in undone]
+        for key in done:
+            if key not in order:
+                return f"the run ends {view.status}, and {key[1]} is not undone"
+        within = [key for key in order if key in done]
+        for earlier, later in pairwise(within):
+            if scope_of(earlier[1]) == scope_of(later[1]) and done.index(earlier) < done.index(later) and _overlap(view, earlier, later):
+                return f"{earlier[1]} is undone before {later[1]}, which completed later"
+        return None
+
+    names = [shown(step) for step in steps] + ([] if tuple(on) == ("failed",) else [f"on={tuple(on)!r}"])
+    return Invariant(f"compensated({', '.join(names)})", breach)
+
+
+def _undos(view: View, steps: Sequence[What]) -> tuple[list[tuple[int, Key]], list[tuple[tuple[int, Key], str]]]:
+    """What completed and must be undone, oldest first; and what was undone, in order, with the undo's name."""
+    done: list[tuple[int, Key]] = []
+    undos: dict[tuple[int, Key], str] = {}
+    undone: list[tuple[tuple[int, Key], str]] = []
+    for happening in view.happenings:
+        key = (happening.run, happening.key)
+        if happening.kind == "commit":
+            scope = scope_of(happening.key)
+            done = [one for one in done if not one[1].startswith(scope)]
+        elif happening.kind == "undone":
+            undone.append((key, happening.undo or ""))
+        elif happening.kind == "done" and happening.command == "step":
+            left = [one for one in done if undos.get(one) == happening.name and (one, happening.name) not in undone]
+            if left:
+                undone.append((left[-1], happening.name))
+            if any(about(step, happening) for step in steps) if steps else happening.undo is not None:
+                done.append(key)
+            if happening.undo is not None:
+                undos[key] = happening.undo
+    return done, undone
+
+
+def _overlap(view: View, earlier: tuple[int, Key], later: tuple[int, Key]) -> bool:
+    """Whether *later* had completed when the undo of *earlier* was carried out."""
+    at = {(h.kind, h.run, h.key): n for n, h in enumerate(view.happenings)}
+    return at.get(("done", *later), 0) < at.get(("undone", *earlier), -1)
+
+
+def shown(what: What) -> str:
+    """*what* as it would be written in a test."""
+    if isinstance(what, str):
+        return repr(what)
+    body = getattr(what, "body", None) or getattr(what, "fn", None)
+    return str(getattr(body or what, "__name__", None) or repr(getattr(what, "name", what)))

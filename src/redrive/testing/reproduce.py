@@ -1,0 +1,65 @@
+"""A violation that was found: its schedule, its story, and a `play` test that shows it again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.testing.sources import imports, invocation_source
+from redrive_interpreter import Err
+
+if TYPE_CHECKING:
+    from redrive.testing.moves import Move
+    from redrive_interpreter import Invocation
+
+_OWN: Final = ("never", "at_most_once", "always_eventually", "compensated")
+CRASH: Final = "it survives a crash"
+BUG: Final = "it ends in no fault of its own code"
+
+
+class Violation(AssertionError):
+    """*invariant* is broken after *schedule*; *test* is a `play` test that fails as long as it is."""
+
+    def __init__(self, invariant: str, breach: str, schedule: Sequence[str], test: str, story: str) -> None:
+        super().__init__(invariant, breach, schedule, test, story)
+        self.invariant, self.breach, self.schedule, self.test, self.story = invariant, breach, schedule, test, story
+
+    def __str__(self) -> str:
+        steps = [f"  {n}. {label}" for n, label in enumerate(self.schedule, 1)] or ["  (at its very start)"]
+        return "\n".join(
+            [f"{self.invariant}: {self.breach}", "schedule:", *steps, self.story, "", "this test fails as long as it is so:", "", self.test]
+        )
+
+    @classmethod
+    def found(
+        cls,
+        invocation: Invocation[Any],
+        invariant: str,
+        breach: str,
+        moves: Sequence[Move],
+        lines: Sequence[str],
+        story: str,
+        setup: dict[str, Any],
+    ) -> Violation:
+        return cls(invariant, breach, [move.label for move in moves], _test(invocation, invariant, moves, lines, setup), story)
+
+
+def _test(invocation: Invocation[Any], invariant: str, moves: Sequence[Move], lines: Sequence[str], setup: dict[str, Any]) -> str:
+    name = re.sub(r"\W+", "_", f"{invocation.workflow.name} {invariant}").strip("_").lower()
+    options = "".join(f", {key}={value!r}" for key, value in setup.items() if key == "timeout" and value is not None)
+    options += f", id={setup['id']!r}" if setup.get("id", "test") != "test" else ""
+    body = [f"run = play({invocation_source(invocation)}{options})", *lines]
+    if invariant == CRASH:
+        body += ["run.restart()"]
+    elif invariant == BUG:
+        body += ["assert not run.verdict.bug"]
+    else:
+        body += [f"run.check({invariant})"]
+    values: list[Any] = [*invocation.args, *invocation.kwargs.values()]
+    for move in moves:
+        outcome = getattr(move, "outcome", None)
+        values.append(getattr(move, "payload", None) if outcome is None else outcome.error if isinstance(outcome, Err) else outcome.value)
+    text = "\n".join([f"def test_{name}(play):", *(f"    {line}" for line in body)])
+    needed = imports("\n".join(body), invocation, values, _OWN)
+    return "\n".join([*needed, "", "", text] if needed else [text]) + "\n"

@@ -1,0 +1,104 @@
+"""Sample values for exploration: what a step may give, by its declared type, and the errors it declares."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# Values of any type are looked into here.
+from __future__ import annotations
+
+import enum
+import types
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import attrs
+
+_PLAIN: Final[dict[Any, tuple[Any, ...]]] = {
+    Any: (None,),
+    None: (None,),
+    type(None): (None,),
+    object: (None,),
+    bool: (True, False),
+    int: (1,),
+    float: (1.0,),
+    Decimal: (Decimal(1),),
+    bytes: (b"sample",),
+    datetime: (datetime(2026, 1, 1, tzinfo=UTC),),
+    date: (date(2026, 1, 1),),
+    time: (time(12),),
+    timedelta: (timedelta(hours=1),),
+    UUID: (UUID(int=1),),
+}
+_DEEP: Final = 8
+
+
+class NoSample(TypeError):
+    """A type of which no sample can be made: say the value."""
+
+
+def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
+    """Values of *type_*, one for each case that a workflow is likely to treat apart. Text is *name*. Raises `NoSample`."""
+    if depth > _DEEP:
+        raise NoSample(f"no sample of {type_!r}")
+    if type_ is str:
+        return [name]
+    try:
+        if type_ in _PLAIN:
+            return list(_PLAIN[type_])
+    except TypeError:
+        pass
+    origin, args = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        return samples(args[0], name, depth)
+    if origin is Literal:
+        return list(args)
+    if origin in (Union, types.UnionType):
+        return [value for arg in args for value in samples(arg, name, depth + 1)]
+    if origin is tuple:
+        return [tuple(_one(arg, name, depth) for arg in args if arg is not ...)]
+    made = origin or type_
+    if made in (list, set, frozenset, tuple):
+        return [made([_one(args[0], name, depth)] if args else [])]
+    if not isinstance(made, type):
+        raise NoSample(f"no sample of {type_!r}")
+    if issubclass(made, enum.Enum):
+        return list(made)
+    if issubclass(made, dict):
+        return [made()]
+    return [_instance(made, name, depth)]
+
+
+def sample_error(cls: type[BaseException]) -> BaseException:
+    """An instance of *cls*. Raises `NoSample` if it takes what cannot be guessed."""
+    if attrs.has(cls):
+        made: BaseException = _instance(cls, cls.__name__, 0)
+        return made
+    for args in ((), (cls.__name__,)):
+        try:
+            return cls(*args)
+        except TypeError:
+            continue
+    raise NoSample(f"no sample of the error {cls.__name__}")
+
+
+def _one(type_: Any, name: str, depth: int) -> Any:
+    return samples(type_, name, depth + 1)[0]
+
+
+def _instance(cls: type, name: str, depth: int) -> Any:
+    fields = getattr(cls, "__attrs_attrs__", None) or tuple(getattr(cls, "__dataclass_fields__", {}).values())
+    if not fields and hasattr(cls, "_fields"):
+        return cls(*(_one(hint, name, depth) for hint in get_type_hints(cls).values()))
+    try:
+        hints = get_type_hints(cls) if fields else {}
+        given: dict[str, Any] = {}
+        for field in fields:
+            missing = getattr(field, "default_factory", None)
+            plain = field.default is attrs.NOTHING or type(field.default).__name__ == "_MISSING_TYPE"
+            if field.init and plain and (missing is None or type(missing).__name__ == "_MISSING_TYPE"):
+                given[getattr(field, "alias", None) or field.name] = _one(hints.get(field.name, Any), name, depth)
+        return cls(**given)
+    except NoSample:
+        raise
+    except Exception as error:
+        raise NoSample(f"no sample of {cls.__name__}: {error}") from error

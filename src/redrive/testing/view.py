@@ -1,0 +1,161 @@
+"""What invariants look at: a run so far, read-only, in the words of its steps, signals and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import attrs
+
+from redrive.testing.stubs import name_of
+from redrive_interpreter import (
+    Answered,
+    Asked,
+    CancelRequested,
+    ChildFinished,
+    DeadlinePassed,
+    Ended,
+    Err,
+    Key,
+    Noted,
+    Ok,
+    Retrying,
+    Signalled,
+    SignalTimeout,
+    TimerFired,
+)
+from redrive_interpreter.errors import Cancelled
+from redrive_interpreter.keys import ROLLBACK
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Failure, Row, Status
+
+What: TypeAlias = Any
+"""What an invariant names: a step, a workflow, a signal, an event or its id; `Cancelled` or `SignalTimeout` itself."""
+Kind: TypeAlias = Literal["asked", "done", "failed", "retried", "undone", "signal", "timeout", "cancelled", "commit", "child"]
+
+
+@attrs.frozen
+class Happening:
+    """One thing that happened: to the command at *key* of the run number *run*, which is about *name*."""
+
+    kind: Kind
+    run: int
+    key: Key
+    name: str
+    command: str = ""
+    undo: str | None = None
+    outcome: Any = None
+    in_doubt: bool = False
+
+
+@attrs.frozen
+class View:
+    """A run so far. *final*: nothing more comes of it, unless something comes from outside."""
+
+    runs: Sequence[Sequence[Row]]
+    final: bool
+    happenings: Sequence[Happening]
+
+    @classmethod
+    def of(cls, runs: Sequence[Sequence[Row]], final: bool) -> View:
+        return cls(runs, final, list(_happenings(runs)))
+
+    @property
+    def status(self) -> Status | None:
+        """How it ended; None if it has not."""
+        last = self.runs[-1][-1]
+        return last.status if isinstance(last, Ended) and last.status != "continued" else None
+
+    @property
+    def result(self) -> Any:
+        """What it returned, as stored; None if it has not."""
+        last = self.runs[-1][-1]
+        return last.outcome.value if isinstance(last, Ended) and isinstance(last.outcome, Ok) else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """The error it ended with."""
+        last = self.runs[-1][-1]
+        return last.outcome.error if isinstance(last, Ended) and isinstance(last.outcome, Err) else None
+
+    @property
+    def notes(self) -> list[str]:
+        return [row.text for run in self.runs for row in run if isinstance(row, Noted)]
+
+    def asked(self, what: What) -> int:
+        """How often a step, event, wait or child was asked for."""
+        return sum(1 for happening in self.happenings if happening.kind == "asked" and about(what, happening))
+
+    def done(self, what: What) -> int:
+        """How often it happened: a step completed, an event was emitted, a signal came, a child ended well."""
+        return sum(1 for happening in self.happenings if happened(what, happening))
+
+    def failed(self, what: What) -> int:
+        """How often a step failed for good."""
+        return sum(1 for happening in self.happenings if happening.kind == "failed" and about(what, happening))
+
+    def undone(self, what: What) -> int:
+        """How often a step's undo was carried out."""
+        return sum(1 for happening in self.happenings if happening.kind == "undone" and about(what, happening))
+
+    def results(self, what: What) -> list[Any]:
+        """What the completed steps gave, as stored, oldest first."""
+        return [h.outcome for h in self.happenings if h.kind == "done" and about(what, h)]
+
+
+def about(what: What, happening: Happening) -> bool:
+    return happening.name == (what if isinstance(what, str) else name_of(what))
+
+
+def happened(what: What, happening: Happening) -> bool:
+    """Whether *happening* is that *what* took place."""
+    if what is Cancelled:
+        return happening.kind == "cancelled"
+    if what is SignalTimeout:
+        return happening.kind == "timeout"
+    if happening.kind == "asked":
+        return happening.command == "emit" and about(what, happening)
+    return happening.kind in ("done", "signal", "child") and about(what, happening)
+
+
+def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
+    for run, rows in enumerate(runs):
+        known: dict[Key, Asked] = {}
+        children: dict[str, Asked] = {}
+        for row in rows:
+            if isinstance(row, Asked):
+                known[row.key] = row
+                if row.kind in ("start_child", "run_child"):
+                    children[row.input["id"]] = row
+                kind: Kind = "commit" if row.kind == "commit" else "asked"
+                yield Happening(kind, run, row.key, row.label, row.kind, row.undo)
+            elif isinstance(row, Answered):
+                yield from _answer(run, row, known)
+            elif isinstance(row, Retrying):
+                yield Happening("retried", run, row.key, known[row.key].label, "step", None, row.failure, row.in_doubt)
+            elif isinstance(row, Signalled):
+                yield Happening("signal", run, Key(""), row.name, outcome=row.payload)
+            elif isinstance(row, TimerFired):
+                asked = known[row.key]
+                if asked.kind == "wait_signal":
+                    yield Happening("timeout", run, row.key, asked.label)
+            elif isinstance(row, ChildFinished):
+                if row.id in children and row.status == "completed":
+                    asked = children[row.id]
+                    yield Happening("child", run, asked.key, asked.label, outcome=row.outcome)
+            elif isinstance(row, (CancelRequested, DeadlinePassed)):
+                yield Happening("cancelled", run, Key(""), "")
+
+
+def _answer(run: int, row: Answered, known: dict[Key, Asked]) -> Iterator[Happening]:
+    asked = known[row.key]
+    if asked.kind not in ("step", "undo"):
+        return
+    if isinstance(row.outcome, Err):
+        yield Happening("failed", run, row.key, asked.label, asked.kind, asked.undo, row.outcome.error, row.in_doubt)
+        return
+    yield Happening("done", run, row.key, asked.label, asked.kind, asked.undo, row.outcome.value)
+    if asked.kind == "undo":
+        of = Key(row.key.removeprefix(ROLLBACK))
+        yield Happening("undone", run, of, known[of].label if of in known else "", undo=asked.label)
