@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import attrs
 
 from redrive.codec import from_json
+from redrive.timeline import timeline
 from redrive_interpreter.errors import RedriveError
 from redrive_interpreter.history import load_outcome
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.replay import replay
-from redrive_interpreter.rows import Answered, Asked, ChildFinished, Retrying, Signalled, TimerFired
+from redrive_interpreter.rows import Answered, Retrying
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.store import ExecutionStatus, Snapshot
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
-
-_WAITS: Final = frozenset({"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"})
 
 
 @attrs.frozen(kw_only=True)
@@ -160,40 +159,16 @@ def _standing(
 
 
 def _open(rows: Sequence[Row]) -> list[Pending]:
-    """The waits that no row has ended. The rows do not say which were cut: too many rather than too few."""
-    pending: dict[str, Pending] = {}
-    now: datetime | None = None
-    for row in rows:
-        now = getattr(row, "at", None) or now
-        match row:
-            case Asked() if row.kind in _WAITS:
-                assert now is not None
-                pending[row.key] = Pending(key=row.key, kind=row.kind, label=row.label, since=now, until=_until(row.input, now))
-            case Retrying():
-                if row.key in pending:
-                    again = attrs.evolve(pending[row.key], until=row.due, attempt=row.attempt + 1, failure=row.failure)
-                    pending[row.key] = again
-            case Answered():
-                if (kind := getattr(pending.get(row.key), "kind", "")) and (kind != "run_child" or not isinstance(row.outcome, Ok)):
-                    del pending[row.key]
-            case TimerFired():
-                pending.pop(row.key, None)
-            case Signalled():
-                for key, wait in pending.items():
-                    if wait.kind == "wait_signal" and wait.label == row.name:
-                        del pending[key]
-                        break
-            case ChildFinished():
-                for key in [key for key, wait in pending.items() if wait.kind in ("wait_child", "run_child") and wait.label == row.id]:
-                    del pending[key]
-            case _:
-                pass
-    return list(pending.values())
-
-
-def _until(input: Any, asked_at: datetime) -> datetime | None:
-    limit = cast("dict[str, Any]", input) if isinstance(input, dict) else {}
-    if limit.get("until"):
-        return datetime.fromisoformat(limit["until"])
-    seconds = limit.get("seconds")
-    return asked_at + timedelta(seconds=seconds) if isinstance(seconds, (int, float)) else None
+    """The waits that no row has ended."""
+    return [
+        Pending(
+            key=Key(entry.key),
+            kind=entry.kind,
+            label=entry.label,
+            since=entry.asked_at,
+            until=entry.retry_due or entry.due,
+            attempt=entry.attempts,
+            failure=entry.failure,
+        )
+        for entry in timeline(rows).open
+    ]

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from redrive.cli.paint import Paint
 from redrive.cli.tables import history, listing
-from redrive.cli.timeline import timeline
 from redrive.cli.view import View
 from redrive.ports.store import Snapshot
+from redrive.timeline import timeline
 from redrive_interpreter import (
     Answered,
     Asked,

@@ -120,8 +120,8 @@ def test_ctrl_c_leaves_a_wait_and_the_service_closes(tmp_path: Path) -> None:
                 yield from WaitSignal(Signal("never"))
             with DurableService(f"sqlite:///{sys.argv[1]}", workflows=[waits]) as service:
                 execution = service.start(waits(), id="w")
-                print("waiting", flush=True)
                 try:
+                    print("waiting", flush=True)
                     execution.result()
                 except KeyboardInterrupt:
                     print("interrupted", execution.info().result)

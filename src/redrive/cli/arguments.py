@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redrive.cli.complaints import Complaint
-from redrive.cli.words import json_object
+from redrive.timeline import json_object
 
 
 def parse_json(text: str, what: str) -> Any:

@@ -18,10 +18,10 @@ from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
 from redrive.cli.paint import paint_for
 from redrive.cli.serve import serve
 from redrive.cli.standing import standing
-from redrive.cli.timeline import timeline
 from redrive.cli.view import View
 from redrive.cli.words import plain, snapshot_object
 from redrive.ports.store import FINAL, ExecutionStatus
+from redrive.timeline import timeline
 from redrive_interpreter import load_row
 
 

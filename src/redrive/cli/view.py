@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from redrive.cli.paint import Paint, visible
-from redrive.cli.timeline import Entry, Timeline
-from redrive.cli.words import brief, json_object, span, when
+from redrive.cli.words import brief, span, when
 from redrive.ports.store import Snapshot
+from redrive.timeline import Entry, Timeline, json_object
 from redrive_interpreter.outcomes import Failure
 
 STATUS_STYLE: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import attrs
 
@@ -45,11 +45,6 @@ def brief(value: Any, width: int = 100) -> str:
     """A JSON value on one line of at most *width* characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def json_object(value: Any) -> dict[str, Any] | None:
-    """*value* if it is a JSON object, the very one; None if it is something else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def plain(thing: Any) -> Any:

@@ -22,9 +22,9 @@ from redrive import AsyncDurableService, AsyncExecution
 from redrive.cli.complaints import DONE, FAILED, Complaint
 from redrive.cli.demo import orders
 from redrive.cli.paint import Paint
-from redrive.cli.timeline import Timeline, timeline
 from redrive.cli.view import View
 from redrive.cli.words import span
+from redrive.timeline import Timeline, timeline
 
 ORDER: Final = "order-1"
 APPROVER: Final = "Ada"

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
-from redrive.cli.words import json_object
 from redrive_interpreter import Key
 from redrive_interpreter import rows as r
 from redrive_interpreter.keys import ROLLBACK
@@ -69,6 +68,11 @@ class Timeline:
         return [] if self.ended else [entry for entry in self.entries if entry.state == "waiting" and entry.kind in WAITING_KINDS]
 
 
+def json_object(value: Any) -> dict[str, Any] | None:
+    """*value* if it is a JSON object, the very one; None if it is something else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
 def timeline(rows: Sequence[r.Row]) -> Timeline:
     """Fold *rows*, oldest first."""
     reader = _Reader()
@@ -118,12 +122,21 @@ class _Reader:
                 self._happened("deadline", "the deadline passed")
             case r.RollbackRetried():
                 self._happened("retry_rollback", "the failed undos are tried again")
+                self._reopen()
             case r.Noted():
                 self._add(Entry(key=row.key, kind="note", label=row.text, value=dict(row.data) or None, asked_at=self._at, state="note"))
             case r.AttributeSet():
                 self._happened("attribute", row.name, row.value)
             case r.Ended():
                 self.line.ended, self.line.ended_at = row, self._at
+
+    def _reopen(self) -> None:
+        """The run goes on with the undos that failed."""
+        self.line.ended = self.line.ended_at = None
+        for entry in self._commands.values():
+            if entry.kind == "undo" and entry.state == "failed":
+                entry.state, entry.ended_at = "waiting", None
+                self._waiting[entry.key] = entry
 
     def finish(self) -> None:
         """What nothing ended is over if the run is."""

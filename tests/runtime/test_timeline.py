@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from redrive.cli.timeline import Entry, timeline
+from redrive.timeline import Entry, timeline
 from redrive_interpreter import (
     All,
     Answered,
@@ -25,6 +25,7 @@ from redrive_interpreter import (
     Race,
     Retrying,
     Rollback,
+    RollbackRetried,
     Row,
     Signal,
     Signalled,
@@ -182,6 +183,18 @@ def test_undos_are_commands_like_others() -> None:
     assert run.waits_for == ["rollback:work"]
     run.answer("rollback:work", None)
     assert run.states == {"work": "done", "__rollback": "done", "rollback:work": "done"}
+
+
+def test_undos_that_are_tried_again_are_waited_for_again() -> None:
+    run = Recorded(undone())
+    run.answer("work", 1)
+    run.feed(lambda at: Answered(Key("rollback:work"), Err(Failure("OSError", "no route")), at=at))
+    assert timeline(run.rows).ended is not None
+    assert run.waits_for == []
+    run.feed(lambda at: RollbackRetried(at=at))
+    assert run.waits_for == ["rollback:work"]
+    run.answer("rollback:work", None)
+    assert run.states["rollback:work"] == "done"
 
 
 def test_a_cancel_is_in_the_timeline_and_cuts_what_was_waited_for() -> None:
