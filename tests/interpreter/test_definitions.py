@@ -209,10 +209,10 @@ def test_positional_only_and_variadic_parameters_bind() -> None:
 
 def test_an_injected_parameter_cannot_be_passed() -> None:
     @step
-    def pay(order: Order, *, payments: Payments = inject()) -> None: ...  # noqa: B008
+    def pay(order: Order, *, payments: Payments = inject()) -> None: ...
 
     @step
-    def also(order: Order, payments: Payments = inject()) -> None: ...  # noqa: B008
+    def also(order: Order, payments: Payments = inject()) -> None: ...
 
     assert pay.spec.injected == also.spec.injected == {"payments"}
     assert pay(Order("o")).args == (Order("o"),)
@@ -231,7 +231,7 @@ def test_an_injected_parameter_stands_last() -> None:
     with pytest.raises(InvalidDefinition, match="comes after an injected parameter"):
 
         @step
-        def pay(payments: Payments = inject(), total: int = 1) -> None: ...  # noqa: B008
+        def pay(payments: Payments = inject(), total: int = 1) -> None: ...
 
 
 def test_options_give_a_changed_copy_of_the_same_step() -> None:

@@ -7,7 +7,7 @@ import contextvars
 import logging
 import threading
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from redrive.worker.alarms import Alarms
 from redrive.worker.threads import Threads
 from tests.runtime.support import standing
 
-NOW = datetime(2027, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 class Timers:
@@ -94,7 +94,7 @@ async def test_a_turn_that_never_yields_is_logged_and_stops_nobody_else(
         while True:
             try:
                 pass
-            except BaseException:  # noqa: S110, B036
+            except BaseException:
                 pass
 
     @workflow("parts.fine")

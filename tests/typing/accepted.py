@@ -115,7 +115,7 @@ def count(*words: str, unit: str = "") -> int:
 
 
 @step(timeout=5, raises=[ValueError])
-async def lookup(key: str, *, payments: Payments = inject()) -> dict[str, Any]:  # noqa: B008
+async def lookup(key: str, *, payments: Payments = inject()) -> dict[str, Any]:
     return {}
 
 
