@@ -131,13 +131,13 @@ async def _memory(folder: Path, cache: int, how: str, target: float) -> Result:
 
 
 async def _suspended(execution: AsyncExecution[int]) -> None:
-    while (await execution.info()).status != "suspended":  # noqa: ASYNC110 - the worker's doing, of which nobody is told
+    while (await execution.info()).status != "suspended":
         await asyncio.sleep(0.001)
 
 
 async def _settled(service: AsyncDurableService, count: int) -> None:
     """All *count* executions wait, and none is in the worker's hands that should not be."""
-    while len(await service.store.list(status="suspended", limit=count)) < count:  # noqa: ASYNC110
+    while len(await service.store.list(status="suspended", limit=count)) < count:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1)
 
