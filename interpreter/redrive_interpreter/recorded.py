@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from redrive_interpreter.causes import sides
 from redrive_interpreter.divergence import Watched, describe
 from redrive_interpreter.rows import Asked
 from redrive_interpreter.scopes import scope_of
@@ -43,16 +44,17 @@ class RecordedTurn:
             self._at = at
             if row is None:
                 if not self.last:
-                    self._diverge(machine, None, Asked(key, kind, label, input, undo))
+                    asked = Asked(key, kind, label, input, undo)
+                    self._diverge(machine, self._instead_of(asked), asked, command)
                 self.beyond = True
                 return None
         else:
             rest[at] = None
             self._at = at + 1
-        alike = row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
+        alike = row.key == key and row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
         if alike and (machine.codec.same(row.input, input) or _same(machine, row, input, command)):
             return row
-        self._diverge(machine, row, Asked(key, kind, label, input, undo))
+        self._diverge(machine, row, Asked(key, kind, label, input, undo), command)
         raise AssertionError("unreachable")
 
     def has(self, key: str) -> bool:
@@ -75,7 +77,10 @@ class RecordedTurn:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""
         for row in self.rest:
             if row is not None and row.kind != "patch":
-                self._diverge(machine, row, None)
+                instead = next((new for new in machine.rows if isinstance(new, Asked)), None)
+                if instead is not None and sides(self._watched.history, row, instead) is None:
+                    instead = None
+                self._diverge(machine, row, instead)
 
     def _is_over(self) -> bool:
         return not any(row is not None and row.kind != "patch" for row in self.rest)
@@ -99,9 +104,15 @@ class RecordedTurn:
     def _index(self, row: Asked) -> int:
         return next(i for i, other in enumerate(self.rest) if other is row)
 
-    def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> None:
+    def _instead_of(self, asked: Asked) -> Asked | None:
+        """What is recorded where the code asks now for something in another scope: a step became a workflow, say."""
+        history = self._watched.history
+        left = (row for row in self.rest if row is not None and row.kind not in ("patch", "undo"))
+        return next((row for row in left if sides(history, row, asked) is not None), None)
+
+    def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
         machine.recorded = None
-        raise describe(self._watched, machine, recorded, asked)
+        raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None))
 
 
 def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:

@@ -1,0 +1,651 @@
+"""Every change of code under a running history is caught, told so that one can act on it, and takes nothing (D1, D2, N2–N5)."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from redrive.codec import JsonCodec
+from redrive_interpreter import (
+    All,
+    Commit,
+    Diverged,
+    Emit,
+    Finished,
+    Flow,
+    Join,
+    Map,
+    Race,
+    Rollback,
+    RunChild,
+    SendSignal,
+    Sleep,
+    Spawn,
+    StartChild,
+    Step,
+    StepFailed,
+    Switch,
+    UnexpectedFact,
+    WaitSignal,
+    replay,
+    step,
+    workflow,
+)
+from tests.interpreter.kit import Run, start
+from tests.interpreter.shop import approved, charge, ping, refund, release, reserve, shipped, tick
+
+Code = Callable[[], Flow[Any]]
+
+
+@workflow("sub")
+def sub(n: int) -> Flow[int]:
+    return (yield from ping(n))
+
+
+@workflow("other")
+def other(n: int) -> Flow[int]:
+    return (yield from ping(n))
+
+
+def finished(code: Code) -> Run:
+    """The run of *code* to its end: steps give 1, signals come, timers fire."""
+    run = start(workflow("w")(code)())
+    for _ in range(50):
+        if isinstance(run.machine.verdict, Finished):
+            return run
+        key, command = next(iter(run.machine.verdict.pending.items()))
+        if command.kind == "wait_signal":
+            run.signal(command.signal.name, "Ada")  # type: ignore[attr-defined]
+        elif key in run.machine.timers:
+            run.fire(key)
+        elif command.kind == "run_child" and str(key) in [str(row.key) for row in run.rows if type(row).__name__ == "Answered"]:
+            run.child(run.machine.pending[key].child, 1)  # type: ignore[attr-defined]
+        else:
+            run.ok(key, 1)
+    raise AssertionError("the run does not end")
+
+
+def diverges(before: Code, after: Code, run: Run | None = None) -> Diverged:
+    """The divergence of the whole history; every prefix of it diverges too or replays to the same point."""
+    run = run or finished(before)
+    code = workflow("w")(after)
+    for end in range(1, len(run.rows)):
+        old = replay(run.workflow, run.rows[:end])
+        try:
+            new = replay(code, run.rows[:end])
+        except Diverged:
+            continue
+        # Whoever accepts the prefix asks for all of it.
+        assert [row.key for row in run.rows[:end] if hasattr(row, "kind")] == [row.key for row in run.rows[:end] if hasattr(row, "kind")]
+        new.machine.close()
+        old.machine.close()
+    with pytest.raises(Diverged) as caught:
+        replay(code, run.rows)
+    error: Diverged = caught.value
+    text = str(error)
+    assert error.cause in text
+    assert "history has" in text
+    assert "code asks now" in text
+    assert "Patch(" in text
+    assert "put the old code back" in text
+    assert "test_divergence.py" in text
+    assert str(pickle.loads(pickle.dumps(error))) == text
+    assert str(copy.copy(error)) == text
+    # Nothing was taken: the old code goes on.
+    assert replay(run.workflow, run.rows).machine.verdict == run.machine.verdict
+    return error
+
+
+# ── the order workflow, and each way to change it ────────────────────────────────────────────────
+def base() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def renamed() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5).options(id="bill")  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def inserted() -> Flow[Any]:
+    yield from reserve("a")
+    yield from refund("none")  # here
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def inserted_sleep() -> Flow[Any]:
+    yield from reserve("a")
+    yield from Sleep(1)  # here
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def inserted_last() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    yield from refund("none")  # here
+    return by
+
+
+def removed() -> Flow[Any]:
+    yield from reserve("a")
+    yield from Sleep(5)  # here
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def removed_emit() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from ping(1)  # here
+    return by
+
+
+def reordered() -> Flow[Any]:
+    yield from charge(5)  # here
+    yield from reserve("a")
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_argument() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(6)  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_type_of_argument() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5.0)  # type: ignore[arg-type]  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_signal() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(tick)  # here
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def signal_with_a_timeout() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved, timeout=7)  # here
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_sleep() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(6)  # here
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_event() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit("refused", 1)  # here
+    yield from ping(1)
+    return by
+
+
+def other_payload() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 2)  # here
+    yield from ping(1)
+    return by
+
+
+def other_undo() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5).options(undo=release)  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def without_undo() -> Flow[Any]:
+    yield from reserve("a")
+    yield from Step("charge", charge.body, 5)  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def early_return() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    return "early"  # here
+
+
+def early_error() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    raise ValueError("early")  # here
+
+
+def other_type() -> Flow[Any]:
+    yield from reserve("a")
+    yield from WaitSignal(tick).options(id="charge")  # here
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return by
+
+
+def other_result() -> Flow[Any]:
+    yield from reserve("a")
+    yield from charge(5)
+    yield from Sleep(5)
+    by = yield from WaitSignal(approved)
+    yield from Emit(shipped, 1)
+    yield from ping(1)
+    return [by, "changed"]  # here
+
+
+@pytest.mark.parametrize(
+    ("after", "cause", "at", "line"),
+    [
+        (renamed, "renamed", "bill", "yield from charge(5).options"),
+        (inserted, "inserted", "refund", 'yield from refund("none")'),
+        (inserted_sleep, "inserted", "__sleep", "yield from Sleep(1)"),
+        (inserted_last, "inserted", "refund", 'yield from refund("none")'),
+        (removed, "removed", "__sleep", "yield from Sleep(5)"),
+        (removed_emit, "removed", "ping", "yield from ping(1)"),
+        (reordered, "reordered", "charge", "yield from charge(5)"),
+        (other_argument, "arguments changed", "charge", "yield from charge(6)"),
+        (other_type_of_argument, "arguments changed", "charge", "yield from charge(5.0)"),
+        (other_signal, "arguments changed", "__wait_signal", "WaitSignal(tick)"),
+        (signal_with_a_timeout, "arguments changed", "__wait_signal", "timeout=7"),
+        (other_sleep, "arguments changed", "__sleep", "yield from Sleep(6)"),
+        (other_event, "arguments changed", "__emit", 'Emit("refused", 1)'),
+        (other_payload, "arguments changed", "__emit", "Emit(shipped, 2)"),
+        (other_undo, "undo changed", "charge", "undo=release"),
+        (without_undo, "undo changed", "charge", "yield from Step"),
+        (early_return, "returned early", "__sleep", "early_return"),
+        (early_error, "returned early", "__sleep", "early_error"),
+        (other_type, "type changed", "charge", "WaitSignal(tick)"),
+        (other_result, "result changed", "", "other_result"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value),
+)
+def test_a_change_is_named_with_both_sides_and_the_line(after: Code, cause: str, at: str, line: str) -> None:
+    """D1."""
+    error = diverges(base, after)
+    assert (error.cause, error.key) == (cause, at), str(error)
+    assert line in str(error), str(error)
+
+
+def show(code: Any) -> Code:
+    """A workflow of one command and a step after it."""
+
+    def w() -> Flow[Any]:
+        yield from code()
+        yield from refund("none")
+
+    return w
+
+
+def flow(n: int) -> Flow[Any]:
+    return (yield from ping(n))
+
+
+def spawned(n: int) -> Flow[Any]:
+    task = yield from Spawn(ping(n))
+    return (yield from Join(task))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cause"),
+    [
+        (lambda: All(ping(1), ping(2)), lambda: All(ping(1), ping(2), ping(3)), "arguments changed"),
+        (lambda: All(a=ping(1), b=ping(2)), lambda: All(a=ping(1), c=ping(2)), "arguments changed"),
+        (lambda: All(a=ping(1), b=ping(2)), lambda: All(ping(1), ping(2)), "arguments changed"),
+        (lambda: All(ping(1), ping(2)), lambda: Race(ping(1), ping(2)), "type changed"),
+        (lambda: All(ping(1), ping(2)), lambda: All(ping(2), ping(1)), "arguments changed"),
+        (lambda: All(ping(1), reserve("a")), lambda: All(reserve("a"), ping(1)), "renamed"),
+        (lambda: Race(ping(1), Sleep(1)), lambda: Race(ping(1), Sleep(2)), "arguments changed"),
+        (lambda: Map(ping, [1, 2]), lambda: Map(ping, [1, 2, 3]), "arguments changed"),
+        (lambda: Map(ping, [1, 2]), lambda: Map(ping, [1, 3]), "arguments changed"),
+        (lambda: Map(ping, [1, 2]), lambda: Map(ping, [1, 2], enough=1), "arguments changed"),
+        (lambda: RunChild(sub(1)), lambda: RunChild(sub(2)), "arguments changed"),
+        (lambda: RunChild(sub(1)), lambda: RunChild(other(1)), "arguments changed"),
+        (lambda: RunChild(sub(1)), lambda: StartChild(sub(1)), "type changed"),
+        (lambda: sub(1), lambda: other(1), "renamed"),
+        (lambda: sub(1), lambda: ping(1), "type changed"),
+        (lambda: ping(1), lambda: sub(1), "type changed"),
+        (lambda: ping(1).options(id="sub"), lambda: sub(1), "type changed"),
+        (lambda: sub(1), lambda: ping(1).options(id="sub"), "type changed"),
+        (lambda: sub(1), lambda: sub(2), "arguments changed"),
+        (lambda: SendSignal("x", approved, "a"), lambda: SendSignal("y", approved, "a"), "arguments changed"),
+        (lambda: SendSignal("x", approved, "a"), lambda: SendSignal("x", approved, "b"), "arguments changed"),
+        (lambda: Rollback("a"), lambda: Rollback("b"), "arguments changed"),
+        (lambda: Commit("a"), lambda: Commit("b"), "arguments changed"),
+        (lambda: Commit(), lambda: Rollback(), "type changed"),
+        (lambda: spawned(1), lambda: spawned(2), "arguments changed"),
+        (lambda: Switch("s", 1).when(1, ping(1)), lambda: Switch("s", 1).when(1, ping(2)), "arguments changed"),
+        (lambda: Switch("s", 1).when(1, ping(1)), lambda: Switch("t", 1).when(1, ping(1)), "renamed"),
+        (lambda: WaitSignal(approved, timeout=5), lambda: WaitSignal(approved, timeout=5, default="x"), "arguments changed"),
+        (lambda: Sleep(5), lambda: Commit(), "type changed"),
+        (lambda: reserve("a"), lambda: Race(reserve("a"), Sleep(5)), "type changed"),
+    ],
+)
+def test_so_is_a_change_of_any_command(before: Any, after: Any, cause: str) -> None:
+    """D1."""
+    error = diverges(show(before), show(after))
+    assert error.cause == cause, str(error)
+
+
+def test_a_change_inside_a_helper_names_the_helpers_line() -> None:
+    def helper(n: int) -> Flow[Any]:
+        return (yield from ping(n))  # the line
+
+    error = diverges(show(lambda: helper(1)), show(lambda: helper(2)))
+    assert "# the line" in error.place
+
+
+def test_a_change_inside_a_branch_names_the_branchs_line() -> None:
+    def branch(n: int) -> Flow[Any]:
+        yield from ping(0)
+        return (yield from ping(n))  # the line
+
+    error = diverges(show(lambda: All(ping(5), branch(1))), show(lambda: All(ping(5), branch(2))))
+    assert (error.key, error.cause) == ("__all/1/ping#2", "arguments changed")
+    assert "# the line" in error.place
+
+
+def test_user_code_cannot_see_it() -> None:
+    """D2."""
+    seen: list[str] = []
+
+    def before() -> Flow[Any]:
+        yield from ping(1)
+        yield from ping(2)
+
+    def after() -> Flow[Any]:
+        try:
+            yield from ping(1)
+            yield from ping(3)
+        except Exception as error:
+            seen.append(type(error).__name__)
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+        return "swallowed"
+
+    diverges(before, after)
+    assert set(seen) <= {"GeneratorExit"}
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+def test_old_code_put_back_goes_on(turns: int) -> None:
+    """D2."""
+    whole = finished(base)
+    rows = whole.rows[: [n for n, row in enumerate([*whole.rows, None]) if row is None or hasattr(row, "at")][turns]]
+    for code in (other_argument, early_return):
+        try:
+            replay(workflow("w")(code), rows).machine.close()
+        except Diverged:
+            pass
+    assert replay(whole.workflow, rows).rows == []
+
+
+def test_a_command_that_goes_on_where_the_history_ended_is_divergence() -> None:
+    def before() -> Flow[Any]:
+        yield from ping(1)
+
+    def after() -> Flow[Any]:
+        yield from ping(1)
+        yield from Sleep(5)
+
+    assert diverges(before, after).cause == "inserted"
+
+
+def test_a_caught_error_that_is_caught_no_more_is_divergence() -> None:
+    def before() -> Flow[Any]:
+        try:
+            yield from ping(1)
+        except StepFailed:
+            yield from ping(2)
+
+    def after() -> Flow[Any]:
+        yield from ping(1)
+
+    run = start(workflow("w")(before)()).fail("ping").ok("ping#2")
+    assert diverges(before, after, run).cause == "returned early"
+
+
+def test_a_fact_that_fits_no_command_is_told() -> None:
+    run = finished(base)
+    with pytest.raises(Diverged, match="history does not fit"):
+        replay(run.workflow, run.rows[1:])
+    with pytest.raises(Diverged, match="history does not fit"):
+        replay(run.workflow, [run.rows[0], run.rows[1], run.rows[4]])
+    assert issubclass(UnexpectedFact, Exception)
+
+
+# ── what fits ───────────────────────────────────────────────────────────────────────────────────
+def test_a_field_added_with_a_default_or_dropped_fits() -> None:
+    """N2."""
+
+    def coded(order: Any) -> Any:
+        @step("pay")
+        def pay(order: order) -> int: ...  # type: ignore[valid-type,empty-body]
+
+        @workflow("w")
+        def w() -> Flow[Any]:
+            yield from pay(order("o-1", 5))
+            return (yield from ping(1))
+
+        return w
+
+    @attrs.frozen
+    class Order:
+        id: str
+        total: int
+
+    first = Order
+
+    @attrs.frozen
+    class Order:  # type: ignore[no-redef]
+        id: str
+        total: int
+        currency: str = "EUR"
+
+    second = Order
+    for before, after in ((first, second), (second, first)):
+        run = start(coded(before)(), codec=JsonCodec()).ok("pay", 1).replay(coded(after))
+        assert run.asked == ["ping"]
+
+
+def test_a_field_added_with_another_value_than_the_default_does_not_fit() -> None:
+    """N2."""
+
+    @attrs.frozen
+    class Old:
+        id: str
+
+    @attrs.frozen
+    class New:
+        id: str
+        currency: str = "EUR"
+
+    def coded(value: Any) -> Any:
+        @step("pay")
+        def pay(order: type(value)) -> int: ...  # type: ignore[valid-type,empty-body]
+
+        @workflow("w")
+        def w() -> Flow[Any]:
+            yield from pay(value)
+
+        return w
+
+    run = start(coded(Old("o-1"))(), codec=JsonCodec())
+    assert run.replay(coded(New("o-1"))).asked == ["pay"]
+    with pytest.raises(Diverged):
+        run.replay(coded(New("o-1", "USD")))
+
+
+def test_the_order_of_mappings_and_sets_does_not_matter_and_the_bits_of_floats_do() -> None:
+    """N2."""
+
+    def coded(value: Any) -> Any:
+        @workflow("w")
+        def w() -> Flow[Any]:
+            yield from Step("take", lambda value: None, value)
+
+        return w
+
+    for codec in (JsonCodec(), None):
+        options: Any = {} if codec is None else {"codec": codec}
+        run = start(coded({"a": 1, "b": {1, 2}})(), **options)
+        assert run.replay(coded({"b": {2, 1}, "a": 1})).asked == ["take"]
+        with pytest.raises(Diverged):
+            start(coded(0.0)(), **options).replay(coded(-0.0))
+        with pytest.raises(Diverged):
+            start(coded(1)(), **options).replay(coded(True))
+        nan = float("nan")
+        assert start(coded(nan)(), **options).replay(coded(float("nan"))).asked == ["take"]
+
+
+def test_keywords_and_positions_are_the_same_call() -> None:
+    """N2."""
+
+    @workflow("w")
+    def before() -> Flow[Any]:
+        yield from ping(1)
+
+    @workflow("w")
+    def after() -> Flow[Any]:
+        yield from ping(n=1)
+
+    assert start(before()).replay(after).asked == ["ping"]
+
+
+def test_an_undo_may_be_added_where_there_was_none_and_holds() -> None:
+    """N4."""
+
+    @workflow("w")
+    def before() -> Flow[Any]:
+        yield from ping(1)
+        yield from ping(2)
+
+    @workflow("w", on_failure="rollback")
+    def after() -> Flow[Any]:
+        yield from ping(1).options(undo=release("x"))
+        yield from ping(2)
+
+    run = start(before()).ok("ping").replay(after).fail("ping#2")
+    assert run.asked == ["rollback:ping"]
+
+
+def test_an_undo_added_later_does_not_disturb_a_race_that_was_decided_without_it() -> None:
+    """N4."""
+
+    def branch(undo: Any) -> Flow[Any]:
+        yield from ping(1).options(undo=undo)
+        yield from Sleep(60)
+
+    def code(undo: Any) -> Any:
+        @workflow("w")
+        def w() -> Flow[Any]:
+            yield from Race(branch(undo), WaitSignal(tick))
+            yield from ping(2)
+            return (yield from Rollback())
+
+        return w
+
+    run = start(code(None)()).ok("__race/0/ping").signal("tick").replay(code(release("x")))
+    assert run.asked == ["ping"]
+    assert run.ok("ping").asked == ["rollback:__race/0/ping"]
+
+
+def test_of_a_lambda_only_id_and_arguments_are_compared() -> None:
+    """N5."""
+
+    @workflow("w")
+    def before() -> Flow[Any]:
+        yield from Step("quote", lambda n: n, 5)
+
+    @workflow("w")
+    def after() -> Flow[Any]:
+        yield from Step("quote", lambda n: n * 2, 5)
+
+    assert start(before()).replay(after).asked == ["quote"]
+
+
+def test_retry_and_timeout_come_from_the_code_that_runs() -> None:
+    """N3."""
+    from redrive_interpreter import Retry
+
+    @workflow("w")
+    def before() -> Flow[Any]:
+        yield from ping(1)
+
+    @workflow("w")
+    def after() -> Flow[Any]:
+        yield from ping(1).options(retry=Retry(attempts=5), timeout=3)
+
+    assert start(before()).replay(after).asked == ["ping"]
