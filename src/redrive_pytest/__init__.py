@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redrive.testing import Play
 
 __all__ = ["play"]
 
 
 @pytest.fixture
-def play() -> Play:
-    """Play a workflow: say what each step answers, see what it asks next."""
-    from redrive.testing import play
+def play() -> Iterator[Play]:
+    """Play a workflow: say what each step answers, see what it asks next.
 
-    return play
+    When the test is over, each run is driven once more in another world: a workflow that looks at a clock, at luck, at
+    the environment or at the order of a set is an error. ``play(…, check_purity=False)`` leaves that out.
+    """
+    from redrive.testing.play import checked_play
+
+    with checked_play() as play:
+        yield play

@@ -6,6 +6,7 @@ from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.explore import Explored, explore
 from redrive.testing.invariants import Invariant, InvariantBroken, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
+from redrive.testing.purity import Impure
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
 from redrive.testing.story import Unexpected
@@ -15,6 +16,7 @@ from redrive.testing.view import View
 __all__ = [
     "CrashChanged",
     "Explored",
+    "Impure",
     "Invariant",
     "InvariantBroken",
     "Play",

@@ -6,7 +6,8 @@ so, and what the outside would do (deliver an event, start a child) is noted for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -32,6 +33,7 @@ class Play(Protocol):
         timeout: timedelta | None = None,
         converter: Any = None,
         skip_time: bool = True,
+        check_purity: bool = False,
     ) -> Run[R]: ...
 
 
@@ -45,6 +47,7 @@ def play(
     timeout: timedelta | None = None,
     converter: Any = None,
     skip_time: bool = True,
+    check_purity: bool = False,
 ) -> Run[R]:
     """Run *invocation* on the fake interpreter, up to the first command that the test must answer.
 
@@ -52,5 +55,33 @@ def play(
     a callable that is given the decoded arguments, or `in_turn`; *signals* maps a signal to its payload, or a list of
     them. With either, the run drives itself: it answers steps, retries them as their policies say, delivers signals
     where they are waited for, and when only timers are left moves the clock, unless *skip_time* is False.
+    With *check_purity*, a run that ends is driven again in another world, see `Run.check_purity`.
     """
-    return Run(invocation, answers=answers, signals=signals, id=id, now=now, timeout=timeout, converter=converter, skip_time=skip_time)
+    return Run(
+        invocation,
+        answers=answers,
+        signals=signals,
+        id=id,
+        now=now,
+        timeout=timeout,
+        converter=converter,
+        skip_time=skip_time,
+        check_purity=check_purity,
+    )
+
+
+@contextmanager
+def checked_play() -> Generator[Play]:
+    """`play` for the length of a test: at its end every run is checked for purity and put away."""
+    runs: list[Run[Any]] = []
+
+    def playing(*args: Any, check_purity: bool = True, **options: Any) -> Run[Any]:
+        run: Run[Any] = play(*args, **options)
+        if check_purity:
+            runs.append(run)
+        return run
+
+    yield playing
+    for run in runs:
+        run.check_purity()
+        run.close()

@@ -10,6 +10,7 @@ from redrive.codec import JsonCodec
 from redrive.testing.driver import Driver
 from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
+from redrive.testing.purity import assert_pure
 from redrive.testing.story import Unexpected, near_miss, story_of, trace
 from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
 from redrive.testing.view import View
@@ -54,14 +55,16 @@ class Run(Generic[R]):
         timeout: timedelta | None = None,
         converter: Any = None,
         skip_time: bool = True,
+        check_purity: bool = False,
     ) -> None:
         self.invocation = invocation
+        self._check_purity = check_purity
         self._codec = JsonCodec(converter=converter)
         self._stubs = Stubs(answers or {}, signals or {})
         self._host = Host(self._codec, self._stubs.refuse)
         self._driver = Driver(self._host, self._stubs, driven=answers is not None or signals is not None, skip_time=skip_time)
         self._host.start(invocation, id=id, now=now, timeout=timeout)
-        self._driver.go_on()
+        self._go_on()
 
     # ── what the test says ──────────────────────────────────────────────────────────────────────
     def answer(self, command: Command[T] | str, value: T) -> None:
@@ -71,11 +74,11 @@ class Run(Generic[R]):
             self.signal(pending.signal, value)
         elif isinstance(pending, (RunChild, WaitChild)):
             self._host.child_ended(self._driver.child_of(key), Ok(value), typed_of(pending))
-            self._driver.go_on()
+            self._go_on()
         elif isinstance(pending, Step):
             self._attempt(key)
             self._host.answer(key, pending, Ok(value))
-            self._driver.go_on()
+            self._go_on()
         else:
             raise Unexpected(f"{pending!r} takes no answer", self._story())
 
@@ -95,7 +98,7 @@ class Run(Generic[R]):
                 self._host.attempt_ended(perform, Err(error))
         else:
             raise Unexpected(f"{pending!r} cannot fail: only steps and children do", self._story())
-        self._driver.go_on()
+        self._go_on()
 
     def time_out(self, command: Command[Any] | str, *, final: bool = True) -> None:
         """*command* takes too long.
@@ -114,17 +117,17 @@ class Run(Generic[R]):
             raise Unexpected(f"{pending!r} has no timeout", self._story())
         while key in self._host.machine.timers and self._host.verdict is None:
             self._host.next_moment()
-        self._driver.go_on()
+        self._go_on()
 
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, value: object = None, *, error: BaseException | None = None) -> None:
         """A child that was started ends by itself: with *value*, with *error*, or, if that is a `Cancelled`, cancelled."""
         self._driver.end_child(child, Ok(value) if error is None else Err(error))
-        self._driver.go_on()
+        self._go_on()
 
     def signal(self, signal: Source[T], payload: T = None) -> None:  # type: ignore[assignment]
         """*signal* arrives now."""
         self._driver.signal(signal, payload)
-        self._driver.go_on()
+        self._go_on()
 
     def advance(self, span: timedelta | float | None = None, **units: float) -> None:
         """Move the clock by *span* (seconds, a timedelta, or ``days=30``); timers fire in the order in which they are due."""
@@ -132,23 +135,28 @@ class Run(Generic[R]):
         if step < timedelta(0):
             raise ValueError("time does not go back")
         self._driver.until(self.now + step)
-        self._driver.go_on()
+        self._go_on()
 
     def tick(self) -> None:
         """Move the clock to the next timer and fire that one alone, or to the time of the next attempt."""
         if self._host.next_due is None:
             raise Unexpected("nothing is due, now or later", self._story())
         self._host.next_moment()
-        self._driver.go_on()
+        self._go_on()
 
     def check(self, *invariants: Checked) -> None:
         """Raises `InvariantBroken` if the run so far breaks one of *invariants*, the same ones that `explore` takes."""
         check(View.of(self._host.runs, self._host.is_final), invariants)
 
+    def check_purity(self) -> None:
+        """Drive the run so far again with another clock, luck, environment and order of sets. Raises `Impure` if that shows."""
+        for workflow, rows in self.histories():
+            assert_pure(workflow, rows, self._codec)
+
     def cancel(self, reason: str = "") -> None:
         """Someone asks for the execution to be cancelled."""
         self._host.tell(CancelRequested(reason=reason, at=self.now))
-        self._driver.go_on()
+        self._go_on()
 
     def restart(self) -> None:
         """Forget the machine and re-drive it from the history, as after a crash. Raises `Diverged` if that differs."""
@@ -237,6 +245,12 @@ class Run(Generic[R]):
         return "\n".join(line for run in self._host.runs for line in trace(run))
 
     # ── how it goes on ──────────────────────────────────────────────────────────────────────────
+    def _go_on(self) -> None:
+        self._driver.go_on()
+        if self._check_purity and self._host.verdict is not None:
+            self._check_purity = False
+            self.check_purity()
+
     def _attempt(self, key: Key) -> Perform:
         """The attempt of the step at *key*, once its time has come."""
         due = self._host.performs[key].due

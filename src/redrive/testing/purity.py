@@ -1,0 +1,81 @@
+"""Is a workflow pure? Its run is driven again, from its facts, in other worlds: it must do the same in each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.testing.elsewhere import FACETS, WORLDS, Facet, Reordering, elsewhere, used
+from redrive.testing.story import trace
+from redrive_interpreter import Ended, Err, HostError, Machine, Row
+from redrive_interpreter.rows import FACTS
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive_interpreter import Workflow
+
+_INSTEAD: Final[dict[Facet, str]] = {
+    "the clock": "yield from Now() is the time that a replay sees too",
+    "random numbers": "yield from Random() and NewId() are the same on every replay",
+    "the environment": "read it in a step, or pass it in",
+    "the order of a set": "sort it before it becomes commands",
+}
+
+
+class Impure(AssertionError):
+    """A workflow does something else when *causes* change, which no history knows of."""
+
+    def __init__(self, workflow: str, causes: Sequence[Facet], difference: str) -> None:
+        super().__init__(workflow, causes, difference)
+        self.workflow, self.causes, self.difference = workflow, causes, difference
+
+    def __str__(self) -> str:
+        why = " and ".join(self.causes) or "something outside of it"
+        hints = [f"  {cause}: {_INSTEAD[cause]}" for cause in self.causes]
+        return "\n".join([f"workflow {self.workflow!r} depends on {why}", *hints, self.difference])
+
+
+def assert_pure(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec) -> None:
+    """Drive *workflow* again from the facts of *rows* with another clock, luck, environment and order of sets.
+
+    Raises `Impure` if it asks, notes or returns anything else. What it asks by way of ``uuid4`` or an address in memory
+    differs in any second drive, and is found too.
+    """
+    used.forget()
+    for n in range(WORLDS):
+        if n and not (used.luck or used.sets):
+            return  # one other world shows the rest for certain
+        difference = _differs(workflow, rows, codec, n, FACETS)
+        if difference:
+            causes: list[Facet] = [facet for facet in FACETS if any(_differs(workflow, rows, codec, m, (facet,)) for m in range(WORLDS))]
+            elsewise = _differs(workflow, rows, codec, n, ())
+            raise Impure(workflow.name, causes[:0] if elsewise else causes, difference)
+
+
+def _differs(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, n: int, facets: tuple[Facet, ...]) -> str:
+    other: Any = Reordering(codec, n) if "the order of a set" in facets else codec
+    machine: Machine[Any] = Machine(workflow, other)
+    problem = ""
+    made: list[Row] = []
+    with elsewhere(workflow, n, facets):
+        try:
+            for row in rows:
+                if isinstance(row, FACTS):
+                    machine.receive(row)  # type: ignore[arg-type]
+                    made += machine.take()
+        except HostError as error:
+            problem = str(error)
+        finally:
+            machine.close()
+    if not problem and len(made) == len(rows) and all(_same(one, other) for one, other in zip(made, rows, strict=True)):
+        return ""
+    diff = difflib.unified_diff(trace(rows), trace(made), "as it was", "elsewhere", lineterm="")
+    return "\n".join([*diff, *([problem] if problem else [])])
+
+
+def _same(one: Row, other: Row) -> bool:
+    if isinstance(one, Ended) and isinstance(other, Ended) and isinstance(one.outcome, Err) and isinstance(other.outcome, Err):
+        then, now = one.outcome.error, other.outcome.error
+        return one.status == other.status and (then.type, then.message) == (now.type, now.message)
+    return one == other
