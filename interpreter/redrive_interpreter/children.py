@@ -12,9 +12,8 @@ from redrive_interpreter.commands import target_of
 from redrive_interpreter.durations import Duration, optional_duration, optional_moment, positive_duration
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
 from redrive_interpreter.frozen import put
-from redrive_interpreter.keys import check_id, check_name
+from redrive_interpreter.keys import check_name
 from redrive_interpreter.messages import Attribute
-from redrive_interpreter.retry import Retry, policies_of
 from redrive_interpreter.steps import undo_id_of
 from redrive_interpreter.workflows import Invocation, Workflow
 from redrive_interpreter.yielding import Command, building
@@ -71,11 +70,9 @@ class ChildOptions(TypedDict, total=False):
     id: str | None
     on_parent_close: OnParentClose
     timeout: Duration | None
-    queue: str | None
     attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
     delay: Duration | None
     start_at: datetime | None
-    retry: Retry | tuple[Retry, ...] | None
     undo: Any
 
 
@@ -86,24 +83,20 @@ class _Start(Command[T]):
         "delay",
         "invocation",
         "on_parent_close",
-        "queue",
-        "retry",
         "start_at",
         "timeout",
         "undo",
         "undo_id",
         "wait_timeout",
     )
-    _uncompared = frozenset({"retry", "undo", "undo_id"})
+    _uncompared = frozenset({"undo", "undo_id"})
     invocation: Invocation[Any]
     child_id: str | None
     on_parent_close: OnParentClose
     timeout: timedelta | None
-    queue: str | None
     attributes: Mapping[Any, Any]
     delay: timedelta | None
     start_at: datetime | None
-    retry: tuple[Retry, ...]
     undo: Any
     undo_id: str | None
     wait_timeout: timedelta | None
@@ -187,11 +180,9 @@ def _fill(
     id: str | None = None,
     on_parent_close: OnParentClose = "cancel",
     timeout: Duration | None = None,
-    queue: str | None = None,
     attributes: Mapping[Any, Any] | None = None,
     delay: Duration | None = None,
     start_at: datetime | None = None,
-    retry: Retry | tuple[Retry, ...] | None = None,
     undo: Any = None,
     wait_timeout: Duration | None = None,
 ) -> None:
@@ -205,11 +196,9 @@ def _fill(
     put(child, "child_id", None if id is None else check_name(id, "execution id"))
     put(child, "on_parent_close", on_parent_close)
     put(child, "timeout", positive_duration(timeout, f"{what} timeout"))
-    put(child, "queue", None if queue is None else check_id(queue, "queue"))
     put(child, "attributes", dict(attributes or {}))
     put(child, "delay", optional_duration(delay, f"{what} delay"))
     put(child, "start_at", optional_moment(start_at, f"{what} start_at"))
-    put(child, "retry", policies_of(retry, what))
     put(child, "undo", undo)
     put(child, "undo_id", undo_id_of(undo, what))
     put(child, "wait_timeout", optional_duration(wait_timeout, f"{what} wait_timeout"))

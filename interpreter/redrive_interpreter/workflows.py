@@ -66,7 +66,6 @@ class Workflow(Generic[P, R_co]):
     signature: Signature
     raises: tuple[type[BaseException], ...]
     signals: tuple[Source[Any], ...] | None
-    queue: str | None
     timeout: timedelta | None
     on_failure: Policy
     on_cancel: Policy
@@ -81,7 +80,6 @@ class Workflow(Generic[P, R_co]):
         returns: type[R],
         raises: Iterable[type[BaseException]] = (),
         signals: Iterable[Source[Any]] | None = None,
-        queue: str | None = None,
         timeout: Duration | None = None,
     ) -> None: ...
     @overload
@@ -93,7 +91,6 @@ class Workflow(Generic[P, R_co]):
         returns: TypeForm[R],
         raises: Iterable[type[BaseException]] = (),
         signals: Iterable[Source[Any]] | None = None,
-        queue: str | None = None,
         timeout: Duration | None = None,
     ) -> None: ...
     @overload
@@ -104,7 +101,6 @@ class Workflow(Generic[P, R_co]):
         *,
         raises: Iterable[type[BaseException]] = (),
         signals: Iterable[Source[Any]] | None = None,
-        queue: str | None = None,
         timeout: Duration | None = None,
     ) -> None: ...
     def __init__(
@@ -115,10 +111,9 @@ class Workflow(Generic[P, R_co]):
         returns: Any = Any,
         raises: Iterable[type[BaseException]] = (),
         signals: Iterable[Source[Any]] | None = None,
-        queue: str | None = None,
         timeout: Duration | None = None,
     ) -> None:
-        self._fill(name, None, Signature(_anything, f"workflow {name}"), raises=raises, signals=signals, queue=queue, timeout=timeout)
+        self._fill(name, None, Signature(_anything, f"workflow {name}"), raises=raises, signals=signals, timeout=timeout)
         self._result = type(None) if returns is None else returns
 
     def _fill(
@@ -129,7 +124,6 @@ class Workflow(Generic[P, R_co]):
         *,
         raises: Iterable[type[BaseException]] = (),
         signals: Iterable[Source[Any]] | None = None,
-        queue: str | None = None,
         timeout: Duration | None = None,
         on_failure: Policy = None,
         on_cancel: Policy = None,
@@ -141,7 +135,6 @@ class Workflow(Generic[P, R_co]):
         self._result = _NOT_GIVEN
         self.raises = error_types(raises if isinstance(raises, type) else tuple(raises), f"{where} raises")
         self.signals = None if signals is None else tuple(signal_of(signal) for signal in signals)
-        self.queue = None if queue is None else check_id(queue, "queue")
         self.timeout = positive_duration(timeout, f"{where} timeout")
         for option in (on_failure, on_cancel):
             if option not in (None, "rollback"):
@@ -209,14 +202,13 @@ def workflow(
     on_cancel: Policy = None,
     raises: Iterable[type[BaseException]] = (),
     signals: Iterable[Source[Any]] | None = None,
-    queue: str | None = None,
     timeout: Duration | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(fn: Any = None, /, **options: Any) -> Any:
     """Make a workflow of a generator function: bare, with a name, or with options.
 
     *on_failure* and *on_cancel* ``"rollback"`` run the undos of its scope, inline too; the rest belongs to
-    executions: *timeout* (over all runs), *queue*, the *signals* it takes, the errors it *raises*.
+    executions: *timeout* (over all runs), the *signals* it takes, the errors it *raises*.
     Raises `InvalidDefinition` for anything but a generator function, and for a local one without a name.
     """
     if fn is None or isinstance(fn, str):

@@ -38,7 +38,6 @@ from redrive_interpreter import (
     Race,
     Random,
     ReservedId,
-    Retry,
     Rollback,
     RunChild,
     SendSignal,
@@ -303,7 +302,6 @@ def test_all_and_race_keep_their_branches_in_order() -> None:
         lambda: StartChild(child(1), on_parent_close="ignore"),
         lambda: StartChild(child(1), id=""),
         lambda: StartChild(child(1), timeout=0),
-        lambda: RunChild(child(1), retry=3),
         lambda: WaitChild("c"),
         lambda: ContinueAs(child),
         lambda: SetAttribute("state", "x"),
@@ -370,9 +368,9 @@ def test_a_switch_grows_by_copies() -> None:
 
 # ── children ────────────────────────────────────────────────────────────────────────────────────
 def test_a_child_is_started_as_it_is_told() -> None:
-    made = StartChild(child(1), id="c", on_parent_close="wait", timeout=60, queue="slow", attributes={state: "x"}, delay=5, retry=Retry(2))
-    assert (made.child_id, made.on_parent_close, made.timeout, made.queue) == ("c", "wait", timedelta(minutes=1), "slow")
-    assert (made.attributes, made.delay, made.retry) == ({state: "x"}, timedelta(seconds=5), (Retry(2),))
+    made = StartChild(child(1), id="c", on_parent_close="wait", timeout=60, attributes={state: "x"}, delay=5)
+    assert (made.child_id, made.on_parent_close, made.timeout) == ("c", "wait", timedelta(minutes=1))
+    assert (made.attributes, made.delay) == ({state: "x"}, timedelta(seconds=5))
     assert RunChild(child(1)) != StartChild(child(1))
     assert RunChild(child(1), wait_timeout=3).wait_timeout == timedelta(seconds=3)
 

@@ -457,12 +457,12 @@ def test_a_call_bound_by_name_only_finds_its_parameters_later() -> None:
 def test_options_of_a_workflow_are_kept_normalised() -> None:
     approved = Signal("approved", str)
 
-    @workflow("all", on_failure="rollback", on_cancel="rollback", raises=[ValueError], signals=[approved], queue="slow", timeout=60)
+    @workflow("all", on_failure="rollback", on_cancel="rollback", raises=[ValueError], signals=[approved], timeout=60)
     def full() -> Flow[None]:
         yield from ()
 
     assert (full.on_failure, full.on_cancel, full.raises, full.signals) == ("rollback", "rollback", (ValueError,), (approved,))
-    assert (full.queue, full.timeout) == ("slow", timedelta(minutes=1))
+    assert full.timeout == timedelta(minutes=1)
     assert process_order.signals is None
     for options, error in (
         ({"on_failure": "retry"}, InvalidDefinition),

@@ -339,7 +339,7 @@ def workflows(order: Order) -> Flow[None]:
     assert_type(ref, ChildRef[str])
     assert_type((yield from WaitChild(ref, timeout=5)), str)
     assert_type((yield from CancelChild(ref, "late")), None)
-    assert_type((yield from RunChild(countdown(3), delay=1, queue="slow")), int)
+    assert_type((yield from RunChild(countdown(3), delay=1)), int)
     assert_type((yield from RunChild(remote(), attributes={state: "new"})), str)
     plain: int = yield charge(order)  # the bare form is Any
     assert_type(plain, int)
