@@ -1,5 +1,7 @@
 """Durable workflows as plain generators: calling constructs, yielding performs, and a crash changes nothing."""
 
+from typing import TYPE_CHECKING, Any
+
 from redrive.blocking import DurableService
 from redrive.errors import (
     CompensationFailed,
@@ -11,7 +13,6 @@ from redrive.errors import (
     WorkflowTimeout,
 )
 from redrive.execution import AsyncExecution, Execution
-from redrive.info import ExecutionInfo, Pending
 from redrive.ports.store import Store, StoreError, UnusableStore
 from redrive.service import AsyncDurableService
 from redrive.steps import StepContext, current_step
@@ -87,6 +88,9 @@ from redrive_interpreter import (
     step,
     workflow,
 )
+
+if TYPE_CHECKING:
+    from redrive.info import ExecutionInfo, Pending
 
 __all__ = [
     "All",
@@ -178,3 +182,12 @@ __all__ = [
     "step",
     "workflow",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is for annotations only is imported when somebody asks for it."""
+    if name in ("ExecutionInfo", "Pending"):
+        from redrive import info
+
+        return getattr(info, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

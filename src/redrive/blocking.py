@@ -15,6 +15,7 @@ from redrive.execution import Execution
 from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
+    from redrive.options import ServiceOptions
     from redrive.ports.store import Store
     from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
@@ -32,7 +33,7 @@ class DurableService:
     *aio* is the async service that it runs.
     """
 
-    def __init__(self, store: str | Store, workflows: Iterable[Workflow[..., Any]] = (), **options: Any) -> None:
+    def __init__(self, store: str | Store, workflows: Iterable[Workflow[..., Any]] = (), **options: Unpack[ServiceOptions]) -> None:
         self.aio = AsyncDurableService(store, workflows, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, cast
@@ -71,8 +71,11 @@ def _plain(value: Any) -> bytes:
         case frozenset() | set():
             text = "{" + ",".join(sorted(_plain(item).decode() for item in cast("set[Any]", value))) + "}"
         case dict():
-            entries: dict[Any, Any] = value
-            text = "{" + ",".join(sorted(f"{key!s}:{_plain(item).decode()}" for key, item in entries.items())) + "}"
+            text = _mapping(value)
         case _:
             text = f"<{type(value).__module__}.{type(value).__qualname__}>"
     return text.encode("ascii", "backslashreplace")
+
+
+def _mapping(value: Mapping[Any, Any]) -> str:
+    return "{" + ",".join(sorted(f"{key!s}:{_plain(item).decode()}" for key, item in value.items())) + "}"

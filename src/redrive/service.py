@@ -1,6 +1,7 @@
 """The service: starts executions, signals them, waits for them, and (unless it is a client only) drives them.
 
-The one place where concrete stores, the codec and the worker are put together.
+The one place where concrete stores, the codec and the worker are put together. What a client may never need is
+imported where it is used: to import redrive is quick.
 """
 
 from __future__ import annotations
@@ -15,23 +16,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 from uuid import uuid4
 
-from redrive.build import digest
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
 from redrive.errors import ServiceClosed
 from redrive.execution import AsyncExecution
-from redrive.info import ExecutionInfo, info_of, loaded_attributes
 from redrive.injection import Resources
-from redrive.outcomes import ended_with
+from redrive.news import News
+from redrive.operator import Operator
+from redrive.options import more_than_zero, registered
 from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, compare, new_execution
 from redrive.stores import open_url
-from redrive.subscriptions import Handler, Handlers, News, Subscription, handler_of
 from redrive.waiters import End, Waiters
 from redrive.worker import outbox
 from redrive.worker.clock import Clock
-from redrive.worker.loop import Worker
-from redrive_interpreter.durations import duration, positive_duration
+from redrive_interpreter.durations import duration
 from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
 from redrive_interpreter.history import load_row
 from redrive_interpreter.keys import check_name
@@ -39,6 +38,9 @@ from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
+    from redrive.info import ExecutionInfo
+    from redrive.subscriptions import Handler, Handlers, Subscription
+    from redrive.worker.loop import Worker
     from redrive_interpreter.messages import Event, Signal
     from redrive_interpreter.rows import Row
 
@@ -47,6 +49,8 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _POLL: Final = 1.0
+_PER_WAITER: Final = 0.0002
+"""Seconds between two looks for each execution that is waited for: a thousand waiters do not flood the store."""
 _PATIENCE: Final = 10.0
 """Seconds for which a call repeats what the store says may work later."""
 
@@ -78,15 +82,15 @@ class AsyncDurableService:
         max_bytes: int = MAX_BYTES,
         max_recoveries: int = 10,
     ) -> None:
-        self.workflows: Mapping[str, Workflow[..., Any]] = _registered(workflows)
+        self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
         self.store: Store = open_url(store) if isinstance(store, str) else store
-        self.build: str = build if build is not None else digest(self.workflows.values())
+        self.build: str = build if build is not None else _digest(self.workflows)
         self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.store_name = store if isinstance(store, str) else type(store).__name__
         self.drives = worker
         self._resources = Resources(resources)
-        self._lease = _more_than_zero(lease, "lease")
+        self._lease = more_than_zero(lease, "lease")
         self._grace = duration(grace, "grace")
         self._limits = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
         if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
@@ -114,6 +118,9 @@ class AsyncDurableService:
         return self
 
     async def _open(self) -> None:
+        from redrive.subscriptions import Handlers
+        from redrive.worker.loop import Worker
+
         await self._clock.ask(self.store)
         runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
         if self.drives:
@@ -131,6 +138,8 @@ class AsyncDurableService:
                 **self._limits,
             )
             await self._worker.start()
+        elif self._on:
+            await self._be_alive()
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._watch(await self.store.changed(0)))]
@@ -236,6 +245,8 @@ class AsyncDurableService:
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     def subscribe(self, event: Event[T]) -> Subscription[T]:
         """The event's payloads from now on, from any worker: ``async for order in service.subscribe(processed)``."""
+        from redrive.subscriptions import Subscription
+
         self._check_open()
         assert self._closed is not None
         return Subscription(event, self.store, self.codec, self._news, self._closed)
@@ -245,6 +256,8 @@ class AsyncDurableService:
 
         Its place is stored under *name*, by default the function's module and name. Put it before the service opens.
         """
+
+        from redrive.subscriptions import handler_of
 
         def decorate(function: F) -> F:
             handler = handler_of(event, function, name)
@@ -264,6 +277,8 @@ class AsyncDurableService:
 
     # ── what handles ask ────────────────────────────────────────────────────────────────────────
     async def _result(self, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
+        from redrive.outcomes import ended_with
+
         self._check_open()
         if self._worker is not None and self._worker.broken is not None:
             raise _stopped_by(self._worker.broken)
@@ -307,6 +322,8 @@ class AsyncDurableService:
         self._look()
 
     async def _info(self, id: str, workflow: Workflow[..., Any] | None) -> ExecutionInfo:
+        from redrive.info import info_of
+
         snapshot = await self._read(id)
         rows = await self._history(id)
         return info_of(snapshot, rows, self.workflows.get(snapshot.workflow) or workflow, self.codec)
@@ -316,6 +333,8 @@ class AsyncDurableService:
         return [load_row(row) for row in from_json(await self._patiently(lambda: self.store.history(id, run)))]
 
     async def _attributes(self, id: str) -> dict[str, Any]:
+        from redrive.info import loaded_attributes
+
         return loaded_attributes(await self._read(id), self.codec)
 
     async def _read(self, id: str) -> Snapshot:
@@ -345,7 +364,8 @@ class AsyncDurableService:
         begun = await self._patiently(lambda: self.store.start(new, claim_for=self.worker_id if mine else None))
         if begun.claim is not None and worker is not None:
             worker.adopt(begun.claim, None if first_message is not None else new.started)
-        elif not begun.created:
+            return AsyncExecution(self, new.id, invocation.workflow)
+        if not begun.created:
             await compare(begun.snapshot, new, workflow, self.codec, self.store)
         self._look()
         return AsyncExecution(self, new.id, invocation.workflow)
@@ -367,17 +387,21 @@ class AsyncDurableService:
                 seen = await self.store.changed(_POLL, seen)
                 self._look()
                 self._news.tell()
-                await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
+                asked = await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
+                await asyncio.sleep(min(_POLL, asked * _PER_WAITER))
             except StoreError:
                 await asyncio.sleep(_POLL)
 
     async def _beat(self) -> None:
         """A client has no worker, but its handlers hold their place by being alive."""
         while True:
+            await asyncio.sleep(self._lease.total_seconds() / 3)
             if self._handlers:
                 with contextlib.suppress(StoreError):
-                    await self.store.claim(self.worker_id, self._lease, self.build, (), 0)
-            await asyncio.sleep(self._lease.total_seconds() / 3)
+                    await self._be_alive()
+
+    async def _be_alive(self) -> None:
+        await self.store.claim(self.worker_id, self._lease, self.build, (), 0)
 
     def _look(self) -> None:
         if self._worker is not None:
@@ -410,39 +434,11 @@ class AsyncDurableService:
         return f"<{type(self).__name__} {self.store_name}: {', '.join(self.workflows) or 'no workflows'}>"
 
 
-class Operator:
-    """What people do about executions that cannot help themselves."""
+def _digest(workflows: Mapping[str, Workflow[..., Any]]) -> str:
+    from redrive.build import digest
 
-    def __init__(self, service: AsyncDurableService) -> None:
-        self._service = service
-
-    async def retry_rollback(self, id: str) -> None:
-        """Try again the undos that failed, and those that were left; never forward from there.
-
-        Raises `ExecutionNotFound`, or `ExecutionFinished` unless the execution is ``compensation_failed``.
-        """
-        service = self._service
-        service._check_open()
-        await service._patiently(lambda: service.store.send(check_name(id, "execution id"), NewMessage(kind="retry_rollback")))
-        service._look()
-
-
-def _registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
-    found: dict[str, Workflow[..., Any]] = {}
-    for workflow in workflows:
-        if not isinstance(workflow, Workflow):
-            raise InvalidDefinition(f"workflows= takes functions under @workflow, not {workflow!r}")
-        known = found.setdefault(workflow.name, workflow)
-        if known is not workflow and known.fn is not workflow.fn:
-            raise InvalidDefinition(f"two workflows are called {workflow.name!r}: give one of them another name")
-    return found
+    return digest(workflows.values())
 
 
 def _stopped_by(error: BaseException) -> ServiceClosed:
     return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")
-
-
-def _more_than_zero(value: float | timedelta, what: str) -> timedelta:
-    made = positive_duration(value, what)
-    assert made is not None
-    return made

@@ -7,7 +7,6 @@ stored under its name; it gets each event at least once, on one worker at a time
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from redrive.codec import from_json
+from redrive.news import News, wait_for
 from redrive.ports.store import StoreError
 from redrive_interpreter.errors import CodecError
 
@@ -31,28 +31,6 @@ AT_ONCE: Final = 100
 POLL: Final = 1.0
 TRIES: Final = 4
 FIRST_WAIT: Final = 0.1
-
-
-class News:
-    """Wakes everybody who waits for something new."""
-
-    def __init__(self) -> None:
-        self._told = asyncio.Event()
-
-    def tell(self) -> None:
-        self._told.set()
-        self._told = asyncio.Event()
-
-    def waiter(self) -> asyncio.Event:
-        """What to wait for; taken before looking, so that nothing is missed in between."""
-        return self._told
-
-
-async def wait_for(news: asyncio.Event, seconds: float) -> None:
-    # Not asyncio.wait_for, which swallows a cancel that comes together with the news (3.11).
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await news.wait()
 
 
 def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any:

@@ -53,9 +53,11 @@ class Waiters:
                 if not future.done():
                     future.set_exception(error)
 
-    async def look(self, store: Store, but: Container[str]) -> None:
-        """Read the executions that are waited for, except *but*, of which we hear otherwise."""
-        for id in [id for id in self._futures if id not in but]:
+    async def look(self, store: Store, but: Container[str]) -> int:
+        """Read the executions that are waited for, except *but*, of which we hear otherwise; how many there were."""
+        ids = [id for id in self._futures if id not in but]
+        for id in ids:
             snapshot = await store.read(id)
             if snapshot is not None and snapshot.status in FINAL:
                 self.tell(id, End(snapshot.status, snapshot.outcome or "{}"))
+        return len(ids)

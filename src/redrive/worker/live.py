@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redrive_interpreter.facts import DEADLINE
 from redrive_interpreter.keys import Key
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from redrive_interpreter.requests import Perform, Request
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
+
+log: Final = logging.getLogger("redrive.worker")
 
 
 class Running(Protocol):
@@ -114,7 +117,10 @@ class Live:
         self.requests, self.rows = (), []
         self.unsure = False
         if machine is not None:
-            machine.close()
+            try:
+                machine.close()
+            except Exception:  # the user's `finally` bodies, where warnings are errors
+                log.exception("execution %r: its generators do not close", self.id)
 
 
 def timer_fact(key: str, due: datetime, at: datetime) -> Fact:

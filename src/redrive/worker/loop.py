@@ -40,6 +40,10 @@ IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)
 _FULL_WAIT: Final = 0.05
 _POLL: Final = 1.0
+_LAST_TURNS: Final = 10.0
+"""Seconds that turns on their way to the store get when the worker stops."""
+_LAST_WORDS: Final = 0.5
+"""Seconds that async bodies get to take note that they were told to stop."""
 
 
 class Worker:
@@ -153,7 +157,9 @@ class Worker:
         for live in list(self.lives.values()):
             self._performer.stop_all(live)
         await self._driver.idle()
-        await self._performer.gone(1.0)
+        await self._performer.gone(_LAST_WORDS)
+        if any(live.driving for live in self.lives.values()):
+            await self._performer.gone(_LAST_TURNS)
         if self._handle is not None:
             self._handle.cancel()
         self._threads.close()

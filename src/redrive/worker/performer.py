@@ -149,9 +149,9 @@ class Performer:
         if live.attempts is None:
             live.attempts = {}
         live.attempts[perform.key] = attempt
-        if spec.timeout is not None and not spec.at_most_once:
-            self._limit(attempt, spec.timeout)
         if _is_async(spec.body):
+            if spec.timeout is not None and not spec.at_most_once:
+                self._limit(attempt, spec.timeout)
             self._spawn(attempt, self._perform(attempt))
         else:
             self._start_thread(attempt)
@@ -261,6 +261,8 @@ class Performer:
                 began.wait()
                 if attempt.over:
                     return None
+            elif spec.timeout is not None:  # from here, not from when it was put into the queue
+                loop.call_soon_threadsafe(self._limit, attempt, spec.timeout)
             performing.set(perform.key)
             enter(attempt.context)
             if spec.heartbeat is not None:
@@ -305,6 +307,8 @@ class Performer:
         self._wake(live)
 
     def _limit(self, attempt: Attempt, limit: timedelta) -> None:
+        if attempt.over:
+            return
         seconds = limit.total_seconds()
         if seconds < 3e9:  # call_later takes no century
             attempt.timers.append(self._loop.call_later(seconds, self._expire, attempt, f"no result within {limit}"))

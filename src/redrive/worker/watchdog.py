@@ -8,7 +8,6 @@ can be broken off only when it comes back to Python.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
 import threading
@@ -99,5 +98,7 @@ class Watchdog:
             if spent > self._stop_after + (live.length * _PER_ROW if live.machine is None else 0):
                 with self._lock:
                     if self._turn == turn:
+                        import ctypes
+
                         self._thrown = True
                         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnTooLong))

@@ -1,0 +1,49 @@
+"""What a service is made of: its options, and its workflows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from redrive_interpreter.durations import positive_duration
+from redrive_interpreter.errors import InvalidDefinition
+from redrive_interpreter.workflows import Workflow
+
+if TYPE_CHECKING:
+    from redrive.codec.hooks import Converting
+
+
+class ServiceOptions(TypedDict, total=False):
+    """The options of a service, as `AsyncDurableService` explains them."""
+
+    worker: bool
+    build: str | None
+    converter: Converting | None
+    resources: Any
+    lease: float | timedelta
+    grace: float | timedelta
+    max_threads: int
+    concurrency: int
+    cache: int
+    max_bytes: int
+    max_recoveries: int
+
+
+def registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
+    """*workflows* by name. Raises `InvalidDefinition` for two of one name, and for what is not a workflow."""
+    found: dict[str, Workflow[..., Any]] = {}
+    for workflow in workflows:
+        if not isinstance(workflow, Workflow):
+            raise InvalidDefinition(f"workflows= takes functions under @workflow, not {workflow!r}")
+        known = found.setdefault(workflow.name, workflow)
+        if known is not workflow and known.fn is not workflow.fn:
+            raise InvalidDefinition(f"two workflows are called {workflow.name!r}: give one of them another name")
+    return found
+
+
+def more_than_zero(value: float | timedelta, what: str) -> timedelta:
+    """*value* as a timedelta; raises `InvalidDuration` unless it is more than zero."""
+    made = positive_duration(value, what)
+    assert made is not None
+    return made
