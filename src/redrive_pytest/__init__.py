@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture `play`, which runs a workflow by hand on a virtual clock.
+"""The pytest plugin: the fixture `play`, which runs a workflow by hand on a virtual clock; and files in ``histories`` as tests.
 
 pytest loads every installed plugin at start-up, also in projects that never touch a workflow. So this package
 lives outside `redrive` and imports it only when a test asks for the fixture.
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from redrive_pytest.histories import pytest_addoption, pytest_collect_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redrive.testing import Play
 
-__all__ = ["play"]
+__all__ = ["play", "pytest_addoption", "pytest_collect_file"]
 
 
 @pytest.fixture

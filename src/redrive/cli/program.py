@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     history = _client(words, "history", "every row of a run, as it is stored", verbs.history)
     history.add_argument("id")
     history.add_argument("--run", type=int, default=-1, help="1 is the first, -1 (the default) the newest")
+    history.add_argument("--redact", metavar="FIELDS", action="append", default=[], help="replace the values of these fields: card,email")
 
     result = _client(words, "result", "wait for the result and print it as JSON", verbs.result, json=False)
     result.add_argument("id")

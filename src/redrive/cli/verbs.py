@@ -20,6 +20,7 @@ from redrive.cli.serve import serve
 from redrive.cli.standing import standing
 from redrive.cli.view import View
 from redrive.cli.words import plain, snapshot_object
+from redrive.histories import named, redact
 from redrive.ports.store import FINAL, ExecutionStatus
 from redrive.timeline import timeline
 from redrive_interpreter import load_row
@@ -91,6 +92,8 @@ async def history(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
         await client.snapshot(given.id)
         stored = await client.history(given.id, given.run)
+        if given.redact:
+            stored = redact(stored, named([field.strip() for fields in given.redact for field in fields.split(",")]))
         if given.json:
             _print(json.dumps(row) for row in stored)
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from redrive.gate.check import Problem, Standing, check
-from redrive.gate.pages import pages, text
+from redrive.gate.pages import explained, pages, text
 from redrive.gate.report import Group, Report, WorkflowReport
 from redrive.gate.sweep import Progress, sweep
 
-__all__ = ["Group", "Problem", "Progress", "Report", "Standing", "WorkflowReport", "check", "pages", "sweep", "text"]
+__all__ = ["Group", "Problem", "Progress", "Report", "Standing", "WorkflowReport", "check", "explained", "pages", "sweep", "text"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from redrive.gate.check import Standing
+from redrive.gate.check import Problem, Standing
 from redrive.gate.report import Group, Report, WorkflowReport
 
 Styled: TypeAlias = list[tuple[str, str]]
@@ -51,9 +51,19 @@ def _group(entry: WorkflowReport, group: Group) -> Iterator[Styled]:
     yield [(_STYLES[problem.standing], head), ("", f" ({problem.detail})" if problem.detail else "")]
     more = f" and {count - _IDS:,} more" if count > _IDS else ""
     yield [("", f"  ids: {', '.join(group.ids[:_IDS])}{more}")]
+    yield from _problem(problem, f"execution {group.example}")
+
+
+def explained(problem: Problem, where: str) -> list[str]:
+    """The lines that explain *problem*, met in *where*, without styles."""
+    head = [f"  {problem.detail}"] if problem.detail else []
+    return head + ["".join(part for _, part in line).rstrip() for line in _problem(problem, where)]
+
+
+def _problem(problem: Problem, where: str) -> Iterator[Styled]:
     if problem.recorded:
         width = max(len("recorded"), *map(len, problem.recorded))
-        yield [("dim", f"    {'recorded':<{width}} │ now   (execution {group.example})")]
+        yield [("dim", f"    {'recorded':<{width}} │ now   ({where})")]
         last = len(problem.recorded) - 1
         for index, (then, now) in enumerate(zip(problem.recorded, problem.now, strict=True)):
             yield [("bold" if index == last else "", f"  {'>' if index == last else ' '} {then:<{width}} │ {now}")]
