@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
@@ -171,7 +172,7 @@ class Driver:
         fresh = {row.key for row in replayed.rows if type(row) is Asked}
         live.requests = [request for request in replayed.requests if _anew(request, fresh)]
         if live.machine.verdict_ is not None and live.inbox:
-            live.inbox = sorted(live.inbox, key=lambda message: message.kind != "retry_rollback")
+            live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
 
     def _compute(self, live: Live) -> Draft | None:
         watchdog = self.watchdog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -57,7 +58,7 @@ class Live:
         self.gone = False
         self.cancelling = False
         self.unsure = False
-        self.inbox: Sequence[Message] = ()
+        self.inbox: deque[Message] | tuple[()] = ()
         self.facts: list[tuple[datetime, Fact]] | None = None
         self.due: list[tuple[datetime, str]] | None = None
         self.requests: Sequence[Request] = ()
@@ -82,6 +83,14 @@ class Live:
         """Whether nothing at all goes on: then it may be put away."""
         return not (self.driving or self.attempts or self.facts or self.due or self.inbox)
 
+    def take_message(self) -> Message:
+        """The oldest message; there must be one."""
+        assert isinstance(self.inbox, deque)
+        message = self.inbox.popleft()
+        if not self.inbox:
+            self.inbox = ()
+        return message
+
     def timer(self, key: str) -> datetime | None:
         """When the timer or the next attempt of *key* is due, if there is one and it has not rung yet."""
         if self.waiting and key in self.waiting:
@@ -103,12 +112,9 @@ class Live:
         """Take in those that are new; whether there were any."""
         new = [message for message in messages if message.seq > self.seen]
         if new:
-            self.inbox = [*self.inbox, *new]
+            self.inbox = deque([*self.inbox, *new])
             self.seen = new[-1].seq
         return bool(new)
-
-    def running(self) -> int:
-        return len(self.attempts) if self.attempts else 0
 
     def put_away(self) -> None:
         """Close the machine; what bodies gave and is not stored yet is kept, to be taken up after the inbox."""

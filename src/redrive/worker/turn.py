@@ -124,7 +124,7 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
     due = live.due[0] if live.due else None
     fact = live.facts[0] if live.facts else None
     if message is not None and (due is None or message.stored_at <= due[0]) and (fact is None or message.stored_at <= fact[0]):
-        live.inbox = live.inbox[1:]
+        live.take_message()
         # The operator's retry is taken before what came earlier: the most that was taken counts.
         draft.taken = max(draft.taken, message.seq)
         return fact_of(message, now)
