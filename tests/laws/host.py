@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import attrs
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from redrive_interpreter import (
@@ -50,6 +51,8 @@ from redrive_interpreter import (
 from tests.interpreter.kit import picture
 from tests.laws.programs import SIGNALS, WORKFLOWS, Declined, Program, choices, names, programs, run_program
 
+law = settings(max_examples=max(1, settings.default.max_examples // 2))
+"""Of each law: half as many examples as of anything else, for each is a run or two."""
 T0 = datetime(2027, 1, 1, tzinfo=UTC)
 RUN = UUID("00000000-0000-4000-8000-000000000001")
 DEADLINE = Key("__deadline")

@@ -32,10 +32,11 @@ from redrive_interpreter import (
 )
 from redrive_interpreter.scopes import scope_of
 from tests.interpreter.kit import picture, start
-from tests.laws.host import Host, Life, Story, stories
+from tests.laws.host import Host, Life, Story, law, stories
 from tests.laws.programs import SIGNALS, WORKFLOWS, Program, choices, flows, programs, run_tidy
 
 
+@law
 @given(stories)
 def test_what_is_undone_was_completed_or_in_doubt_and_is_undone_once(story: Story) -> None:
     for life in story.live():
@@ -47,6 +48,7 @@ def test_what_is_undone_was_completed_or_in_doubt_and_is_undone_once(story: Stor
             assert _answer(life, "rollback:" + key) is not None, f"{key} counts as undone, and no undo succeeded"
 
 
+@law
 @given(programs, choices, st.booleans())
 def test_a_run_that_fails_and_rolls_back_leaves_nothing_that_could_be_undone(program: Program, choices: list[int], deadline: bool) -> None:
     host = Host(run_tidy(program), choices, deadline=deadline)
@@ -67,6 +69,7 @@ def _answer(life: Life, key: str) -> Answered | None:
     return next((row for row in life.rows if isinstance(row, Answered) and row.key == key and isinstance(row.outcome, Ok)), None)
 
 
+@law
 @given(st.lists(flows, min_size=2, max_size=4), choices, choices)
 def test_the_keys_of_a_branch_do_not_depend_on_what_the_others_do(branches: list[Program], first: list[int], second: list[int]) -> None:
     program = [["all", branches, False]]
@@ -81,6 +84,7 @@ def _by_scope(host: Host) -> dict[str, list[Any]]:
     return asked
 
 
+@law
 @given(stories, st.data())
 def test_facts_about_what_is_settled_or_over_change_nothing(story: Story, data: st.DataObject) -> None:
     for life in story.live():
@@ -108,6 +112,7 @@ def _is_settled(machine: Any, fact: Any) -> bool:
     return getattr(fact, "key", None) not in machine.pending
 
 
+@law
 @given(stories, st.data())
 def test_a_fact_for_what_was_never_asked_is_refused_and_changes_nothing(story: Story, data: st.DataObject) -> None:
     life = story.live()[0]

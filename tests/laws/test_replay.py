@@ -13,7 +13,7 @@ from redrive.codec import JsonCodec
 from redrive_interpreter import Asked, AttributeSet, Machine, Noted, Row, dump_row, load_row, replay
 from redrive_interpreter.rows import FACTS
 from tests.interpreter.kit import picture
-from tests.laws.host import Life, Story, stories
+from tests.laws.host import Life, Story, law, stories
 from tests.laws.programs import WORKFLOWS
 
 
@@ -28,18 +28,21 @@ def _plain(data: Any) -> Any:
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
+@law
 @given(stories)
 def test_a_replay_of_every_prefix_stands_where_the_live_run_stood(story: Story) -> None:
     for life in story.live():
         rows: list[Row] = []
         for turn in life.turns:
             rows += turn.rows
+            assert [type(row) in FACTS for row in turn.rows] == [n == 0 for n in range(len(turn.rows))]
             replayed = replay(life.workflow, rows)
             assert replayed.rows == []
             assert picture(replayed.machine) == turn.picture
             replayed.machine.close()
 
 
+@law
 @given(stories, st.data())
 def test_a_crash_between_two_turns_changes_nothing(story: Story, data: st.DataObject) -> None:
     for life in story.live():
@@ -53,6 +56,7 @@ def test_a_crash_between_two_turns_changes_nothing(story: Story, data: st.DataOb
         assert dumped(history) == dumped(life.rows)
 
 
+@law
 @given(stories)
 def test_evicting_the_machine_after_every_fact_changes_nothing(story: Story) -> None:
     for life in story.live():
@@ -66,6 +70,7 @@ def test_evicting_the_machine_after_every_fact_changes_nothing(story: Story) -> 
             replayed.machine.close()
 
 
+@law
 @given(stories)
 def test_a_history_that_went_through_json_is_the_same_history(story: Story) -> None:
     codec = JsonCodec()
@@ -79,6 +84,7 @@ def test_a_history_that_went_through_json_is_the_same_history(story: Story) -> N
         replayed.machine.close()
 
 
+@law
 @given(stories, st.data())
 def test_what_of_the_last_turn_was_not_stored_is_computed_again(story: Story, data: st.DataObject) -> None:
     for life in story.live():
@@ -108,6 +114,7 @@ def _compared(rows: list[Row]) -> list[dict[str, Any]]:
     return dumped([row for row in rows if not isinstance(row, (Noted, AttributeSet))])
 
 
+@law
 @given(stories, st.data())
 def test_closing_a_machine_anywhere_leaves_no_trace(story: Story, data: st.DataObject) -> None:
     for life in story.live():
@@ -121,16 +128,7 @@ def test_closing_a_machine_anywhere_leaves_no_trace(story: Story, data: st.DataO
         assert replayed.machine.take() == replayed.rows == []
 
 
-@given(stories)
-def test_facts_and_what_was_done_because_of_them_alternate(story: Story) -> None:
-    for life in story.live():
-        for turn in life.turns:
-            assert [type(row) in FACTS for row in turn.rows] == [True, *[False] * (len(turn.rows) - 1)][: len(turn.rows)]
-            assert isinstance(life.rows[0], FACTS[0])
-            assert isinstance(turn.rows[0] if turn.rows else None, (*FACTS, type(None)))
-            assert all(not isinstance(row, Asked) or row.key for row in turn.rows)
-
-
+@law
 @given(stories)
 def test_a_run_is_the_same_with_values_as_they_are_and_as_json(story: Story) -> None:
     assert [_asked(life) for life in story.live()] == [_asked(life) for life in story.live(JsonCodec())]
