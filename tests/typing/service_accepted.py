@@ -1,0 +1,71 @@
+"""The service, typed: every line here must pass both checkers."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from redrive import (
+    AsyncDurableService,
+    AsyncExecution,
+    DurableService,
+    Event,
+    Execution,
+    ExecutionInfo,
+    Flow,
+    Signal,
+    Sleep,
+    StepContext,
+    Workflow,
+    current_step,
+    workflow,
+)
+
+approved = Signal("approved", str)
+tick = Signal("tick")
+processed = Event("processed", int)
+by_name = Workflow("elsewhere", returns=bytes)
+
+
+@workflow("typed")
+def typed(n: int) -> Flow[str]:
+    yield from Sleep(1)
+    return str(n)
+
+
+def blocking(service: DurableService) -> None:
+    execution = service.start(typed(1), id="t", timeout=60, attributes={"a": 1})
+    assert_type(execution, Execution[str])
+    assert_type(execution.result(timeout=30), str)
+    assert_type(execution.signal(approved, "Ada", key="k"), bool)
+    assert_type(execution.signal(tick), bool)
+    assert_type(execution.info(), ExecutionInfo)
+    assert_type(execution.attributes(), dict[str, Any])
+    assert_type(service.execute(typed(1)), str)
+    assert_type(service.start(by_name()), Execution[bytes])
+    assert_type(service.execution("t"), Execution[Any])
+    assert_type(service.execution("t", typed), Execution[str])
+    assert_type(service.signal_with_start(typed(1), id="t", signal=approved, payload="Ada"), Execution[str])
+    assert_type(service.signal("t", approved, "Ada"), bool)
+    for number in service.subscribe(processed):
+        assert_type(number, int)
+
+    @service.on(processed)
+    def handler(number: int) -> None: ...
+
+    assert_type(handler(3), None)
+
+
+async def not_blocking(service: AsyncDurableService) -> None:
+    execution = await service.start(typed(1), id="t", delay=3)
+    assert_type(execution, AsyncExecution[str])
+    assert_type(await execution.result(), str)
+    assert_type(await service.execute(typed(1)), str)
+    assert_type(service.execution("t", typed), AsyncExecution[str])
+    assert_type(await service.signal("t", tick), bool)
+    async for number in service.subscribe(processed):
+        assert_type(number, int)
+
+
+def in_a_body() -> None:
+    assert_type(current_step(), StepContext)
+    assert_type(current_step().idempotency_key, str)
