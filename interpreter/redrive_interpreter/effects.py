@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from inspect import GEN_CREATED, getgeneratorstate
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -252,6 +253,8 @@ def _inline(m: Machine[Any], fiber: Fiber, invocation: Invocation[Any]) -> Reply
 
 
 def _generator(m: Machine[Any], fiber: Fiber, generator: Any) -> Reply:
+    if getgeneratorstate(generator) != GEN_CREATED:
+        raise Misuse(f"the generator {generator.__qualname__} has been begun already: call its function again for another run of it")
     fiber.push(Frame(generator, fiber.scope, False))
     return None, None
 

@@ -51,11 +51,11 @@ class Mailbox:
 
     def take(self, machine: Machine[Any], wait: SignalWait) -> Reply:
         """The oldest kept signal for *wait*, or let it wait."""
-        for signal in self._signals:
+        for at, signal in enumerate(self._signals):
             if signal.name == wait.name:
                 if not _in_time(signal, wait.due):
                     break
-                self._signals.remove(signal)
+                del self._signals[at]
                 return _payload(machine, wait, signal), None
         self._waits.append(wait)
         machine.wait(wait.fiber, wait)

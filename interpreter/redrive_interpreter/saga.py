@@ -76,6 +76,14 @@ class Saga:
         """The entries in the scopes with these prefixes, newest first."""
         return [entry for entry in reversed(self.log) if not entry.claimed and entry.key.startswith(prefixes)]
 
+    def undid(self, entry: Entry) -> None:
+        log = self.log
+        for at in range(len(log) - 1, -1, -1):  # newest first; a Commit may have dropped it meanwhile
+            if log[at] is entry:
+                del log[at]
+                break
+        self.undone.append(entry.key)
+
     def forget(self, prefix: str) -> None:
         """The point of no return: what completed in the scope stays done."""
         self.log = [entry for entry in self.log if not entry.key.startswith(prefix)]
@@ -138,9 +146,7 @@ class Undoing:
     def answered(self, machine: Machine[Any], wait: StepWait, error: BaseException | None) -> None:
         entry = self._entries[self._at]
         if error is None:
-            if entry in machine.saga.log:  # a Commit may have come between
-                machine.saga.log.remove(entry)
-            machine.saga.undone.append(entry.key)
+            machine.saga.undid(entry)
             self.done.append(entry.key)
             self._at += 1
         elif self._failed(machine, entry, error):

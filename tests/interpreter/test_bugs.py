@@ -299,3 +299,28 @@ def test_an_error_that_is_raised_is_the_outcome_with_its_declared_fields() -> No
     run = start(w())
     assert (run.status, run.done.bug) == ("failed", False)
     assert isinstance(LIVE.load_error(run.failure, [Broken]), Broken)
+
+
+@pytest.mark.parametrize("twice", ["in two branches", "after it has ended", "in a task"])
+def test_one_generator_cannot_be_run_twice(twice: str) -> None:
+    """D6: the second would get the answers of the first."""
+
+    def flow() -> Flow[int]:
+        return (yield from ping(1))
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        generator = flow()
+        if twice == "in two branches":
+            return (yield from All(generator, generator))
+        if twice == "in a task":
+            yield from Spawn(generator)
+        else:
+            yield generator
+        return (yield generator)  # type: ignore[misc]
+
+    run = start(w())
+    if twice == "after it has ended":
+        run.ok("ping", 1)
+    assert (run.status, run.done.bug) == ("failed", True)
+    assert "begun already" in run.failure.message

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from redrive_interpreter import All, Asked, Flow, Map, Ok, Race, Sleep, replay, workflow
+from redrive_interpreter import All, Asked, Flow, Map, Ok, Race, Rollback, Sleep, replay, workflow
 from tests.interpreter.kit import Run, start
-from tests.interpreter.shop import Broken, ping
+from tests.interpreter.shop import Broken, ping, reserve
 
 
 def test_yield_from_two_hundred_deep() -> None:
@@ -102,3 +102,17 @@ def test_all_and_race_nested_two_hundred_deep() -> None:
     [key] = run.asked
     assert run.ok(key, 7).result == 7
     assert start(w()).cancel().status == "cancelled"
+
+
+def test_ten_thousand_undos() -> None:
+    @workflow("w")
+    def w() -> Flow[int]:
+        yield from Map(reserve, ["x"] * 10_000)
+        return len((yield from Rollback()))
+
+    run = Run(w(), checked=False)
+    for n in range(10_000):
+        run.ok(f"__map/{n}/reserve", "h")
+    for n in reversed(range(10_000)):
+        run.ok(f"rollback:__map/{n}/reserve")
+    assert run.result == 10_000
