@@ -13,6 +13,7 @@ PRELUDE = """\
 from redrive import All, Cancelled, Emit, Flow, Map, Note, Now, Rollback, Signal, Sleep, Spawn, Step, WaitSignal, step, workflow
 import asyncio, datetime as dt, logging, os, random, subprocess, sys, threading, time, uuid, requests
 from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 
 @step

@@ -47,6 +47,8 @@ def test_no_false_alarm_on_our_own_code() -> None:
         "from redrive import workflow\n@workflow\ndef w():",
         "from redrive import workflow\n@workflow('w', queue='q')\ndef w():",
         "import redrive\n@redrive.workflow\ndef w():",
+        "from redrive import *\n@workflow\ndef w():",
+        "import redrive\nclass Shop:\n  @staticmethod\n  @redrive.workflow\n  def w():",
         "import redrive as r\n@r.workflow('w')\ndef w():",
         "from redrive import workflow as flow\n@flow()\ndef w():",
         "from redrive_interpreter.workflows import workflow\n@workflow\ndef w():",

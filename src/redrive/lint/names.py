@@ -190,7 +190,9 @@ class Files:
             case ast.Name(id=name):
                 found = scope.find(name)
                 if found is None:
-                    return f"builtins.{name}" if name in _BUILTINS else None
+                    star = scope.module.top.names.get("*")  # where the name may come from, if it is nobody else's
+                    home = None if star is None or star.dotted is None else star.dotted.removesuffix(".*")
+                    return f"builtins.{name}" if name in _BUILTINS else f"{home}.{name}" if home else None
                 if found.dotted is not None:
                     return found.dotted
                 return f"{scope.module.name}.{name}" if found.scope.is_module else None

@@ -37,7 +37,7 @@ _ALL: Final = (  # one a line, however long
     Rule("RD204", "returned-unyielded", "is returned un-yielded: the execution ends as a bug", "return (yield from it)"),
     Rule("RD301", "yield-in-finally", "is refused: it runs when an execution is put away","undo=, Rollback, except (Exception, Cancelled)"),
     Rule("RD302", "yield-in-with", "leaves the block when the execution is put away", "a @step, or end the block before the yield"),
-    Rule("RD303", "catch-all", "also catches what puts the execution away", "except (Exception, Cancelled)"),
+    Rule("RD303", "catch-all", "also catches what puts the execution away", "(Exception, Cancelled)"),
     Rule("RD304", "unordered", "comes in another order in another process", "sorted(…)"),
     Rule("RD305", "mutable-default", "is shared by all runs in a process", "an immutable default, or None"),
     Rule("RD306", "async", "has no place in a workflow, which is a plain generator", "yield from a @step; steps may be async"),

@@ -31,8 +31,8 @@ class Shapes:
             match node:
                 case ast.Try() | ast.TryStar():
                     self._try(node)
-                case ast.With() | ast.AsyncWith() if found := _yield_in(node.body):
-                    self._say("RD302", found, "a yield in with")
+                case ast.With() | ast.AsyncWith():
+                    self._with(node, scope)
                 case ast.For(iter=source):
                     if self._is_unordered(source, scope) and (_yield_in(node.body) or self._builds(node, scope)):
                         self._say("RD304", source, f"{ast.unparse(source)}, iterated into commands,")
@@ -68,6 +68,21 @@ class Shapes:
             for name in ("BaseException", "GeneratorExit"):
                 if name in names:
                     self._say("RD303", handler, f"except {name}")
+
+    def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> None:
+        """A block that holds nothing may be left at any time; `suppress` catches, and must not catch all."""
+        found = _yield_in(node.body)
+        if found is None:
+            return
+        for item in node.items:
+            made = item.context_expr
+            name = self._files.dotted(made.func, scope) if isinstance(made, ast.Call) else None
+            if name == "contextlib.suppress" and isinstance(made, ast.Call):
+                if any(ast.unparse(given) in ("BaseException", "GeneratorExit") for given in made.args):
+                    self._say("RD303", made, ast.unparse(made))
+            elif name != "contextlib.nullcontext":
+                self._say("RD302", found, "a yield in with")
+                return
 
     def _arguments(self, call: ast.Call, scope: Scope) -> None:
         """A set is a fine argument, stored sorted; a list made of one is not, nor are the branches of All and Map."""
