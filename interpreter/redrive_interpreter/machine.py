@@ -344,7 +344,7 @@ class Machine(Generic[R_co]):
         for wait in list(self.pending.values()):
             if type(wait) is StepWait:
                 self.request(Drop(wait.key))
-                if wait.undoing is None and (wait.due is None or wait.doubt):
+                if wait.undoing is None and (wait.in_flight(self) or wait.doubt):
                     self.saga.doubtful.append(wait.key)
             self.settle(wait)
         for key in list(self.timers):

@@ -69,13 +69,18 @@ class StepWait(Wait):
         spec = self.command.spec
         if self.undoing is not None:
             return False  # E3: never into a Rollback
-        if self.due is None and (spec.undo is not None or spec.at_most_once):
+        in_flight = self.in_flight(machine)
+        if in_flight and (spec.undo is not None or spec.at_most_once):
             return False  # S10: its effect must be known, so that it can be undone or is not repeated
         machine.settle(self)
         machine.request(Drop(self.key))
-        if self.due is None or self.doubt:
+        if in_flight or self.doubt:
             machine.saga.doubt(self.key, spec.undo)
         return True
+
+    def in_flight(self, machine: Machine[Any]) -> bool:
+        """Whether an attempt may be running: one that waited for its time runs once that has come."""
+        return self.due is None or self.due <= machine.now
 
     def requests(self) -> list[Request]:
         return [Perform(self.key, self.command, self.input, self.attempt, self.due, self.asked_at, self.started)]

@@ -138,6 +138,25 @@ def test_a_step_that_only_waits_for_its_retry_is_given_up_at_once() -> None:
     assert (run.status, run.machine.in_doubt) == ("cancelled", ())
 
 
+def test_a_retry_whose_time_has_come_is_in_flight_again() -> None:
+    """S10: it may be running by now, so its effect must be known before anything is undone."""
+
+    @workflow("w", on_cancel="rollback")
+    def w() -> Flow[None]:
+        yield from charge(5)
+
+    run = start(w()).retry("charge", 1, after=60).at(60).cancel()
+    assert run.asked == ["charge"]
+    assert run.ok("charge", "ch_1").asked == ["rollback:charge"]
+
+    @workflow("w")
+    def plain() -> Flow[None]:
+        yield from ping(1)
+
+    cut = start(plain()).retry("ping", 1, after=60).at(61).cancel()
+    assert cut.machine.in_doubt == ("ping",)
+
+
 def test_a_cancel_waits_for_a_rollback() -> None:
     """E3: never thrown into a Rollback."""
     seen: list[Any] = []
