@@ -1,4 +1,9 @@
-"""Reading a database file that somebody else works on: nothing is written, nothing migrated, no lock is held."""
+"""Reading a database file that somebody else works on: nothing is written, nothing migrated, no lock is held.
+
+A reader of a write-ahead log leaves the log's files behind if it was the first to open it; made by another user, they
+keep the workers from writing. So a database without a log, which nobody uses, is read as one that does not change; as
+soon as there is a log, the worker has made its files, and it is read along with them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +32,12 @@ class SQLiteReader:
     def __init__(self, path: str, patience: float = 10.0) -> None:
         self.path, self._patience = path, patience
         self._db: sqlite3.Connection | None = None
+        self._still = False
 
     async def open(self) -> None:
         """Raises `UnusableStore` for a file that is not there, not ours, or of another schema than this release's."""
-        self._db = _connect(self.path, self._patience)
+        self._still = not _is_in_use(self.path)
+        self._db = _connect(self.path, self._patience, still=self._still)
 
     async def close(self) -> None:
         db, self._db = self._db, None
@@ -47,20 +54,41 @@ class SQLiteReader:
         return "[" + ",".join([rows for (rows,) in self._ask(SQL["history"], execution.place)]) + "]"
 
     def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
-        if self._db is None:
-            raise UnusableStore(f"{self.path}: the reader is not open")
+        if self._still and _is_in_use(self.path):
+            self._read_along()
         try:
-            return self._db.execute(query, values).fetchall()
+            try:
+                return self._open_db().execute(query, values).fetchall()
+            except sqlite3.DatabaseError:
+                if not (self._still and _is_in_use(self.path)):
+                    raise
+                self._read_along()  # it changed under us
+                return self._open_db().execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise as_store_error(error, self.path) from error
 
+    def _read_along(self) -> None:
+        self._open_db().close()
+        self._still = False
+        self._db = _connect(self.path, self._patience, still=False)
 
-def _connect(path: str, patience: float) -> sqlite3.Connection:
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise UnusableStore(f"{self.path}: the reader is not open")
+        return self._db
+
+
+def _is_in_use(path: str) -> bool:
+    return Path(f"{path}-wal").exists()
+
+
+def _connect(path: str, patience: float, *, still: bool) -> sqlite3.Connection:
     file = Path(path)
     if not file.is_file():
         raise UnusableStore(f"{path}: there is no such database")
     try:
-        db = sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=patience)
+        mode = "mode=ro&immutable=1" if still else "mode=ro"
+        db = sqlite3.connect(f"file:{quote(str(file.absolute()))}?{mode}", uri=True, isolation_level=None, timeout=patience)
         try:
             db.execute("PRAGMA query_only = on")
             outdated = needs_migration(db, path, migrations())
