@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [kernel] [service] [import]``: all of them without arguments."""
+"""``python -m tests.benchmarks [kernel] [service] [gate] [import]``: all of them without arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import importing, kernel, service
+from tests.benchmarks import gate, importing, kernel, service
 
 
 def main(wanted: list[str]) -> int:
@@ -16,6 +16,7 @@ def main(wanted: list[str]) -> int:
         parts = {
             "kernel": kernel.measure,
             "service": lambda: service.measure(Path(folder)),
+            "gate": lambda: gate.measure(Path(folder)),
             "import": importing.measure,
         }
         for name, measure in parts.items():
