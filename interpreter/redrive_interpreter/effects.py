@@ -19,7 +19,7 @@ from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.places import close_frames
 from redrive_interpreter.requests import CancelExecution, Perform, Publish, SendTo, StartExecution
 from redrive_interpreter.rows import AttributeSet, Noted
-from redrive_interpreter.saga import Undoing
+from redrive_interpreter.saga import Undoing, plan
 from redrive_interpreter.scopes import Scope
 from redrive_interpreter.starting import StartFrame
 from redrive_interpreter.waits import AnswerWait, ChildWait, GroupWait, JoinWait, SignalWait, StepWait, TimerWait
@@ -114,7 +114,7 @@ def _ask_host(m: Machine[Any], fiber: Fiber, command: Any, target: str, request:
 def _rollback(m: Machine[Any], fiber: Fiber, command: commands.Rollback) -> Reply:
     key = _key(fiber, command)
     entries = m.saga.within(fiber.scope.prefix)
-    entries = m.plan(key, "rollback", {"reason": command.reason, "on_error": command.on_error}, entries)
+    entries = plan(m, key, "rollback", {"reason": command.reason, "on_error": command.on_error}, entries)
     undoing = Undoing(key, fiber, entries, command.on_error == "continue", lambda machine, keys: machine.wake(fiber, keys))
     return WAITING if undoing.next(m) else (tuple(undoing.done), None)
 

@@ -11,7 +11,7 @@ from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 from redrive_interpreter.places import place_of_function
 from redrive_interpreter.requests import CancelExecution
 from redrive_interpreter.rows import Ended
-from redrive_interpreter.saga import Undoing
+from redrive_interpreter.saga import Undoing, plan
 from redrive_interpreter.verdicts import Finished
 from redrive_interpreter.waits import ShieldedWait
 
@@ -101,7 +101,7 @@ class LeavingFrame(Frame):
         if not entries:
             return False
         key = self.scope.key("__undo")
-        entries = machine.plan(key, "undo_scope", {}, entries)
+        entries = plan(machine, key, "undo_scope", {}, entries)
         ending = (self._value, self._error) if self._root else None
         return Undoing(key, fiber, entries, False, lambda m, _: m.wake_shielded(fiber, None), ending).next(machine)
 

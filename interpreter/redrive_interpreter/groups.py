@@ -14,7 +14,7 @@ from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.fibers import Fiber
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.outcomes import Won
-from redrive_interpreter.saga import Undoing
+from redrive_interpreter.saga import Undoing, plan
 from redrive_interpreter.scopes import Scope
 from redrive_interpreter.starting import StartFrame
 
@@ -111,15 +111,10 @@ class Group:
         self._decided = True
         return self._combine([None] * len(self.branches)), None
 
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> None:
-        """The fiber that waits for the group is cut: so are the branches."""
-        already = self._decided
-        self._decided = self._cut = True
-        if not already:
-            for fiber in self.fibers:
-                machine.cut(fiber, cancel)
-        if not self._active and not already:
-            self._close(machine)
+    def cut(self) -> list[Fiber]:
+        """The fiber that waits for the group is cut; gives the branches that must be cut as well."""
+        already, self._decided, self._cut = self._decided, True, True
+        return [] if already else self.fibers
 
     def _prefix(self, index: int) -> str:
         name = str(index) if self.names is None else escape(self.names[index])
@@ -140,7 +135,7 @@ class Group:
             entries = machine.saga.within(*losers) if losers else []
             if entries:
                 key = Key(f"{self.key}/__losers")
-                keys = machine.plan(key, "undo_losers", {}, entries)
+                keys = plan(machine, key, "undo_losers", {}, entries)
                 if keys:
                     undoing = Undoing(key, self.parent, keys, False, lambda m, _: self._deliver(m))
                     undoing.next(machine)

@@ -35,7 +35,7 @@ from redrive_interpreter.requests import ClearTimer, Drop, Request, SetTimer
 from redrive_interpreter.runs import info_of, next_run
 from redrive_interpreter.saga import Saga
 from redrive_interpreter.verdicts import Finished, Suspended, Verdict
-from redrive_interpreter.waits import StepWait, Wait
+from redrive_interpreter.waits import GroupWait, StepWait, Wait
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from redrive_interpreter.places import Place
     from redrive_interpreter.recorded import RecordedTurn
     from redrive_interpreter.run_info import RunInfo
-    from redrive_interpreter.saga import Entry
     from redrive_interpreter.values import Codec
     from redrive_interpreter.workflows import Invocation, Workflow
 
@@ -144,9 +143,9 @@ class Machine(Generic[R_co]):
                 self._run()
             except Misuse as misuse:
                 finish(self, None, misuse, bug=True)
-        requests = self._requests
-        if requests:
-            self._requests = []
+        if not self._requests:
+            return []  # never the list that later turns fill
+        requests, self._requests = self._requests, []
         return requests
 
     def take(self) -> list[r.Row]:
@@ -302,16 +301,22 @@ class Machine(Generic[R_co]):
         self._agenda.append(item)
 
     def cut(self, fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
-        """Throw `Cancelled` into *fiber*: now if its wait allows it, else when the wait ends. Once."""
-        if fiber.done or fiber.cancel is not None:
-            return
-        fiber.cancel = cancel
-        if fiber.wait is None:
-            if fiber in self._ready:
-                fiber.thrown = True
-                fiber.value, fiber.error = None, Cancelled(*cancel)
-        elif fiber.wait.cut(self, cancel):
-            self.wake(fiber, None)
+        """Throw `Cancelled` into *fiber* and the branches it waits for: now if their waits allow it, else when those end. Once."""
+        todo = [fiber]
+        while todo:  # no recursion: branches may be nested deeper than Python's stack
+            fiber = todo.pop()
+            if fiber.done or fiber.cancel is not None:
+                continue
+            fiber.cancel = cancel
+            wait = fiber.wait
+            if wait is None:
+                if fiber in self._ready or fiber in self._agenda:
+                    fiber.thrown = True
+                    fiber.value, fiber.error = None, Cancelled(*cancel)
+            elif type(wait) is GroupWait:
+                todo += reversed(wait.group.cut())
+            elif wait.cut(self, cancel):
+                self.wake(fiber, None)
 
     def threw(self, error: BaseException) -> BaseException:
         """Remember that *error* came from outside, not from a fault in the workflow's own code."""
@@ -323,14 +328,6 @@ class Machine(Generic[R_co]):
 
     def is_bug(self, error: BaseException) -> bool:
         return isinstance(error, BUGS) and not any(error is known for known in self.thrown or ())
-
-    def plan(self, key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
-        """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
-        recorded = self.recorded
-        if kind != "rollback" and recorded is not None and not recorded.may_ask(key):
-            return []
-        keys = self.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"]
-        return [entry for entry in entries if entry.key in keys]
 
     def scalar(self, data: Any, type: Any, where: str) -> Any:
         """Decode a stored value, or raise `Unreadable`."""
@@ -436,7 +433,7 @@ class Machine(Generic[R_co]):
             task.outcome = (value, error)
             waiters, task.waiters = task.waiters, []
             for waiter in waiters:
-                self.wake_next(waiter, value, error)
+                (self.wake_next if len(waiters) == 1 else self.wake)(waiter, value, error)
             if task.ending is not None:
                 self.wake_shielded(task.ending, None)
         else:

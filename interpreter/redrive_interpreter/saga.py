@@ -195,6 +195,15 @@ class Undoing:
         fail_compensation(machine, [(entry.key, _failure(machine, error)) for entry, error in self._failures])
 
 
+def plan(machine: Machine[Any], key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
+    """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
+    recorded = machine.recorded
+    if kind != "rollback" and recorded is not None and not recorded.may_ask(key):
+        return []
+    keys = set(machine.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"])
+    return [entry for entry in entries if entry.key in keys]
+
+
 class RollbackMidFlow(RedriveError):
     """The undos were completed by the operator, in the middle of a workflow that cannot go on from there."""
 

@@ -175,17 +175,13 @@ class JoinWait(Wait):
 
 
 class GroupWait(Wait):
-    """The branches of a combinator: a cut cuts them all and waits for them."""
+    """The branches of a combinator: a cut cuts them all (`Machine.cut`) and waits for them."""
 
     __slots__ = ("group",)
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber, group: Group) -> None:
         super().__init__(key, command, fiber)
         self.group = group
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        self.group.cut(machine, cancel)
-        return False
 
 
 class ShieldedWait(Wait):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from redrive_interpreter import All, Asked, Flow, Map, Ok, Race, Rollback, Sleep, replay, workflow
 from tests.interpreter.kit import Run, start
 from tests.interpreter.shop import Broken, ping, reserve
@@ -86,7 +88,8 @@ def test_ten_thousand_steps_in_one_workflow() -> None:
     assert replayed.machine.verdict.outcome == Ok(10_000)  # type: ignore[union-attr]
 
 
-def test_all_and_race_nested_two_hundred_deep() -> None:
+@pytest.mark.parametrize("depth", [200, 1000])
+def test_all_and_race_nested_deep(depth: int) -> None:
     def down(n: int) -> Flow[Any]:
         if n == 0:
             return (yield from ping(1))
@@ -96,12 +99,12 @@ def test_all_and_race_nested_two_hundred_deep() -> None:
 
     @workflow("w")
     def w() -> Flow[int]:
-        return (yield from down(200))
+        return (yield from down(depth))
 
-    run = start(w())
+    run = Run(w(), checked=depth < 500)
     [key] = run.asked
     assert run.ok(key, 7).result == 7
-    assert start(w()).cancel().status == "cancelled"
+    assert Run(w(), checked=depth < 500).cancel().status == "cancelled"
 
 
 def test_ten_thousand_undos() -> None:

@@ -6,7 +6,24 @@ from typing import Any
 
 import pytest
 
-from redrive_interpreter import Cancelled, Emit, Flow, Perform, Race, Settle, Sleep, StepFailed, WaitChild, WaitSignal, Won, workflow
+from redrive_interpreter import (
+    All,
+    Cancelled,
+    Emit,
+    Flow,
+    Join,
+    Perform,
+    Race,
+    Settle,
+    Sleep,
+    Spawn,
+    StepFailed,
+    Task,
+    WaitChild,
+    WaitSignal,
+    Won,
+    workflow,
+)
 from redrive_interpreter import StartChild as Start
 from tests.interpreter.kit import start
 from tests.interpreter.shop import approved, charge, ping, reserve, shipped, wire
@@ -189,3 +206,27 @@ def test_a_cancel_while_a_loser_cleans_up_is_thrown_when_the_race_is_over() -> N
     run = start(w()).fire("__race/1/__sleep").cancel()
     assert run.asked == ["__race/0/ping"]
     assert run.ok("__race/0/ping").status == "cancelled"
+
+
+def test_of_two_who_wait_for_one_task_the_lower_index_wins() -> None:
+    """P1: also where the task ends by way of branches of its own."""
+
+    def work() -> Flow[int]:
+        yield from ping(1)
+        yield from All(Emit(shipped, 1), Emit(shipped, 2))
+        return 5
+
+    def joins(task: Task[int]) -> Flow[int]:
+        value = yield from Join(task)
+        yield from Emit(shipped, value)
+        return value
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        task = yield from Spawn(work())
+        won = yield from Race(joins(task), joins(task))
+        return [won.index, won.value]
+
+    run = start(w()).ok("__spawn/ping")
+    assert run.result == [0, 5]
+    assert "__race/1/__emit" not in run.history
