@@ -47,7 +47,8 @@ def test_merging_equal_states_loses_no_ending(story: Story) -> None:
             assert set(whole.ends) <= set(merged.ends)
             assert not whole.complete or set(whole.ends) == set(merged.ends)
     except Violation as violation:
-        assert violation.invariant == "it ends in no fault of its own code"
+        if violation.invariant != "it ends in no fault of its own code":
+            raise
 
 
 @SOME

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from redrive.cli import verbs
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
+from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
 from redrive.cli.paint import paint_for, visible
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_replay(words)
     add_lint(words)
+    add_diagram(words)
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
+from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
 from redrive.testing.invariants import Invariant, InvariantBroken, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
@@ -28,6 +29,7 @@ __all__ = [
     "assert_survives_crashes",
     "at_most_once",
     "compensated",
+    "diagram",
     "explore",
     "in_turn",
     "never",

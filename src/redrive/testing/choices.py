@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from redrive.testing.moves import Arrive, Attempt, Cancel, ChildEnds, Move, tick
+from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
 from redrive.testing.samples import NoSample, sample_error, samples
 from redrive.testing.stubs import Stubs, interrupted, listed, subject_of, timed_out
 from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, WaitSignal
@@ -29,7 +29,7 @@ class Spent:
     def after(self, move: Move) -> Spent:
         if isinstance(move, Arrive):
             return attrs.evolve(self, signals=(*self.signals, move.signal.name))
-        if isinstance(move, Cancel):
+        if isinstance(move, CancelRun):
             return attrs.evolve(self, cancels=self.cancels + 1)
         failed = isinstance(move, (Attempt, ChildEnds)) and isinstance(move.outcome, Err)
         return attrs.evolve(self, faults=self.faults + 1) if failed else self
@@ -68,7 +68,7 @@ class Choices:
             moves.append(passing)
         moves += self._arrivals(host, spent)
         if spent.cancels < self._cancels and host.machine.root is not None and host.machine.root.cancel is None:
-            moves.append(Cancel())
+            moves.append(CancelRun())
         if self._faults is not None and spent.faults >= self._faults:
             moves = [move for move in moves if spent.after(move).faults == spent.faults]
         return moves

@@ -29,7 +29,7 @@ from redrive_interpreter import HostError
 
 if TYPE_CHECKING:
     from redrive.testing.moves import Move
-    from redrive_interpreter import Invocation
+    from redrive_interpreter import Command, Invocation, Key
 
 
 @attrs.define(eq=False)
@@ -58,7 +58,8 @@ class _Node:
 class Explored:
     """What was seen. *complete*: everything; else depth or budget came first. *ends* counts the ways in which it ends.
 
-    *edges* are the states, by number from 0, with the move that leads from one to the other; *marks* what ended states ended with.
+    *edges* are the states, by number from 0, with the move that leads from one to the other; *asking* the commands that are
+    pending in a state, by key; *marks* what ended states ended with.
     """
 
     states: int
@@ -66,6 +67,7 @@ class Explored:
     complete: bool
     ends: Mapping[str, int]
     edges: Sequence[tuple[int, str, int]]
+    asking: Mapping[int, Mapping[Key, Command[Any]]]
     marks: Mapping[int, str]
 
 
@@ -111,6 +113,7 @@ class _Search:
         self._seen: dict[bytes, int] = {}
         self._queue: deque[_Node] = deque()
         self._edges: list[tuple[int, str, int]] = []
+        self._asking: dict[int, dict[Key, Command[Any]]] = {}
         self._marks: dict[int, str] = {}
         self._ends: Counter[str] = Counter()
         self._setup: dict[str, Any] = {}
@@ -141,7 +144,7 @@ class _Search:
                 except HostError as error:
                     raise self._violation("it survives a crash", str(error), host, self._after(node, move, line)) from error
                 self._arrive(host, node.spent.after(move), node, move, line)
-        return Explored(len(self._seen), schedules, complete, dict(self._ends), self._edges, self._marks)
+        return Explored(len(self._seen), schedules, complete, dict(self._ends), self._edges, self._asking, self._marks)
 
     def _resume(self, node: _Node) -> Host:
         host = Host(self._codec)
@@ -160,7 +163,7 @@ class _Search:
         number = len(self._seen) if known is None else known
         node = _Node(number, host.kept, self._prints.standing(host), spent, before, move, line, 0 if before is None else before.depth + 1)
         if before is not None and move is not None:
-            self._edges.append((before.number, move.label, number))
+            self._edges.append((before.number, move.brief, number))
         view = View.of(host.runs, self._choices.is_final(host, spent))
         for invariant in self._invariants:
             if breach := invariant.breach(view):
@@ -169,6 +172,7 @@ class _Search:
             host.machine.close()
             return
         self._seen[digest] = number
+        self._asking[number] = host.pending
         verdict = host.verdict
         if verdict is not None:
             if verdict.bug:

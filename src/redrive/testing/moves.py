@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from redrive.testing.sources import command_source, signal_source, value_source
-from redrive_interpreter import CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
+from redrive_interpreter import Cancelled, CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
+from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -40,6 +42,12 @@ class Attempt:
     def label(self) -> str:
         return f"{self.key} {_came_to(self.outcome)}"
 
+    @property
+    def brief(self) -> str:
+        if self.key.startswith(ROLLBACK):
+            return "undone" if isinstance(self.outcome, Ok) else "cannot be undone"
+        return f"{self.key} {_briefly(self.outcome)}"
+
 
 @attrs.frozen
 class ChildEnds:
@@ -62,6 +70,10 @@ class ChildEnds:
     def label(self) -> str:
         return f"child {self.typed.name} {_came_to(self.outcome)}"
 
+    @property
+    def brief(self) -> str:
+        return f"child {self.typed.name} {_briefly(self.outcome)}"
+
 
 @attrs.frozen
 class Arrive:
@@ -82,6 +94,8 @@ class Arrive:
     def label(self) -> str:
         return f"signal {self.signal.name}"
 
+    brief = label
+
 
 @attrs.frozen
 class Tick:
@@ -100,9 +114,13 @@ class Tick:
     def label(self) -> str:
         return f"{self.what} is due" + (f" after {self.span}" if self.span else "")
 
+    @property
+    def brief(self) -> str:
+        return f"{self.what} is due"
+
 
 @attrs.frozen
-class Cancel:
+class CancelRun:
     """Someone cancels."""
 
     def apply(self, host: Host) -> None:
@@ -115,8 +133,10 @@ class Cancel:
     def label(self) -> str:
         return "cancel"
 
+    brief = label
 
-Move: TypeAlias = Attempt | ChildEnds | Arrive | Tick | Cancel
+
+Move: TypeAlias = Attempt | ChildEnds | Arrive | Tick | CancelRun
 Choose: TypeAlias = Callable[["Host"], list[Move]]
 
 
@@ -145,3 +165,12 @@ def _came_to(outcome: Ok[Any] | Err) -> str:
     if isinstance(outcome.error, StepTimeout):
         return "times out"
     return "is interrupted" if isinstance(outcome.error, StepInterrupted) else f"fails: {value_source(outcome.error)}"
+
+
+def _briefly(outcome: Ok[Any] | Err) -> str:
+    """What comes of a step, but of its values only those that a workflow is likely to branch on."""
+    if isinstance(outcome, Ok):
+        return f"= {value_source(outcome.value)}" if isinstance(outcome.value, (bool, enum.Enum)) else "done"
+    if isinstance(outcome.error, (StepTimeout, StepInterrupted)):
+        return _came_to(outcome)
+    return "cancelled" if isinstance(outcome.error, Cancelled) else f"fails: {type(outcome.error).__name__}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import types
+from collections import abc
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -28,6 +29,16 @@ _PLAIN: Final[dict[Any, tuple[Any, ...]]] = {
     time: (time(12),),
     timedelta: (timedelta(hours=1),),
     UUID: (UUID(int=1),),
+}
+_ABSTRACT: Final[dict[Any, Any]] = {
+    abc.Sequence: list,
+    abc.Iterable: list,
+    abc.Collection: list,
+    abc.MutableSequence: list,
+    abc.Set: frozenset,
+    abc.MutableSet: set,
+    abc.Mapping: dict,
+    abc.MutableMapping: dict,
 }
 _DEEP: Final = 8
 
@@ -57,6 +68,7 @@ def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
     if origin is tuple:
         return [tuple(_one(arg, name, depth) for arg in args if arg is not ...)]
     made = origin or type_
+    made = _ABSTRACT.get(made, made)
     if made in (list, set, frozenset, tuple):
         return [made([_one(args[0], name, depth)] if args else [])]
     if not isinstance(made, type):

@@ -274,3 +274,6 @@ class ClaimContract:
         await store.release([await claimed(store)], parked={"b-1": "diverged"})
         assert await store.next_wake(["w"], "b-1") is None
         assert await store.next_wake(["w"], "b-2") is not None
+
+    async def test_what_was_due_at_once_stays_due_when_the_clock_goes_back(self, lab: Lab) -> None:
+        pass

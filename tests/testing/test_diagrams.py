@@ -1,0 +1,88 @@
+"""Diagrams: every way through a workflow, its undos and its ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.saga import Trip, book_trip
+from redrive.cli.program import main
+from redrive.testing import diagram
+from redrive_interpreter import Flow, Sleep, Step, Workflow, step, workflow
+
+
+@step
+def looks_good(n: int) -> bool: ...
+
+
+@workflow("loops")
+def loops(n: int) -> Flow[str]:
+    for _ in range(n):
+        if (yield from looks_good(n)):
+            return 'it "was" [good]'
+        yield from Sleep(60)
+    return "never"
+
+
+def test_a_saga_is_drawn_with_its_undos() -> None:
+    drawn = diagram(book_trip(Trip("Ada", "Oslo")))
+    assert drawn.startswith('flowchart TD\n  begin(("trips.book")) --> s0\n  s0["book_flight"]\n')
+    assert '["undo book_hotel: cancel_booking"]:::undo' in drawn
+    assert "|book_car fails: SoldOut|" in drawn
+    assert '(["completed"]):::good' in drawn
+
+
+def test_a_workflow_alone_gets_sample_arguments() -> None:
+    assert diagram(book_trip) == diagram(book_trip(Trip("traveller", "city")))
+
+
+def test_the_rounds_of_a_loop_are_one_box() -> None:
+    drawn = diagram(loops(5))
+    assert drawn.count('["looks_good"]') == 1
+    assert drawn.count("looks_good = True") == drawn.count("-->|looks_good = True|") == 1
+    assert "sleep is due" in drawn
+
+
+def test_cancels_are_drawn_when_asked_for() -> None:
+    assert "cancelled" not in diagram(loops(2))
+    assert "-->|cancel|" in diagram(loops(2), cancels=1)
+
+
+def test_what_was_not_explored_is_said() -> None:
+    assert "not all of it was explored" in diagram(loops(50), budget=5)
+
+
+def test_the_command_line_prints_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(["diagram", "examples.saga:book_trip"]) == 0
+    assert capsys.readouterr().out == diagram(book_trip)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("examples.saga", "does not name a workflow"),
+        ("examples.sagas:book_trip", "no module"),
+        ("examples.saga:book_trips", "has no 'book_trips'"),
+        ("examples.saga:Trip", "not a workflow"),
+        ("tests.testing.test_diagrams:elsewhere", "known by name only"),
+        ("tests.testing.test_diagrams:odd", "no sample"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(name: str, problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(["diagram", name]) == 2
+    assert problem in capsys.readouterr().err
+
+
+class Odd:
+    def __init__(self, needs: object) -> None: ...
+
+
+@workflow("odd")
+def odd(what: Odd) -> Flow[None]:
+    yield from Step("nothing", lambda: None)
+
+
+elsewhere = Workflow("elsewhere", returns=int)
