@@ -110,6 +110,11 @@ class Family:
     def forget(self, wait: ChildWait) -> None:
         self._waits.remove(wait)
 
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._waits.clear()
+        self.ending = None
+
     def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
         command: Any = wait.command
         timeout = command.wait_timeout if wait.owned else command.timeout

@@ -346,6 +346,9 @@ class Machine(Generic[R_co]):
             self.settle(wait)
         for key in list(self.timers):
             self.clear_timer(key)
+        self.mailbox.stop()
+        if self._family is not None:
+            self._family.stop()
         self._ready.clear()
         self._agenda.clear()
         dispose(self)

@@ -66,6 +66,10 @@ class Mailbox:
     def forget(self, wait: SignalWait) -> None:
         self._waits.remove(wait)
 
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._waits.clear()
+
     def timed_out(self, machine: Machine[Any], wait: SignalWait) -> None:
         self._waits.remove(wait)
         command: Any = wait.command

@@ -102,6 +102,7 @@ def dispose(machine: Machine[Any]) -> None:
     """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
     for fiber in list(fibers(machine)):
         close_frames(machine, fiber)
+        fiber.wait = None  # undos that the operator retries go on without it
 
 
 def close_frames(machine: Machine[Any], fiber: Fiber) -> None:

@@ -54,7 +54,10 @@ def replay(workflow: Workflow[..., R], history: Sequence[Row], codec: Codec = LI
     except BaseException:
         machine.close()
         raise
-    fresh = [request for request in requests if isinstance(request, (Publish, CancelExecution))]
+    # What is answered is pending; these are not.
+    fresh = [
+        request for request in requests if isinstance(request, Publish) or (isinstance(request, CancelExecution) and not request.answer)
+    ]
     return Replayed(machine, machine.take(), fresh + machine.pending_requests())
 
 

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from redrive_interpreter import All, Commit, Flow, Perform, Rollback, Sleep, Spawn, Step, StepFailed, Switch, WaitSignal, workflow
+from redrive_interpreter import (
+    All,
+    Commit,
+    Flow,
+    Perform,
+    Rollback,
+    RunChild,
+    Sleep,
+    Spawn,
+    StartChild,
+    Step,
+    StepFailed,
+    Switch,
+    WaitSignal,
+    workflow,
+)
 from tests.interpreter.kit import start
 from tests.interpreter.shop import Broken, charge, ping, release, reserve, tick
 
@@ -344,3 +359,31 @@ def test_an_undo_is_retried_by_its_own_policy() -> None:
     run = start(w()).ok("reserve", "1").retry("rollback:reserve", 1, after=5)
     assert run.of(Perform)[0].attempt == 2
     assert run.at(5).ok("rollback:reserve").status == "completed"
+
+
+def test_while_the_operator_goes_on_with_the_undos_nothing_else_of_the_run_wakes() -> None:
+    """C2: never forward."""
+
+    @workflow("w")
+    def w() -> Flow[str]:
+        yield from reserve("a")
+        yield from All(undoing_branch(), WaitSignal(tick), Sleep(60), StartChild(kid(), id="kid"), RunChild(kid(), id="other"))
+        return "forward"
+
+    run = start(w()).ok("reserve", "1").ok("__all/3/__start_child").ok("__all/4/__run_child")
+    run.ok("__all/0/reserve", "2").fail("rollback:__all/0/reserve")
+    assert run.status == "compensation_failed"
+    run.retry_rollback().signal("tick").child("kid", 1).child("other", 1).cancel("now")
+    assert run.asked == ["rollback:__all/0/reserve"]
+    run.ok("rollback:__all/0/reserve")
+    assert (run.status, run.undone) == ("failed", ["__all/0/reserve"])
+
+
+def undoing_branch() -> Flow[Any]:
+    yield from reserve("b")
+    return (yield from Rollback())
+
+
+@workflow("kid")
+def kid() -> Flow[int]:
+    return (yield from ping(1))

@@ -142,7 +142,7 @@ class Host:
         for _ in range(MOST_FACTS):
             verdict = self.machine.verdict
             if isinstance(verdict, Finished):
-                if verdict.status == "compensation_failed" and not self.retried and self._choose(2):
+                if verdict.status == "compensation_failed" and not self.retried and self._choose(2) == 0:
                     self.retried = True
                     self.tell(RollbackRetried(at=self.now))
                     continue
