@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_the_command_line_prints_it(capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.chdir(Path(__file__).parents[2])
     assert main(["diagram", "examples.saga:book_trip"]) == 0
     assert capsys.readouterr().out == diagram(book_trip)
+
+
+def test_a_picture_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mermaidx", reason="needs the extra redrive[diagram]")
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main(["diagram", "examples.saga:book_trip", "--svg", str(tmp_path / "saga.svg")]) == 0
+    drawn = (tmp_path / "saga.svg").read_text()
+    assert drawn.startswith("<svg")
+    assert "book_flight" in drawn
+
+
+def test_a_picture_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.setitem(sys.modules, "mermaidx", None)
+    assert main(["diagram", "examples.saga:book_trip", "--svg", str(tmp_path / "saga.svg")]) == 2
+    assert "pip install 'redrive[diagram]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``redrive diagram``: what exploration finds in a workflow, as Mermaid text."""
+"""``redrive diagram``: what exploration finds in a workflow, as Mermaid text or a picture."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ def add_diagram(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("workflow", metavar="MODULE:WORKFLOW", help="a workflow, or a call of it that the module holds")
     parser.add_argument("--cancels", type=int, default=0, metavar="N", help="draw cancels too, this many in one run (default: 0)")
     parser.add_argument("--budget", type=int, default=20_000, metavar="N", help="at most so many states (default: 20000)")
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="write a picture instead (with the extra redrive[diagram])")
     parser.set_defaults(verb=draw)
 
 
 async def draw(given: argparse.Namespace) -> int:
     from redrive.testing import Violation, diagram  # only here: no other verb plays workflows
+    from redrive.testing.diagrams import svg
 
     found = _workflow(given.workflow)
     try:
-        print(diagram(found, cancels=given.cancels, budget=given.budget), end="")
+        text = diagram(found, cancels=given.cancels, budget=given.budget)
     except Violation as violation:
         raise Complaint(f"the workflow cannot be explored to its end: {violation.breach}", violation.test) from None
     except TypeError as error:
         raise Complaint(str(error), "redrive.testing.diagram(invocation, answers=…) draws it from a program") from None
+    if given.svg is None:
+        print(text, end="")
+        return DONE
+    try:
+        given.svg.write_text(svg(text), encoding="utf-8")
+    except ImportError as error:
+        raise Complaint(str(error)) from None
+    except OSError as error:
+        raise Complaint(f"{given.svg} cannot be written: {error.strerror}") from None
     return DONE
 
 

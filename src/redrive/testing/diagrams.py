@@ -6,6 +6,7 @@ it. Undos are boxes of their own look; so are the ends.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -32,6 +33,15 @@ def diagram(of: Invocation[Any] | Workflow[..., Any], **options: Any) -> str:
     invocation = of if isinstance(of, Invocation) else of(*_arguments(of))
     chosen: dict[str, Any] = {"cancels": 0, "budget": MOST_STATES, **options}
     return mermaid(explore(invocation, **chosen), invocation.workflow.name)
+
+
+def svg(text: str) -> str:
+    """Mermaid *text* as an SVG picture, drawn here and now. Raises `ImportError` without the extra ``redrive[diagram]``."""
+    try:
+        renderer: Any = importlib.import_module("mermaidx")  # Mermaid itself, in an engine of its own: no browser, no download
+    except ImportError as error:
+        raise ImportError("an SVG needs the extra: pip install 'redrive[diagram]'") from error
+    return str(renderer.render(text).svg())
 
 
 def mermaid(explored: Explored, title: str) -> str:
