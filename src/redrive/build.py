@@ -71,7 +71,7 @@ def _plain(value: Any) -> bytes:
         case frozenset() | set():
             text = "{" + ",".join(sorted(_plain(item).decode() for item in cast("set[Any]", value))) + "}"
         case dict():
-            text = _mapping(value)
+            text = _mapping(cast("Mapping[Any, Any]", value))
         case _:
             text = f"<{type(value).__module__}.{type(value).__qualname__}>"
     return text.encode("ascii", "backslashreplace")

@@ -11,11 +11,11 @@ HERE = Path(__file__).parent
 __all__ = ["errors_in"]
 
 
-def test_every_call_of_the_service_has_its_exact_type(errors_in: Callable[[Path], dict[int, str]]) -> None:  # noqa: F811
+def test_every_call_of_the_service_has_its_exact_type(errors_in: Callable[[Path], dict[int, str]]) -> None:
     assert errors_in(HERE / "service_accepted.py") == {}
 
 
-def test_every_wrong_call_of_the_service_is_refused_on_that_very_line(errors_in: Callable[[Path], dict[int, str]]) -> None:  # noqa: F811
+def test_every_wrong_call_of_the_service_is_refused_on_that_very_line(errors_in: Callable[[Path], dict[int, str]]) -> None:
     errors = errors_in(HERE / "service_refused.py")
     wrong = marked(HERE / "service_refused.py")
     assert {line: text for line, text in errors.items() if line not in wrong} == {}

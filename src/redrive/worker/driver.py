@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -128,7 +129,7 @@ class Driver:
             await self.park(live, "".join(traceback.format_exception(error)))
         finally:
             live.driving = False
-            live.used = asyncio.get_running_loop().time()
+            live.used = time.monotonic()
 
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:

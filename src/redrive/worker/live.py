@@ -37,7 +37,7 @@ class Live:
     *inbox* are messages not yet taken, *facts* what bodies gave (with the time at which they gave it), *due* timers that
     are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next attempt,
     *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest
-    message known. *driving*: a turn of it is being computed or stored. *used* is the loop's time when it was driven last.
+    message known. *driving*: a turn of it is being computed or stored. *used* is the monotonic time when it was driven last.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say).
     """
 

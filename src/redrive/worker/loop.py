@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("redrive.worker")
 CLAIMS_AT_ONCE: Final = 100
-RINGS_AT_ONCE: Final = 500
+RINGS_AT_ONCE: Final = 2000
+"""Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
 IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)
 _FULL_WAIT: Final = 0.05
@@ -311,7 +313,7 @@ class Worker:
             self._tasks = [task for task in self._tasks if not task.done()]
 
     def _dispensable(self) -> list[Live]:
-        now, soon = self._loop.time(), self._clock.now() + SOON
+        now, soon = time.monotonic(), self._clock.now() + SOON
         surplus = len(self.lives) - self._cache
         dispensable: list[Live] = []
         near: list[Live] = []

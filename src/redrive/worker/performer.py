@@ -45,7 +45,7 @@ _BRIEF: Final = 0.01
 class Attempt:
     """One attempt of one step, from its start until its fact is delivered or nobody wants it any more."""
 
-    __slots__ = ("_performer", "begun", "context", "live", "over", "perform", "task", "timers")
+    __slots__ = ("_performer", "begun", "context", "holder", "live", "over", "perform", "task", "timers")
 
     def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
         self._performer = performer
@@ -53,6 +53,9 @@ class Attempt:
         self.perform = perform
         self.context = context
         self.task: asyncio.Task[None] | None = None
+        """The task of the body, while it runs: then a cancel is for it."""
+        self.holder: asyncio.Task[None] | None = None
+        """The same task, also when it goes on to drive the execution."""
         self.timers: list[asyncio.TimerHandle] = []
         self.begun: Callable[[], None] | None = None
         self.over = False
@@ -183,7 +186,7 @@ class Performer:
     def _spawn(self, attempt: Attempt, coroutine: Coroutine[Any, Any, None]) -> None:
         # A copy for each: what one body sets in its context is not there for the next.
         task = self._loop.create_task(coroutine, context=self._context.copy())
-        attempt.task = task
+        attempt.task = attempt.holder = task
         self._tasks.add(task)
 
     async def _perform(self, attempt: Attempt) -> None:
@@ -207,7 +210,7 @@ class Performer:
             await self._gave(attempt, value)
         finally:
             # Not by a callback: that would be one more round of the loop for each step.
-            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._tasks.discard(cast("asyncio.Task[None]", attempt.holder))
 
     async def _await(self, attempt: Attempt, awaitable: Awaitable[Any]) -> None:
         """The rest of a sync body that gave something to await."""
@@ -220,7 +223,7 @@ class Performer:
         else:
             await self._gave(attempt, value)
         finally:
-            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._tasks.discard(cast("asyncio.Task[None]", attempt.holder))
 
     async def _gave(self, attempt: Attempt, value: Any) -> None:
         attempt.task = None  # from here on a cancel is not for this task: it goes on to drive the execution
