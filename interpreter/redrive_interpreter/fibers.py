@@ -77,7 +77,6 @@ class Fiber:
         "streak",
         "task",
         "thrown",
-        "turn",
         "value",
         "wait",
     )
@@ -95,7 +94,6 @@ class Fiber:
         self.group: Group | None = None
         self.index = 0
         self.task: TaskState | None = None
-        self.turn = 0
         self.streak = 0
 
     def push(self, frame: Frame) -> None:

@@ -91,7 +91,6 @@ class Machine(Generic[R_co]):
         "tasks",
         "thrown",
         "timers",
-        "turn",
         "verdict_",
         "workflow",
     )  # fmt: skip
@@ -122,7 +121,6 @@ class Machine(Generic[R_co]):
         self._ready: list[Fiber] = []
         self._agenda: list[Fiber | Group] = []
         self.counted = 0
-        self.turn = 0
         self._closed = False
 
     # ── what the host calls ─────────────────────────────────────────────────────────────────────
@@ -136,7 +134,6 @@ class Machine(Generic[R_co]):
         if take is None or self.started is None or self._closed:
             self._check(fact)
         assert take is not None
-        self.turn += 1
         take(self, fact)
         if self._ready or self._agenda:
             try:
@@ -281,12 +278,17 @@ class Machine(Generic[R_co]):
         if fiber.cancel is not None and not fiber.thrown and not fiber.done:
             fiber.thrown = True
             value, error = None, Cancelled(*fiber.cancel)
-        fiber.value, fiber.error = value, error
+        fiber.value, fiber.error, fiber.streak = value, error, 0
         self._ready.append(fiber)
 
     def wake_next(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
-        """`wake` by a branch that has ended: while branches are starting, the fiber runs before the next of them (P1)."""
+        """`wake` by a branch that has ended: while branches are starting, the fiber runs before the next of them (P1).
+
+        A wait for branches that end at once ends no endless loop.
+        """
+        streak = fiber.streak
         self.wake(fiber, value, error)
+        fiber.streak = streak
         if self._agenda:
             self._agenda.append(self._ready.pop())
 
@@ -384,9 +386,7 @@ class Machine(Generic[R_co]):
     def _drive(self, fiber: Fiber) -> None:
         value, error = fiber.value, fiber.error
         fiber.value = fiber.error = None
-        if fiber.turn != self.turn:
-            fiber.turn, fiber.streak = self.turn, 0
-        streak = fiber.streak  # waits that end within the turn end no endless loop
+        streak = fiber.streak
         frames = fiber.frames
         while frames:
             frame = frames[-1]
