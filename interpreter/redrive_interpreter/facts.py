@@ -71,15 +71,14 @@ def _start(m: Machine[Any], fact: r.Started) -> None:
 
 
 def _answer(m: Machine[Any], fact: r.Answered) -> None:
-    wait = _known(m, fact.key, fact)
-    if wait is None or not isinstance(wait, (StepWait, AnswerWait)):
-        return
-    _took(m, fact)
-    m.settle(wait)
+    wait = m.pending.get(fact.key) or _known(m, fact.key, fact)
     if type(wait) is StepWait:
+        _took(m, fact)
+        m.settle(wait)
         _step_answered(m, wait, fact)
-    else:
-        assert isinstance(wait, AnswerWait)
+    elif isinstance(wait, AnswerWait):
+        _took(m, fact)
+        m.settle(wait)
         if isinstance(fact.outcome, Ok):
             reply = wait.then()
             if not isinstance(reply, Waiting):

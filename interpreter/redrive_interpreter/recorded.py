@@ -48,6 +48,8 @@ class RecordedTurn:
                     self._diverge(machine, self._instead_of(asked), asked, command)
                 self.beyond = True
                 return None
+        elif len(rest) == 1:  # nearly always
+            rest.clear()
         else:
             rest[at] = None
             self._at = at + 1
