@@ -12,6 +12,7 @@ from redrive.stores.sqlite.connecting import connect
 from redrive.stores.sqlite.queries import SQL, read_queries
 
 MAY_SCAN = {
+    "due_before": "only after the clock went back",
     "prune_events": "there are as many handlers as the code has",
     "workers": "there are as many rows as live workers",
     "newest": "sqlite_sequence has two rows",

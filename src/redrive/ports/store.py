@@ -16,6 +16,7 @@ The promises, each with a test in `redrive.testing.contracts`:
 7.  Times are aware UTC datetimes with microseconds, and come from the store's `now`.
 8.  Ids, names and data are opaque: any text, lone surrogates included, comes back as it was; no two are taken for one.
 9.  While a message lies in an execution's inbox, the execution is due at once (a ``pending`` one for a cancel only).
+    What is due stays so when the clock goes back.
 10. An unseen cancel keeps the status at ``cancelling``, whatever a turn says.
 
 "Ended" means: in one of the statuses of `FINAL`. What has ended is owned by nobody and never due.

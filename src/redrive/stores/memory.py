@@ -10,7 +10,7 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 
@@ -60,6 +60,7 @@ class MemoryStore:
         self._due: list[tuple[datetime, int, str]] = []
         self._tickets = itertools.count(1)
         self._newest_message = 0
+        self._latest = datetime.min.replace(tzinfo=UTC)
         self._events = EventLog()
 
     async def open(self) -> None:
@@ -74,7 +75,7 @@ class MemoryStore:
     # ── from outside ────────────────────────────────────────────────────────────────────────────
     async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
         with self._lock:
-            now = self._clock()
+            now = self._now()
             record = self._records.get(new.id)
             repeat = record is not None and record.run == new.run
             created = record is None or repeat or record.status in new.restart
@@ -92,7 +93,7 @@ class MemoryStore:
 
     async def send(self, id: str, message: NewMessage) -> bool:
         with self._lock:
-            landed = self._deliver(self._known(id), message, self._clock())
+            landed = self._deliver(self._known(id), message, self._now())
         if landed:
             self._bell.ring()
         return landed
@@ -100,7 +101,8 @@ class MemoryStore:
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
         with self._lock:
-            now = self._clock()
+            now = self._now()
+            self._keep_due(now)
             self._workers[worker] = _Worker(now + lease, lease, build, frozenset(workflows))
             for name, other in tuple(self._workers.items()):
                 other.expires = min(other.expires, now + other.lease)  # the clock went back: nobody lives longer for it
@@ -141,7 +143,7 @@ class MemoryStore:
         return committed
 
     def _commit(self, claim: Claim, turn: Turn) -> tuple[Committed, bool]:
-        now = self._clock()
+        now = self._now()
         record = self._records.get(claim.id)
         if record is None or record.fence != claim.fence:
             raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
@@ -212,7 +214,7 @@ class MemoryStore:
 
     async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
         with self._lock:
-            now = self._clock()
+            now = self._now()
             mine = frozenset(workflows)
 
             def fits(record: Record) -> bool:
@@ -327,6 +329,20 @@ class MemoryStore:
             if record.wake_at is not None and record.wake_at <= now:
                 record.recoveries += 1
             self._disown(record)
+
+    def _now(self) -> datetime:
+        now = self._clock()
+        self._latest = max(self._latest, now)
+        return now
+
+    def _keep_due(self, now: datetime) -> None:
+        """If the clock went back: what was due by then stays due. To wake a sleeper early is harmless."""
+        latest, self._latest = self._latest, now
+        if now < latest:
+            for record in self._records.values():
+                if record.wake_at is not None and now < record.wake_at <= latest:
+                    record.wake_at = now
+                    self._queue(record)
 
     def _queue(self, record: Record) -> None:
         record.ticket = 0

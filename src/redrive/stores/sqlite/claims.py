@@ -3,6 +3,7 @@
 1. A worker's heartbeat comes before the dead are buried: one that was late keeps what nobody took.
 2. Parked executions lie in an index of their own, which is looked into only after something was parked (the counter
    ``parks``), or by a build that has not looked yet: ten thousand of them cost a claim nothing.
+3. What was due stays so when the clock goes back: the first claim since then sees to it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from redrive.stores.sqlite.values import from_text, to_text
 
 def claim(tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int) -> list[Claim]:
     _beat(tx, worker, lease_us, build, workflows)
+    _keep_due(tx, workflows)
     listed = _bury_the_dead(tx)
     _park_unlisted(tx, listed)
     due = _due(tx, build, workflows, limit)
@@ -72,6 +74,18 @@ def _forget(tx: Transaction, worker: str) -> None:
     tx.execute(SQL["remove_worker"], (worker,))
     tx.execute(SQL["raise_counter"], ("parks",))
     tx.news = True
+
+
+def _keep_due(tx: Transaction, workflows: tuple[str, ...]) -> None:
+    latest_us, tx.memo.latest_us = tx.memo.latest_us, tx.now_us
+    if not latest_us:
+        for workflow in workflows:
+            tx.execute(SQL["due_still"], (tx.now_us, to_text(workflow), tx.now_us))
+            tx.execute(SQL["parked_due_still"], (tx.now_us, to_text(workflow), tx.now_us))
+        for worker, *_ in tx.execute(SQL["workers"]).fetchall():
+            tx.execute(SQL["owned_due_still"], (tx.now_us, worker, tx.now_us))
+    elif tx.now_us < latest_us:
+        tx.execute(SQL["due_before"], (tx.now_us, tx.now_us, latest_us))
 
 
 def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:

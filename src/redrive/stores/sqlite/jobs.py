@@ -15,6 +15,8 @@ class Memo:
     """What a store remembers between transactions to save itself a look; may be forgotten at any time."""
 
     pruned_us: int = 0
+    latest_us: int = 0
+    """The latest time that was seen since what is due was looked after; 0: it was not yet."""
     nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
     """By build and workflows: the count of parks at which nothing parked was claimable for them."""
 

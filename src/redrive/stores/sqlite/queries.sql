@@ -134,6 +134,23 @@ UPDATE executions SET recoveries = recoveries + 1 WHERE owner = ? AND wake_us <=
 -- name: disown
 UPDATE executions SET owner = NULL WHERE owner = ?;
 
+-- name: due_before
+-- The clock went back: what was due by then stays due. To wake a sleeper early is harmless.
+UPDATE executions SET wake_us = ? WHERE wake_us > ? AND wake_us <= ?;
+
+-- name: due_still
+-- The same where nobody here saw the clock go back: what was due when it was written is due at once.
+UPDATE executions SET wake_us = ?
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us > ? AND wake_us <= updated_us;
+
+-- name: parked_due_still
+UPDATE executions SET wake_us = ?
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us > ? AND wake_us <= updated_us;
+
+-- name: owned_due_still
+-- A worker's clock may have been a little ahead of the store's.
+UPDATE executions SET wake_us = ? WHERE owner = ? AND wake_us > ? AND wake_us <= updated_us + 1000000;
+
 -- name: due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),

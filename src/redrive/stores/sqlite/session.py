@@ -79,7 +79,7 @@ class Session:
         tx, db = self._tx, self._db
         try:
             self._begin_patiently()
-            tx.now_us = self._clock_us()
+            self._look_at_the_clock()
             for job in jobs:
                 written = db.total_changes
                 try:
@@ -93,6 +93,12 @@ class Session:
             self._roll_back()
             return False
         return True
+
+    def _look_at_the_clock(self) -> None:
+        tx = self._tx
+        tx.now_us = self._clock_us()
+        if tx.memo.latest_us:
+            tx.memo.latest_us = max(tx.memo.latest_us, tx.now_us)
 
     def _begin_patiently(self) -> None:
         """Wait until others let go of the database: jobs that came together stay together."""
@@ -113,7 +119,7 @@ class Session:
         tx = self._tx
         try:
             tx.execute(self._begin)
-            tx.now_us = self._clock_us()
+            self._look_at_the_clock()
             job.result, job.error = job.run(tx, *job.args), None
             tx.execute("COMMIT")
         except sqlite3.Error:

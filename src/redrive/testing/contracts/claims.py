@@ -84,6 +84,24 @@ class ClaimContract:
         await take(store, "bob")
 
     @in_lab
+    async def test_what_was_due_at_once_stays_due_when_the_clock_goes_back(self, lab: Lab) -> None:
+        store = await lab.open()
+        now = await store.now()
+        running = await claimed(store, "running", worker="dead")
+        await store.commit(running, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        asleep = await claimed(store, "asleep", worker="bob")
+        await store.commit(asleep, Turn(expects=1, rows=['"asked"'], wake_at=now + 10 * SECOND, status="suspended"))
+        await store.release([asleep])
+        await store.start(execution("new"))
+        await store.start(execution("delayed", not_before=now + SECOND / 2))
+        lab.pass_time(-DAY)
+        assert [claim.id for claim in await store.claim("ada", LEASE, "b-1", ["w"], 10)] == ["new"]
+        lab.pass_time(LEASE)
+        assert [claim.id for claim in await store.claim("ada", LEASE, "b-1", ["w"], 10)] == ["running"]
+        lab.pass_time(DAY)
+        assert [claim.id for claim in await store.claim("ada", LEASE, "b-1", ["w"], 10)] == ["delayed", "asleep"]
+
+    @in_lab
     async def test_nobody_loses_a_claim_when_the_clock_goes_forward_by_a_day(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)
@@ -274,6 +292,3 @@ class ClaimContract:
         await store.release([await claimed(store)], parked={"b-1": "diverged"})
         assert await store.next_wake(["w"], "b-1") is None
         assert await store.next_wake(["w"], "b-2") is not None
-
-    async def test_what_was_due_at_once_stays_due_when_the_clock_goes_back(self, lab: Lab) -> None:
-        pass
