@@ -179,6 +179,46 @@ def test_a_double_charge_after_a_retry_is_found() -> None:
     assert find(charges_twice("o-1"), at_most_once(charge, idempotent=True)).schedule == violation.schedule
 
 
+class BankTimeout(Exception):
+    pass
+
+
+@step(raises=[BankTimeout])
+def bank(order: str) -> str: ...
+
+
+def test_a_declared_timeout_may_have_taken_effect_as_well() -> None:
+    @workflow("bank")
+    def twice(order: str) -> Flow[str]:
+        try:
+            return (yield from bank(order))
+        except BankTimeout:
+            return (yield from bank(order))
+
+    assert find(twice("o-1"), at_most_once(bank)).breach.endswith("bank, bank#2")
+
+
+def test_any_step_may_fail_where_that_is_asked_for() -> None:
+    @workflow("careless")
+    def careless(order: str) -> Flow[None]:
+        yield from reserve(order)
+        yield from ship(order)
+
+    assert explore(careless("o-1"), [compensated()]).complete
+    assert "ship" in find(careless("o-1"), compensated(), undeclared=True).schedule[-1]
+    assert explore(remembers("o-1"), [compensated()], undeclared=True).complete
+
+
+def test_a_step_that_lost_its_undo_is_found_by_name() -> None:
+    @workflow("lost", on_failure="rollback")
+    def lost(order: str) -> Flow[None]:
+        yield from expire(order)  # the mutation: expire has no undo
+        yield from charge(order)
+
+    assert explore(lost("o-1"), [compensated()]).complete
+    assert find(lost("o-1"), compensated(expire)).breach == "the run ends failed, and expire is not undone"
+
+
 def test_the_engines_own_retry_counts_unless_the_step_is_idempotent() -> None:
     @workflow("retries")
     def retries(order: str) -> Flow[str]:

@@ -40,7 +40,8 @@ class Choices:
 
     *answers* say what a step gives where it succeeds (else a sample of its type), *outcomes* all that it can come to;
     *signals* is what may arrive (None: each that is declared or waited for, once), *cancels* how often someone cancels,
-    *faults* how many attempts may go wrong in one history (None: any number).
+    *undeclared*: whether steps fail with errors that they do not declare, too; *faults* how many attempts may go wrong in one
+    history (None: any number).
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Choices:
         signals: Mapping[Any, object] | None,
         cancels: int,
         faults: int | None,
+        undeclared: bool = False,
     ) -> None:
         self._answers = Stubs(answers, {})
         self._outcomes = [[Stubs({key: one}, {}) for one in listed(value)] for key, value in outcomes.items()]
         self._signals = signals
         self._cancels = cancels
         self._faults = faults
+        self._undeclared = undeclared
 
     def of(self, host: Host, spent: Spent) -> list[Move]:
         if host.verdict is not None:
@@ -98,6 +101,8 @@ class Choices:
         if perform.key.startswith(ROLLBACK):
             return made  # an undo that fails is for the operator; whoever wants to see it says so in outcomes
         made += [Err(self._error(error, spec.id)) for error in spec.raises]
+        if self._undeclared:
+            made.append(Err(RuntimeError("undeclared")))
         if spec.at_most_once:
             made.append(Err(interrupted(perform.key, perform.attempt)))
         elif spec.timeout is not None or spec.heartbeat is not None:

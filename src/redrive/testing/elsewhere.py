@@ -8,6 +8,7 @@ from outside (*reorder*) and those that ``set(…)`` makes can.
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime as dt
 import functools
 import os
@@ -60,9 +61,36 @@ def _shifted_class(real: Any, shift: dt.timedelta) -> Any:
     return made
 
 
+class _Turned(frozenset[Any]):
+    """A frozen set read from its end: no other room can be given to one. What is stored is made plain again."""
+
+    def __iter__(self) -> Any:
+        return reversed(list(super().__iter__()))
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """*value* without `_Turned`; what holds one is copied."""
+    if not used.sets or isinstance(value, (str, int, float, type(None))) or depth > 20:
+        return value
+    if type(value) is _Turned:
+        return frozenset(value)
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item, depth + 1) for item in value)
+    if type(value) is dict:
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    copied = value
+    for name in _fields(value):
+        before = getattr(value, name, None)
+        after = _plain(before, depth + 1)
+        if after is not before and after != [] and after != {} and after != ():
+            copied = copy.copy(value) if copied is value else copied
+            object.__setattr__(copied, name, after)
+    return copied
+
+
 @functools.cache
 def _set_class(real: Any, table: int) -> Any:
-    made = _Disguised(real.__name__, (), {"__new__": lambda cls, *args: real(_respread(set(*args), table))})
+    made = _Disguised(real.__name__, (), {"__new__": lambda cls, *args: _made(real, set(*args), table)})
     made.real = real
     return made
 
@@ -78,6 +106,11 @@ class Used:
 
 
 used: Final = Used()
+
+
+def _made(real: Any, items: set[Any], table: int) -> Any:
+    used.sets = True
+    return _respread(items, table) if real is set else _Turned(items)
 
 
 def _respread(items: set[Any], table: int) -> set[Any]:
@@ -137,8 +170,8 @@ _CHANGES: Final[Mapping[Facet, Callable[[int], dict[tuple[Any, str], Any]]]] = {
 
 
 @contextlib.contextmanager
-def elsewhere(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...] = FACETS) -> Generator[None]:
-    """World number *n* for the module of *workflow*, as far as *facets* go."""
+def elsewhere(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], luck: int) -> Generator[None]:
+    """World number *n* for the module of *workflow*, as far as *facets* go, with *luck* of its own."""
     names: dict[str, Any] = getattr(workflow.fn, "__globals__", {})
     changes = {place: other for facet in facets if facet in _CHANGES for place, other in _CHANGES[facet](n).items()}
     before = {place: getattr(*place) for place in changes}
@@ -147,18 +180,16 @@ def elsewhere(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...] = 
     if "the order of a set" in facets:
         imported |= {name: _set_class(real, _TABLES[n]) for name, real in _SETS if name not in names}
     hidden = {name: names[name] for name in imported if name in names}
-    luck = random.getstate() if "random numbers" in facets else None
+    before_luck = random.getstate()
     try:
         for (module, name), other in changes.items():
             setattr(module, name, other)
         names.update(imported)
-        if luck is not None:
-            random.setstate(_LUCK[n])
+        random.setstate(_LUCK[luck])
         yield
     finally:
-        if luck is not None:
-            used.luck = used.luck or random.getstate() != _LUCK[n]
-            random.setstate(luck)
+        used.luck = used.luck or random.getstate() != _LUCK[luck]
+        random.setstate(before_luck)
         for name in imported.keys() - hidden.keys():
             del names[name]
         names.update(hidden)
@@ -172,8 +203,16 @@ class Reordering:
     def __init__(self, codec: JsonCodec, n: int) -> None:
         self._codec = codec
         self._table = _TABLES[n]
-        for name in ("dump", "dump_call", "dump_error", "load_error", "same", "same_call"):
+        for name in ("dump_error", "load_error", "same", "same_call"):
             setattr(self, name, getattr(codec, name))
+
+    def dump(self, value: object, type: Any, where: str, root: str = "value") -> Any:
+        return self._codec.dump(_plain(value, 0), type, where, root)
+
+    def dump_call(self, signature: Signature, args: tuple[object, ...], kwargs: Mapping[str, object], where: str) -> Any:
+        if used.sets:
+            args, kwargs = tuple(_plain(arg, 0) for arg in args), {name: _plain(arg, 0) for name, arg in kwargs.items()}
+        return self._codec.dump_call(signature, args, kwargs, where)
 
     def load(self, data: Any, type: Any, where: str, root: str = "value") -> Any:
         return self._reorder(self._codec.load(data, type, where, root), 0)
@@ -185,8 +224,11 @@ class Reordering:
     def _reorder(self, value: Any, depth: int) -> Any:
         if isinstance(value, (str, int, float, type(None))) or depth > 20:
             return value
-        if isinstance(value, (set, frozenset)):
-            return type(value)(_respread(set(value), self._table))
+        if type(value) is frozenset:
+            used.sets = True
+            return value if all(isinstance(item, int) for item in value) else _Turned(value)  # numbers keep their order anywhere
+        if isinstance(value, set):
+            return _respread(value, self._table)
         if isinstance(value, list):
             value[:] = [self._reorder(item, depth + 1) for item in value]
         elif type(value) is tuple:

@@ -80,6 +80,7 @@ def explore(
     signals: Mapping[Any, object] | None = None,
     cancels: int = 1,
     faults: int | None = None,
+    undeclared: bool = False,
     depth: int = 60,
     budget: int = 5_000,
     seed: int = 0,
@@ -92,12 +93,13 @@ def explore(
     """Visit what can happen to *invocation*, up to *budget* states and *depth* moves, and check *invariants* in each state.
 
     A step gives what *answers* say or a sample of its type, fails with each error of its ``raises=``, and times out if
-    it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that. *signals* arrive at any time, by
+    it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that.
+    With *undeclared* it fails with an error that it does not declare, too. *signals* arrive at any time, by
     default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
     Raises `Violation`, with a test that reproduces it, for the shortest schedule that breaks an invariant, ends in a
     fault of the workflow's own code, or does not survive a crash.
     """
-    choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults)
+    choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults, undeclared)
     search = _Search(invocation, [as_invariant(one) for one in invariants], choices, JsonCodec(converter=converter), merge)
     return search.run(random.Random(seed), depth, budget, id=id, now=now, timeout=timeout)
 

@@ -80,7 +80,9 @@ def at_most_once(step: What, *, idempotent: bool = False) -> Invariant:
     """*step* takes effect at most once, undone ones apart.
 
     An attempt that timed out, was interrupted, or failed with an error that the step does not declare may have taken
-    effect. redrive repeats an attempt with the same idempotency key: where the other side honours that, say *idempotent*,
+    effect; so may one whose declared error is called after a timeout or a connection.
+
+    redrive repeats an attempt with the same idempotency key: where the other side honours that, say *idempotent*,
     and only attempts with different keys count.
     """
 
@@ -105,7 +107,10 @@ def _may_have_effect(happening: Happening) -> bool:
     if happening.kind not in ("failed", "retried"):
         return False
     failure: Failure = happening.outcome
-    return happening.in_doubt or failure.declared is None
+    if happening.in_doubt or failure.declared is None:
+        return True
+    name = failure.type.rpartition(".")[2]
+    return "Timeout" in name or name.startswith(("Connection", "Broken"))
 
 
 def always_eventually(*what: What, after: What = None) -> Invariant:

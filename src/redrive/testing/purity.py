@@ -46,19 +46,34 @@ def assert_pure(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCo
     for n in range(WORLDS):
         if n and not (used.luck or used.sets):
             return  # one other world shows the rest for certain
-        difference = _differs(workflow, rows, codec, n, FACETS)
-        if difference:
-            causes: list[Facet] = [facet for facet in FACETS if any(_differs(workflow, rows, codec, m, (facet,)) for m in range(WORLDS))]
-            elsewise = _differs(workflow, rows, codec, n, ())
-            raise Impure(workflow.name, causes[:0] if elsewise else causes, difference)
+        made, problem = _drive(workflow, rows, codec, n, FACETS, n)
+        if problem or len(made) != len(rows) or not all(map(_same, made, rows)):
+            diff = difflib.unified_diff(trace(rows), trace(made), "as it was", "elsewhere", lineterm="")
+            raise Impure(workflow.name, _causes(workflow, rows, codec), "\n".join([*diff, problem]).rstrip())
 
 
-def _differs(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, n: int, facets: tuple[Facet, ...]) -> str:
+def _causes(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec) -> list[Facet]:
+    """Which facets make a difference by themselves; none if the same world does already."""
+
+    def told(n: int, facets: tuple[Facet, ...], luck: int = 0) -> list[str]:
+        made, problem = _drive(workflow, rows, codec, n, facets, luck)
+        return [*trace(made), problem]
+
+    here = told(0, ())
+    if told(0, ()) != here:
+        return []
+    return [facet for facet in FACETS if any(told(n, (facet,), n if facet == "random numbers" else 0) != here for n in range(WORLDS))]
+
+
+def _drive(
+    workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, n: int, facets: tuple[Facet, ...], luck: int
+) -> tuple[list[Row], str]:
+    """What the workflow makes of the facts of *rows* in another world, and what goes wrong in it."""
     other: Any = Reordering(codec, n) if "the order of a set" in facets else codec
     machine: Machine[Any] = Machine(workflow, other)
     problem = ""
     made: list[Row] = []
-    with elsewhere(workflow, n, facets):
+    with elsewhere(workflow, n, facets, luck):
         try:
             for row in rows:
                 if isinstance(row, FACTS):
@@ -68,10 +83,7 @@ def _differs(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec
             problem = str(error)
         finally:
             machine.close()
-    if not problem and len(made) == len(rows) and all(_same(one, other) for one, other in zip(made, rows, strict=True)):
-        return ""
-    diff = difflib.unified_diff(trace(rows), trace(made), "as it was", "elsewhere", lineterm="")
-    return "\n".join([*diff, *([problem] if problem else [])])
+    return made, problem
 
 
 def _same(one: Row, other: Row) -> bool:
