@@ -17,6 +17,7 @@ from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply, SettleFrame
 from redrive_interpreter.groups import Group
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.places import close_frames
+from redrive_interpreter.readiness import passed_over
 from redrive_interpreter.requests import CancelExecution, Perform, Publish, SendTo, StartExecution
 from redrive_interpreter.rows import AttributeSet, Noted
 from redrive_interpreter.saga import Undoing, plan
@@ -173,6 +174,7 @@ def _race(m: Machine[Any], fiber: Fiber, command: parallel.Race[Any]) -> Reply:
     if not command.branches:
         raise Misuse("a Race needs at least one branch")
     group = Group(_key(fiber, command), fiber, command.branches, command.names, race=True, limit=None, enough=None, combine=list)
+    group.passed_over = passed_over(m, command.branches)
     return _group(m, fiber, command, group, _width(command))
 
 

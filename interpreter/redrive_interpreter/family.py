@@ -12,6 +12,7 @@ from redrive_interpreter.rows import Child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.fibers import Fiber, Reply
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class ChildState:
     """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended."""
 
-    __slots__ = ("id", "key", "outcome", "policy", "status", "told", "workflow")
+    __slots__ = ("ended_at", "id", "key", "outcome", "policy", "status", "told", "workflow")
 
     def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
         self.id = id
@@ -35,6 +36,7 @@ class ChildState:
         self.status: str | None = None
         self.outcome: Ok[Any] | Err | None = None
         self.told = False
+        self.ended_at: datetime | None = None
 
 
 class Family:
@@ -76,13 +78,17 @@ class Family:
         child = self._children.get(id)
         return child is not None and child.status is None
 
+    def ended_at(self, id: str) -> datetime | None:
+        """When a child ended; None if that was in an earlier run."""
+        return self._children[id].ended_at
+
     def has(self, id: str) -> bool:
         return id in self._children
 
     def ended(self, machine: Machine[Any], fact: ChildFinished) -> None:
         """A child ended: whoever waits for it gets its outcome, oldest wait first."""
         child = self._children[fact.id]
-        child.status, child.outcome = fact.status, fact.outcome
+        child.status, child.outcome, child.ended_at = fact.status, fact.outcome, fact.at
         for wait in [wait for wait in self._waits if wait.child == fact.id]:
             self._waits.remove(wait)
             machine.settle(wait)

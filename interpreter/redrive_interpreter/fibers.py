@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from redrive_interpreter.outcomes import Err, Ok
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.groups import Group
     from redrive_interpreter.keys import Key
@@ -111,7 +113,7 @@ class Fiber:
 class TaskState:
     """A spawned task: its fiber, then its outcome; *waiters* join it, *ending* ends the scope that owns it."""
 
-    __slots__ = ("ending", "fiber", "joined", "key", "outcome", "waiters")
+    __slots__ = ("ended_at", "ending", "fiber", "joined", "key", "outcome", "waiters")
 
     def __init__(self, key: Key, fiber: Fiber) -> None:
         self.key = key
@@ -120,3 +122,4 @@ class TaskState:
         self.waiters: list[Fiber] = []
         self.ending: Fiber | None = None
         self.joined = False
+        self.ended_at: datetime | None = None

@@ -30,7 +30,7 @@ class Group:
 
     __slots__ = (
         "_active", "_cause", "_combine", "_cut", "_decided", "_late", "_next", "_results", "_succeeded", "_winner",
-        "branches", "enough", "key", "limit", "names", "parent", "race",
+        "branches", "enough", "key", "limit", "names", "parent", "passed_over", "race",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class Group:
         self.race = race
         self.limit = limit
         self.enough = len(branches) if enough is None else min(enough, len(branches))
+        self.passed_over: frozenset[int] = frozenset()
         self._combine = combine
         self._results: list[Any] = [UNFINISHED] * len(branches)
         self._active: dict[int, Fiber] = {}
@@ -75,6 +76,9 @@ class Group:
             return
         index = self._next
         self._next += 1
+        if index in self.passed_over:
+            machine.schedule(self)
+            return
         fiber = Fiber(Scope(self._prefix(index)), (*self.parent.order, index))
         fiber.group, fiber.index = self, index
         self._active[index] = fiber

@@ -433,7 +433,7 @@ class Machine(Generic[R_co]):
             fiber.group.ended(self, fiber, value, error)
         elif fiber.task is not None:
             task = fiber.task
-            task.outcome = (value, error)
+            task.outcome, task.ended_at = (value, error), self.now
             waiters, task.waiters = task.waiters, []
             for waiter in waiters:
                 (self.wake_next if len(waiters) == 1 else self.wake)(waiter, value, error)

@@ -49,6 +49,13 @@ class Mailbox:
                 return
         self._signals.append(signal)
 
+    def kept_since(self, name: str, due: datetime | None) -> tuple[datetime, int] | None:
+        """When the signal was stored that would end a wait for *name* at once, and its place among all; None if there is none."""
+        for at, signal in enumerate(self._signals):
+            if signal.name == name:
+                return (signal.sent_at or signal.at, at) if _in_time(signal, due) else None
+        return None
+
     def take(self, machine: Machine[Any], wait: SignalWait) -> Reply:
         """The oldest kept signal for *wait*, or let it wait."""
         for at, signal in enumerate(self._signals):

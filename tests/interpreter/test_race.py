@@ -25,8 +25,8 @@ from redrive_interpreter import (
     workflow,
 )
 from redrive_interpreter import StartChild as Start
-from tests.interpreter.kit import start
-from tests.interpreter.shop import approved, charge, ping, reserve, shipped, wire
+from tests.interpreter.kit import T0, start
+from tests.interpreter.shop import approved, charge, ping, reserve, shipped, tick, wire
 
 
 def test_the_first_to_finish_wins_and_the_others_are_cut() -> None:
@@ -230,3 +230,62 @@ def test_of_two_who_wait_for_one_task_the_lower_index_wins() -> None:
     run = start(w()).ok("__spawn/ping")
     assert run.result == [0, 5]
     assert "__race/1/__emit" not in run.history
+
+
+def test_of_signals_that_are_there_already_the_oldest_wins() -> None:
+    """P1: the oldest stored fact, then the lower index."""
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        yield from ping(1)
+        first = yield from Race(WaitSignal(approved), WaitSignal(tick))
+        second = yield from Race(WaitSignal(approved), WaitSignal(tick))
+        return [first.index, second.index]
+
+    run = start(w()).signal("tick").signal("approved", "Ada").ok("ping")
+    assert run.result == [1, 0]
+    assert run.machine.unread == 0
+
+
+def test_the_others_are_not_started_and_take_nothing() -> None:
+    """P1, G1."""
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        yield from ping(1)
+        won = yield from Race(WaitSignal(approved), WaitSignal(tick), ping(2))
+        return [won.index, (yield from WaitSignal(approved))]
+
+    run = start(w()).signal("tick").signal("approved", "Ada").ok("ping")
+    assert run.result == [1, "Ada"]
+    assert run.history == ["ping", "__race", "__race/1/__wait_signal", "__wait_signal"]
+
+
+def test_a_signal_that_came_too_late_for_its_wait_is_not_there() -> None:
+    """P1, O3."""
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        yield from ping(1)
+        won = yield from Race(WaitSignal(tick, until=T0), WaitSignal(approved))
+        return won.index
+
+    assert start(w()).at(5).signal("tick").signal("approved", "Ada").ok("ping").result == 1
+
+
+def test_a_child_that_ended_before_the_signal_came_wins() -> None:
+    """P1."""
+
+    @workflow("child")
+    def child() -> Flow[int]:
+        yield from ()
+        return 1
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        ref = yield from Start(child(), id="kid")
+        yield from ping(1)
+        return (yield from Race(WaitSignal(tick), WaitChild(ref))).index
+
+    assert start(w()).ok("__start_child").at(1).child("kid", 1).at(2).signal("tick").ok("ping").result == 1
+    assert start(w()).ok("__start_child").at(1).signal("tick").at(2).child("kid", 1).ok("ping").result == 0

@@ -1,0 +1,43 @@
+"""Which branches of a Race can finish the moment they start, and which of them is first: the one whose fact is oldest (P1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive_interpreter.children import WaitChild
+from redrive_interpreter.commands import WaitSignal
+from redrive_interpreter.parallel import Join
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redrive_interpreter.machine import Machine
+
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def passed_over(machine: Machine[Any], branches: Sequence[Any]) -> frozenset[int]:
+    """The branches that could finish at once, but by a later fact than another: they are not started.
+
+    Only waits can be judged before they start; a flow shows what it waits for when it runs.
+    """
+    ready = [(since, index) for index, branch in enumerate(branches) if (since := _ready_since(machine, branch)) is not None]
+    if len(ready) < 2:
+        return frozenset()
+    first = min(ready)[1]
+    return frozenset(index for _, index in ready if index != first)
+
+
+def _ready_since(machine: Machine[Any], branch: Any) -> tuple[datetime, int] | None:
+    """When what *branch* waits for was stored, and its place among signals of the same moment; None if it is not there yet."""
+    match branch:
+        case WaitSignal():
+            due = branch.until if branch.timeout is None else machine.now + branch.timeout
+            return machine.mailbox.kept_since(branch.signal.name, due)
+        case WaitChild() if machine.family.has(branch.ref.id) and not machine.family.knows(branch.ref.id):
+            return machine.family.ended_at(branch.ref.id) or _LONG_AGO, 0
+        case Join() if machine.tasks is not None and (task := machine.tasks.get(branch.task.key)) is not None and task.outcome is not None:
+            return task.ended_at or _LONG_AGO, 0
+        case _:
+            return None
