@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from redrive.codec import JsonCodec
+from redrive.testing.attributes import Attributes
 from redrive.testing.driver import Driver
 from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
@@ -15,7 +16,6 @@ from redrive.testing.story import Unexpected, near_miss, story_of, trace
 from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
 from redrive.testing.view import View
 from redrive_interpreter import (
-    Attribute,
     CancelRequested,
     ChildRef,
     Command,
@@ -281,22 +281,3 @@ class Run(Generic[R]):
 
     def _story(self) -> str:
         return story_of(self._host)
-
-
-class Attributes(Mapping[Any, Any]):
-    """Attributes by name, as stored, or by `Attribute`, as they were."""
-
-    def __init__(self, data: Mapping[str, Any], codec: JsonCodec) -> None:
-        self._data = data
-        self._codec = codec
-
-    def __getitem__(self, key: Attribute[T] | str) -> Any:
-        if isinstance(key, str):
-            return self._data[key]
-        return self._codec.load(self._data[key.name], key.type, f"attribute {key.name}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
