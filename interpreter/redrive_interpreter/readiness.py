@@ -31,13 +31,14 @@ def passed_over(machine: Machine[Any], branches: Sequence[Any]) -> frozenset[int
 
 def _ready_since(machine: Machine[Any], branch: Any) -> tuple[datetime, int] | None:
     """When what *branch* waits for was stored, and its place among signals of the same moment; None if it is not there yet."""
-    match branch:
-        case WaitSignal():
-            due = branch.until if branch.timeout is None else machine.now + branch.timeout
-            return machine.mailbox.kept_since(branch.signal.name, due)
-        case WaitChild() if machine.family.has(branch.ref.id) and not machine.family.knows(branch.ref.id):
-            return machine.family.ended_at(branch.ref.id) or _LONG_AGO, 0
-        case Join() if machine.tasks is not None and (task := machine.tasks.get(branch.task.key)) is not None and task.outcome is not None:
+    kind: type = branch.__class__
+    if kind is WaitSignal:
+        due = branch.until if branch.timeout is None else machine.now + branch.timeout
+        return machine.mailbox.kept_since(branch.signal.name, due)
+    if kind is WaitChild and machine.family.has(branch.ref.id) and not machine.family.knows(branch.ref.id):
+        return machine.family.ended_at(branch.ref.id) or _LONG_AGO, 0
+    if kind is Join and machine.tasks is not None:
+        task = machine.tasks.get(branch.task.key)
+        if task is not None and task.outcome is not None:
             return task.ended_at or _LONG_AGO, 0
-        case _:
-            return None
+    return None

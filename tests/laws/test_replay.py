@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redrive.codec import JsonCodec
 from redrive_interpreter import Asked, AttributeSet, Machine, Noted, Row, dump_row, load_row, replay
 from redrive_interpreter.rows import FACTS
-from tests.interpreter.kit import picture
+from tests.interpreter.kit import picture, shown
 from tests.laws.host import Life, Story, law, stories
 from tests.laws.programs import WORKFLOWS
 
@@ -63,7 +63,8 @@ def test_evicting_the_machine_after_every_fact_changes_nothing(story: Story) -> 
         history = list(life.turns[0].rows)
         for turn in life.turns[1:]:
             replayed = replay(life.workflow, history)
-            replayed.machine.receive(turn.fact)
+            requests = replayed.machine.receive(turn.fact)
+            assert sorted(map(shown, requests)) == sorted(map(shown, turn.requests))
             made = replayed.machine.take()
             assert dumped(made) == dumped(turn.rows)
             history += made
