@@ -97,18 +97,18 @@ def test_a_full_disk_stops_nothing_for_good(tmp_path: Path) -> None:
 
 
 async def test_a_database_deleted_under_a_worker_is_not_silently_begun_anew(tmp_path: Path) -> None:
-    """I3: who opens a new one under the name gets a new one; the worker that has the old one goes on with the old one."""
+    """I3, W3: nothing is acknowledged any more, since it would be gone with the process."""
     path = tmp_path / "it.db"
     async with AsyncDurableService(f"sqlite:///{path}", [waiter]) as service:
         execution = await service.start(waiter(), id="it")
         await standing(execution, "suspended")
         for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
             name.unlink(missing_ok=True)
-        try:
-            await execution.signal(go, "still here")
-            assert await execution.result(5) == "still here"
-        except StoreError as told:
-            assert "it.db" in str(told)
+        with pytest.raises(UnusableStore, match=r"it\.db.*deleted"):
+            await execution.signal(go, "to whom?")
+        with pytest.raises(UnusableStore, match="deleted"):
+            await service.start(waiter())
+        assert not path.exists()
 
 
 @pytest.mark.parametrize("kind", ["text", "foreign", "torn"])

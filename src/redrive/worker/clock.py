@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 class Clock:
     """What the store's clock said when last asked, plus the time that has passed here since."""
 
-    __slots__ = ("_asked", "_said")
+    __slots__ = ("_asked", "said")
 
     def __init__(self) -> None:
-        self._said = datetime.now(UTC)
+        self.said = datetime.now(UTC)
         self._asked = time.monotonic()
 
     async def ask(self, store: Store) -> None:
         """Set it by the store's clock. What the answer took is lost, so this clock is late rather than early: no timer
         fires before it is due, and what is due at once is so by the store's clock too."""
         said = await store.now()
-        self._said, self._asked = said, time.monotonic()
+        self.said, self._asked = said, time.monotonic()
 
     def now(self) -> datetime:
-        return self._said + timedelta(seconds=time.monotonic() - self._asked)
+        return self.said + timedelta(seconds=time.monotonic() - self._asked)
 
     def seconds_to(self, moment: datetime) -> float:
         """How long until *moment*; 0 if it has passed."""

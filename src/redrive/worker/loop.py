@@ -42,6 +42,8 @@ IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)
 _FULL_WAIT: Final = 0.05
 _POLL: Final = 1.0
+_LATE: Final = 0.7
+"""A heartbeat that comes after so much of the lease may have been too late: the store may keep three quarters of it only."""
 _LAST_TURNS: Final = 10.0
 """Seconds that turns on their way to the store get when the worker stops."""
 _LAST_WORDS: Final = 0.5
@@ -254,8 +256,19 @@ class Worker:
             self._rearm()
 
     async def _heartbeat(self) -> None:
+        before = self._clock.said
         await self._claim(0 if self._stopping else self._room)
         await self._clock.ask(self._store)
+        if self._clock.said - before > self._lease * _LATE:
+            await self._count_what_is_left()
+
+    async def _count_what_is_left(self) -> None:
+        """We were away for so long that others may have taken what we hold: what is idle would never find out."""
+        for live in list(self.lives.values()):
+            snapshot = await self._store.read(live.id)
+            taken = snapshot is None or snapshot.owner != self.id
+            if taken and not live.driving and self.lives.get(live.id) is live:
+                self._driver.lose(live)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _arm(self) -> None:

@@ -45,7 +45,7 @@ async def main() -> None:
         waiting = await service.start(waits(), id="waits")
         running = await service.start(busy(40), id="runs")
         await asyncio.sleep(0.05)
-        size = max(os.path.getsize(name) for name in (PATH, f"{PATH}-wal"))
+        size = max(os.stat(name).st_size for name in (PATH, f"{PATH}-wal"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, unlimited[1]))
         refused = 0
         for n in range(3):

@@ -3,16 +3,19 @@
 1. Several jobs share a transaction, and its one fsync: group commit. None is answered before the commit.
 2. They do not harm each other: when one fails in an unforeseen way, all is rolled back, and each runs again alone.
 3. What may pass (a locked database, a full disk) is tried again for a while, then it is a `StoreError`.
+4. A file that was deleted can still be written to, and is gone with the process: each transaction looks whether it is there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
+from redrive.ports.store import UnusableStore
 from redrive.stores.sqlite.failures import PASSING, as_store_error, primary_code
 from redrive.stores.sqlite.jobs import Job, Memo, Transaction
 from redrive_interpreter.errors import RedriveError
@@ -40,6 +43,9 @@ class Session:
     ) -> None:
         self._db, self._path, self._begin, self._clock_us, self._patience = db, path, begin, clock_us, patience
         self._tx = Transaction(db.execute, memo)
+        self._file = os.path.abspath(path)
+        self._identity: tuple[int, int] | None = None
+        self._identity = self._look_at_the_file()
 
     def do(self, jobs: Sequence[Job]) -> bool:
         """Do *jobs*, and say whether there is news."""
@@ -79,7 +85,7 @@ class Session:
         tx, db = self._tx, self._db
         try:
             self._begin_patiently()
-            self._look_at_the_clock()
+            self._look_around()
             for job in jobs:
                 written = db.total_changes
                 try:
@@ -94,11 +100,22 @@ class Session:
             return False
         return True
 
-    def _look_at_the_clock(self) -> None:
+    def _look_around(self) -> None:
+        if self._look_at_the_file() != self._identity:
+            raise UnusableStore(f"{self._path}: it was deleted or replaced while in use; what comes now would be lost: open it again")
         tx = self._tx
         tx.now_us = self._clock_us()
         if tx.memo.latest_us:
             tx.memo.latest_us = max(tx.memo.latest_us, tx.now_us)
+
+    def _look_at_the_file(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._file)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return self._identity  # it cannot be told
+        return found.st_dev, found.st_ino
 
     def _begin_patiently(self) -> None:
         """Wait until others let go of the database: jobs that came together stay together."""
@@ -119,7 +136,7 @@ class Session:
         tx = self._tx
         try:
             tx.execute(self._begin)
-            self._look_at_the_clock()
+            self._look_around()
             job.result, job.error = job.run(tx, *job.args), None
             tx.execute("COMMIT")
         except sqlite3.Error:
