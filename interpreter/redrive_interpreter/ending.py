@@ -30,7 +30,7 @@ def leave(machine: Machine[Any], fiber: Fiber, frame: Frame, value: Any, error: 
     if scope.workflow is not None and error is None:
         _refuse_command(machine, scope, value)
     if scope.tasks is None and not (root and machine.has_open_children) and not _wants_undo(machine, scope, error, root):
-        return _thrown_instead(fiber, value, error)
+        return _thrown_instead(fiber, scope, value, error)
     leaving = LeavingFrame(scope, root, value, error)
     fiber.push(leaving)
     return leaving.resume(machine, fiber, None, None)
@@ -62,7 +62,7 @@ class LeavingFrame(Frame):
             if _wants_undo(machine, self.scope, self._error, self._root) and self._undo(machine, fiber):
                 return WAITING
         fiber.pop()
-        return _thrown_instead(fiber, self._value, self._error)
+        return _thrown_instead(fiber, self.scope, self._value, self._error)
 
     def _tasks_end(self, machine: Machine[Any], fiber: Fiber) -> bool:
         """Cut and await what was spawned and not joined; True while one is still under way."""
@@ -169,11 +169,13 @@ def _wants_undo(machine: Machine[Any], scope: Scope, error: BaseException | None
     return workflow.on_failure is not None
 
 
-def _thrown_instead(fiber: Fiber, value: Any, error: BaseException | None) -> tuple[Any, BaseException | None]:
-    """A cancel that came while a scope was ending is thrown into the one around it."""
-    if fiber.cancel is not None and not fiber.thrown and fiber.frames:
-        fiber.thrown = True
-        return None, Cancelled(*fiber.cancel)
+def _thrown_instead(fiber: Fiber, scope: Scope, value: Any, error: BaseException | None) -> tuple[Any, BaseException | None]:
+    """A cancel that came while *scope* was ending, or that it kept to itself, is thrown into the scope around it.
+
+    Each scope gets it once (E3): one run inside another cannot take it away from that.
+    """
+    if fiber.cancel is not None and fiber.frames and (not fiber.thrown or (scope.cut and error is None)):
+        return None, fiber.cancelled(fiber.cancel)
     return value, error
 
 

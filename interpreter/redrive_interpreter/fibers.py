@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
+from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.outcomes import Err, Ok
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ class Fiber:
         self.index = 0
         self.task: TaskState | None = None
         self.streak = 0
+
+    def cancelled(self, cancel: tuple[str, CancelledBy]) -> Cancelled:
+        """What is thrown now; the scopes that are under way each get one."""
+        self.thrown = True
+        for frame in self.frames:
+            frame.scope.cut = True
+        return Cancelled(*cancel)
 
     def push(self, frame: Frame) -> None:
         self.frames.append(frame)

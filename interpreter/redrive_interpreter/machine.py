@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from redrive_interpreter import rows as r
 from redrive_interpreter.effects import HANDLERS, handler_of
 from redrive_interpreter.ending import finish, leave
-from redrive_interpreter.errors import Cancelled, CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
+from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
 from redrive_interpreter.facts import TAKE
 from redrive_interpreter.family import Family
 from redrive_interpreter.fibers import WAITING, Fiber, Reply, Waiting
@@ -276,8 +276,10 @@ class Machine(Generic[R_co]):
         """End the fiber's wait. A cancel that had to wait for it is thrown instead of the answer."""
         fiber.wait = None
         if fiber.cancel is not None and not fiber.thrown and not fiber.done:
-            fiber.thrown = True
-            value, error = None, Cancelled(*fiber.cancel)
+            cancelled = fiber.cancelled(fiber.cancel)
+            if error is not None and not isinstance(error, Cancelled):
+                cancelled.add_note(f"instead of {type(error).__name__}: {error}")
+            value, error = None, cancelled
         fiber.value, fiber.error, fiber.streak = value, error, 0
         self._ready.append(fiber)
 
@@ -313,8 +315,7 @@ class Machine(Generic[R_co]):
             wait = fiber.wait
             if wait is None:
                 if fiber in self._ready or fiber in self._agenda:
-                    fiber.thrown = True
-                    fiber.value, fiber.error = None, Cancelled(*cancel)
+                    fiber.value, fiber.error = None, fiber.cancelled(cancel)
             elif type(wait) is GroupWait:
                 todo += reversed(wait.group.cut())
             elif wait.cut(self, cancel):

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """One scope; *prefix* is what the keys inside begin with, *workflow* whose body this is (None: a branch)."""
+    """One scope; *prefix* is what the keys inside begin with, *workflow* whose body this is (None: a branch).
 
-    __slots__ = ("_counts", "prefix", "tasks", "workflow")
+    *cut*: it was under way when its fiber was cancelled.
+    """
+
+    __slots__ = ("_counts", "cut", "prefix", "tasks", "workflow")
 
     def __init__(self, prefix: str, workflow: Workflow[..., Any] | None = None) -> None:
         self.prefix = prefix
         self.workflow = workflow
         self._counts: dict[str, int] | None = None
         self.tasks: list[TaskState] | None = None
+        self.cut = False
 
     def key(self, id: str) -> Key:
         """The key of the next command with *id* in this scope."""

@@ -225,3 +225,70 @@ def test_a_run_cancelled_before_it_could_begin_anything_is_cancelled() -> None:
         yield from Sleep(0.001)
 
     assert start(w()).cancel().status == "cancelled"
+
+
+@workflow("inner")
+def swallowing() -> Flow[str]:
+    try:
+        yield from Sleep(60)
+    except Cancelled:
+        yield from ping(1)
+    return "swallowed"
+
+
+def test_each_scope_gets_it_once_also_where_the_one_inside_kept_it_to_itself() -> None:
+    """E3: thrown once per scope."""
+
+    @workflow("w")
+    def w() -> Flow[str]:
+        try:
+            return (yield from swallowing())
+        except Cancelled:
+            return f"outer: {yield from swallowing_too()}"
+
+    run = start(w()).cancel()
+    assert run.asked == ["inner/ping"]
+    run.ok("inner/ping")
+    assert run.asked == ["late/__sleep"]
+    run.fire("late/__sleep")
+    assert (run.status, run.result) == ("cancelled", "outer: late")
+
+
+@workflow("late")
+def swallowing_too() -> Flow[str]:
+    yield from Sleep(5)
+    return "late"
+
+
+def test_a_helper_is_no_scope_and_may_keep_it() -> None:
+    def helper() -> Flow[str]:
+        try:
+            yield from Sleep(60)
+        except Cancelled:
+            yield from ping(1)
+        return "kept"
+
+    @workflow("w")
+    def w() -> Flow[str]:
+        kept = yield from helper()
+        yield from ping(2)
+        return kept
+
+    run = start(w()).cancel().ok("ping").ok("ping#2")
+    assert (run.status, run.result) == ("cancelled", "kept")
+
+
+def test_an_error_of_an_inner_cleanup_goes_outwards_as_it_is() -> None:
+    @workflow("inner")
+    def inner() -> Flow[None]:
+        try:
+            yield from Sleep(60)
+        except Cancelled:
+            raise Broken("cleanup") from None
+
+    @workflow("w")
+    def w() -> Flow[None]:
+        yield from inner()
+
+    run = start(w()).cancel()
+    assert (run.status, run.failure.message) == ("failed", "cleanup")
