@@ -93,6 +93,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         last = end >= total
         watched.at = at
         turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
+        turn.beyond = last and end == at + 1  # the fact alone is stored: whatever the turn does is new
         before = machine.counted
         try:
             requests = machine.receive(fact)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
 from redrive_interpreter.retry import error_types
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.yielding import Branch, Command, Flow, performing, refuse_building
+from redrive_interpreter.yielding import Branch, Command, Flow
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -159,8 +159,6 @@ class Workflow(Generic[P, R_co]):
         return self._result
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Invocation[R_co]:
-        if performing.get() is not None:
-            refuse_building(f"an invocation of {self.name}")
         if kwargs or len(args) != self.signature.arity:
             return Invocation(self, *self.signature.arrange(args, kwargs))
         return Invocation(self, args, kwargs)

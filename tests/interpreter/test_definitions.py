@@ -514,13 +514,14 @@ def test_a_wrapped_generator_function_is_a_workflow() -> None:
     assert workflow("wrapped")(wrapper).result_type is Charge
 
 
-def test_nothing_that_can_be_yielded_is_built_inside_a_step_body() -> None:
+def test_no_command_is_built_inside_a_step_body_but_an_invocation_may_be_for_a_service_to_start() -> None:
     token = performing.set("pay#2")
     try:
-        for build in (lambda: charge(Order("o")), lambda: Step("x", len, "x"), lambda: Sleep(5), lambda: process_order(Order("o"))):
+        for build in (lambda: charge(Order("o")), lambda: Step("x", len, "x"), lambda: Sleep(5)):
             with pytest.raises(Misuse, match="inside the body of step pay#2") as misuse:
                 build()
             assert misuse.value.place.startswith(__file__)
+        assert process_order(Order("o")).args == (Order("o"),)
     finally:
         performing.reset(token)
 

@@ -204,3 +204,12 @@ def test_a_cancel_is_thrown_into_the_workflow() -> None:
 def test_a_run_that_has_not_ended_has_no_result() -> None:
     with pytest.raises(Unexpected, match="has not ended"):
         _ = play(checkout("o-1")).result
+
+
+def test_the_keys_that_a_rollback_gives_are_text_to_whoever_says_so() -> None:
+    @workflow("keys")
+    def keys() -> Flow[tuple[str, ...]]:
+        yield from reserve("o-1")
+        return (yield from Rollback())
+
+    assert play(keys(), {reserve: HOLD, release: None}).result == ("reserve",)

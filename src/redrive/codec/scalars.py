@@ -119,6 +119,8 @@ def read_non_finite(text: str) -> float:
 
 
 def dump_str(value: Any) -> Data:
+    if type(value) is Key:  # what Rollback answers with is text to whoever says `str`
+        value = str(value)
     if type(value) is str:
         if value.isascii() or not _PAIR.search(value):
             return value
