@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from datetime import UTC, datetime
 from uuid import UUID
 
 from redrive.codec import JsonCodec
+from redrive.worker.garbage import no_collection
 from redrive_interpreter import LIVE, Answered, Codec, Key, Machine, Ok, Row, Started, dump_row, load_row, replay
 from tests.benchmarks import raw
 from tests.benchmarks.program import steps
@@ -38,14 +38,9 @@ def measure() -> list[Result]:
 
 
 def _load_and_replay(codec: JsonCodec, text: str) -> None:
-    enabled = gc.isenabled()
-    gc.disable()  # as the worker does: a hundred thousand new rows are no garbage
-    try:
+    with no_collection(len(text)):  # as the worker does
         rows = [load_row(data) for data in json.loads(text)]
         replay(steps, rows, codec).machine.close()
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _recorded(codec: Codec, count: int) -> list[Row]:

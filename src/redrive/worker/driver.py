@@ -23,6 +23,7 @@ import attrs
 
 from redrive.codec import from_json, to_json
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
+from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.turn import compute
 from redrive.worker.watchdog import TurnTooLong
 from redrive_interpreter.errors import CodecError, HostError
@@ -137,7 +138,8 @@ class Driver:
             history, live.started = [from_json(live.started)], None
         else:
             loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
-            history, live.unsure = from_json(loaded.history), True
+            with no_collection(len(loaded.history)):
+                history, live.unsure = from_json(loaded.history), True
             held, live.inbox, live.seen = live.inbox, (), 0
             live.add_messages(loaded.inbox)
             live.add_messages(held)  # what came by mail while it was being loaded
@@ -145,6 +147,10 @@ class Driver:
         self.context.run(self._replay, live, history)
 
     def _replay(self, live: Live, history: list[Any]) -> None:
+        with no_collection(len(history) * LEAST_ROW):
+            self._redrive(live, history)
+
+    def _redrive(self, live: Live, history: list[Any]) -> None:
         rows = [load_row(row) for row in history]
         self.watchdog.enter(live)
         try:

@@ -91,6 +91,8 @@ class Worker:
         self._watchdog = Watchdog()
         self._mail_seen = 0
         self._in_vain = 0
+        self._unsure = False
+        """Whether the store may count as ours what we do not know of."""
         self._stopping = False
         self._looking: asyncio.Future[None] | None = None
         self._look_again = False
@@ -130,6 +132,8 @@ class Worker:
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
         old = self.lives.get(claim.id)
+        if old is not None and old.claim.fence > claim.fence:
+            return  # an answer that came late: we let go of it and were given it again
         if old is not None:  # lost without our noticing, and claimed again
             self._driver.lose(old)
         live = self.lives[claim.id] = Live(claim, self._workflows[claim.workflow], started)
@@ -198,7 +202,9 @@ class Worker:
         self._mail_seen, mail = await self._store.mail(self.id, self._mail_seen)
         for id, messages in mail.items():
             live = self.lives.get(id)
-            if live is not None and live.add_messages(messages):
+            if live is None:
+                self._unsure = True
+            elif live.add_messages(messages):
                 self._driver.wake(live)
         if mail:
             await asyncio.sleep(0)  # the turns that the mail began come before the search for more
@@ -224,7 +230,10 @@ class Worker:
         return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
 
     async def _claim(self, limit: int) -> int:
-        claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit)
+        holds = tuple(self.lives) if self._unsure else None
+        self._unsure = True  # until there is an answer: it may be lost after we were given something
+        claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
+        self._unsure = False
         for claim in claims:
             if self._stopping:
                 break
@@ -319,7 +328,8 @@ class Worker:
             released = [live.claim for live in self._dispensable()]
             if released:
                 await self._store.release(released)
-        except StoreError as error:  # they stay ours until the lease passes: others take them then
+        except StoreError as error:
+            self._unsure = True
             log.warning("worker %s: %s", self.id, error)
         finally:
             self._sweeping = False
