@@ -99,12 +99,15 @@ class Fiber:
         self.task: TaskState | None = None
         self.streak = 0
 
-    def cancelled(self, cancel: tuple[str, CancelledBy]) -> Cancelled:
+    def cancelled(self, cancel: tuple[str, CancelledBy], instead_of: BaseException | None = None) -> Cancelled:
         """What is thrown now; the scopes that are under way each get one."""
         self.thrown = True
         for frame in self.frames:
             frame.scope.cut = True
-        return Cancelled(*cancel)
+        cancelled = Cancelled(*cancel)
+        if instead_of is not None and not isinstance(instead_of, Cancelled):
+            cancelled.add_note(f"instead of {type(instead_of).__name__}: {instead_of}")
+        return cancelled
 
     def push(self, frame: Frame) -> None:
         self.frames.append(frame)

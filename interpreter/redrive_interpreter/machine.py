@@ -276,10 +276,7 @@ class Machine(Generic[R_co]):
         """End the fiber's wait. A cancel that had to wait for it is thrown instead of the answer."""
         fiber.wait = None
         if fiber.cancel is not None and not fiber.thrown and not fiber.done:
-            cancelled = fiber.cancelled(fiber.cancel)
-            if error is not None and not isinstance(error, Cancelled):
-                cancelled.add_note(f"instead of {type(error).__name__}: {error}")
-            value, error = None, cancelled
+            value, error = None, fiber.cancelled(fiber.cancel, error)
         fiber.value, fiber.error, fiber.streak = value, error, 0
         self._ready.append(fiber)
 
