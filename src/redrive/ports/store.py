@@ -296,14 +296,20 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+    ) -> Sequence[Claim]:
         """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
         nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` by one, if it was due.
 
         Counts as a heartbeat of *worker*: from now it is alive for *lease* at most, three quarters of it at least; the
         store remembers its *workflows* until then. Anything due whose workflow no live worker lists becomes ``parked``
         with ``parked["*"] = "no worker has workflow 'x'"``, and is claimed like others once a worker lists it; its next
-        commit takes that entry away. Any other execution of an unlisted workflow is left alone. A claim changes no status."""
+        commit takes that entry away. Any other execution of an unlisted workflow is left alone. A claim changes no status.
+
+        With *holds*, what the worker owns and is not listed there becomes nobody's first: after an answer that was lost,
+        it is how a worker comes by what it was given and does not know of.
+        """
         ...
 
     async def load(self, claim: Claim) -> Loaded:

@@ -99,7 +99,9 @@ class MemoryStore:
         return landed
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
-    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
+    async def claim(
+        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+    ) -> Sequence[Claim]:
         with self._lock:
             now = self._now()
             self._keep_due(now)
@@ -108,6 +110,9 @@ class MemoryStore:
                 other.expires = min(other.expires, now + other.lease)  # the clock went back: nobody lives longer for it
                 if other.expires <= now:
                     self._bury(name, now)
+            if holds is not None:
+                for id in self._owned.get(worker, frozenset()) - frozenset(holds):
+                    self._disown(self._records[id])
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
             mine = frozenset(workflows)
             claims: list[Claim] = []

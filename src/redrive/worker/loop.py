@@ -93,6 +93,8 @@ class Worker:
         self._in_vain = 0
         self._unsure = False
         """Whether the store may count as ours what we do not know of."""
+        self._unknown: set[str] = set()
+        """Executions that had mail and were not here: they may be on their way."""
         self._stopping = False
         self._looking: asyncio.Future[None] | None = None
         self._look_again = False
@@ -203,7 +205,7 @@ class Worker:
         for id, messages in mail.items():
             live = self.lives.get(id)
             if live is None:
-                self._unsure = True
+                self._unknown.add(id)
             elif live.add_messages(messages):
                 self._driver.wake(live)
         if mail:
@@ -231,9 +233,13 @@ class Worker:
 
     async def _claim(self, limit: int) -> int:
         holds = tuple(self.lives) if self._unsure else None
-        self._unsure = True  # until there is an answer: it may be lost after we were given something
-        claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
-        self._unsure = False
+        try:
+            claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
+        except StoreError:
+            self._unsure = True  # the answer may have been lost after we were given something
+            raise
+        if holds is not None:
+            self._unsure = False
         for claim in claims:
             if self._stopping:
                 break
@@ -266,6 +272,9 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         before = self._clock.said
+        if not self._unknown <= self.lives.keys():
+            self._unsure = True
+        self._unknown.clear()
         await self._claim(0 if self._stopping else self._room)
         await self._clock.ask(self._store)
         if self._clock.said - before > self._lease * _LATE:

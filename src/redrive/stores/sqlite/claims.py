@@ -20,10 +20,14 @@ from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, to_text
 
 
-def claim(tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int) -> list[Claim]:
+def claim(
+    tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int, holds: Sequence[str] | None
+) -> list[Claim]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
     listed = _bury_the_dead(tx)
+    if holds is not None:
+        _let_go(tx, worker, holds)
     _park_unlisted(tx, listed)
     due = _due(tx, build, workflows, limit)
     claims: list[Claim] = []
@@ -74,6 +78,14 @@ def _forget(tx: Transaction, worker: str) -> None:
     tx.execute(SQL["remove_worker"], (worker,))
     tx.execute(SQL["raise_counter"], ("parks",))
     tx.news = True
+
+
+def _let_go(tx: Transaction, worker: str, but: Sequence[str]) -> None:
+    kept = frozenset(map(to_text, but))
+    for n, id in tx.execute(SQL["owned"], (to_text(worker),)).fetchall():
+        if id not in kept:
+            tx.execute(SQL["release"], (n,))
+            tx.execute(SQL["raise_counter"], ("parks",))
 
 
 def _keep_due(tx: Transaction, workflows: tuple[str, ...]) -> None:

@@ -188,6 +188,9 @@ SELECT n, '*', ? FROM executions WHERE workflow = ? AND owner IS NULL AND wake_u
 UPDATE executions SET status = 'parked', updated_us = ?
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;
 
+-- name: owned
+SELECT n, id FROM executions WHERE owner = ?;
+
 -- name: held
 SELECT n, status, number FROM executions WHERE id = ? AND fence = ? AND owner = ?;
 

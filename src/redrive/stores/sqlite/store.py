@@ -119,8 +119,10 @@ class SQLiteStore:
         return await do(inboxes.deliver, id, message)
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
-    async def claim(self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int) -> Sequence[Claim]:
-        return await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit)
+    async def claim(
+        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+    ) -> Sequence[Claim]:
+        return await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds)
 
     async def load(self, claim: Claim) -> Loaded:
         return await self._reader.do(reading.load, claim)

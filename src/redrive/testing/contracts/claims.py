@@ -292,3 +292,17 @@ class ClaimContract:
         await store.release([await claimed(store)], parked={"b-1": "diverged"})
         assert await store.next_wake(["w"], "b-1") is None
         assert await store.next_wake(["w"], "b-2") is not None
+
+    @in_lab
+    async def test_a_worker_comes_by_what_it_was_given_and_does_not_know_of(self, lab: Lab) -> None:
+        store = await lab.open()
+        known, lost = await claimed(store, "known"), await claimed(store, "lost")
+        other = await claimed(store, "other's", worker="bob")
+        assert await nothing_for(store, "ada")
+        (again,) = await store.claim("ada", LEASE, "b-1", ["w"], 10, holds=["known"])
+        assert (again.id, again.recoveries) == ("lost", 0)
+        assert again.fence > lost.fence
+        for claim in (known, again, other):
+            await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        with pytest.raises(LostClaim):
+            await store.commit(lost, Turn(expects=2, rows=['"asked"'], wake_at=await store.now()))

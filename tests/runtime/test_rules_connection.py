@@ -1,0 +1,191 @@
+"""A store whose connection breaks before and after what it was asked: nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from redrive import (
+    All,
+    AsyncDurableService,
+    Emit,
+    Event,
+    Flow,
+    Retry,
+    Rollback,
+    RunChild,
+    SendSignal,
+    Signal,
+    Sleep,
+    WaitSignal,
+    current_step,
+    step,
+    workflow,
+)
+from redrive.ports.store import StoreError
+from redrive.stores import open_url
+from tests.runtime.support import true
+
+word = Signal("rules.word", int)
+heard = Event("rules.heard", int)
+VERBS = {
+    "start", "send", "claim", "load", "commit", "release", "mail", "next_wake",
+    "read", "history", "events", "take_events", "events_done", "now",
+}  # fmt: skip
+    "start",
+    "send",
+    "claim",
+    "load",
+    "commit",
+    "release",
+    "mail",
+    "next_wake",
+    "read",
+    "history",
+    "events",
+    "take_events",
+    "events_done",
+    "now",
+}
+
+
+class Shaky:
+    """A store behind a connection that breaks now and then, before the call gets there or before its answer comes back."""
+
+    def __init__(self, store: Any, seed: int, share: float) -> None:
+        self._store, self._chance, self.share = store, random.Random(seed), share
+        self.broken: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name not in VERBS:
+            return verb
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            drawn = self._chance.random()
+            if drawn < self.share / 2:
+                self.broken[f"before {name}"] += 1
+                raise StoreError("the connection broke", retry_helps=True)
+            answer = await verb(*args, **kwargs)
+            if drawn < self.share:
+                self.broken[f"after {name}"] += 1
+                raise StoreError("the connection broke", retry_helps=True)
+            return answer
+
+        return call
+
+
+class Deaf:
+    """A store that never tells of news: its users find out by looking."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def changed(self, timeout: float, since: int = -1) -> int:
+        await asyncio.sleep(timeout)
+        return 0
+
+
+effects: Counter[tuple[str, str]] = Counter()
+
+
+def leave() -> None:
+    effects[current_step().execution_id, current_step().key] += 1
+
+
+@step
+async def undo(n: int) -> None:
+    leave()
+
+
+@step(undo=undo)
+async def quick(n: int) -> int:
+    leave()
+    return n
+
+
+@step
+def sync(n: int) -> int:
+    leave()
+    return n
+
+
+@step(retry=Retry(attempts=3, delay=0.005))
+async def moody(n: int) -> int:
+    if current_step().attempt < 3:
+        raise ValueError(n)
+    leave()
+    return n
+
+
+@step(at_most_once=True)
+async def once(n: int) -> int:
+    leave()
+    return n
+
+
+@workflow("rules.echo")
+def echo(to: str, n: int) -> Flow[int]:
+    yield from sync(n)
+    yield from SendSignal(to, word, n)
+    return n
+
+
+@workflow("rules.all_of_it")
+def all_of_it(id: str) -> Flow[list[int]]:
+    seen = [(yield from quick(1)), (yield from moody(2)), (yield from once(3))]
+    seen += yield from All(quick(4), sync(5), once(6))
+    yield from Sleep(0.005)
+    seen.append((yield from WaitSignal(word)))
+    yield from Emit(heard, len(seen))
+    seen.append((yield from RunChild(echo(id, 8), id=f"{id}/child")))
+    seen.append((yield from WaitSignal(word)))
+    undone = yield from Rollback()
+    return [*seen, len(undone)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: str, seed: int) -> None:
+    """W3, W5: starts, signals, turns and children land once; no step runs a second time for it."""
+    effects.clear()
+    store = Shaky(open_url(store_url), seed, 0.0)
+    service = AsyncDurableService(store, [all_of_it, echo], lease=1)
+    told: list[int] = []
+
+    @service.on(heard)
+    def hear(n: int) -> None:
+        told.append(n)
+
+    async with service:
+        store.share = 0.15
+        ids = [f"e{n}" for n in range(12)]
+        executions = await asyncio.gather(*(service.start(all_of_it(id), id=id) for id in ids))
+        for execution in executions:
+            await execution.signal(word, 7)
+        results = await asyncio.gather(*(execution.result(25) for execution in executions))
+        store.share = 0.0
+        assert results == [[1, 2, 3, 4, 5, 6, 7, 8, 8, 2]] * 12
+        assert [(await execution.info()).unread for execution in executions] == [0] * 12
+        await true(lambda: len(told) >= 12)
+    assert {kind.split()[0] for kind in store.broken} == {"before", "after"}
+    assert store.broken["after commit"] > 0
+    assert {effect: times for effect, times in effects.items() if times > 1} == {}
+
+
+async def test_without_any_news_all_works_by_looking(store_url: str) -> None:
+    """W6."""
+    inner = open_url(store_url)
+    async with AsyncDurableService(Deaf(inner), [all_of_it, echo], lease=1) as service:
+        client = AsyncDurableService(Deaf(open_url(store_url)), worker=False)
+        async with client:
+            execution = await client.start(all_of_it("it"), id="it")
+            await client.signal("it", word, 7)
+            assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 8, 2]
+        assert await service.execution("it").result(1)
