@@ -36,21 +36,6 @@ VERBS = {
     "start", "send", "claim", "load", "commit", "release", "mail", "next_wake",
     "read", "history", "events", "take_events", "events_done", "now",
 }  # fmt: skip
-    "start",
-    "send",
-    "claim",
-    "load",
-    "commit",
-    "release",
-    "mail",
-    "next_wake",
-    "read",
-    "history",
-    "events",
-    "take_events",
-    "events_done",
-    "now",
-}
 
 
 class Shaky:
