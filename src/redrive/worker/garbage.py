@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final
 
 LEAST_ROW: Final = 50
@@ -14,7 +14,7 @@ MANY: Final = 1_000 * LEAST_ROW
 
 
 @contextlib.contextmanager
-def no_collection(size: int) -> Iterator[None]:
+def no_collection(size: int) -> Generator[None, None, None]:
     """Pause the collector while a history of *size* characters becomes rows; with 100,000 rows it saves a third of the time."""
     if size < MANY or not gc.isenabled():
         yield
