@@ -9,6 +9,7 @@ from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply
 from redrive_interpreter.keys import Key
 from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 from redrive_interpreter.places import place_of_function
+from redrive_interpreter.raised import note
 from redrive_interpreter.requests import CancelExecution
 from redrive_interpreter.rows import Ended
 from redrive_interpreter.saga import Undoing, plan
@@ -81,7 +82,7 @@ class LeavingFrame(Frame):
             if self._error is None:
                 self._error = failure
             else:
-                self._error.add_note(f"then also, in task {task.key}: {type(failure).__name__}: {failure}")
+                note(self._error, f"then also, in task {task.key}:", failure)
         return False
 
     def _children_end(self, machine: Machine[Any], fiber: Fiber) -> bool:

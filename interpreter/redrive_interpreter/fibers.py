@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.outcomes import Err, Ok
+from redrive_interpreter.raised import note
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,7 +107,7 @@ class Fiber:
             frame.scope.cut = True
         cancelled = Cancelled(*cancel)
         if instead_of is not None and not isinstance(instead_of, Cancelled):
-            cancelled.add_note(f"instead of {type(instead_of).__name__}: {instead_of}")
+            note(cancelled, "instead of", instead_of)
         return cancelled
 
     def push(self, frame: Frame) -> None:

@@ -14,6 +14,7 @@ from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.fibers import Fiber
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.outcomes import Won
+from redrive_interpreter.raised import note
 from redrive_interpreter.saga import Undoing, plan
 from redrive_interpreter.scopes import Scope
 from redrive_interpreter.starting import StartFrame
@@ -133,7 +134,7 @@ class Group:
         """All branches have ended: undo what losers did, then give the outcome to the fiber that waits."""
         if self._cause is not None:
             for late in self._late:
-                self._cause.add_note(f"then also, in another branch: {type(late).__name__}: {late}")
+                note(self._cause, "then also, in another branch:", late)
         if not self._cut and (self.race or (self._cause is None and self._succeeded < len(self.branches))):
             losers = tuple(self._prefix(i) for i in range(self._next) if self._lost(i))
             entries = machine.saga.within(*losers) if losers else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 from typing import Final
@@ -26,6 +27,12 @@ def message_of(error: BaseException) -> str:
         return str(error)
     except Exception as broken:
         return f"<{type_name(type(error))}: its __str__ raised {type_name(type(broken))}>"
+
+
+def note(error: BaseException, before: str, other: BaseException) -> None:
+    """Add *other* to the notes of *error*, whatever their classes allow."""
+    with contextlib.suppress(Exception):
+        error.add_note(f"{before} {type(other).__name__}: {message_of(other)}")
 
 
 def traceback_of(error: BaseException) -> str:

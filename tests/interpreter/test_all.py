@@ -235,3 +235,22 @@ def test_a_branch_may_be_a_command_an_invocation_or_a_flow() -> None:
     run = start(w())
     assert run.asked == ["__all/0/ping", "__all/1/sub/ping", "__all/2/ping"]
     assert run.ok("__all/0/ping", 1).ok("__all/1/sub/ping", 2).ok("__all/2/ping", 3).result == (1, 2, 3)
+
+
+def test_an_error_that_cannot_say_what_it_is_does_no_harm() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def branch() -> Flow[None]:
+        try:
+            yield from Sleep(60)
+        except Cancelled:
+            raise Mute from None
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        return (yield from All(ping(1), branch()))
+
+    run = start(w()).fail("__all/0/ping")
+    assert (run.status, run.failure.type.rpartition(".")[2]) == ("failed", "StepFailed")
