@@ -26,10 +26,10 @@ class Workers:
         self.client = DurableService(self.url, worker=False)
         self.running: list[subprocess.Popen[str]] = []
 
-    def launch(self, grace: float = 5) -> subprocess.Popen[str]:
+    def launch(self, grace: float = 5, pause: float = 0) -> subprocess.Popen[str]:
         worker = subprocess.Popen(
             [sys.executable, PROGRAM, self.url, self.log],
-            env=os.environ | {"GRACE": str(grace)},
+            env=os.environ | {"GRACE": str(grace), "PAUSE": str(pause)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -141,3 +141,34 @@ def test_a_parent_that_dies_has_its_child_once(workers: Workers) -> None:
     workers.launch()
     assert execution.result(20) == "slept"
     assert workers.lines() == ["sync 1"] * 3
+
+
+def test_a_handler_that_was_killed_gets_its_event_again_and_none_is_left_out(workers: Workers) -> None:
+    """G5: at least once, in order, across the death of the worker that had them in hand."""
+    first = workers.launch(pause=0.05)
+    execution = workers.start("emits", 10)
+    assert execution.result(20) == 10
+    workers.wait_for("handled 3")
+    first.kill()
+    workers.launch()
+    workers.wait_for("handled 10")
+    handled = [int(line.split()[1]) for line in workers.lines()]
+    assert sorted(set(handled)) == list(range(1, 11))
+    assert len(handled) in (10, 11), "one at most was under way"
+    assert handled == sorted(handled)
+
+
+def test_an_execution_that_kills_its_workers_is_parked_and_the_next_worker_lives(workers: Workers) -> None:
+    """E7: here after two recoveries; what shares its workers goes on."""
+    execution = workers.start("deadly")
+    patient = workers.start("sync", 0.0)
+    for _ in range(3):
+        worker = workers.launch()
+        assert worker.wait(20) == -signal.SIGKILL
+    workers.launch()
+    while (info := execution.info()).status != "parked":
+        time.sleep(0.01)
+    assert "died 3 times" in info.parked["one"]
+    assert workers.lines().count("deadly 1") == 3
+    assert patient.result(10) == "slept"
+    assert workers.start("moody").result(20) == 4

@@ -240,14 +240,29 @@ class Worker:
             raise
         if holds is not None:
             self._unsure = False
+        later: list[Claim] = []
         for claim in claims:
             if self._stopping:
                 break
             if claim.recoveries > self._max_recoveries:
                 await self._park(claim)
+            elif self._is_suspect(claim) and self._suspect_at_work():
+                later.append(claim)
             else:
                 self.adopt(claim)
-        return len(claims)
+        if later:
+            await self._store.release(later)
+        return len(claims) - len(later)
+
+    def _is_suspect(self, claim: Claim) -> bool:
+        """Whether it may be what kills its workers. Suspects run one at a time, or what runs beside a killer would be parked with it."""
+        return 2 * claim.recoveries > self._max_recoveries
+
+    def _suspect_at_work(self) -> bool:
+        return any(
+            self._is_suspect(live.claim) and live.length == live.claim.length and (live.driving or live.attempts)
+            for live in self.lives.values()
+        )
 
     async def _park(self, claim: Claim) -> None:
         reason = f"its worker died {claim.recoveries} times without getting any further"

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 
-from redrive import AsyncDurableService, Flow, Retry, RunChild, StepInterrupted, current_step, step, workflow
+from redrive import (
+    AsyncDurableService,
+    Emit,
+    Event,
+    Flow,
+    Retry,
+    RunChild,
+    Sleep,
+    StepInterrupted,
+    current_step,
+    step,
+    workflow,
+)
 from redrive.cli.serve import serve
 
 URL, LOG = sys.argv[1:]
 
 
-def leave(what: str) -> None:
+emitted = Event("serves.emitted", int)
+
+
+def leave(what: str, attempt: int | None = None) -> None:
     handle = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(handle, f"{what} {current_step().attempt}\n".encode())
+    os.write(handle, f"{what} {current_step().attempt if attempt is None else attempt}\n".encode())
     os.close(handle)
 
 
@@ -81,7 +97,38 @@ def parent_flow(seconds: float) -> Flow[str]:
     return (yield from RunChild(sync_flow(seconds)))
 
 
-ALL = [sync_flow, deaf_flow, moody_flow, once_flow, parent_flow]
+@workflow("serves.emits")
+def emits_flow(times: int) -> Flow[int]:
+    for n in range(1, times + 1):
+        yield from Emit(emitted, n)
+        yield from Sleep(0)
+    return times
+
+
+@step
+def deadly() -> None:
+    leave("deadly")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@workflow("serves.deadly")
+def deadly_flow() -> Flow[None]:
+    yield from deadly()
+
+
+ALL = [sync_flow, deaf_flow, moody_flow, once_flow, parent_flow, emits_flow, deadly_flow]
+
+
+def made() -> AsyncDurableService:
+    service = AsyncDurableService(URL, ALL, lease=0.6, grace=float(os.environ.get("GRACE", "5")), build="one", max_recoveries=2)
+
+    @service.on(emitted, name="handler")
+    def handle(n: int) -> None:
+        leave("handled", n)
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+
+    return service
+
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(serve(AsyncDurableService(URL, ALL, lease=0.6, grace=float(os.environ.get("GRACE", "5")), build="one"))))
+    sys.exit(asyncio.run(serve(made())))
