@@ -111,7 +111,7 @@ class MemoryStore:
                 if other.expires <= now:
                     self._bury(name, now)
             if holds is not None:
-                for id in self._owned.get(worker, frozenset()) - frozenset(holds):
+                for id in self._owned.get(worker, set[str]()) - frozenset(holds):
                     self._disown(self._records[id])
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
             mine = frozenset(workflows)
