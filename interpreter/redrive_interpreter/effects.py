@@ -17,6 +17,7 @@ from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply, SettleFrame
 from redrive_interpreter.groups import Group
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.places import close_frames
+from redrive_interpreter.raised import shown
 from redrive_interpreter.readiness import passed_over
 from redrive_interpreter.requests import CancelExecution, Perform, Publish, SendTo, StartExecution
 from redrive_interpreter.rows import AttributeSet, Noted
@@ -140,7 +141,7 @@ def _switch(m: Machine[Any], fiber: Fiber, command: switches.Switch[Any, Any]) -
         label = None if chosen is None else chosen[0]
     m.ask(key, "switch", label or "", None, None, command)
     if label is None:
-        return None, NoBranch(command.id, repr(command.value))
+        return None, NoBranch(command.id, shown(command.value))
     branch = command.branch_of(label)
     if branch is None:
         raise does_not_fit(m, key, f"the history took the case {label!r}, which the code no longer has")
@@ -422,7 +423,7 @@ def handler_of(thing: Any) -> Handler:
     for cls, handler in HANDLERS.items():
         if isinstance(thing, cls):
             return handler
-    raise Misuse(f"the workflow yielded {thing!r}, which is not a command{_hint(thing)}")
+    raise Misuse(f"the workflow yielded {shown(thing)}, which is not a command{_hint(thing)}")
 
 
 def _hint(thing: Any) -> str:

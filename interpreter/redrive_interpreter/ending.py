@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redrive_interpreter.errors import Cancelled, CodecError, Misuse
 from redrive_interpreter.fibers import WAITING, Fiber, Frame, Reply
 from redrive_interpreter.keys import Key
 from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 from redrive_interpreter.places import place_of_function
-from redrive_interpreter.raised import note
+from redrive_interpreter.raised import note, shown
 from redrive_interpreter.requests import CancelExecution
 from redrive_interpreter.rows import Ended
 from redrive_interpreter.saga import Undoing, plan
@@ -187,6 +187,6 @@ def _refuse_command(machine: Machine[Any], scope: Scope, value: Any) -> None:
     assert scope.workflow is not None
     if isinstance(value, (Command, Invocation)):
         raise Misuse(
-            f"workflow {scope.workflow.name!r} returned {value!r} without yielding it; say `return (yield from …)`",
+            f"workflow {scope.workflow.name!r} returned {shown(cast('object', value))} without yielding it; say `return (yield from …)`",
             place_of_function(scope.workflow.fn),
         )

@@ -29,6 +29,15 @@ def message_of(error: BaseException) -> str:
         return f"<{type_name(type(error))}: its __str__ raised {type_name(type(broken))}>"
 
 
+def shown(value: object) -> str:
+    """``repr(value)``, whatever its class does there, cut to a line."""
+    try:
+        text = repr(value)
+    except Exception as broken:
+        return f"<{type_name(type(value))}: its __repr__ raised {type_name(type(broken))}>"
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
 def note(error: BaseException, before: str, other: BaseException) -> None:
     """Add *other* to the notes of *error*, whatever their classes allow."""
     with contextlib.suppress(Exception):

@@ -21,6 +21,7 @@ from redrive_interpreter import (
     Settle,
     Spawn,
     StepFailed,
+    Switch,
     workflow,
 )
 from tests.interpreter.kit import Run, start
@@ -324,3 +325,26 @@ def test_one_generator_cannot_be_run_twice(twice: str) -> None:
         run.ok("ping", 1)
     assert (run.status, run.done.bug) == ("failed", True)
     assert "begun already" in run.failure.message
+
+
+def test_a_value_that_cannot_show_itself_does_no_harm() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    @workflow("w")
+    def yields() -> Flow[Any]:
+        yield Mute()  # type: ignore[misc]
+
+    @workflow("w")
+    def returns() -> Flow[Any]:
+        yield from ()
+        return ping(Mute())  # type: ignore[arg-type]
+
+    @workflow("w")
+    def switches() -> Flow[Any]:
+        return (yield from Switch("s", Mute()).when(1, ping(1)))  # type: ignore[arg-type]
+
+    fails(yields(), "Mute")
+    fails(returns(), "Step")
+    assert start(switches()).status == "failed"
