@@ -142,7 +142,8 @@ def _standing(
     open_ = {pending.key: pending for pending in _open(rows)}
     doubtful: tuple[Key, ...] = tuple(dict.fromkeys(row.key for row in rows if isinstance(row, (Answered, Retrying)) and row.in_doubt))
     waiting: tuple[Pending, ...] = () if snapshot.outcome is not None else tuple(open_.values())
-    if workflow is None or workflow.fn is None or not rows:
+    # What was never computed to where it waits is not tried here either: it may never come to that (D7).
+    if workflow is None or workflow.fn is None or len(rows) < 2 or snapshot.status in ("pending", "parked", "paused"):
         return waiting, doubtful
     try:
         machine = replay(workflow, rows, codec).machine
