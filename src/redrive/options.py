@@ -32,6 +32,8 @@ class ServiceOptions(TypedDict, total=False):
 
 def registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
     """*workflows* by name. Raises `InvalidDefinition` for two of one name, and for what is not a workflow."""
+    if isinstance(workflows, Workflow):
+        raise InvalidDefinition(f"workflows= takes a list: write workflows=[{workflows.name}]")
     found: dict[str, Workflow[..., Any]] = {}
     for workflow in workflows:
         if not isinstance(workflow, Workflow):

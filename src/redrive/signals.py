@@ -26,7 +26,12 @@ def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..
         if source.type is not None and source.type is not Any:
             raise TypeError(f"signal {source.name!r} needs a payload of its type")
         payload = None
-    data = to_json(codec.dump(payload, source.type, f"signal {source.name}", "payload"))
+    dumped = codec.dump(payload, source.type, f"signal {source.name}", "payload")
+    for declared in (workflow.signals or ()) if workflow is not None else ():
+        if declared.base == source.base and declared.type is not source.type:
+            # Another signal of that name: what its receiver cannot read would park the execution.
+            codec.load(dumped, declared.type, f"signal {source.name}", "payload")
+    data = to_json(dumped)
     # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
     dedup = f"once:{uuid4().hex}" if key is None else f"key:{source.name}:{key}"
     return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
