@@ -382,7 +382,7 @@ MUTANTS: list[tuple[Workflow[..., Any], set[str]]] = [
     (buys_the_dearest, {"replay", "returns"}),
     (buys_at_the_time_out, {"replay", "returns", "explore"}),
     (buys_at_the_old_price, {"replay"}),
-    (buys_from_memory, {"crashes"}),
+    (buys_from_memory, {"explore", "crashes"}),
     (pays_when_nobody_answers, {"replay", "replay of silence", "returns", "explore"}),
     (pays_when_refused, {"replay", "returns", "refuses"}),
     (asks_nobody, {"replay", "replay of silence"}),
