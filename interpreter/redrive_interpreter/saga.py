@@ -179,10 +179,21 @@ class Undoing:
         elif self.resumed:
             from redrive_interpreter.ending import finish
 
-            value, error = self.ending or (None, RollbackMidFlow(self.key))
-            finish(machine, value, error)
+            ending = self.ending or (None, RollbackMidFlow(self.key))
+            if self.ending is not None or not self._undo_the_rest(machine, ending):
+                finish(machine, *ending)
         else:
             self._then(machine, tuple(self.done))
+
+    def _undo_the_rest(self, machine: Machine[Any], ending: tuple[Any, BaseException | None]) -> bool:
+        """The run ends `failed` from its middle: if its workflow rolls back then, so it does; False if nothing is left to undo."""
+        entries = machine.saga.within("")
+        if machine.workflow.on_failure is None or not entries:
+            return False
+        key = Key(f"{self.key}/__undo")
+        rest = Undoing(key, self.fiber, plan(machine, key, "undo_scope", {}, entries), False, self._then, ending)
+        rest.resumed = True
+        return rest.next(machine)
 
     def _give_up(self, machine: Machine[Any]) -> None:
         from redrive_interpreter.ending import fail_compensation

@@ -9,6 +9,7 @@ from redrive_interpreter import (
     Commit,
     Flow,
     Perform,
+    Race,
     Rollback,
     RunChild,
     Sleep,
@@ -387,3 +388,25 @@ def undoing_branch() -> Flow[Any]:
 @workflow("kid")
 def kid() -> Flow[int]:
     return (yield from ping(1))
+
+
+def test_a_run_that_so_ends_failed_rolls_back_as_any_failed_one_of_its_workflow() -> None:
+    """C2, and on_failure."""
+
+    def branch() -> Flow[None]:
+        yield from reserve("b")
+        yield from WaitSignal(tick)
+
+    @workflow("w", on_failure="rollback")
+    def w() -> Flow[None]:
+        yield from reserve("a")
+        yield from Race(branch(), ping(1))
+
+    run = start(w()).ok("reserve", "1").ok("__race/0/reserve", "2").ok("__race/1/ping").fail("rollback:__race/0/reserve")
+    assert run.status == "compensation_failed"
+    run.retry_rollback().ok("rollback:__race/0/reserve")
+    assert run.asked == ["rollback:reserve"]
+    run.fail("rollback:reserve")
+    assert run.status == "compensation_failed"
+    run.retry_rollback().ok("rollback:reserve")
+    assert (run.status, run.undone) == ("failed", ["__race/0/reserve", "reserve"])
