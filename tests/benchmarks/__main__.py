@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [kernel] [service] [gate] [import]``: all of them without arguments."""
+"""``python -m tests.benchmarks [kernel] [service] [gate] [kit] [import]``: all of them without arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import gate, importing, kernel, service
+from tests.benchmarks import gate, importing, kernel, kit, service
 
 
 def main(wanted: list[str]) -> int:
@@ -17,6 +17,7 @@ def main(wanted: list[str]) -> int:
             "kernel": kernel.measure,
             "service": lambda: service.measure(Path(folder)),
             "gate": lambda: gate.measure(Path(folder)),
+            "kit": kit.measure,
             "import": importing.measure,
         }
         for name, measure in parts.items():
