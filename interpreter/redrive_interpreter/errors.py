@@ -241,4 +241,5 @@ class Cancelled(BaseException):
         self.reason, self.by = reason, by
 
     def __str__(self) -> str:
-        return f"cancelled by {self.by}" + (f": {self.reason}" if self.reason else "")
+        by = "" if self.by == "cancel" else f" by {self.by}"
+        return f"cancelled{by}" + (f": {self.reason}" if self.reason else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import attrs
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from redrive_interpreter.workflows import Workflow
 
 
+_KINDS: Final = {"wait_signal": "signal", "wait_child": "child", "run_child": "child"}
+"""What is waited for, where the kind of the command says more than that."""
+
+
 @attrs.frozen(kw_only=True)
 class Pending:
     """Something an execution waits for. *until* is when a timer, a timeout or the next attempt is due.
@@ -41,7 +45,7 @@ class Pending:
     failure: Failure | None = None
 
     def __str__(self) -> str:
-        what = f"{self.kind.replace('_', ' ')} {self.label or self.key!s}"
+        what = f"{_KINDS.get(self.kind, self.kind.replace('_', ' '))} {self.label or self.key!s}"
         if self.failure is not None:
             what += f", attempt {self.attempt} after {self.failure.type}: {self.failure.message}"
         return what + (f", until {self.until.isoformat(timespec='milliseconds')}" if self.until is not None else "")

@@ -214,10 +214,10 @@ async def test_a_timeout_of_result_names_status_and_reason(store: Store) -> None
     async with AsyncDurableService(store, ALL) as service:
         execution = await service.start(listener(), id="it")
         await standing(execution, "suspended")
-        with pytest.raises(TimeoutError, match=r"'it' is suspended: it waits for wait signal go, until 20"):
+        with pytest.raises(TimeoutError, match=r"'it' is suspended: it waits for signal go, until 20"):
             await execution.result(0.01)
     async with AsyncDurableService(store, worker=False) as client:
-        with pytest.raises(TimeoutError, match=r"'it' is suspended: it waits for wait signal go"):
+        with pytest.raises(TimeoutError, match=r"'it' is suspended: it waits for signal go"):
             await client.execution("it").result(0.01)
         await client.signal("it", go, "at last")
     async with AsyncDurableService(store, ALL) as service:

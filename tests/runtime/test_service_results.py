@@ -102,7 +102,7 @@ async def test_another_error_is_told_with_its_traceback(store_url: str) -> None:
 async def test_a_timeout_says_what_it_waits_for(store_url: str) -> None:
     async with AsyncDurableService(store_url, ALL) as service:
         execution = await service.start(waits(), id="w")
-        with pytest.raises(TimeoutError, match=r"'w' is suspended: it waits for wait signal results\.go, until 20"):
+        with pytest.raises(TimeoutError, match=r"'w' is suspended: it waits for signal results\.go, until 20"):
             await execution.result(timeout=0.1)
         await execution.signal(go, 3)
         assert await execution.result(timeout=5) == 3

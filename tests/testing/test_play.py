@@ -213,3 +213,14 @@ def test_the_keys_that_a_rollback_gives_are_text_to_whoever_says_so() -> None:
         return (yield from Rollback())
 
     assert play(keys(), {reserve: HOLD, release: None}).result == ("reserve",)
+
+
+def test_a_signal_may_be_sent_by_its_name() -> None:
+    run = play(checkout("o-1"), {reserve: HOLD, charge: "ch_1"}, {"orders.approved": "Ada"})
+    assert run.result == "ch_1 approved by Ada"
+    scripted = play(checkout("o-1"))
+    scripted.answer(reserve("o-1"), HOLD)
+    scripted.answer(charge("o-1", 900), "ch_1")
+    scripted.advance(days=30)
+    scripted.signal("orders.approved", "Grace")
+    assert scripted.result == "ch_1 approved by Grace"

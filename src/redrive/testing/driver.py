@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.testing.story import Unexpected, story_of
 from redrive.testing.stubs import subject_of
 from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
+from redrive_interpreter.messages import signal_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -45,9 +46,10 @@ class Driver:
             self.go_on()
         host.now = max(host.now, end)
 
-    def signal(self, signal: Source[Any], payload: object) -> None:
+    def signal(self, signal: Source[Any] | str, payload: object) -> None:
         """*signal* arrives now, if the workflow declares it and has not ended."""
         host = self._host
+        signal = signal_of(signal)
         declared = host.machine.workflow.signals
         if declared is not None and signal.base not in {known.base for known in declared}:
             raise self._unexpected(f"{host.machine.workflow.name!r} does not declare the signal {signal.name!r}")

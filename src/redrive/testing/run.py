@@ -124,8 +124,8 @@ class Run(Generic[R]):
         self._driver.end_child(child, Ok(value) if error is None else Err(error))
         self._go_on()
 
-    def signal(self, signal: Source[T], payload: T = None) -> None:  # type: ignore[assignment]
-        """*signal* arrives now."""
+    def signal(self, signal: Source[T] | str, payload: T = None) -> None:  # type: ignore[assignment]
+        """*signal* arrives now; a name alone stands for a signal whose payload is not typed."""
         self._driver.signal(signal, payload)
         self._go_on()
 
