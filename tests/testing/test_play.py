@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -224,3 +225,15 @@ def test_a_signal_may_be_sent_by_its_name() -> None:
     scripted.advance(days=30)
     scripted.signal("orders.approved", "Grace")
     assert scripted.result == "ch_1 approved by Grace"
+
+
+def test_a_step_that_was_built_and_not_performed_is_no_value_and_the_message_says_what_to_do() -> None:
+    @workflow("forgetful")
+    def forgetful() -> Flow[str]:
+        order: Any = Note("o-1")
+        hold = yield from reserve(order)
+        return hold.id
+
+    run = play(forgetful())
+    assert isinstance(run.error, UndeclaredError)
+    assert "yield from" in str(run.error)

@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias, get_args, get_origin
 import attrs
 
 from redrive_interpreter.errors import CodecError
+from redrive_interpreter.workflows import Invocation
+from redrive_interpreter.yielding import Command
 
 Data: TypeAlias = Any
 """JSON in Python's own types: None, bool, int, float, str, list, and dict with str keys."""
@@ -87,6 +89,8 @@ def refuse_value(value: object, declared: str) -> Wrong:
     hint = ""
     if isinstance(value, bool) or (isinstance(value, (int, float, str)) and type(value) not in KINDS):
         hint = ", and would come back as something else"
+    elif isinstance(value, (Command, Invocation)):
+        hint = "; it was built and not performed: say `yield from` in front of it"
     return Wrong(declared, f"the value is of class {got}, not of the declared one{hint}")
 
 
