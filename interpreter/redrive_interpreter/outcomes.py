@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, final
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, final
 
 import attrs
 
@@ -55,6 +55,3 @@ class Won(Generic[I_co, T_co]):
     index: I_co
     value: T_co
     name: str | None = None
-
-
-NO_VALUE: Final = Ok(None)

@@ -189,7 +189,7 @@ class AttributeSet:
 class Ended:
     """The run is over. *bug*: its own code was at fault, and fixed code may go on from before this row.
 
-    *unread*: signals taken up and never waited for. *in_doubt*, *undone*: keys, for `info`.
+    *unread*: signals taken up and never waited for.
     """
 
     status: Status

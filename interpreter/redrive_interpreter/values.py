@@ -7,16 +7,13 @@ that stores histories brings a codec whose data is JSON; without one, data is th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from redrive_interpreter.outcomes import Failure
 from redrive_interpreter.signatures import Signature
 
 Data: TypeAlias = Any
 """An encoded value. Opaque to the kernel."""
-
-UNTYPED: Final[Any] = Any
-"""The type of a value that nobody declared."""
 
 
 class Codec(Protocol):

@@ -230,7 +230,7 @@ def test_a_signal_may_be_sent_by_its_name() -> None:
 def test_a_step_that_was_built_and_not_performed_is_no_value_and_the_message_says_what_to_do() -> None:
     @workflow("forgetful")
     def forgetful() -> Flow[str]:
-        order: Any = Note("o-1")
+        order: Any = charge("o-1", 900)
         hold = yield from reserve(order)
         return hold.id
 

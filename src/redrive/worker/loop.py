@@ -220,6 +220,8 @@ class Worker:
         if not room:
             self._sweep_soon()
             return _FULL_WAIT
+        if self._suspect_at_work():
+            return _FULL_WAIT  # nothing else may be in our hands, not for a moment, if the suspect kills us
         claimed = await self._claim(room)
         self._in_vain = 0 if claimed else self._in_vain + 1
         if claimed == room:
@@ -240,18 +242,24 @@ class Worker:
             raise
         if holds is not None:
             self._unsure = False
+        now: list[Claim] = []
         later: list[Claim] = []
+        alone = self._suspect_at_work()
         for claim in claims:
-            if self._stopping:
-                break
             if claim.recoveries > self._max_recoveries:
                 await self._park(claim)
-            elif self._is_suspect(claim) and self._suspect_at_work():
+            elif self._is_suspect(claim) and alone:
                 later.append(claim)
             else:
-                self.adopt(claim)
+                alone = alone or self._is_suspect(claim)
+                now.append(claim)
         if later:
+            # Before the suspect begins: it may kill us at once, and what we still held would count one more death.
             await self._store.release(later)
+        for claim in now:
+            if self._stopping:
+                break
+            self.adopt(claim)
         return len(claims) - len(later)
 
     def _is_suspect(self, claim: Claim) -> bool:
@@ -290,7 +298,7 @@ class Worker:
         if not self._unknown <= self.lives.keys():
             self._unsure = True
         self._unknown.clear()
-        await self._claim(0 if self._stopping else self._room)
+        await self._claim(0 if self._stopping or self._suspect_at_work() else self._room)
         await self._clock.ask(self._store)
         if self._clock.said - before > self._lease * _LATE:
             await self._count_what_is_left()

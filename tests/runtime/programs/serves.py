@@ -120,7 +120,7 @@ ALL = [sync_flow, deaf_flow, moody_flow, once_flow, parent_flow, emits_flow, dea
 
 
 def made() -> AsyncDurableService:
-    service = AsyncDurableService(URL, ALL, lease=0.6, grace=float(os.environ.get("GRACE", "5")), build="one", max_recoveries=4)
+    service = AsyncDurableService(URL, ALL, lease=0.6, grace=float(os.environ.get("GRACE", "5")), build="one", max_recoveries=2)
 
     @service.on(emitted, name="handler")
     def handle(n: int) -> None:
