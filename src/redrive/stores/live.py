@@ -1,42 +1,59 @@
-"""The executions of a store that have not ended, for those who only look."""
+"""The executions of a store that others work on, for those who only look."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Protocol, get_args
 
 import attrs
 
-from redrive.ports.store import FINAL, ExecutionStatus, Json, Store
+from redrive.ports.store import FINAL, ExecutionStatus, Json, Snapshot, Store
 from redrive.stores import open_url
 
 _LIVE: Final = [status for status in get_args(ExecutionStatus) if status not in FINAL]
 
 
 @attrs.frozen(kw_only=True)
-class Living:
-    """An execution that has not ended. *workflow* is the one it was started as; *place* is its reader's."""
+class Listed:
+    """An execution in a store. *workflow* is that of its newest run, *runs* the number of that run; *place* is its reader's."""
 
     id: str
     workflow: str
     status: str
+    runs: int = 1
     place: Any = attrs.field(default=None, repr=False, eq=False)
 
 
 class LiveReader(Protocol):
-    """Reads a store and changes nothing in it: claims nothing, writes nothing, migrates nothing."""
+    """Reads a store and changes nothing in it: claims nothing, writes nothing, migrates nothing, holds up nobody."""
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
-    async def living(self, limit: int | None = None) -> Sequence[Living]:
+    async def living(self, limit: int | None = None) -> Sequence[Listed]:
         """The executions that have not ended, newest first, *limit* of them at most."""
         ...
 
-    async def rows(self, execution: Living) -> Json:
-        """The rows of its newest run, as one JSON array."""
+    def ever(self, workflow: str) -> AsyncIterator[Sequence[Listed]]:
+        """The executions that have, or had, a run of *workflow*, ended ones too, newest first, in pages.
+
+        Each is given once. One with several runs may be given although none of them is of *workflow*: only the rows of its
+        runs tell. A page is read when it is asked for, and nothing is kept open between two: whoever has enough, stops. What
+        is started or purged meanwhile may be missing.
+        """
+        ...
+
+    async def workflows(self) -> Sequence[str]:
+        """The names of the workflows that executions have, sorted: of their newest runs, at least."""
+        ...
+
+    async def rows(self, execution: Listed, run: int = -1) -> Json:
+        """The rows of a run as one JSON array: 1 is the first run, -1 the newest there was when it was listed.
+
+        What is gone (purged since) is an empty array, or `ExecutionNotFound`.
+        """
         ...
 
 
@@ -62,11 +79,22 @@ class _AnyStore:
     async def close(self) -> None:
         await self._store.close()
 
-    async def living(self, limit: int | None = None) -> Sequence[Living]:
+    async def living(self, limit: int | None = None) -> Sequence[Listed]:
         most = sys.maxsize if limit is None else limit
         found = [snapshot for status in _LIVE for snapshot in await self._store.list(status=status, limit=most)]
         found.sort(key=lambda snapshot: snapshot.created_at, reverse=True)
-        return [Living(id=snapshot.id, workflow=snapshot.workflow, status=snapshot.status) for snapshot in found[:most]]
+        return [_listed(snapshot) for snapshot in found[:most]]
 
-    async def rows(self, execution: Living) -> Json:
-        return await self._store.history(execution.id)
+    async def ever(self, workflow: str) -> AsyncIterator[Sequence[Listed]]:
+        found = await self._store.list(limit=sys.maxsize)
+        yield [_listed(snapshot) for snapshot in found if snapshot.workflow == workflow or snapshot.number > 1]
+
+    async def workflows(self) -> Sequence[str]:
+        return sorted({snapshot.workflow for snapshot in await self._store.list(limit=sys.maxsize)})
+
+    async def rows(self, execution: Listed, run: int = -1) -> Json:
+        return await self._store.history(execution.id, execution.runs if run == -1 else run)
+
+
+def _listed(snapshot: Snapshot) -> Listed:
+    return Listed(id=snapshot.id, workflow=snapshot.workflow, status=snapshot.status, runs=snapshot.number)

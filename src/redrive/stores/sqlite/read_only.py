@@ -8,22 +8,30 @@ soon as there is a log, the worker has made its files, and it is read along with
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from redrive.ports.store import FINAL, Json, UnusableStore
-from redrive.stores.live import Living
+from redrive.stores.live import Listed
 from redrive.stores.sqlite.connecting import migrations, needs_migration
 from redrive.stores.sqlite.failures import as_store_error
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text
+from redrive.stores.sqlite.values import from_text, to_text
 
 _LIVING: Final = f"""
 SELECT n, id, workflow, status, number FROM executions
 WHERE status NOT IN ({", ".join(f"'{status}'" for status in sorted(FINAL))}) ORDER BY n DESC LIMIT ?
 """
+
+_EVER: Final = """
+SELECT n, id, workflow, status, number FROM executions
+WHERE (workflow = ? OR number > 1) AND n < ? ORDER BY n DESC LIMIT ?
+"""
+_WORKFLOWS: Final = "SELECT DISTINCT workflow FROM executions ORDER BY workflow"
+_PAGE: Final = 500
 
 
 class SQLiteReader:
@@ -44,16 +52,23 @@ class SQLiteReader:
         if db is not None:
             db.close()
 
-    async def living(self, limit: int | None = None) -> Sequence[Living]:
-        rows = self._ask(_LIVING, (-1 if limit is None else limit,))
-        return [
-            Living(id=from_text(id), workflow=from_text(name), status=status, place=(n, number)) for n, id, name, status, number in rows
-        ]
+    async def living(self, limit: int | None = None) -> Sequence[Listed]:
+        return [_listed(*row) for row in self._ask(_LIVING, (-1 if limit is None else limit,))]
 
-    async def rows(self, execution: Living) -> Json:
-        return "[" + ",".join([rows for (rows,) in self._ask(SQL["history"], execution.place)]) + "]"
+    async def ever(self, workflow: str) -> AsyncIterator[Sequence[Listed]]:
+        before = sys.maxsize
+        while page := self._ask(_EVER, (to_text(workflow), before, _PAGE)):
+            yield [_listed(*row) for row in page]
+            before = page[-1][0]
 
-    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+    async def workflows(self) -> Sequence[str]:
+        return [from_text(name) for (name,) in self._ask(_WORKFLOWS, ())]
+
+    async def rows(self, execution: Listed, run: int = -1) -> Json:
+        number = execution.runs if run == -1 else run
+        return "[" + ",".join([rows for (rows,) in self._ask(SQL["history"], (execution.place, number))]) + "]"
+
+    def _ask(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         if self._still and _is_in_use(self.path):
             self._read_along()
         try:
@@ -76,6 +91,10 @@ class SQLiteReader:
         if self._db is None:
             raise UnusableStore(f"{self.path}: the reader is not open")
         return self._db
+
+
+def _listed(n: int, id: str, workflow: str, status: str, number: int) -> Listed:
+    return Listed(id=from_text(id), workflow=from_text(workflow), status=status, runs=number, place=n)
 
 
 def _is_in_use(path: str) -> bool:
