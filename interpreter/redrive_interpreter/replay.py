@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -43,12 +43,18 @@ class Replayed(Generic[R]):
     requests: list[Request]
 
 
-def replay(workflow: Workflow[..., R], history: Sequence[Row], codec: Codec = LIVE) -> Replayed[R]:
-    """Drive *workflow* from *history*.
+def replay(
+    workflow: Workflow[..., R],
+    history: Sequence[Row],
+    codec: Codec = LIVE,
+    *,
+    make: Callable[[Workflow[..., R], Codec], Machine[R]] = Machine,
+) -> Replayed[R]:
+    """Drive *workflow* from *history*. *make* builds the machine: one of a subclass can look on, turn by turn.
 
     Raises `Diverged` at the first command that differs, `Unreadable` if today's types cannot read a stored value.
     """
-    machine = Machine(workflow, codec)
+    machine = make(workflow, codec)
     try:
         requests = _fold(machine, history)
     except BaseException:
