@@ -174,11 +174,18 @@ class Outgoing:
 
 @attrs.frozen(kw_only=True)
 class NewChild:
-    """A child to be started in the same transaction; the parent's inbox gets an ``answer`` for *answer_to*:
-    ``{"ok": null}``, or ``{"err": {"type": "ExecutionConflict", …}}``. Started by the same creator already: ok."""
+    """A child to be started in the same transaction, before `Turn.outgoing` is sent (a cancel in the same turn reaches it);
+    the parent's inbox gets an ``answer`` for *answer_to*: ``{"ok": null}``, or ``{"err": {"type": "ExecutionConflict", …}}``.
+    Started by the same creator already: ok.
+
+    One of the same creator (id, run and key) in a status of ``execution.restart`` starts anew as its next run, as by `start`,
+    unless its current run is ``execution.run`` already; in any other status it is left as it is. A stranger's never is.
+    Without *answer_to* nobody is told that it was started; what is refused comes as a ``child`` message:
+    ``{"status": "failed", "outcome": {"err": {"type": "ExecutionConflict", …}}}``.
+    """
 
     execution: NewExecution
-    answer_to: str
+    answer_to: str | None = None
 
 
 @attrs.frozen(kw_only=True)
