@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redrive.patience import patiently
 from redrive.ports.store import NewMessage
 from redrive_interpreter.keys import check_name
 
@@ -24,5 +25,5 @@ class Operator:
         """
         service = self._service
         service._check_open()
-        await service._patiently(lambda: service.store.send(check_name(id, "execution id"), NewMessage(kind="retry_rollback")))
+        await patiently(lambda: service.store.send(check_name(id, "execution id"), NewMessage(kind="retry_rollback")))
         service._look()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
@@ -23,7 +23,8 @@ from redrive.injection import Resources
 from redrive.news import News
 from redrive.operator import Operator
 from redrive.options import more_than_zero, registered
-from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
+from redrive.patience import patiently
+from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError, Told
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, compare, new_execution
 from redrive.stores import open_url
@@ -51,7 +52,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _POLL: Final = 1.0
 _PER_WAITER: Final = 0.0002
 """Seconds between two looks for each execution that is waited for: a thousand waiters do not flood the store."""
-_PATIENCE: Final = 10.0
 """Seconds for which a call repeats what the store says may work later."""
 
 
@@ -102,6 +102,7 @@ class AsyncDurableService:
         self._handlers: Handlers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
+        self._listening: list[Subscription[Any]] = []
         self._closed: asyncio.Event | None = None
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────
@@ -249,7 +250,9 @@ class AsyncDurableService:
 
         self._check_open()
         assert self._closed is not None
-        return Subscription(event, self.store, self.codec, self._news, self._closed)
+        subscription = Subscription(event, self.store, self.codec, self._news, self._closed)
+        self._listening.append(subscription)
+        return subscription
 
     def on(self, event: Event[T], *, name: str | None = None) -> Callable[[F], F]:
         """Call the decorated function with each payload of *event*: at least once, on one worker, also after a restart.
@@ -311,14 +314,15 @@ class AsyncDurableService:
         elif any(known.signals is not None for known in self.workflows.values()) or isinstance(signal, str):
             workflow = await self._workflow_of(id, None)
         message = message_of(signal, payload, key, workflow, self.codec)
-        landed: bool = await self._patiently(lambda: self.store.send(id, message))
+        await self._listen()
+        landed = await patiently(lambda: self.store.send(id, message))
         self._look()
         return landed or key is None
 
     async def _cancel(self, id: str, reason: str) -> None:
         self._check_open()
         message = outbox.cancel_message(reason, "cancel")
-        await self._patiently(lambda: self.store.send(check_name(id, "execution id"), message))
+        await patiently(lambda: self.store.send(check_name(id, "execution id"), message))
         self._look()
 
     async def _info(self, id: str, workflow: Workflow[..., Any] | None) -> ExecutionInfo:
@@ -330,7 +334,7 @@ class AsyncDurableService:
 
     async def _history(self, id: str, run: int = -1) -> list[Row]:
         self._check_open()
-        return [load_row(row) for row in from_json(await self._patiently(lambda: self.store.history(id, run)))]
+        return [load_row(row) for row in from_json(await patiently(lambda: self.store.history(id, run)))]
 
     async def _attributes(self, id: str) -> dict[str, Any]:
         from redrive.info import loaded_attributes
@@ -339,7 +343,7 @@ class AsyncDurableService:
 
     async def _read(self, id: str) -> Snapshot:
         self._check_open()
-        snapshot: Snapshot | None = await self._patiently(lambda: self.store.read(id))
+        snapshot: Snapshot | None = await patiently(lambda: self.store.read(id))
         if snapshot is None:
             raise ExecutionNotFound(id)
         return snapshot
@@ -361,9 +365,9 @@ class AsyncDurableService:
         workflow, worker = self._known(invocation.workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
         mine = worker is not None and worker.has_room and new.workflow in self.workflows and new.not_before is None
-        begun = await self._patiently(lambda: self.store.start(new, claim_for=self.worker_id if mine else None))
-        if begun.claim is not None and worker is not None:
-            worker.adopt(begun.claim, None if first_message is not None else new.started)
+        await self._listen()
+        begun = await (worker.begin(new) if mine and worker is not None else patiently(lambda: self.store.start(new)))
+        if begun.claim is not None:
             return AsyncExecution(self, new.id, invocation.workflow)
         if not begun.created:
             await compare(begun.snapshot, new, workflow, self.codec, self.store)
@@ -379,16 +383,30 @@ class AsyncDurableService:
             raise InvalidDefinition(f"two functions are called {workflow.name!r}: the one given is not the one of this service")
         return known
 
+    async def _listen(self) -> None:
+        """What is caused here after `subscribe` is heard: first it is settled where subscriptions begin."""
+        while self._listening:
+            await self._listening.pop().settled()
+
     # ── in the background ───────────────────────────────────────────────────────────────────────
-    async def _watch(self, seen: int) -> None:
-        """Have everybody look again when something changed, and now and then anyhow (W6)."""
+    async def _watch(self, seen: Told) -> None:
+        """Have everybody look again when something changed for them, and now and then anyhow (W6)."""
+        clock = asyncio.get_running_loop().time
+        last = clock()
         while True:
             try:
-                seen = await self.store.changed(_POLL, seen)
-                self._look()
-                self._news.tell()
-                asked = await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
-                await asyncio.sleep(min(_POLL, asked * _PER_WAITER))
+                told = await self.store.changed(_POLL, seen)
+                before, seen = seen, told
+                everybody = clock() - last >= _POLL
+                if everybody:
+                    last = clock()
+                if everybody or told.work != before.work:
+                    self._look()
+                if everybody or told.events != before.events:
+                    self._news.tell()
+                if everybody or told.ends != before.ends:
+                    asked = await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
+                    await asyncio.sleep(min(_POLL, asked * _PER_WAITER))
             except StoreError:
                 await asyncio.sleep(_POLL)
 
@@ -416,19 +434,6 @@ class AsyncDurableService:
     def _check_open(self) -> None:
         if self._closed is None or self._closed.is_set():
             raise ServiceClosed
-
-    async def _patiently(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Repeat *call* while the store says that it may work later, for a while."""
-        loop = asyncio.get_running_loop()
-        until, wait = loop.time() + _PATIENCE, 0.05
-        while True:
-            try:
-                return await call()
-            except StoreError as error:
-                if not error.retry_helps or loop.time() + wait > until:
-                    raise
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, 1.0)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store_name}: {', '.join(self.workflows) or 'no workflows'}>"

@@ -59,6 +59,10 @@ class Subscription(Generic[T]):
         """Wait until it is certain where the subscription begins."""
         await asyncio.shield(self._place)
 
+    async def settled(self) -> None:
+        """Wait until it is known where it begins, or that this cannot be known: then whoever iterates is told."""
+        await asyncio.wait([self._place])
+
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 

@@ -38,9 +38,14 @@ class Counting:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.turns: list[int] = []
+        self.starts = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    async def start(self, new: Any, *, claim_for: Any = None, first: Any = None) -> Any:
+        self.starts += 1
+        return await self._store.start(new, claim_for=claim_for, first=first)
 
     async def commit(self, claim: Any, turn: Any) -> Any:
         self.turns.append(len(turn.rows))
@@ -72,11 +77,12 @@ def straight(kind: str, times: int) -> Flow[int]:
 
 @pytest.mark.parametrize(("kind", "each"), [("quick", 1), ("sync", 1), ("once", 2)])
 async def test_a_sequential_step_costs_one_commit(store_url: str, kind: str, each: int) -> None:
-    """S8, S3: its answer, what is emitted and the next step go together; at_most_once costs one more."""
+    """S8, S3: its answer, what is emitted and the next step go together, and the first step with the start; at_most_once
+    costs one more."""
     store = Counting(open_url(store_url))
     async with AsyncDurableService(store, [straight]) as service:
         assert await service.execute(straight(kind, 50)) == 50
-    assert len(store.turns) == 1 + 50 * each
+    assert (store.starts, len(store.turns)) == (1, 50 * each)
 
 
 @workflow("rules.big")

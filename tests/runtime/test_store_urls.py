@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from redrive.ports.store import Told
 from redrive.stores import open_url
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
@@ -77,7 +78,7 @@ def test_a_url_that_names_no_store_says_what_would(url: str, hint: str) -> None:
 
 def test_a_memory_store_wakes_waiters_on_other_event_loops() -> None:
     store = MemoryStore()
-    ready, woken = threading.Event(), list[int]()
+    ready, woken = threading.Event(), list[Told]()
 
     async def wait() -> None:
         seen = await store.changed(0)
@@ -89,4 +90,4 @@ def test_a_memory_store_wakes_waiters_on_other_event_loops() -> None:
     assert ready.wait(10)
     asyncio.run(store.start(execution()))
     waiter.join(10)
-    assert woken == [1]
+    assert woken == [Told(work=1)]

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -262,11 +262,21 @@ class Snapshot:
 
 @attrs.frozen(kw_only=True)
 class Begun:
-    """What `start` did: *created* is False where the same execution existed; *claim* where it was claimed at once."""
+    """What `start` did: *created* is False where the same execution existed; *claim* where it was claimed at once,
+    as it is before the first turn; *committed*: the first turn was applied with it."""
 
     created: bool
     snapshot: Snapshot
     claim: Claim | None = None
+    committed: Committed | None = None
+
+
+class Told(NamedTuple):
+    """How often it was told that an execution may be due or has mail (*work*), has ended, or has emitted an event."""
+
+    work: int = 0
+    ends: int = 0
+    events: int = 0
 
 
 class Store(Protocol):
@@ -282,7 +292,7 @@ class Store(Protocol):
         """The clock by which due times and leases are judged."""
         ...
 
-    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
         """Store *new*, or give back the execution that has its id (whatever its input: the caller compares).
 
         An existing one in a status of ``new.restart`` starts anew as its next run: history kept; input, creator, deadline,
@@ -290,7 +300,9 @@ class Store(Protocol):
         answered like the first time.
         ``new.first_message`` is put into the inbox in the same transaction, also of an existing one that has not ended.
         With *claim_for*, a new execution that may run now belongs to that worker from the start, if that worker is alive
-        (has called `claim`); `Begun.claim` says so.
+        (has called `claim`); `Begun.claim` says so. The turn *first* of such a one (``expects=1``, nothing taken or seen) is
+        then applied in the same transaction, as by `commit`; it is ignored where the execution existed or was not claimed,
+        or with ``new.first_message``. `Begun.snapshot` is that before the turn or after it.
         """
         ...
 
@@ -377,12 +389,12 @@ class Store(Protocol):
         """The worker is gone for good: its executions and handlers are nobody's at once."""
         ...
 
-    async def changed(self, timeout: float, since: int = -1) -> int:
+    async def changed(self, timeout: float, since: Told | None = None) -> Told:
         """Return when something may have been written that a worker, a waiter or a subscriber did not cause himself, or
         after *timeout* seconds at the latest. Plain turns (rows, status, timers) of this process are not told.
 
-        Gives back a count of what was told. With *since*, an earlier answer, returns at once if there was more in
-        between: ``seen = await changed(0)``, look, ``seen = await changed(30, seen)``, look again: nothing is missed.
-        A hint only: what it misses costs time, never progress.
+        Gives back counts of what was told; what another process wrote may count as all of them. With *since*, an earlier
+        answer, returns at once if there was more in between: ``seen = await changed(0)``, look,
+        ``seen = await changed(30, seen)``, look again: nothing is missed. A hint only: what it misses costs time, never progress.
         """
         ...

@@ -5,36 +5,50 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
+from typing import Final
+
+from redrive.ports.store import Told
+
+WORK: Final = 1
+ENDS: Final = 2
+EVENTS: Final = 4
+EVERYTHING: Final = 7
+BACK_WITHIN: Final = 0.5
+"""Seconds within which who was told something and looked waits again."""
 
 
 class Bell:
-    """Counts what was told, and wakes whoever waits; may be rung from any thread. *on_wait* is called when somebody begins to."""
+    """Counts what was told, by kind, and wakes whoever waits; may be rung from any thread. *on_wait* is called when somebody begins to."""
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
         self._on_wait = on_wait
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
-        self.rung = 0
+        self._until = 0.0
+        self.told = Told()
 
     @property
     def awaited(self) -> bool:
-        return bool(self._waiting)
+        """Whether somebody waits, or did a moment ago and may be back."""
+        return bool(self._waiting) or time.monotonic() < self._until
 
-    def ring(self) -> None:
+    def ring(self, kinds: int = EVERYTHING) -> None:
         with self._lock:
-            self.rung += 1
+            work, ends, events = self.told
+            self.told = Told(work + (kinds & WORK), ends + (kinds & ENDS) // ENDS, events + (kinds & EVENTS) // EVENTS)
             waiting, self._waiting = self._waiting, {}
         for future, loop in waiting.items():
             with contextlib.suppress(RuntimeError):  # a loop that was closed with a waiter on it: nobody to wake
                 loop.call_soon_threadsafe(_finish, future)
 
-    async def wait(self, seconds: float, since: int = -1) -> int:
-        """Return the count when it is not *since* any more (-1: what it is now), at the latest after *seconds*."""
+    async def wait(self, seconds: float, since: Told | None = None) -> Told:
+        """Return the counts when they are not *since* any more (None: what they are now), at the latest after *seconds*."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if seconds <= 0 or (since >= 0 and since != self.rung):
-                return self.rung
+            if seconds <= 0 or (since is not None and since != self.told):
+                return self.told
             future = loop.create_future()
             self._waiting[future] = loop
         if self._on_wait is not None:
@@ -42,9 +56,10 @@ class Bell:
         try:
             await asyncio.wait([future], timeout=seconds)
         finally:
+            self._until = time.monotonic() + BACK_WITHIN
             with self._lock:
                 self._waiting.pop(future, None)
-        return self.rung
+        return self.told
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -6,6 +6,7 @@ object per name and process. Every verb runs under one lock, checks first and wr
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
@@ -30,9 +31,10 @@ from redrive.ports.store import (
     Outgoing,
     Snapshot,
     Stale,
+    Told,
     Turn,
 )
-from redrive.stores.bell import Bell
+from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import OK, child_result, nobody_has, refusal, wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.records import Record
@@ -73,7 +75,8 @@ class MemoryStore:
         return self._clock()
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+        news = 0
         with self._lock:
             now = self._now()
             record = self._records.get(new.id)
@@ -86,16 +89,21 @@ class MemoryStore:
             if new.first_message is not None and not record.ended and not repeat:
                 self._deliver(record, new.first_message, now)
             claimed = created and claim_for is not None and record.owner == claim_for
-            begun = Begun(created=created, snapshot=record.snapshot(), claim=record.claim() if claimed else None)
-        if not claimed:
-            self._bell.ring()
+            claim, committed = record.claim() if claimed else None, None
+            snapshot = record.snapshot()
+            if claim is not None and first is not None and new.first_message is None:
+                with contextlib.suppress(Stale):  # a repeat, and it has gone on since
+                    committed, news = self._commit(attrs.evolve(claim, length=1), first)
+                    claim = attrs.evolve(claim, length=1)
+            begun = Begun(created=created, snapshot=snapshot, claim=claim, committed=committed)
+        self._tell(news if claimed else news | WORK)
         return begun
 
     async def send(self, id: str, message: NewMessage) -> bool:
         with self._lock:
             landed = self._deliver(self._known(id), message, self._now())
         if landed:
-            self._bell.ring()
+            self._bell.ring(WORK)
         return landed
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
@@ -143,18 +151,17 @@ class MemoryStore:
     async def commit(self, claim: Claim, turn: Turn) -> Committed:
         with self._lock:
             committed, news = self._commit(claim, turn)
-        if news:
-            self._bell.ring()
+        self._tell(news)
         return committed
 
-    def _commit(self, claim: Claim, turn: Turn) -> tuple[Committed, bool]:
+    def _commit(self, claim: Claim, turn: Turn) -> tuple[Committed, int]:
         now = self._now()
         record = self._records.get(claim.id)
         if record is None or record.fence != claim.fence:
             raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
         unseen = tuple(message for message in record.inbox if message.seq > turn.seen)
         if turn.rows and claim.number <= record.number and record.runs[claim.number - 1][turn.expects :] == list(turn.rows):
-            return Committed(inbox=unseen), False
+            return Committed(inbox=unseen), 0
         if record.owner != claim.worker:
             raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
         if claim.number != record.number or turn.expects != len(record.runs[-1]):
@@ -174,10 +181,10 @@ class MemoryStore:
         while record.inbox and record.inbox[0].seq <= turn.taken:
             record.inbox.popleft()
         self._events.emit(record.id, record.emitted, turn.events, now)
-        for outgoing in turn.outgoing:
-            self._post(record, outgoing, now)
         for child in turn.children:
             self._bear(record, child, now)
+        for outgoing in turn.outgoing:
+            self._post(record, outgoing, now)
         record.parked.pop("*", None)
         waiting = turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
         record.status = "cancelling" if waiting else turn.status
@@ -191,7 +198,9 @@ class MemoryStore:
             record.recoveries = 0
         if turn.status in FINAL:
             self._end(record, turn.outcome, now)
-        news = bool(turn.events or turn.outgoing or turn.children) or ends
+        news = (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
+        if turn.outgoing or turn.children or (turn.status in FINAL and record.creator is not None):
+            news |= WORK
         return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
 
     async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
@@ -205,7 +214,7 @@ class MemoryStore:
                     record.status = "parked"
                     record.updated_at = self._clock()
                 self._disown(record)
-        self._bell.ring()
+        self._bell.ring(WORK)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         with self._lock:
@@ -244,7 +253,7 @@ class MemoryStore:
             self._workers.pop(worker, None)
             for id in tuple(self._owned.get(worker, ())):
                 self._disown(self._records[id])
-        self._bell.ring()
+        self._bell.ring(WORK)
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:
@@ -285,8 +294,12 @@ class MemoryStore:
         with self._lock:
             self._events.done(handler, worker, through)
 
-    async def changed(self, timeout: float, since: int = -1) -> int:
+    async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)
+
+    def _tell(self, kinds: int) -> None:
+        if kinds:
+            self._bell.ring(kinds)
 
     # ── parts of verbs; all run under the lock ──────────────────────────────────────────────────
     def _known(self, id: str) -> Record:
@@ -398,10 +411,14 @@ class MemoryStore:
     def _bear(self, parent: Record, child: NewChild, now: datetime) -> None:
         new = child.execution
         known = self._records.get(new.id)
-        if known is None:
+        answer = OK
+        if known is not None and (known.creator is None or known.creator != new.creator):
+            answer = refusal("ExecutionConflict", new.id)
+            if child.answer_to is None:
+                self._deliver(parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)), now)
+        elif known is None or (known.run != new.run and known.status in new.restart):
             self._begin(new, now)
-        same = known is None or (known.creator is not None and known.creator == new.creator)
-        self._answer(parent, child.answer_to, OK if same else refusal("ExecutionConflict", new.id), now)
+        self._answer(parent, child.answer_to, answer, now)
 
     def _answer(self, record: Record, key: str | None, answer: Json, now: datetime) -> None:
         if key is not None:

@@ -132,6 +132,35 @@ class Driver:
             live.driving = False
             live.used = time.monotonic()
 
+    # ── the first turn ──────────────────────────────────────────────────────────────────────────
+    def begin(self, live: Live) -> Draft | None:
+        """The first turn of what is about to be started, to be stored with its start; None if there is none to store so.
+
+        Until `began` or `forget` it counts as being driven.
+        """
+        assert live.started is not None
+        live.driving = True
+        try:
+            self.context.run(self._replay, live, [from_json(live.started)])
+            return self.context.run(self._compute, live)
+        except (Exception, TurnTooLong) as error:
+            # It comes again when it is driven from the store: there it parks the execution, which does not exist yet.
+            log.debug("execution %r starts without its first turn: %r", live.id, error)
+            self.forget(live)
+            return None
+
+    def began(self, live: Live, draft: Draft, committed: Committed) -> None:
+        """The first turn of *live* was stored: go on."""
+        live.started, live.driving, live.used = None, False, time.monotonic()
+        self._stored(live, draft, committed)
+        if live.ready:
+            self.wake(live)
+
+    def forget(self, live: Live) -> None:
+        """Nothing came of a first turn."""
+        live.gone = True
+        live.put_away()
+
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:
         if live.started is not None:

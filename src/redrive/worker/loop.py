@@ -19,10 +19,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from redrive.patience import patiently
 from redrive.ports.store import StoreError
 from redrive.worker.alarms import Alarms
 from redrive.worker.driver import Driver
 from redrive.worker.live import Live
+from redrive.worker.opening import open_with
 from redrive.worker.performer import Performer
 from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
@@ -30,7 +32,7 @@ from redrive.worker.watchdog import Watchdog
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.injection import Resources
-    from redrive.ports.store import Claim, Store
+    from redrive.ports.store import Begun, Claim, NewExecution, Store
     from redrive.worker.clock import Clock
     from redrive_interpreter.workflows import Workflow
 
@@ -142,6 +144,30 @@ class Worker:
         self._driver.wake(live)
         if len(self.lives) > self._cache:
             self._sweep_soon()
+
+    async def begin(self, new: NewExecution) -> Begun:
+        """Start *new* as this worker's, its first turn in the same transaction."""
+        opening = open_with(new, self._workflows[new.workflow], self.id, self._driver)
+        first = None if opening is None else opening.turn
+        try:
+            begun = await patiently(lambda: self._store.start(new, claim_for=self.id, first=first))
+        except BaseException:
+            if opening is not None:
+                self._driver.forget(opening.live)
+            raise
+        claim, committed = begun.claim, begun.committed
+        if opening is not None and claim is not None and committed is not None and not self._stopping and new.id not in self.lives:
+            opening.live.claim = claim
+            self.lives[new.id] = opening.live
+            self._driver.began(opening.live, opening.draft, committed)
+            if len(self.lives) > self._cache:
+                self._sweep_soon()
+            return begun
+        if opening is not None:
+            self._driver.forget(opening.live)
+        if claim is not None:
+            self.adopt(claim, new.started if first is None and new.first_message is None else None)
+        return begun
 
     def look(self) -> None:
         """Something may have changed: look for mail and for work."""

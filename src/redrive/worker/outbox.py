@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from redrive.codec import to_json
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive_interpreter.requests import CancelExecution, Publish, SendTo, StartExecution
     from redrive_interpreter.workflows import Workflow
+
+_FAILED: Final = frozenset({"failed"})
 
 
 def event(request: Publish) -> NewEvent:
@@ -37,19 +39,23 @@ def cancel_message(reason: str, by: str) -> NewMessage:
 
 
 def child(request: StartExecution, parent: str, run: str, now: datetime, codec: JsonCodec) -> NewChild:
-    command = request.command
+    command, again = request.command, request.again
     workflow = command.invocation.workflow
+    asked = not_before(now if again is None else again.first_at, command.delay, command.start_at)
     new = new_execution(
         request.id,
         workflow,
         request.input,
         now,
-        not_before=not_before(now, command.delay, command.start_at),
+        run=None if again is None else again.run,
+        not_before=asked if again is None else again.due,
+        scheduled_for=asked,
         timeout=command.timeout if command.timeout is not None else workflow.timeout,
         attributes=attributes_of(command.attributes, codec),
-        parent=Parent(id=parent, run=UUID(run), key=request.key),
+        parent=Parent(id=parent, run=UUID(run), key=request.key if again is None else again.of),
+        restart=frozenset() if again is None else _FAILED,
     )
-    return NewChild(execution=new, answer_to=request.key)
+    return NewChild(execution=new, answer_to=request.key if again is None else None)
 
 
 def new_execution(
@@ -58,7 +64,9 @@ def new_execution(
     input: Any,
     now: datetime,
     *,
+    run: UUID | None = None,
     not_before: datetime | None = None,
+    scheduled_for: datetime | None = None,
     timeout: Any = None,
     attributes: Mapping[str, Any] | None = None,
     parent: Parent | None = None,
@@ -66,11 +74,11 @@ def new_execution(
     first_message: NewMessage | None = None,
 ) -> NewExecution:
     """An execution of *workflow* with a run of its own; its *timeout* counts from when it may begin."""
-    run = uuid4()
+    run = run or uuid4()
     begins = not_before or now
     deadline = None if timeout is None else begins + timeout
     started = Started(
-        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=not_before, deadline=deadline
+        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=scheduled_for or not_before, deadline=deadline
     )
     return NewExecution(
         id=id,

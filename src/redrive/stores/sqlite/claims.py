@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redrive.ports.store import Claim
+from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
@@ -77,7 +78,7 @@ def _forget(tx: Transaction, worker: str) -> None:
     tx.execute(SQL["disown"], (worker,))
     tx.execute(SQL["remove_worker"], (worker,))
     tx.execute(SQL["raise_counter"], ("parks",))
-    tx.news = True
+    tx.news |= WORK
 
 
 def _let_go(tx: Transaction, worker: str, but: Sequence[str]) -> None:
@@ -153,7 +154,7 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: dict[str, str] | N
         parks = parks or bool(parked) or status == "parked"
     if parks:
         tx.execute(SQL["raise_counter"], ("parks",))
-    tx.news = True
+    tx.news |= WORK
 
 
 def retire(tx: Transaction, worker: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from redrive.ports.store import FINAL, Message, NewMessage
+from redrive.stores.bell import WORK
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, from_us, to_text
@@ -41,7 +42,7 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
     elif cancel and status not in ("parked", "paused"):
         status = "cancelling"
     tx.execute(SQL["wake"], (seq, stored_us, status, wake_us, number if cancel else cancelled_run, tx.now_us, n))
-    tx.news = True
+    tx.news |= WORK
     return True
 
 

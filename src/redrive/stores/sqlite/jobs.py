@@ -23,12 +23,12 @@ class Memo:
 
 @attrs.define(eq=False)
 class Transaction:
-    """What a job may use. *now_us* is one moment for all of a transaction; *news*: somebody else may want to know."""
+    """What a job may use. *now_us* is one moment for all of a transaction; *news*: the kinds of news, as for `Bell.ring`."""
 
     execute: Callable[..., sqlite3.Cursor]
     memo: Memo
     now_us: int = 0
-    news: bool = False
+    news: int = 0
 
 
 @attrs.define(eq=False)

@@ -47,17 +47,17 @@ class Session:
         self._identity: tuple[int, int] | None = None
         self._identity = self._look_at_the_file()
 
-    def do(self, jobs: Sequence[Job]) -> bool:
-        """Do *jobs*, and say whether there is news."""
-        self._tx.news = False
+    def do(self, jobs: Sequence[Job]) -> int:
+        """Do *jobs*, and say what kinds of news there are."""
+        self._tx.news = 0
         if len(jobs) == 1 or not self._all_at_once(jobs):
             for job in jobs:
                 self._patiently(job)
         return self._tx.news
 
-    def do_now(self, job: Job) -> bool | None:
-        """Do *job* if nothing is in the way, and say whether there is news; None: it was not done."""
-        self._tx.news = False
+    def do_now(self, job: Job) -> int | None:
+        """Do *job* if nothing is in the way, and say what kinds of news there are; None: it was not done."""
+        self._tx.news = 0
         try:
             self._alone(job)
         except sqlite3.Error:

@@ -8,7 +8,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
-from redrive.ports.store import Begun, Claim, Committed, Event, Json, Loaded, Message, NewExecution, NewMessage, Snapshot, StoreError, Turn
+from redrive.ports.store import (
+    Begun,
+    Claim,
+    Committed,
+    Event,
+    Json,
+    Loaded,
+    Message,
+    NewExecution,
+    NewMessage,
+    Snapshot,
+    StoreError,
+    Told,
+    Turn,
+)
 from redrive.stores.bell import Bell
 from redrive.stores.sqlite import claims as owning
 from redrive.stores.sqlite import events, inboxes, reading, starting, turns
@@ -24,14 +38,13 @@ _SHORT: Final = 65_536
 """Characters that can be written without holding up others."""
 
 
-def _nothing() -> None:
-    return
-
-
-def _size(turn: Turn, rows: int) -> int:
+def _size(turn: Turn) -> int:
+    size = sum(map(len, turn.rows))
+    if not (turn.events or turn.outgoing or turn.children or turn.attributes or turn.outcome):
+        return size
     others = [event.payload for event in turn.events] + [outgoing.message.data for outgoing in turn.outgoing]
     others += [child.execution.input + child.execution.started for child in turn.children]
-    return rows + sum(map(len, others)) + len(turn.attributes or "") + len(turn.outcome or "")
+    return size + sum(map(len, others)) + len(turn.attributes or "") + len(turn.outcome or "")
 
 
 def _wall_us() -> int:
@@ -110,9 +123,10 @@ class SQLiteStore:
         return from_us(self._clock_us())
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None) -> Begun:
-        do = self._writer.do_soon if len(new.input) + len(new.started) < _SHORT else self._writer.do
-        return await do(starting.start, new, claim_for)
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+        size = len(new.input) + len(new.started) + (0 if first is None else _size(first))
+        do = self._writer.do_soon if size < _SHORT else self._writer.do
+        return await do(starting.start, new, claim_for, first)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         do = self._writer.do_soon if len(message.data) < _SHORT else self._writer.do
@@ -128,10 +142,7 @@ class SQLiteStore:
         return await self._reader.do(reading.load, claim)
 
     async def commit(self, claim: Claim, turn: Turn) -> Committed:
-        size = sum(map(len, turn.rows))
-        if turn.events or turn.outgoing or turn.children or turn.attributes or turn.outcome:
-            size = _size(turn, size)
-        do = self._writer.do_soon if size < _SHORT else self._writer.do
+        do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
         return await do(turns.commit, claim, turn)
 
     async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
@@ -167,10 +178,10 @@ class SQLiteStore:
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await self._writer.do(events.events_done, handler, worker, through)
 
-    async def changed(self, timeout: float, since: int = -1) -> int:
+    async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)
 
     def _look_up(self) -> None:
         """Have the writer see that somebody waits for news."""
         if self._threads is not None:
-            self._threads[0].call(_nothing)
+            self._threads[0].watch()

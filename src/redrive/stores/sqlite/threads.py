@@ -131,6 +131,7 @@ class WriterThread(ConnectionThread):
         self._bell, self._on_the_spot, self._reader = bell, on_the_spot, reader
         self._busy = threading.Lock()
         self._arrived: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        self._polling = False
         self._version: int | None = None
         self._polled = 0.0
         self._took = FAST * 10
@@ -176,7 +177,7 @@ class WriterThread(ConnectionThread):
             return False
         self._account(began, 1)
         if news:
-            self._bell.ring()
+            self._bell.ring(news)
         return True
 
     def _account(self, began: float, jobs: int) -> None:
@@ -199,11 +200,20 @@ class WriterThread(ConnectionThread):
             self._session.checkpoint()
 
     def _wait(self) -> Job | Callable[[], None] | None:
-        while self._bell.awaited:
-            with contextlib.suppress(Empty):
-                return self._queue.get(timeout=POLL_EVERY)
-            self._poll()
-        return self._queue.get()
+        while True:
+            self._polling = True
+            while self._bell.awaited:
+                with contextlib.suppress(Empty):
+                    return self._queue.get(timeout=POLL_EVERY)
+                self._poll()
+            self._polling = False
+            if not self._bell.awaited:  # who began to wait in between saw that we polled, and did not wake us
+                return self._queue.get()
+
+    def watch(self) -> None:
+        """Have it looked whether other processes write, while somebody waits on the bell."""
+        if not self._polling:
+            self.call(_nothing)
 
     def _serve(self, jobs: list[Job]) -> None:
         with self._busy:
@@ -212,7 +222,7 @@ class WriterThread(ConnectionThread):
         _tell(jobs)
         self._account(began, len(jobs))
         if news:
-            self._bell.ring()
+            self._bell.ring(news)
         if time.monotonic() - self._polled > POLL_EVERY:
             self._poll()
 
@@ -225,6 +235,10 @@ class WriterThread(ConnectionThread):
             first, self._version = self._version is None, version
             if not first:
                 self._bell.ring()
+
+
+def _nothing() -> None:
+    return
 
 
 def _tell(jobs: list[Job]) -> None:

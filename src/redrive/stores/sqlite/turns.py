@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import Sequence
 
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
+from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, child_result, refusal
+from redrive.stores.sqlite.beginning import begin, begin_again
 from redrive.stores.sqlite.events import emit
 from redrive.stores.sqlite.inboxes import deliver, inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.starting import begin
 from redrive.stores.sqlite.values import from_text, maybe_us, to_text
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
@@ -82,10 +83,10 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if turn.taken:
         tx.execute(_TAKE, (n, turn.taken))
     emit(tx, claim.id, run, turn.events)
-    for outgoing in turn.outgoing:
-        _post(tx, claim.id, outgoing)
     for child in turn.children:
         _bear(tx, claim.id, child)
+    for outgoing in turn.outgoing:
+        _post(tx, claim.id, outgoing)
     tx.execute(SQL["unpark"], (n,))
     left = inbox(tx, n)
     _settle(tx, n, turn, left)
@@ -95,7 +96,12 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         tx.execute(SQL["forget_parked"], (n,))
     if turn.status in FINAL:
         _end(tx, n, claim.id, turn)
-    tx.news = tx.news or ends or bool(turn.events or turn.children)
+    if turn.children:
+        tx.news |= WORK
+    if turn.events:
+        tx.news |= EVENTS
+    if turn.status in FINAL:
+        tx.news |= ENDS
     return Committed(inbox=tuple(message for message in left if message.seq > turn.seen))
 
 
@@ -128,10 +134,16 @@ def _bear(tx: Transaction, parent: str, child: NewChild) -> None:
     if standing is None:
         begin(tx, new)
     else:
-        creator = tx.execute(SQL["creator"], (standing[0],)).fetchone()
-        same = new.creator is not None and creator == tuple(map(to_text, (new.creator.id, new.creator.run, new.creator.key)))
-        answer = OK if same else refusal("ExecutionConflict", new.id)
-    deliver(tx, parent, NewMessage(kind="answer", name=child.answer_to, data=answer))
+        n, run, status = standing
+        creator = tx.execute(SQL["creator"], (n,)).fetchone()
+        if new.creator is None or creator != tuple(map(to_text, (new.creator.id, new.creator.run, new.creator.key))):
+            answer = refusal("ExecutionConflict", new.id)
+            if child.answer_to is None:
+                deliver(tx, parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)))
+        elif from_text(run) != new.run and status in new.restart:
+            begin_again(tx, n, new, None)
+    if child.answer_to is not None:
+        deliver(tx, parent, NewMessage(kind="answer", name=child.answer_to, data=answer))
 
 
 def _end(tx: Transaction, n: int, id: str, turn: Turn) -> None:

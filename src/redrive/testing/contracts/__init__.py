@@ -12,8 +12,10 @@ class TestMyStore(StoreContract):
 
 from __future__ import annotations
 
+from redrive.testing.contracts.children import ChildContract
 from redrive.testing.contracts.claims import ClaimContract
 from redrive.testing.contracts.events import EventContract
+from redrive.testing.contracts.first_turns import FirstTurnContract
 from redrive.testing.contracts.inbox import InboxContract
 from redrive.testing.contracts.lab import Lab
 from redrive.testing.contracts.reading import ReadingContract
@@ -21,7 +23,9 @@ from redrive.testing.contracts.starting import StartContract
 from redrive.testing.contracts.turns import TurnContract
 
 
-class StoreContract(StartContract, ClaimContract, InboxContract, TurnContract, EventContract, ReadingContract):
+class StoreContract(
+    StartContract, FirstTurnContract, ClaimContract, InboxContract, TurnContract, ChildContract, EventContract, ReadingContract
+):
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
 
