@@ -39,7 +39,11 @@ class Bell:
             work, ends, events = self.told
             self.told = Told(work + (kinds & WORK), ends + (kinds & ENDS) // ENDS, events + (kinds & EVENTS) // EVENTS)
             waiting, self._waiting = self._waiting, {}
+        here = asyncio._get_running_loop() if waiting else None
         for future, loop in waiting.items():
+            if loop is here:  # nothing to wake: it is us
+                _finish(future)
+                continue
             with contextlib.suppress(RuntimeError):  # a loop that was closed with a waiter on it: nobody to wake
                 loop.call_soon_threadsafe(_finish, future)
 
