@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -14,6 +14,7 @@ from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
 from redrive_interpreter.frozen import put
 from redrive_interpreter.keys import check_name
 from redrive_interpreter.messages import Attribute
+from redrive_interpreter.retry import Retry, policies_of
 from redrive_interpreter.steps import undo_id_of
 from redrive_interpreter.workflows import Invocation, Workflow
 from redrive_interpreter.yielding import Command, building
@@ -65,6 +66,10 @@ class ChildOptions(TypedDict, total=False):
 
     *id* is the execution's; without one it derives from the run and the command's key. *timeout* is the
     deadline of the child, over all its runs; *delay* and *start_at* are when it begins.
+
+    *retry* starts a child that ended ``failed`` again: the same id, a new run, and a deadline of its own. Its policies
+    judge the child's own failure, by the errors that its workflow declares; one that was cancelled, or whose
+    undos failed, is not started again. The child keeps being one that has not ended meanwhile.
     """
 
     id: str | None
@@ -73,6 +78,7 @@ class ChildOptions(TypedDict, total=False):
     attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
     delay: Duration | None
     start_at: datetime | None
+    retry: Retry | Sequence[Retry] | None
     undo: Any
 
 
@@ -83,13 +89,14 @@ class _Start(Command[T]):
         "delay",
         "invocation",
         "on_parent_close",
+        "retry",
         "start_at",
         "timeout",
         "undo",
         "undo_id",
         "wait_timeout",
     )
-    _uncompared = frozenset({"undo", "undo_id"})
+    _uncompared = frozenset({"retry", "undo", "undo_id"})
     invocation: Invocation[Any]
     child_id: str | None
     on_parent_close: OnParentClose
@@ -97,6 +104,7 @@ class _Start(Command[T]):
     attributes: Mapping[Any, Any]
     delay: timedelta | None
     start_at: datetime | None
+    retry: tuple[Retry, ...]
     undo: Any
     undo_id: str | None
     wait_timeout: timedelta | None
@@ -183,6 +191,7 @@ def _fill(
     attributes: Mapping[Any, Any] | None = None,
     delay: Duration | None = None,
     start_at: datetime | None = None,
+    retry: Retry | Sequence[Retry] | None = None,
     undo: Any = None,
     wait_timeout: Duration | None = None,
 ) -> None:
@@ -199,6 +208,7 @@ def _fill(
     put(child, "attributes", dict(attributes or {}))
     put(child, "delay", optional_duration(delay, f"{what} delay"))
     put(child, "start_at", optional_moment(start_at, f"{what} start_at"))
+    put(child, "retry", policies_of(retry, what))
     put(child, "undo", undo)
     put(child, "undo_id", undo_id_of(undo, what))
     put(child, "wait_timeout", optional_duration(wait_timeout, f"{what} wait_timeout"))

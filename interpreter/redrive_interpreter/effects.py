@@ -274,8 +274,8 @@ def _start(m: Machine[Any], fiber: Fiber, command: Any, then: Callable[[Key, str
     m.ask(key, command.kind, workflow.name, input, command.undo_id, command)
     if m.family.has(id):
         return None, ExecutionConflict(id, "it was started by another command of this workflow")
-    m.family.add(id, key, command.on_parent_close, workflow.name)
     request = StartExecution(key, id, workflow.name, call, command, command.on_parent_close)
+    m.family.add(request, m.now)
     m.request(request)
     wait = AnswerWait(key, command, fiber, id, request, lambda: then(key, id))
     wait.refusing = lambda: m.family.remove(id)
@@ -321,6 +321,7 @@ def _wait_child(m: Machine[Any], fiber: Fiber, command: children.WaitChild[Any])
 def _cancel_child(m: Machine[Any], fiber: Fiber, command: children.CancelChild) -> Reply:
     key = _key(fiber, command)
     m.ask(key, "cancel_child", command.ref.id, {"reason": command.reason}, None, command)
+    m.family.last_attempt(command.ref.id)
     request = CancelExecution(key, command.ref.id, command.reason, answer=True)
     return _ask_host(m, fiber, command, command.ref.id, request, lambda: (None, None))
 

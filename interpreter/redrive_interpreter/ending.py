@@ -10,7 +10,6 @@ from redrive_interpreter.keys import Key
 from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 from redrive_interpreter.places import place_of_function
 from redrive_interpreter.raised import note, shown
-from redrive_interpreter.requests import CancelExecution
 from redrive_interpreter.rows import Ended
 from redrive_interpreter.saga import Undoing, plan
 from redrive_interpreter.verdicts import Finished
@@ -89,9 +88,8 @@ class LeavingFrame(Frame):
         undo = _wants_undo(machine, self.scope, self._error, self._root)
         awaited = [child for child in machine.family.open if child.policy == "wait" or (undo and child.policy == "cancel")]
         for child in awaited:
-            if child.policy == "cancel" and not child.told:
-                child.told = True
-                machine.request(CancelExecution(child.key, child.id, "the parent has ended"))
+            if child.policy == "cancel":
+                machine.family.cancel(machine, child, "the parent has ended")
         if awaited:
             machine.family.ending = fiber
             fiber.wait = ShieldedWait(Key(""), None, fiber)  # type: ignore[arg-type]
@@ -148,9 +146,8 @@ def _end(machine: Machine[Any], verdict: Finished) -> None:
     machine.verdict_ = verdict
     if verdict.status != "continued":
         for child in machine.family.open:
-            if child.policy == "cancel" and not child.told:
-                child.told = True
-                machine.request(CancelExecution(child.key, child.id, "the parent has ended"))
+            if child.policy == "cancel":
+                machine.family.cancel(machine, child, "the parent has ended")
     machine.add_row(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.mailbox.unread))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from redrive_interpreter.attempts import starts_again
 from redrive_interpreter.errors import ChildFailed, ChildTimeout
 from redrive_interpreter.failures import workflow_error
 from redrive_interpreter.outcomes import Ok
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine import Machine
     from redrive_interpreter.outcomes import Err
+    from redrive_interpreter.requests import StartExecution
     from redrive_interpreter.rows import ChildFinished
     from redrive_interpreter.waits import ChildWait
 
 
 class ChildState:
-    """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended."""
+    """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended.
 
-    __slots__ = ("ended_at", "id", "key", "outcome", "policy", "status", "told", "workflow")
+    *attempt* counts its starts; *start* is how it was started first, None if it will not be started again.
+    """
+
+    __slots__ = ("asked_at", "attempt", "ended_at", "id", "key", "outcome", "policy", "start", "status", "told", "workflow")
 
     def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
         self.id = id
@@ -37,6 +42,9 @@ class ChildState:
         self.outcome: Ok[Any] | Err | None = None
         self.told = False
         self.ended_at: datetime | None = None
+        self.attempt = 1
+        self.start: StartExecution | None = None
+        self.asked_at: datetime | None = None
 
 
 class Family:
@@ -67,12 +75,24 @@ class Family:
             for c in self._children.values()
         )
 
-    def add(self, id: str, key: Key, policy: str, workflow: str) -> None:
-        self._children[id] = ChildState(id, key, policy, workflow)
+    def add(self, start: StartExecution, at: datetime) -> None:
+        state = self._children[start.id] = ChildState(start.id, start.key, start.on_parent_close, start.workflow)
+        state.start, state.asked_at = start, at
 
     def remove(self, id: str) -> None:
         """The host refused to start it."""
         self._children.pop(id, None)
+
+    def cancel(self, machine: Machine[Any], child: ChildState, reason: str) -> None:
+        """The parent ends, and so shall the child."""
+        if not child.told:
+            child.told, child.start = True, None
+            machine.request(CancelExecution(child.key, child.id, reason))
+
+    def last_attempt(self, id: str) -> None:
+        """Nobody wants the child any more: if it fails, it is not started again."""
+        if id in self._children:
+            self._children[id].start = None
 
     def knows(self, id: str) -> bool:
         child = self._children.get(id)
@@ -86,8 +106,10 @@ class Family:
         return id in self._children
 
     def ended(self, machine: Machine[Any], fact: ChildFinished) -> None:
-        """A child ended: whoever waits for it gets its outcome, oldest wait first."""
+        """A child ended, and is not started again: whoever waits for it gets its outcome, oldest wait first."""
         child = self._children[fact.id]
+        if starts_again(machine, child, fact):
+            return
         child.status, child.outcome, child.ended_at = fact.status, fact.outcome, fact.at
         for wait in [wait for wait in self._waits if wait.child == fact.id]:
             self._waits.remove(wait)
@@ -102,9 +124,8 @@ class Family:
         """The run, which waits for its children in order to end, is cut: so are they."""
         if self.ending is fiber:
             for child in self.open:
-                if child.policy == "wait" and not child.told:
-                    child.told = True
-                    machine.request(CancelExecution(child.key, child.id, cancel[0]))
+                if child.policy == "wait":
+                    self.cancel(machine, child, cancel[0])
 
     def wait(self, machine: Machine[Any], wait: ChildWait) -> Reply:
         """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
@@ -117,8 +138,10 @@ class Family:
         self._waits.remove(wait)
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """The run is over: nobody waits any more, or starts a child again."""
         self._waits.clear()
+        for child in self._children.values():
+            child.start = None
         self.ending = None
 
     def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:

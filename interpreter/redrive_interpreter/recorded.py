@@ -135,6 +135,8 @@ def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
             return same and same_value(machine, command.signal.type, recorded["payload"], input["payload"], row.label)
         case "rollback" | "undo_scope" | "undo_losers":  # which keys is the record's to say
             return {**recorded, "keys": None} == {**input, "keys": None}
+        case "child_attempt":  # whether there is one, and when, is the record's to say
+            return True
         case "all" | "map":  # N3
             return {**recorded, "limit": None} == {**input, "limit": None}
         case _:

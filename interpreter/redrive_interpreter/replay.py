@@ -21,7 +21,7 @@ from redrive_interpreter.live import LIVE
 from redrive_interpreter.machine import Machine
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.recorded import RecordedTurn, same_value
-from redrive_interpreter.requests import CancelExecution, Publish
+from redrive_interpreter.requests import CancelExecution, Publish, StartExecution
 from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ def replay(
         raise
     # What is answered is pending; these are not.
     fresh = [
-        request for request in requests if isinstance(request, Publish) or (isinstance(request, CancelExecution) and not request.answer)
+        request
+        for request in requests
+        if isinstance(request, Publish)
+        or (isinstance(request, CancelExecution) and not request.answer)
+        or (isinstance(request, StartExecution) and request.again is not None)
     ]
     return Replayed(machine, machine.take(), fresh + machine.pending_requests())
 

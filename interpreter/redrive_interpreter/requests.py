@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import UUID
 
 import attrs
 
@@ -79,9 +80,27 @@ class SendTo:
     payload: Data
 
 
+@attrs.define(kw_only=True)
+class Again:
+    """Which attempt of a child this is, from 2: *run* is its run, *due* when it begins.
+
+    *of* is the key of the command that started the child, *first_at* when it did.
+    """
+
+    attempt: int
+    run: UUID
+    due: datetime
+    of: Key
+    first_at: datetime
+
+
 @attrs.define
 class StartExecution:
-    """Start a child under *id*, once; answer Ok(None), or a Failure of type ``ExecutionConflict``."""
+    """Start a child under *id*, once; answer Ok(None), or a Failure of type ``ExecutionConflict``.
+
+    With *again*, start the failed child of this very parent and command once more, unless it has that run already, and
+    answer nothing; if the id is somebody else's by now, say that the child has ``failed`` with an ``ExecutionConflict``.
+    """
 
     key: Key
     id: str
@@ -89,6 +108,7 @@ class StartExecution:
     input: Data
     command: StartChild[Any]
     on_parent_close: Literal["cancel", "abandon", "wait"]
+    again: Again | None = None
 
 
 @attrs.define

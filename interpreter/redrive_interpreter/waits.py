@@ -152,6 +152,7 @@ class ChildWait(Wait):
     def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
         machine.clear_timer(self.key)
         if self.owned:
+            machine.family.last_attempt(self.child)
             machine.request(CancelExecution(self.key, self.child, cancel[0]))
             return False
         machine.settle(self)

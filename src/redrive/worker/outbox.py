@@ -41,15 +41,14 @@ def cancel_message(reason: str, by: str) -> NewMessage:
 def child(request: StartExecution, parent: str, run: str, now: datetime, codec: JsonCodec) -> NewChild:
     command, again = request.command, request.again
     workflow = command.invocation.workflow
-    asked = not_before(now if again is None else again.first_at, command.delay, command.start_at)
     new = new_execution(
         request.id,
         workflow,
         request.input,
         now,
         run=None if again is None else again.run,
-        not_before=asked if again is None else again.due,
-        scheduled_for=asked,
+        not_before=not_before(now if again is None else again.first_at, command.delay, command.start_at),
+        due=None if again is None else again.due,
         timeout=command.timeout if command.timeout is not None else workflow.timeout,
         attributes=attributes_of(command.attributes, codec),
         parent=Parent(id=parent, run=UUID(run), key=request.key if again is None else again.of),
@@ -66,19 +65,22 @@ def new_execution(
     *,
     run: UUID | None = None,
     not_before: datetime | None = None,
-    scheduled_for: datetime | None = None,
+    due: datetime | None = None,
     timeout: Any = None,
     attributes: Mapping[str, Any] | None = None,
     parent: Parent | None = None,
     restart: frozenset[str] = frozenset(),
     first_message: NewMessage | None = None,
 ) -> NewExecution:
-    """An execution of *workflow* with a run of its own; its *timeout* counts from when it may begin."""
+    """An execution of *workflow* with a run of its own; its *timeout* counts from when it may begin.
+
+    *due* is when it begins where that is not when it was meant to: of another attempt.
+    """
     run = run or uuid4()
-    begins = not_before or now
+    begins = due or not_before or now
     deadline = None if timeout is None else begins + timeout
     started = Started(
-        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=scheduled_for or not_before, deadline=deadline
+        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=not_before, deadline=deadline
     )
     return NewExecution(
         id=id,
@@ -86,7 +88,7 @@ def new_execution(
         run=str(run),
         input=to_json(input),
         started=to_json(dump_row(started)),
-        not_before=not_before,
+        not_before=due or not_before,
         deadline=deadline,
         attributes=to_json(dict(attributes or {})),
         creator=None if parent is None else Creator(id=parent.id, run=str(parent.run), key=parent.key),
