@@ -15,6 +15,7 @@ import attrs
 
 from redrive_interpreter import Key
 from redrive_interpreter import rows as r
+from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
 from redrive_interpreter.keys import ROLLBACK
 from redrive_interpreter.outcomes import Err, Failure, Ok
 
@@ -89,6 +90,7 @@ class _Reader:
         self._commands: dict[str, Entry] = {}
         self._waiting: dict[str, Entry] = {}
         self._unread: dict[str, deque[r.Signalled]] = {}
+        self._waited_for_child: list[Entry] = []
 
     def take(self, row: r.Row) -> None:
         at = getattr(row, "at", None)
@@ -156,6 +158,9 @@ class _Reader:
         self._add(Entry(key="", kind=kind, label=label, value=value, asked_at=self._at, ended_at=self._at, state="event"))
 
     def _asked(self, row: r.Asked) -> None:
+        if row.kind == CHILD_ATTEMPT:
+            self._child_again(row)
+            return
         self._close_what_this_follows(row.key)
         entry = Entry(key=row.key, kind=row.kind, label=row.label, input=row.input, asked_at=self._at)
         self._commands[row.key] = entry
@@ -207,6 +212,7 @@ class _Reader:
         self._unread.setdefault(name, deque()).append(signal)
 
     def _child(self, row: r.ChildFinished) -> None:
+        self._waited_for_child = []
         for entry in list(self._waiting.values()):
             if entry.kind in ("wait_child", "run_child") and row.id in _ids(entry):
                 self._settle_child(entry, row.outcome)
@@ -215,7 +221,20 @@ class _Reader:
         if isinstance(outcome, Ok):
             self._end(entry, "done", outcome.value)
         else:
-            self._end(entry, "failed", failure=outcome.error if isinstance(outcome.error, Failure) else None)
+            failure = outcome.error if isinstance(outcome.error, Failure) else None
+            self._end(entry, "failed", failure=failure)
+            self._waited_for_child.append(entry)
+
+    def _child_again(self, row: r.Asked) -> None:
+        """The child that has just failed is started again: whoever waited for it still does."""
+        due = (json_object(row.input) or {}).get("due")
+        if due is None:
+            return
+        attempt = int(row.key.rpartition("#")[2])
+        self._add(Entry(key=row.key, kind=row.kind, label=row.label, attempts=attempt, asked_at=self._at, ended_at=self._at, state="done"))
+        for entry in self._waited_for_child:
+            entry.state, entry.ended_at, entry.attempts, entry.retry_due = "waiting", None, attempt, datetime.fromisoformat(due)
+            self._waiting[entry.key] = entry
 
 
 def _ids(entry: Entry) -> set[str]:

@@ -14,6 +14,7 @@ from redrive_interpreter import (
     All,
     Answered,
     CancelRequested,
+    ChildFinished,
     Err,
     Failure,
     Flow,
@@ -23,10 +24,12 @@ from redrive_interpreter import (
     Note,
     Ok,
     Race,
+    Retry,
     Retrying,
     Rollback,
     RollbackRetried,
     Row,
+    RunChild,
     Signal,
     Signalled,
     Sleep,
@@ -124,6 +127,26 @@ def test_a_retry_shows_its_count_its_last_error_and_when_the_next_is_due() -> No
     run.feed(lambda at: Retrying(Key("work"), 2, Failure("OSError", "no route"), due, at=at))
     (entry,) = timeline(run.rows).open
     assert (entry.attempts, entry.retry_due, entry.failure) == (3, due, Failure("OSError", "no route"))
+
+
+def test_a_child_that_is_started_again_is_still_waited_for() -> None:
+    @workflow("timeline.parent")
+    def parent() -> Flow[str]:
+        return (yield from RunChild(order(), id="kid", retry=Retry(attempts=2, delay=60)))
+
+    run = Recorded(parent())
+    run.answer("__run_child", None)
+    no_route = Failure("OSError", "no route")
+    run.feed(lambda at: ChildFinished(id="kid", status="failed", outcome=Err(no_route), at=at))
+    (entry,) = timeline(run.rows).open
+    due = run.now + timedelta(minutes=1)
+    assert (entry.kind, entry.attempts, entry.retry_due, entry.failure) == ("run_child", 2, due, no_route)
+    assert [(entry.key, entry.state) for entry in timeline(run.rows).entries][1:] == [("__run_child/__attempt#2", "done")]
+    run.feed(lambda at: ChildFinished(id="kid", status="failed", outcome=Err(no_route), at=at))
+    assert [(entry.state, entry.attempts, entry.retry_due) for entry in timeline(run.rows).entries] == [
+        ("failed", 2, None),
+        ("done", 2, None),
+    ]
 
 
 def test_a_final_failure_is_kept_with_its_traceback() -> None:
