@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -150,11 +152,33 @@ def holding(gate: str) -> Flow[int]:
     return (yield from held(gate))
 
 
-def service(url: str, *, worker: bool = True) -> AsyncDurableService:
-    return AsyncDurableService(url, [program, child, holding], worker=worker, lease=LEASE, grace=0, build="fleet")
+@step
+async def clock() -> tuple[int, float]:
+    leave("told")
+    return os.getpid(), time.time()
+
+
+@workflow("fleet.timed")
+def timed(seconds: float) -> Flow[tuple[int, float]]:
+    yield from clock()
+    yield from Sleep(seconds)
+    return (yield from clock())
+
+
+def service(url: str, *, worker: bool = True, lease: timedelta = LEASE) -> AsyncDurableService:
+    return AsyncDurableService(url, [program, child, holding, timed], worker=worker, lease=lease, grace=0, build="fleet")
 
 
 async def main() -> None:
+    with contextlib.ExitStack() as stack:
+        if off := float(os.environ.get("FLEET_CLOCK_OFF", 0)):
+            import time_machine
+
+            stack.enter_context(time_machine.travel(time.time() + off, tick=True))
+        await work()
+
+
+async def work() -> None:
     async with service(sys.argv[1]):
         print("working", flush=True)
         await asyncio.Event().wait()

@@ -1,0 +1,77 @@
+"""Worker processes on one store, random deaths among them, and what may not come of those."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.crash import fleet
+
+
+class Fleet:
+    """Worker processes on the store at *url*; their effects are lines in one file."""
+
+    def __init__(self, url: str, effects: Path) -> None:
+        self.url, self.effects = url, effects
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def launch(self, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.crash.fleet", self.url, str(self.effects)]
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **environment})
+        self.workers.append(worker)
+        return worker
+
+    def working(self, **environment: str) -> subprocess.Popen[str]:
+        worker = self.launch(**environment)
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "working\n"
+        return worker
+
+    def kill(self, worker: subprocess.Popen[str]) -> None:
+        self.workers.remove(worker)
+        with worker:
+            worker.kill()
+
+    def close(self) -> None:
+        for worker in list(self.workers):
+            self.kill(worker)
+
+    def lines(self) -> list[list[str]]:
+        return [line.split() for line in self.effects.read_text().splitlines()] if self.effects.exists() else []
+
+
+async def die_at_random(workers: Fleet, programs: dict[str, fleet.Program], size: int, chance: random.Random) -> tuple[dict[str, str], int]:
+    """Run *programs* on *size* workers while one after another is killed; their results, and how many were killed."""
+    kills = 0
+    async with fleet.service(workers.url, worker=False) as client:
+        executions = []
+        for _ in range(size):
+            workers.working()
+        for n, (id, program) in enumerate(programs.items()):
+            execution = await client.start(fleet.program(program.moves, program.fails), id=id)
+            executions.append(execution)
+            for k in range(program.moves.count("word")):
+                assert await execution.signal(fleet.word, 1, key=f"{k}")
+            if n % 4 == 3:
+                await asyncio.sleep(chance.uniform(0, 0.12))
+                workers.kill(chance.choice(workers.workers))
+                workers.working()
+                kills += 1
+        return {execution.id: await execution.result(60) for execution in executions}, kills
+
+
+def check_effects(workers: Fleet, kills: int) -> None:
+    """Each effect once, and at most once more for each kill; one idempotency key for each step, whoever ran it."""
+    ran = Counter((id, key, what, token, attempt) for id, key, what, token, attempt, _ in workers.lines())
+    assert max(ran.values()) <= 1 + kills
+    tokens = {(id, key): token for id, key, _, token, _, _ in workers.lines()}
+    assert all(tokens[id, key] == token for id, key, _, token, _, _ in workers.lines())
+    assert sum(ran.values()) > len(ran), "some kill must land between an effect and its record"
+    for id, times in Counter(id for id, *_ in ran.elements()).items():
+        once = sum(1 for other, *_ in ran if other == id)
+        assert times - once <= 3 * kills, f"{id}: three branches at most are under way when a kill comes"

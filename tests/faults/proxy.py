@@ -1,0 +1,73 @@
+"""A proxy that loses acknowledgements: the server has done it, and whoever asked is never told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+
+DONE = re.compile(rb"C\x00\x00\x00.(INSERT|UPDATE|DELETE|COMMIT|SELECT)[^\x00]*\x00", re.DOTALL)
+COMMITTED = b"Z\x00\x00\x00\x05I"
+"""ReadyForQuery, and no transaction is open: what went before is committed."""
+
+
+class LossyProxy:
+    """Passes on everything between clients and the server at *port*, until it is *armed*: from then on it keeps some of
+    the answers to what has been committed to itself, and breaks the connection."""
+
+    def __init__(self, port: int, chance: random.Random, share: float) -> None:
+        self._port, self._chance, self._share = port, chance, share
+        self._server: asyncio.Server
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.armed = False
+        self.lost: list[str] = []
+        """What the server had said of each: the tag of the command that was committed."""
+
+    @property
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> LossyProxy:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            writer.close()
+            return
+        there = asyncio.create_task(self._pass_on(reader, to_server))
+        back = asyncio.create_task(self._answer(from_server, writer))
+        self._tasks |= {there, back}
+        await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (there, back):
+            task.cancel()
+        await asyncio.gather(there, back, return_exceptions=True)
+        self._tasks -= {there, back}
+        for end in (writer, to_server):
+            with contextlib.suppress(OSError):
+                end.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 20):
+            tags = [tag.decode() for tag in DONE.findall(data)]
+            wrote = [tag for tag in tags if tag != "SELECT"]
+            if self.armed and wrote and data.endswith(COMMITTED) and self._chance.random() < self._share:
+                self.lost.append(wrote[-1])
+                return
+            writer.write(data)
+            await writer.drain()
