@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from examples.saga import Trip, book_trip
 from redrive.cli.program import main
 from redrive.testing import diagram
-from redrive_interpreter import Flow, Sleep, Step, Workflow, step, workflow
+from redrive_interpreter import Flow, Map, Note, Sleep, Step, Switch, Workflow, step, workflow
 
 
 @step
@@ -43,6 +44,61 @@ def test_the_rounds_of_a_loop_are_one_box() -> None:
     assert drawn.count('["looks_good"]') == 1
     assert drawn.count("looks_good = True") == drawn.count("-->|looks_good = True|") == 1
     assert "sleep is due" in drawn
+
+
+class Risk(enum.Enum):
+    LOW = 1
+    HIGH = 2
+
+
+@step
+def assess(n: int) -> Risk: ...
+
+
+@step
+def look_closer(n: int) -> None: ...
+
+
+@workflow("routes")
+def routes(n: int) -> Flow[None]:
+    risk = yield from assess(n)
+    yield from (
+        Switch("route", risk)
+        .when(Risk.LOW, Note("fine"))
+        .when(Risk.HIGH, look_closer(n))
+        .when(lambda risk: risk is None, loops(n), label="unknown")
+        .otherwise(looks_good(n))
+    )
+
+
+def test_the_cases_of_a_switch_are_drawn_those_too_that_nothing_takes() -> None:
+    drawn = diagram(routes)
+    assert "-->|assess = Risk.LOW, route: LOW|" in drawn
+    assert "-->|assess = Risk.HIGH, route: HIGH|" in drawn
+    assert '  u0["loops"]:::case\n  s0 -.->|route: unknown · never taken| u0\n' in drawn
+    assert '  u1["looks_good"]:::case\n  s0 -.->|route: otherwise · never taken| u1\n' in drawn
+    assert "LOW · never" not in drawn
+
+
+def test_a_case_that_is_taken_at_once_stands_at_the_beginning() -> None:
+    @workflow("early")
+    def early(n: int) -> Flow[None]:
+        yield from Switch("size", n).when(1, look_closer(n)).otherwise(Note("none"))
+
+    drawn = diagram(early(1))
+    assert '  begin(("early")) -->|size: 1| s0\n' in drawn
+    assert "  begin -.->|size: otherwise · never taken| u0\n" in drawn
+
+
+def test_the_items_of_a_map_are_one_box() -> None:
+    @workflow("mapped")
+    def mapped(n: int) -> Flow[None]:
+        yield from Map(look_closer, [1, 2, 3])
+
+    drawn = diagram(mapped)
+    assert drawn.count("look_closer") == 3
+    assert '  s0["map/look_closer<br/>stays after map/look_closer done"]\n' in drawn
+    assert "  s0 -->|map/look_closer done| s1\n" in drawn
 
 
 def test_cancels_are_drawn_when_asked_for() -> None:

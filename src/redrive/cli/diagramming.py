@@ -5,34 +5,70 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redrive.cli.complaints import DONE, Complaint
+from redrive.cli.apps import load_app, refuse_typo
+from redrive.cli.complaints import DONE, Complaint, did_you_mean
+from redrive.cli.gating import Line
+from redrive.codec import JsonCodec
 from redrive_interpreter import Invocation, Workflow
+
+if TYPE_CHECKING:
+    from redrive import AsyncDurableService
+    from redrive.ports.store import Store
+    from redrive.testing.traffic import Traffic
 
 
 def add_diagram(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = words.add_parser("diagram", help="draw a workflow: all that can happen in it, as Mermaid text")
+    parser = words.add_parser("diagram", help="draw a workflow: all that can happen in it, as Mermaid text, and how often it did")
     parser.add_argument("workflow", metavar="MODULE:WORKFLOW", help="a workflow, or a call of it that the module holds")
-    parser.add_argument("--cancels", type=int, default=0, metavar="N", help="draw cancels too, this many in one run (default: 0)")
+    parser.add_argument("--store", metavar="URL", help="count what its executions there did, ended ones too; read-only")
+    parser.add_argument("--app", metavar="MODULE:SERVICE", help="the service, for its store, its types and its workflows' names")
+    parser.add_argument("--limit", metavar="N", type=int, default=None, help="count the newest N executions only")
+    parser.add_argument(
+        "--cancels",
+        type=int,
+        default=None,
+        metavar="N",
+        help="draw cancels too, this many in one run (default: only those that the store has)",
+    )
     parser.add_argument("--budget", type=int, default=20_000, metavar="N", help="at most so many states (default: 20000)")
-    parser.add_argument("--svg", metavar="FILE", type=Path, help="write a picture instead (with the extra redrive[diagram])")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--svg", metavar="FILE", type=Path, help="write a picture instead (with the extra redrive[diagram])")
+    form.add_argument("--json", action="store_true", help="boxes, arrows and counts, for programs")
     parser.set_defaults(verb=draw)
 
 
 async def draw(given: argparse.Namespace) -> int:
-    from redrive.testing import Violation, diagram  # only here: no other verb plays workflows
-    from redrive.testing.diagrams import svg
+    from redrive.testing import Violation  # only here: no other verb plays workflows
+    from redrive.testing.diagrams import chart, svg
+    from redrive.testing.flowcharts import flowchart
 
-    found = _workflow(given.workflow)
+    if given.limit is not None and given.limit < 1:
+        raise Complaint(f"--limit {given.limit} leaves nothing to count")
+    app = None if given.app is None else load_app(given.app)
+    known: Mapping[str, Workflow[..., Any]] = {} if app is None else app.workflows
+    found = known[given.workflow] if given.workflow in known else _workflow(given.workflow)
+    traffic = None
+    if given.store is not None:
+        traffic = await _traffic(found, given.store, given.store, app, given.limit)
+    elif app is not None:
+        traffic = await _traffic(found, app.store, app.store_name, app, given.limit)
+    cancels = {} if given.cancels is None else {"cancels": given.cancels}
     try:
-        text = diagram(found, cancels=given.cancels, budget=given.budget)
+        drawn = chart(found, traffic, budget=given.budget, **cancels)
     except Violation as violation:
         raise Complaint(f"the workflow cannot be explored to its end: {violation.breach}", violation.test) from None
     except TypeError as error:
         raise Complaint(str(error), "redrive.testing.diagram(invocation, answers=…) draws it from a program") from None
+    if given.json:
+        print(json.dumps(drawn.as_json()))
+        return DONE
+    text = flowchart(drawn)
     if given.svg is None:
         print(text, end="")
         return DONE
@@ -43,6 +79,29 @@ async def draw(given: argparse.Namespace) -> int:
     except OSError as error:
         raise Complaint(f"{given.svg} cannot be written: {error.strerror}") from None
     return DONE
+
+
+async def _traffic(
+    found: Workflow[..., Any] | Invocation[Any], store: Store | str, where: str, app: AsyncDurableService | None, limit: int | None
+) -> Traffic:
+    """What the executions of the workflow did in *store*, which people call *where*."""
+    from redrive.testing.traffic import traffic
+
+    workflow: Workflow[..., Any] = found.workflow if isinstance(found, Invocation) else found
+    if isinstance(store, str) or "://" in where:
+        refuse_typo(where)
+    progress = Line(sys.stderr)
+    codec = JsonCodec() if app is None else app.codec
+    try:
+        met = await traffic(workflow, store, codec, limit=limit, progress=lambda count: progress.show(lambda: f"{count:,} executions read"))
+    except ValueError as error:  # the URL names no store
+        raise Complaint(str(error)) from None
+    progress.clear()
+    if met.executions:
+        return met
+    if not met.known:
+        raise Complaint(f"there is no execution in {where} yet")
+    raise Complaint(f"no execution in {where} is, or was, one of {workflow.name!r}", did_you_mean(workflow.name, met.known))
 
 
 def _workflow(name: str) -> Workflow[..., Any] | Invocation[Any]:

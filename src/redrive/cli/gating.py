@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Final, TextIO
 
 from redrive.cli.apps import load_app, refuse_typo
@@ -59,14 +60,18 @@ class Line:
         self._width = 0
 
     def __call__(self, report: Report, total: int) -> None:
+        done = report.executions / total
+        self.show(lambda: f"[{'#' * round(done * 24):<24}] {report.executions:,} of {total:,} executions, {report.rate:,} rows/s")
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Write *text*, if it is time for another look."""
         if not self._on or (now := time.monotonic()) < self._next:
             return
         self._next = now + _EVERY
-        done = report.executions / total
-        text = f"[{'#' * round(done * 24):<24}] {report.executions:,} of {total:,} executions, {report.rate:,} rows/s"
-        self._stream.write(f"\r{text:<{self._width}}")
+        line = text()
+        self._stream.write(f"\r{line:<{self._width}}")
         self._stream.flush()
-        self._width = len(text)
+        self._width = len(line)
 
     def clear(self) -> None:
         if self._width:

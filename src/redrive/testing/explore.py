@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from redrive.codec import JsonCodec
+from redrive.testing import naming
+from redrive.testing.cases import Cases
 from redrive.testing.choices import Choices, Spent
 from redrive.testing.fingerprints import Fingerprints
 from redrive.testing.host import Host, Kept
@@ -59,7 +61,9 @@ class Explored:
     """What was seen. *complete*: everything; else depth or budget came first. *ends* counts the ways in which it ends.
 
     *edges* are the states, by number from 0, with the move that leads from one to the other; *asking* the commands that are
-    pending in a state, by key; *marks* what ended states ended with.
+    pending in a state, by key; *marks* what ended states ended with. *begins* are the cases that a `Switch` chose before the
+    first of them; *untaken* the cases that none ever chose: the state in which it could have been (-1: at the beginning), the
+    case, and what it would have asked.
     """
 
     states: int
@@ -69,6 +73,8 @@ class Explored:
     edges: Sequence[tuple[int, str, int]]
     asking: Mapping[int, Mapping[Key, Command[Any]]]
     marks: Mapping[int, str]
+    begins: str = ""
+    untaken: Sequence[tuple[int, str, str]] = ()
 
 
 def explore(
@@ -112,6 +118,8 @@ class _Search:
         self._codec = codec
         self._merge = merge
         self._prints = Fingerprints()
+        self._cases = Cases()
+        self._begins = ""
         self._seen: dict[bytes, int] = {}
         self._queue: deque[_Node] = deque()
         self._edges: list[tuple[int, str, int]] = []
@@ -122,7 +130,7 @@ class _Search:
 
     def run(self, lots: random.Random, depth: int, budget: int, **setup: Any) -> Explored:
         self._setup = setup
-        host = Host(self._codec)
+        host = Host(self._codec, make=self._cases.machine)
         host.start(self._invocation, **setup)
         self._arrive(host, Spent(), None, None, "")
         complete, schedules = True, 0
@@ -146,14 +154,16 @@ class _Search:
                 except HostError as error:
                     raise self._violation("it survives a crash", str(error), host, self._after(node, move, line)) from error
                 self._arrive(host, node.spent.after(move), node, move, line)
-        return Explored(len(self._seen), schedules, complete, dict(self._ends), self._edges, self._asking, self._marks)
+        ends, untaken = dict(self._ends), list(self._cases.untaken())
+        return Explored(len(self._seen), schedules, complete, ends, self._edges, self._asking, self._marks, self._begins, untaken)
 
     def _resume(self, node: _Node) -> Host:
-        host = Host(self._codec)
+        host = Host(self._codec, make=self._cases.machine)
         try:
             host.resume(node.kept)
         except HostError as error:
             raise self._violation("it survives a crash", str(error), host, node) from error
+        self._cases.forget()
         if self._prints.standing(host) != node.standing:
             raise self._violation("it survives a crash", "a replay of the history asks something else", host, node)
         return host
@@ -165,7 +175,9 @@ class _Search:
         number = len(self._seen) if known is None else known
         node = _Node(number, host.kept, self._prints.standing(host), spent, before, move, line, 0 if before is None else before.depth + 1)
         if before is not None and move is not None:
-            self._edges.append((before.number, move.brief, number))
+            self._edges.append((before.number, naming.joined(move.brief, self._cases.take(before.number)), number))
+        else:
+            self._begins = naming.joined("", self._cases.take(-1))
         view = View.of(host.runs, self._choices.is_final(host, spent))
         for invariant in self._invariants:
             if breach := invariant.breach(view):

@@ -48,7 +48,7 @@ from redrive_interpreter.retry import after_failure
 from redrive_interpreter.waits import AnswerWait
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Command, Fact, Finished, Request, Row, Workflow
+    from redrive_interpreter import Codec, Command, Fact, Finished, Request, Row, Workflow
 
 _RUNS: Final = UUID("7b0d0b5e-3a0e-5c3b-9a52-6f3f6c1d2a11")
 
@@ -65,9 +65,15 @@ class Kept:
 
 
 class Host:
-    """One execution of *invocation*; *now* is its clock. *refuse* may give an error for what is asked of the store."""
+    """One execution of *invocation*; *now* is its clock. *refuse* may give an error for what is asked of the store, *make* makes
+    the machines."""
 
-    def __init__(self, codec: JsonCodec, refuse: Callable[[Command[Any]], BaseException | None] = lambda command: None) -> None:
+    def __init__(
+        self,
+        codec: JsonCodec,
+        refuse: Callable[[Command[Any]], BaseException | None] = lambda command: None,
+        make: Callable[[Workflow[..., Any], Codec], Machine[Any]] = Machine,
+    ) -> None:
         self.codec = codec
         self.now: datetime
         self.runs: list[list[Row]] = []
@@ -77,7 +83,7 @@ class Host:
         self.emitted: list[tuple[str, Any]] = []
         self.sent: list[Request] = []
         self.cancelled: set[str] = set()
-        self._refuse = refuse
+        self._refuse, self._make = refuse, make
 
     def start(self, invocation: Invocation[Any], *, id: str, now: datetime, timeout: timedelta | None) -> None:
         self.now = now
@@ -91,7 +97,7 @@ class Host:
         self.runs.append([])
         self.workflows.append(workflow)
         self.performs = {}
-        self.machine = Machine(workflow, self.codec)
+        self.machine = self._make(workflow, self.codec)
         self.tell(started)
 
     @property
@@ -234,7 +240,7 @@ class Host:
         self._resume(self.machine.workflow, history)
 
     def _resume(self, workflow: Workflow[..., Any], history: list[Row]) -> None:
-        replayed = replay(workflow, history, self.codec)
+        replayed = replay(workflow, history, self.codec, make=self._make)
         self.machine = replayed.machine
         self.runs[-1] = history + replayed.rows
         self.performs = {request.key: request for request in replayed.requests if isinstance(request, Perform)}

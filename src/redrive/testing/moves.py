@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from redrive.testing import naming
 from redrive.testing.sources import command_source, signal_source, value_source
-from redrive_interpreter import Cancelled, CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
-from redrive_interpreter.keys import ROLLBACK
+from redrive_interpreter import CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -44,9 +43,7 @@ class Attempt:
 
     @property
     def brief(self) -> str:
-        if self.key.startswith(ROLLBACK):
-            return "undone" if isinstance(self.outcome, Ok) else "cannot be undone"
-        return f"{self.key} {_briefly(self.outcome)}"
+        return naming.attempt(self.key, _briefly(self.outcome))
 
 
 @attrs.frozen
@@ -94,7 +91,9 @@ class Arrive:
     def label(self) -> str:
         return f"signal {self.signal.name}"
 
-    brief = label
+    @property
+    def brief(self) -> str:
+        return f"signal {naming.signal_name(self.signal)}"
 
 
 @attrs.frozen
@@ -103,6 +102,7 @@ class Tick:
 
     what: str
     span: timedelta = attrs.field(eq=False)
+    brief: str = attrs.field(default="", eq=False)
 
     def apply(self, host: Host) -> None:
         host.next_moment()
@@ -113,10 +113,6 @@ class Tick:
     @property
     def label(self) -> str:
         return f"{self.what} is due" + (f" after {self.span}" if self.span else "")
-
-    @property
-    def brief(self) -> str:
-        return f"{self.what} is due"
 
 
 @attrs.frozen
@@ -147,7 +143,7 @@ def tick(host: Host) -> Tick | None:
         return None
     timers = sorted((moment, key) for key, moment in host.machine.timers.items() if moment <= due)
     key = timers[0][1] if timers else next(key for key, perform in host.performs.items() if perform.due == due)
-    return Tick(_due_thing(key, host), max(due - host.now, timedelta(0)))
+    return Tick(_due_thing(key, host), max(due - host.now, timedelta(0)), naming.due(key, host.pending.get(key)))
 
 
 def _due_thing(key: Key, host: Host) -> str:
@@ -169,8 +165,4 @@ def _came_to(outcome: Ok[Any] | Err) -> str:
 
 def _briefly(outcome: Ok[Any] | Err) -> str:
     """What comes of a step, but of its values only those that a workflow is likely to branch on."""
-    if isinstance(outcome, Ok):
-        return f"= {value_source(outcome.value)}" if isinstance(outcome.value, (bool, enum.Enum)) else "done"
-    if isinstance(outcome.error, (StepTimeout, StepInterrupted)):
-        return _came_to(outcome)
-    return "cancelled" if isinstance(outcome.error, Cancelled) else f"fails: {type(outcome.error).__name__}"
+    return naming.given(outcome.value) if isinstance(outcome, Ok) else naming.failed(type(outcome.error).__name__)

@@ -1,0 +1,91 @@
+"""Which cases of each `Switch` exploration took, and which it never did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from redrive.testing import naming
+from redrive_interpreter import Command, Invocation, Machine, Switch
+from redrive_interpreter.switches import OTHERWISE
+
+if TYPE_CHECKING:
+    from redrive_interpreter import Asked, Codec, Key, Workflow
+
+Chosen: TypeAlias = tuple[str, str, Switch[Any, Any] | None]
+"""The key of a Switch, the label of the case it took, and the command."""
+
+
+class Looking(Machine[Any]):
+    """A machine that tells *see* of each case that is chosen."""
+
+    __slots__ = ("_see",)
+
+    def __init__(self, workflow: Workflow[..., Any], codec: Codec, see: Callable[[Chosen], object]) -> None:
+        super().__init__(workflow, codec)
+        self._see = see
+
+    def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
+        if kind == "switch":
+            self._see((key, label, command))
+        return super().ask(key, kind, label, input, undo, command)
+
+
+@attrs.define
+class _Known:
+    """One Switch: what each case would ask, the cases taken, and the states from which it was reached."""
+
+    branches: dict[str, str] = attrs.field(factory=dict[str, str])
+    taken: set[str] = attrs.field(factory=set[str])
+    reached: dict[int, None] = attrs.field(factory=dict[int, None])
+
+
+class Cases:
+    """All that is known of the Switches of one search."""
+
+    def __init__(self) -> None:
+        self._now: list[Chosen] = []
+        self._known: dict[str, _Known] = {}
+
+    def machine(self, workflow: Workflow[..., Any], codec: Codec) -> Machine[Any]:
+        return Looking(workflow, codec, self._now.append)
+
+    def forget(self) -> None:
+        """What was chosen since the last look was a replay's."""
+        self._now.clear()
+
+    def take(self, before: int) -> list[str]:
+        """The cases that were chosen on the way from the state *before* (-1: the beginning)."""
+        said: list[str] = []
+        for key, label, switch in self._now:
+            said.append(naming.case_of(key, label))
+            known = self._known.setdefault(naming.place(key), _Known())
+            known.taken.add(label)
+            known.reached[before] = None
+            if switch is not None:
+                known.branches |= _branches(switch)
+        self._now.clear()
+        return said
+
+    def untaken(self) -> Iterator[tuple[int, str, str]]:
+        """The states in which a case was not chosen, the case, and what it would do."""
+        for where, known in self._known.items():
+            for label, does in known.branches.items():
+                if label not in known.taken:
+                    for before in known.reached:
+                        yield before, naming.case_of(where, label), does
+
+
+def _branches(switch: Switch[Any, Any]) -> dict[str, str]:
+    found = {case.label: _does(case.branch) for case in switch.cases}
+    return found if switch.default is None else {**found, OTHERWISE: _does(switch.default)}
+
+
+def _does(branch: Any) -> str:
+    if isinstance(branch, Invocation):
+        return str(branch.workflow.name)  # pyright: ignore[reportUnknownMemberType]
+    if isinstance(branch, Command):
+        return branch.default_id.removeprefix("__")
+    return str(getattr(branch, "__name__", "…"))

@@ -1,0 +1,118 @@
+"""What things are called in a drawing: the same words for what exploration found and for what production did."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import attrs
+
+from redrive_interpreter import Command, Key, RunChild, Sleep, Source, Step, WaitChild, WaitSignal
+from redrive_interpreter.keys import ROLLBACK, unescape
+
+Look: TypeAlias = Literal["begin", "step", "waits", "undo", "good", "bad", "case"]
+_REPEAT: Final = re.compile(r"#\d+")
+_WITHOUT_TYPE: Final = {"StepTimeout": "times out", "StepInterrupted": "is interrupted", "Cancelled": "cancelled"}
+
+
+@attrs.frozen
+class Box:
+    """What is asked at one time, a line each; or an end. *loosely*: the same without what may differ from run to run."""
+
+    lines: tuple[str, ...]
+    look: Look
+    loosely: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+    @property
+    def loose(self) -> Box:
+        return Box(self.loosely or self.lines, self.look)
+
+
+BEGIN: Final = Box(("",), "begin")
+
+
+def box_of(asking: Mapping[Key, Command[Any]], mark: str | None = None) -> Box:
+    """The box of a state in which *asking* is pending, or which ended as *mark* says."""
+    if mark is not None:
+        return Box((mark,), "good" if mark == "completed" else "bad")
+    said = sorted({_said(key, command) for key, command in asking.items()})
+    lines = tuple(exactly for exactly, _ in said) or ("its children end",)
+    loosely = tuple(sorted({loose for _, loose in said}))
+    if any(key.startswith(ROLLBACK) for key in asking):
+        return Box(lines, "undo", loosely)
+    return Box(lines, "step" if any(isinstance(command, Step) for command in asking.values()) else "waits", loosely)
+
+
+def mark_of(status: str, failure: str | None) -> str:
+    """How a run ended: its status, and the type of what it failed with."""
+    return status if failure is None else f"{status}: {failure.rpartition('.')[2]}"
+
+
+def place(key: str) -> str:
+    """Where in a workflow a command is asked: its key, whatever round of a loop or item of a Map it was."""
+    parts = [part for part in _REPEAT.sub("", key.removeprefix(ROLLBACK)).split("/") if not part.isdigit()]
+    return "/".join(unescape(part).removeprefix("__") for part in parts)
+
+
+def signal_name(signal: Source[Any]) -> str:
+    """A signal as declared: one that is ``of`` something may be of anything."""
+    return signal.name if signal.name == signal.base else f"{signal.base}:…"
+
+
+def case_of(key: str, label: str) -> str:
+    """That the Switch at *key* takes the case *label*."""
+    return f"{place(key)}: {label or 'no case'}"
+
+
+def given(value: object) -> str:
+    """A value, if it is of a kind that workflows branch on."""
+    if isinstance(value, enum.Enum):
+        return f"= {type(value).__name__}.{value.name}"
+    return f"= {value!r}" if isinstance(value, bool) else "done"
+
+
+def failed(type: str) -> str:
+    """An error, by its type as stored."""
+    name = type.rpartition(".")[2]
+    return _WITHOUT_TYPE.get(name, f"fails: {name}")
+
+
+def attempt(key: str, came_to: str) -> str:
+    """What came of an attempt of the step or undo at *key*."""
+    if key.startswith(ROLLBACK):
+        return "undone" if came_to == "done" or came_to.startswith("= ") else "cannot be undone"
+    return f"{place(key)} {came_to}"
+
+
+def due(key: str, command: Command[Any] | None) -> str:
+    """That the timer at *key* is due, or the next attempt of a step."""
+    if isinstance(command, Step):
+        return f"the next attempt of {place(key)} is due"
+    if isinstance(command, WaitSignal):
+        return f"the timeout of {signal_name(command.signal)} is due"
+    return "the deadline is due" if command is None else f"{place(key)} is due"
+
+
+def joined(label: str, cases: Iterable[str]) -> str:
+    """An arrow's text: what happened, then the cases that were chosen because of it."""
+    return ", ".join(part for part in (label, *dict.fromkeys(cases)) if part)
+
+
+def _said(key: str, command: Command[Any]) -> tuple[str, str]:
+    """A pending command, exactly and loosely."""
+    where = place(key)
+    if key.startswith(ROLLBACK):
+        text = f"undo {where}: {command.default_id}"
+    elif isinstance(command, WaitSignal):
+        text = f"wait for {signal_name(command.signal)}"
+    elif isinstance(command, Sleep):
+        return ("sleep until a time" if command.until is not None else f"sleep {command.duration}"), "sleep"
+    elif isinstance(command, RunChild):
+        text = f"child {command.invocation.workflow.name}"
+    elif isinstance(command, WaitChild):
+        text = f"child {command.ref.workflow_name}"
+    else:
+        text = where
+    return text, text

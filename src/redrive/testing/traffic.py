@@ -1,0 +1,289 @@
+"""What production did: the histories of a store, each driven through today's code, and where in it each one went.
+
+1.  A history is replayed as a worker would; after each fact the box in which the run then stands is noted, and the arrow that
+    led there. The words are those of exploration (`naming`), so that the two can be laid over each other.
+2.  An execution counts once in each box and on each arrow, however often it came by.
+3.  What exploration takes for one moment is one here too: until a store has answered that a child was started or a signal
+    sent, and from one run to the next, no box is noted.
+4.  A history that does not fit today's code is not counted; why not is (`misfits`), as by the deploy gate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from redrive.codec import from_json
+from redrive.gate import Group, Problem, check
+from redrive.stores.live import Listed, LiveReader, reader_of
+from redrive.testing import naming
+from redrive.testing.cases import Looking
+from redrive.testing.naming import BEGIN, Box, box_of, mark_of
+from redrive_interpreter import (
+    Answered,
+    AttemptStarted,
+    CancelRequested,
+    ChildFinished,
+    CodecError,
+    DeadlinePassed,
+    Err,
+    ExecutionNotFound,
+    Key,
+    RedriveError,
+    Retrying,
+    RunChild,
+    Signalled,
+    Started,
+    Step,
+    TimerFired,
+    WaitChild,
+    WaitSignal,
+    load_row,
+    replay,
+)
+from redrive_interpreter.waits import AnswerWait
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Store
+    from redrive_interpreter import Codec, Fact, Machine, Request, Workflow
+
+Arrow: TypeAlias = tuple[Box, str, Box]
+
+
+@attrs.frozen
+class Trail:
+    """The way of one execution: where it was, where it stands (None: it has ended), and in which boxes something failed for good."""
+
+    boxes: frozenset[Box]
+    arrows: frozenset[Arrow]
+    here: Box | None
+    failed: frozenset[Box]
+
+
+@attrs.define
+class Traffic:
+    """The ways of the executions of one workflow. *misfits* are those that do not fit today's code, by problem; *known* the names
+    of the workflows in the store, *cut*: there are more executions than were to be read."""
+
+    trails: Counter[Trail] = attrs.field(factory=Counter[Trail])
+    misfits: dict[str, Group] = attrs.field(factory=dict[str, Group])
+    cancelled: bool = False
+    cut: bool = False
+    known: Sequence[str] = ()
+
+    @property
+    def counted(self) -> int:
+        return sum(self.trails.values())
+
+    @property
+    def executions(self) -> int:
+        return self.counted + sum(len(group.ids) for group in self.misfits.values())
+
+
+async def traffic(
+    workflow: Workflow[..., Any],
+    store: Store | str,
+    codec: Codec,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int], object] = lambda executions: None,
+) -> Traffic:
+    """Where the executions of *workflow* in *store* went, the newest *limit* of them; nothing is written anywhere.
+
+    *progress* is told how many were read so far.
+    """
+    found = Traffic()
+    reader = reader_of(store)
+    await reader.open()
+    try:
+        found.known = await reader.workflows()
+        async for page in reader.ever(workflow.name):
+            for execution in page:
+                if limit is not None and found.executions >= limit:
+                    found.cut = True
+                    return found
+                await _add(found, workflow, execution, reader, codec)
+                progress(found.executions)
+    finally:
+        await reader.close()
+    return found
+
+
+async def _add(found: Traffic, workflow: Workflow[..., Any], execution: Listed, reader: LiveReader, codec: Codec) -> None:
+    follower = Follower(workflow, codec)
+    for run in range(1, execution.runs + 1):
+        try:
+            stored = from_json(await reader.rows(execution, run))
+        except ExecutionNotFound:
+            continue  # purged since it was listed
+        except CodecError as error:
+            problem: Problem | None = Problem(standing="breaking", cause="unreadable history", detail=str(error), sign="damaged")
+        else:
+            problem = follower.follow(stored)
+        if problem is not None:
+            found.misfits.setdefault(problem.sign, Group(problem, execution.id)).ids.append(execution.id)
+            return
+    if follower.boxes:
+        found.trails[follower.trail] += 1
+        found.cancelled = found.cancelled or follower.cancelled
+
+
+class Follower:
+    """Follows one execution from run to run, as far as its runs are *workflow*'s or go on from one that was."""
+
+    def __init__(self, workflow: Workflow[..., Any], codec: Codec) -> None:
+        self._workflow = workflow
+        self._codec = codec
+        self._next: Workflow[..., Any] | None = None
+        self._at = BEGIN
+        self._held: tuple[Box, str] | None = None
+        self._cases: list[str] = []
+        self._again: set[Key] = set()
+        self._signals: dict[str, str] = {}
+        self._ended = True
+        self.boxes: set[Box] = set()
+        self.arrows: set[Arrow] = set()
+        self.failed: set[Box] = set()
+        self.cancelled = False
+
+    @property
+    def trail(self) -> Trail:
+        here = None if self._ended else self._at
+        return Trail(frozenset(self.boxes), frozenset(self.arrows), here, frozenset(self.failed))
+
+    def follow(self, stored: Sequence[Mapping[str, Any]]) -> Problem | None:
+        """Take up the next run. Gives back why it does not fit the code."""
+        name = stored[0].get("workflow", "") if stored else ""
+        if self._next is None:  # the first run, or one that was started anew
+            if name != self._workflow.name:
+                return None
+            self._held, self._at = (BEGIN, ""), BEGIN
+            self.boxes.add(BEGIN)
+        workflow, self._next = self._next or self._workflow, None
+        self._again.clear()
+        self._ended = False
+        try:
+            rows = [load_row(row) for row in stored]
+            replay(workflow, rows, self._codec, make=self._machine).machine.close()
+        except (RedriveError, CodecError) as error:
+            return check({name: workflow}, stored, self._codec) or _misfit(error)
+        return None
+
+    def _machine(self, workflow: Workflow[..., Any], codec: Codec) -> Machine[Any]:
+        return _Followed(workflow, codec, self)
+
+    def chosen(self, key: str, label: str) -> None:
+        self._cases.append(naming.case_of(key, label))
+
+    # ── one turn ────────────────────────────────────────────────────────────────────────────────
+    def label(self, machine: Machine[Any], fact: Fact) -> str:
+        """What an arrow says because of *fact*, which *machine* is about to take; nothing where exploration has no arrow."""
+        match fact:
+            case Answered() | Retrying():
+                wait = machine.pending.get(fact.key)
+                return self._attempt(fact, wait.command) if wait is not None and isinstance(wait.command, Step) else ""
+            case TimerFired():
+                wait = machine.pending.get(fact.key)
+                return naming.due(fact.key, None if wait is None else wait.command)
+            case Signalled():
+                return f"signal {self._signal(machine, fact.name)}"
+            case CancelRequested():
+                self.cancelled = True
+                return "cancel"
+            case DeadlinePassed():
+                return "the deadline is due"
+            case ChildFinished():
+                return self._child(machine, fact)
+            case Started() | AttemptStarted():
+                return ""
+            case _:
+                return "the undos are tried again"
+
+    def arrived(self, machine: Machine[Any], label: str, key: Key | None) -> None:
+        """The turn is over, and *label* says why it was; *key*: the step that it was about."""
+        if key is not None and key in self._again and label:
+            self._again.discard(key)
+            self._go(self._at, f"the next attempt of {naming.place(key)} is due", self._at)
+        before, said = self._held or (self._at, label)
+        said = naming.joined(said, self._cases)
+        self._cases.clear()
+        pending = {key: wait.command for key, wait in machine.pending.items()}
+        verdict = machine.verdict_
+        for command in pending.values():
+            if isinstance(command, WaitSignal):
+                self._signals[command.signal.name] = naming.signal_name(command.signal)
+        if verdict is not None and verdict.status == "continued":
+            assert machine.continues is not None
+            self._held, self._next = (before, said), machine.continues.workflow
+        elif verdict is None and any(isinstance(wait, AnswerWait) for wait in machine.pending.values()):
+            self._held = before, said
+        elif verdict is not None:
+            outcome: Any = verdict.outcome
+            self._go(before, said, box_of({}, mark_of(verdict.status, outcome.error.type if isinstance(outcome, Err) else None)))
+            self._ended = True
+        else:
+            self._ended = False
+            if (box := box_of(pending)) != before or said:
+                self._go(before, said, box)
+
+    def _go(self, before: Box, label: str, after: Box) -> None:
+        self._held = None
+        self._at = after
+        self.boxes |= {before, after}
+        self.arrows.add((before, label, after))
+
+    def _attempt(self, fact: Answered | Retrying, step: Step[Any]) -> str:
+        if isinstance(fact, Retrying):
+            return naming.attempt(fact.key, naming.failed(fact.failure.type))
+        if isinstance(fact.outcome, Err):
+            self.failed.add(self._at)
+            return naming.attempt(fact.key, naming.failed(fact.outcome.error.type))
+        return naming.attempt(fact.key, naming.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
+
+    def retries(self, key: Key) -> None:
+        self._again.add(key)
+
+    def _child(self, machine: Machine[Any], fact: ChildFinished) -> str:
+        child = next((child for child in machine.family.open if child.id == fact.id), None)
+        name = "" if child is None else child.workflow
+        outcome = fact.outcome
+        if isinstance(outcome, Err):
+            self.failed.add(self._at)
+            return f"child {name} {'cancelled' if fact.status == 'cancelled' else naming.failed(outcome.error.type)}"
+        value: Any = outcome.value if isinstance(outcome.value, bool) else None
+        for wait in machine.pending.values():
+            if isinstance(wait.command, (RunChild, WaitChild)) and getattr(wait, "child", "") == fact.id:
+                of: Any = wait.command.ref if isinstance(wait.command, WaitChild) else wait.command.invocation.workflow
+                value = self._codec.load(outcome.value, of.result_type, f"the result of child {fact.id}")
+        return f"child {name} {naming.given(value)}"
+
+    def _signal(self, machine: Machine[Any], name: str) -> str:
+        if name in self._signals:
+            return self._signals[name]
+        declared = [signal.base for signal in machine.workflow.signals or () if name.startswith(f"{signal.base}:")]
+        return f"{max(declared, key=len)}:…" if declared else name
+
+
+class _Followed(Looking):
+    """A machine that tells a `Follower` of each turn."""
+
+    __slots__ = ("_follower",)
+
+    def __init__(self, workflow: Workflow[..., Any], codec: Codec, follower: Follower) -> None:
+        super().__init__(workflow, codec, lambda chosen: follower.chosen(chosen[0], chosen[1]))
+        self._follower = follower
+
+    def receive(self, fact: Fact) -> list[Request]:
+        label = self._follower.label(self, fact)
+        requests = super().receive(fact)
+        self._follower.arrived(self, label, fact.key if isinstance(fact, (Answered, Retrying)) else None)
+        if isinstance(fact, Retrying):
+            self._follower.retries(fact.key)
+        return requests
+
+
+def _misfit(error: Exception) -> Problem:
+    return Problem(standing="breaking", cause=type(error).__name__, detail=str(error), sign=type(error).__name__)
