@@ -86,6 +86,7 @@ class Commit:
     events: tuple[str, ...]
     targets: tuple[str, ...]
     child: str | None
+    attempt: int
     next_run: bool
     expects: int
 
@@ -129,6 +130,7 @@ COMMITS = st.builds(
     st.lists(st.sampled_from("xy"), max_size=2).map(tuple),
     st.lists(IDS, max_size=2).map(tuple),
     st.none() | IDS,
+    st.sampled_from([1, 1, 2, 3]),
     st.sampled_from([False, False, True]),
     st.sampled_from([0, 0, 0, 0, 1]),
 )
@@ -222,7 +224,7 @@ class Driver:
             not_after=self.clock.now if op.not_after else None,
             events=[NewEvent(name=name, payload=str(n), key=f"{n}.{self.commits}") for n, name in enumerate(op.events)],
             outgoing=[Outgoing(target=id, message=NewMessage(kind="signal", name="from"), answer_to=f"to {id}") for id in op.targets],
-            children=[] if op.child is None else [NewChild(execution=self.child(op.child, claim), answer_to="child")],
+            children=[] if op.child is None else [self.child(op.child, claim, op.attempt)],
             attributes='{"a": 1}' if op.see else None,
             outcome='{"ok": 1}' if final else None,
             unread=op.take,
@@ -236,9 +238,14 @@ class Driver:
             assert await self.store.commit(claim, turn) == committed
         return committed
 
-    def child(self, id: str, parent: Claim) -> NewExecution:
+    def child(self, id: str, parent: Claim, attempt: int) -> NewChild:
         creator = Creator(id=parent.id, run=parent.run, key="child")
-        return NewExecution(id=id, workflow="w", run=f"child of {parent.id}", input="1", started='"child"', creator=creator)
+        first = NewExecution(id=id, workflow="w", run=f"child of {parent.id}", input="1", started='"child"', creator=creator)
+        if attempt == 1:
+            return NewChild(execution=first, answer_to="child")
+        later = self.clock.now + timedelta(seconds=attempt - 2)
+        run = f"attempt {attempt} for {parent.id}"
+        return NewChild(execution=attrs.evolve(first, run=run, not_before=later, restart=frozenset({"failed", "cancelled"})))
 
     async def state(self) -> object:
         snapshots = sorted(await self.store.list(limit=1000), key=lambda found: found.id)

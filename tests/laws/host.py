@@ -48,8 +48,9 @@ from redrive_interpreter import (
     StartExecution,
     TimerFired,
 )
+from redrive_interpreter.requests import Again
 from tests.interpreter.kit import picture
-from tests.laws.programs import SIGNALS, WORKFLOWS, Declined, Program, choices, names, programs, run_program
+from tests.laws.programs import SIGNALS, WORKFLOWS, Business, Declined, Program, choices, families, names, programs, run_program
 
 law = settings(max_examples=max(1, settings.default.max_examples // 2))
 """Of each law: half as many examples as of anything else, for each is a run or two."""
@@ -75,7 +76,12 @@ class Story:
         return host.lives
 
 
-stories = st.builds(Story, names, programs, choices, st.booleans())
+_often = st.lists(st.integers(0, 60), min_size=15, max_size=60)
+stories = st.one_of(
+    st.builds(Story, names, programs, choices, st.booleans()),
+    st.builds(Story, names, programs, choices, st.booleans()),
+    st.builds(Story, names, families, _often, st.booleans()),
+)
 
 
 @attrs.define
@@ -119,7 +125,11 @@ class Host:
         self.cancels_left = 1
         self.retried = False
         self.lives: list[Life] = []
-        self.children: dict[str, str] = {}  # id → running, cancelling, ended
+        self.children: dict[
+            str, str
+        ] = {}  # id → running, cancelling, ended, failed (and may be started again), waiting (for its next attempt)
+        self.begin: dict[str, datetime] = {}
+        self.attempts: set[UUID] = set()
         due = T0 + timedelta(seconds=4) if deadline else None
         data = codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, "input")
         self._begin(invocation.workflow, Started(id="x-1", run=RUN, input=data, workflow=invocation.workflow.name, at=T0, deadline=due))
@@ -215,6 +225,12 @@ class Host:
             case ClearTimer(key):
                 assert key in self.timers, f"ClearTimer of {key}, which is not set"
                 self.timers.remove(key)
+            case StartExecution(key, id, again=Again() as again):
+                assert key in self.asked
+                assert self.children[id] == "failed", f"{id} is started again, and it did not fail unasked"
+                assert again.run not in self.attempts, f"attempt {again.attempt} of {id} is started twice"
+                self.attempts.add(again.run)
+                self.children[id], self.begin[id] = "waiting", again.due
             case SendTo(key) | StartExecution(key):
                 assert key in self.asked
                 assert key not in self.questions
@@ -222,7 +238,7 @@ class Host:
             case CancelExecution(key, id, answer=answer):
                 if answer:
                     self.questions[key] = request
-                if self.children.get(id) == "running":
+                if self.children.get(id) in ("running", "waiting"):
                     self.children[id] = "cancelling"
             case Publish(key):
                 assert key in self.asked
@@ -235,9 +251,9 @@ class Host:
             moves += self._answers_to(key, question)
         if steps:
             moves += [lambda p=perform: self._answer(p, Ok(self._result(p))) for perform in steps[:4]]
-        moves += [lambda id=id: self._child_ends(id, "completed") for id, state in self.children.items() if state == "running"]
+        moves += [lambda id=id: self._child_ends(id, "completed") for id in self._running]
         moves += [lambda id=id: self._child_ends(id, "cancelled") for id, state in self.children.items() if state == "cancelling"]
-        if due := self.machine.next_due:
+        if due := min([*filter(None, [self.machine.next_due]), *self._begin_later], default=None):
             moves.append(lambda: self._time_passes(due))
         if not moves:
             moves += [lambda n=n: self._signal(n) for n in self._waited_for]
@@ -260,7 +276,11 @@ class Host:
             moves += [lambda: self._signal(0), lambda: self._signal(1), lambda: self._signal(0, late=True)]
         if self.cancels_left:
             moves.append(self._cancel)
-        moves += [lambda id=id: self._child_ends(id, "failed") for id, state in self.children.items() if state != "ended"]
+        failing = [*self._running, *(id for id, state in self.children.items() if state == "cancelling")]
+        moves += [lambda id=id: self._child_ends(id, "failed") for id in failing]
+        moves += [lambda id=id: self._child_ends(id, "failed", "Business") for id in failing]
+        waiting = [id for id, state in self.children.items() if state == "waiting"]
+        moves += [lambda id=id: self._child_ends(id, "failed", "ExecutionConflict") for id in waiting]
         moves += [lambda p=p: self.tell(Answered(p.key, Ok(1), at=self.now)) for p in list(self.dropped.values())[:1]]
         if self.life.completed:
             moves.append(lambda: self.tell(Answered(self.life.completed[0], Ok(7), at=self.now)))
@@ -292,9 +312,22 @@ class Host:
         due = self.now + timedelta(seconds=1)
         self.tell(Retrying(perform.key, perform.attempt, Failure("Boom", "again"), due, at=self.now, in_doubt=in_doubt))
 
-    def _child_ends(self, id: str, status: str) -> None:
-        self.children[id] = "ended"
-        outcome = Ok(3) if status == "completed" else Err(Failure("Boom", "the child failed"))
+    @property
+    def _running(self) -> list[str]:
+        """The children that may end by themselves."""
+        begun = [id for id, state in self.children.items() if state == "waiting" and self.begin[id] <= self.now]
+        return [*begun, *(id for id, state in self.children.items() if state == "running")]
+
+    @property
+    def _begin_later(self) -> list[datetime]:
+        return [self.begin[id] for id, state in self.children.items() if state == "waiting" and self.begin[id] > self.now]
+
+    def _child_ends(self, id: str, status: str, error: str = "Boom") -> None:
+        unasked = status == "failed" and self.children[id] != "cancelling" and error == "Boom"
+        self.children[id] = "failed" if unasked else "ended"
+        outcome: Ok[Any] | Err = Ok(3) if status == "completed" else Err(Failure(error, "the child failed"))
+        if error == "Business":
+            outcome = Err(self.codec.dump_error(Business("the child failed"), [Business]))
         self.tell(ChildFinished(id=id, status=status, outcome=outcome, at=self.now))
 
     def _time_passes(self, due: datetime) -> None:

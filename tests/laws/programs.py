@@ -35,6 +35,7 @@ from redrive_interpreter import (
     Patch,
     Race,
     Random,
+    Retry,
     Rollback,
     RunChild,
     SendSignal,
@@ -260,13 +261,13 @@ def _switch(tasks: Any, children: Any, value: int, body: Program, other: Program
     )
 
 
-def _run_child(tasks: Any, children: Any, policy: Any, undoing: bool, wait: int | None) -> Seen:
+def _run_child(tasks: Any, children: Any, policy: Any, undoing: bool, wait: int | None, retry: Any) -> Seen:
     options: Any = {"undo": undo} if undoing else {}
-    return (yield from RunChild(run_program([]), on_parent_close=policy, wait_timeout=wait, **options))
+    return (yield from RunChild(run_program([]), on_parent_close=policy, wait_timeout=wait, retry=policies_of(retry), **options))
 
 
-def _start_child(tasks: Any, children: list[ChildRef[Any]], policy: Any, id: str | None) -> Seen:
-    ref = yield from StartChild(run_program([]), on_parent_close=policy, id=id)
+def _start_child(tasks: Any, children: list[ChildRef[Any]], policy: Any, id: str | None, retry: Any) -> Seen:
+    ref = yield from StartChild(run_program([]), on_parent_close=policy, id=id, retry=policies_of(retry))
     children.append(ref)
     return ref.id
 
@@ -279,9 +280,9 @@ def _cancel_child(tasks: Any, children: list[ChildRef[Any]]) -> Seen:
     return (yield from CancelChild(children[-1])) if children else None
 
 
-def _children(tasks: Any, children: list[ChildRef[Any]], policy: Any, timeout: int | None) -> Seen:
+def _children(tasks: Any, children: list[ChildRef[Any]], policy: Any, timeout: int | None, retry: Any) -> Seen:
     """Start one, do something else, wait for it."""
-    yield from _start_child(tasks, children, policy, None)
+    yield from _start_child(tasks, children, policy, None, retry)
     yield from undoable(0)
     return (yield from WaitChild(children[-1], timeout=timeout))
 
@@ -311,6 +312,11 @@ STATEMENTS: dict[str, Callable[..., Seen]] = {
 }
 
 
+def policies_of(retry: list[Any] | None) -> list[Retry] | None:
+    """The policies that a program says as lists of attempts and delay."""
+    return None if retry is None else [Retry(attempts=attempts, delay=delay, give_up_on=Business) for attempts, delay in retry]
+
+
 def name_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
@@ -319,6 +325,7 @@ def name_of(error: BaseException) -> str:
 small = st.integers(0, 3)
 policies = st.sampled_from(["cancel", "abandon", "wait"])
 names = st.sampled_from(["tidy", "program", "tidy_failure", "tidy_cancel"])
+retries = st.none() | st.lists(st.tuples(st.none() | small.map(lambda n: n + 1), small).map(list), min_size=1, max_size=2)
 kinds = st.sampled_from(["undoable", "plain", "once", "once_undoable", "released"])
 
 
@@ -330,7 +337,7 @@ def _leaves(bugs: bool) -> Any:
     return st.one_of(
         *[_said("step", kinds, small)] * 6,
         *[_said("step", st.just("undoable"), small)] * 2,
-        *[_said("children", policies, st.none() | small)] * 2,
+        *[_said("children", policies, st.none() | small, retries)] * 2,
         _said("sleep", small),
         _said("wait", st.integers(0, 1), st.none() | small, st.none() | small),
         _said("emit", small),
@@ -339,8 +346,8 @@ def _leaves(bugs: bool) -> Any:
         _said("raise", st.sampled_from("ab")) if not bugs else _said("raise", st.sampled_from("aaabb")) | _said("bug"),
         _said("map", kinds, st.lists(small, max_size=3), st.none() | st.integers(1, 2), st.none() | small),
         _said("join"),
-        _said("run_child", policies, st.booleans(), st.none() | small),
-        _said("start_child", policies, st.none() | st.sampled_from(["kid"])),
+        *[_said("run_child", policies, st.booleans(), st.none() | small, retries)] * 2,
+        _said("start_child", policies, st.none() | st.sampled_from(["kid"]), retries),
         _said("wait_child", st.none() | small),
         _said("cancel_child"),
         _said("send", st.sampled_from(["other", "gone"])),
@@ -372,6 +379,35 @@ programs: st.SearchStrategy[Program] = st.tuples(
     st.lists(statements, min_size=1, max_size=6),
     st.none() | st.none() | _said("continue", st.lists(_leaves(bugs=False), max_size=3)),
 ).map(lambda parts: parts[0] if parts[1] is None else [*parts[0], parts[1]])
+
+# Programs of parents whose children fail and are started again.
+again = st.lists(st.tuples(st.none() | st.integers(2, 4), small).map(list), min_size=1, max_size=2)
+_about_children = st.one_of(
+    _said("children", policies, st.none() | small, again),
+    _said("run_child", policies, st.booleans(), st.none() | small, again),
+    _said("start_child", policies, st.none() | st.sampled_from(["kid"]), again),
+    _said("wait_child", st.none() | small),
+    _said("cancel_child"),
+    _said("sleep", small),
+    _said("step", st.just("undoable"), small),
+    _said("rollback", st.sampled_from(["stop", "continue"])),
+)
+_with_children = st.recursive(
+    _about_children,
+    lambda blocks: st.one_of(
+        _said("try", st.lists(blocks, min_size=1, max_size=3), st.booleans(), st.lists(blocks, max_size=2)),
+        _said("all", st.lists(st.lists(blocks, min_size=1, max_size=2), min_size=2, max_size=3), st.booleans()),
+        _said("race", st.lists(st.lists(blocks, min_size=1, max_size=2), min_size=2, max_size=3)),
+        _said("spawn", st.lists(blocks, min_size=1, max_size=2)),
+        _said("inline", names, st.lists(blocks, min_size=1, max_size=2)),
+    ),
+    max_leaves=8,
+)
+families: st.SearchStrategy[Program] = st.tuples(
+    st.lists(_with_children, min_size=1, max_size=4),
+    st.none() | st.none() | _said("continue", st.lists(_about_children, max_size=3)),
+).map(lambda parts: parts[0] if parts[1] is None else [*parts[0], parts[1]])
+
 choices: st.SearchStrategy[list[int]] = st.lists(st.just(0) | st.integers(0, 60), min_size=15, max_size=60)
 
 # Programs in which what is asked depends on nothing but the answers to one's own steps.
