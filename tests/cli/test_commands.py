@@ -300,6 +300,27 @@ def test_a_body_that_exits_ends_the_worker_and_says_so(started: Shell, shop: Pat
     assert "SystemExit(7)" in worker.stderr
 
 
+def test_a_store_is_backed_up_and_brought_back(started: Shell, shop: Path) -> None:
+    assert started("history", "order-1", "--store", "sqlite:///shop.db") == 0
+    before = started.out
+    assert started("backup", "sqlite:///shop.db", "sqlite:///copy.db") == 0
+    assert "copied and checked: 1 executions (1 live)" in started.out
+    assert started("migrate-store", "sqlite:///copy.db", "sqlite:///back.db", "--json") == 0
+    assert json.loads(started.out)["executions"] == 1
+    assert started("history", "order-1", "--store", "sqlite:///back.db") == 0
+    assert started.out == before
+    assert started("list", "--store", "sqlite:///copy.db") == 1
+    assert "moved to another store" in started.err
+
+
+def test_a_move_that_cannot_be_says_why(run: Shell, shop: Path) -> None:
+    assert run("migrate-store", "sqlite:///typo.db", "sqlite:///new.db") == 2
+    assert "typo.db" in run.err
+    assert run("migrate-store", "sqlite:///a.db", "memory://") == 2
+    assert run("backup", "memory://", "sqlite:///new.db") == 2
+    assert not (shop / "new.db").exists()
+
+
 def test_the_version_and_the_help_are_there(run: Shell) -> None:
     assert run("--version") == 0
     assert run.out.startswith("redrive ")

@@ -15,6 +15,7 @@ from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
+from redrive.cli.moving import add_moving
 from redrive.cli.paint import paint_for, visible
 from redrive_interpreter import RedriveError
 
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add_replay(words)
     add_lint(words)
     add_diagram(words)
+    add_moving(words)
     return parser
 
 

@@ -12,6 +12,10 @@ from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.sqlite.failures import CANNOT_OPEN, as_store_error, primary_code
 
 APPLICATION_ID: Final = 0x72_64_72_76  # "rdrv"
+MOVED: Final = 1_000_000
+"""The schema version of a file whose executions live elsewhere now; releases that do not know it refuse it as a newer one."""
+UNFINISHED: Final = 1_000_001
+"""The schema version of a file that is being filled from another store."""
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
@@ -78,6 +82,10 @@ def needs_migration(db: sqlite3.Connection, path: str, scripts: Sequence[str]) -
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (application or version or tables):
         raise UnusableStore(f"{path}: it is a SQLite database of another program; name another file")
+    if version == MOVED:
+        raise UnusableStore(f"{path}: its executions were moved to another store; use that one")
+    if version == UNFINISHED:
+        raise UnusableStore(f"{path}: it was being filled from another store, and that did not finish; delete it and move again")
     if version > len(scripts):
         raise UnusableStore(
             f"{path}: a newer redrive wrote it (schema {version}, this one knows those up to {len(scripts)}); install that version"

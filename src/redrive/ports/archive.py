@@ -1,0 +1,131 @@
+"""A store as a whole: everything it keeps, to be read in one moment and written into an empty place.
+
+Moving a store and backing it up are the same: all of one archive is written into another, and read back from there.
+Nothing is owned in an archive: what a worker held is free to be claimed where it comes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import attrs
+
+from redrive.ports.store import Creator, Json, Message
+
+
+@attrs.frozen(kw_only=True)
+class Chunk:
+    """Rows that were stored together, as JSON texts joined by commas; *upto* is the length of the run up to their end."""
+
+    upto: int
+    at: datetime
+    rows: str
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedRun:
+    """One run. *input* is that of a start or restart, None of a ContinueAs."""
+
+    number: int
+    input: Json | None
+    chunks: Sequence[Chunk]
+
+
+@attrs.frozen(kw_only=True)
+class Archived:
+    """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
+    *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
+    ever got, *landed* the dedup keys of all of them."""
+
+    id: str
+    workflow: str
+    run: str
+    number: int
+    first_run: int
+    status: str
+    fence: int
+    recoveries: int
+    unread: int
+    cancelled_run: int
+    wake_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    stored_at: datetime
+    deadline: datetime | None
+    creator: Creator | None
+    attributes: Json
+    outcome: Json | None
+    runs: Sequence[ArchivedRun]
+    inbox: Sequence[Message]
+    landed: Sequence[str]
+    parked: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedEvent:
+    """An emitted event. What made it land once is not kept: nobody repeats a turn of a store that was moved."""
+
+    seq: int
+    name: str
+    payload: Json
+    execution: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedHandler:
+    """A durable handler, which has done its events up to the seq *done*."""
+
+    id: str
+    event: str
+    done: int
+
+
+class Archive(Protocol):
+    """Reads all of a store, or fills an empty one. One call at a time; `close` in any case."""
+
+    async def begin_reading(self, *, alone: bool) -> int:
+        """From now on everything is read as it is at this moment; how many executions there are.
+
+        With *alone*, nobody else writes until `close`. Raises `UnusableStore`, also for a store that was moved away, and
+        `StoreError` where a worker is alive.
+        """
+        ...
+
+    def executions(self) -> AsyncIterator[Sequence[Archived]]:
+        """All of them, oldest first, in pages."""
+        ...
+
+    def events(self) -> AsyncIterator[Sequence[ArchivedEvent]]:
+        """All of them, by seq, in pages."""
+        ...
+
+    async def handlers(self) -> Sequence[ArchivedHandler]:
+        """By id."""
+        ...
+
+    async def begin_writing(self) -> None:
+        """Make an empty store that nobody can use yet. Raises `UnusableStore` where there is something already."""
+        ...
+
+    async def write_executions(self, executions: Sequence[Archived]) -> None: ...
+
+    async def write_events(self, events: Sequence[ArchivedEvent]) -> None:
+        """Their seqs are kept, and new ones come after them."""
+        ...
+
+    async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None: ...
+
+    async def finish_writing(self) -> None:
+        """Open the store that was written to everybody. Until then it can be read by this archive only."""
+        ...
+
+    async def seal(self) -> None:
+        """After `begin_reading` alone: from now on nobody can use the store, whatever redrive they have."""
+        ...
+
+    async def close(self) -> None:
+        """What was written and not finished stays unusable."""
+        ...

@@ -1,0 +1,53 @@
+-- The statements that read and write a store as a whole. A name, what it is for, the statement.
+
+-- name: alive
+SELECT id FROM workers WHERE expires_us > ? ORDER BY id LIMIT 1;
+
+-- name: count
+SELECT count(*) FROM executions;
+
+-- name: executions
+SELECT n, id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run, wake_us, created_us, updated_us,
+    stored_us, deadline_us, creator_id, creator_run, creator_key, attributes, outcome
+FROM executions WHERE n > ? ORDER BY n LIMIT ?;
+
+-- name: chunks
+SELECT number, upto, at_us, rows, input FROM history WHERE n = ? ORDER BY number, upto;
+
+-- name: inbox
+SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? ORDER BY seq;
+
+-- name: landed
+SELECT dedup FROM landed WHERE n = ? ORDER BY dedup;
+
+-- name: parked
+SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
+
+-- name: events
+SELECT seq, name, payload, execution, at_us FROM events WHERE seq > ? ORDER BY seq LIMIT ?;
+
+-- name: handlers
+SELECT id, event, done FROM handlers ORDER BY id;
+
+-- name: write_execution
+INSERT INTO executions (id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run, wake_us, created_us,
+    updated_us, stored_us, deadline_us, creator_id, creator_run, creator_key, attributes, outcome, newest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: write_chunk
+INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: write_message
+INSERT INTO inbox (seq, n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: write_landed
+INSERT INTO landed (n, dedup) VALUES (?, ?);
+
+-- name: write_parked
+INSERT INTO parked (n, build, reason) VALUES (?, ?, ?);
+
+-- name: write_event
+INSERT INTO events (seq, name, payload, execution, run, key, at_us) VALUES (?, ?, ?, ?, '', ?, ?);
+
+-- name: write_handler
+INSERT INTO handlers (id, event, done, worker) VALUES (?, ?, ?, '');
