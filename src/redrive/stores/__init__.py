@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from redrive.stores.memory import MemoryStore
 
 _named: Final[dict[str, MemoryStore]] = {}
-_KNOWN: Final = "memory:// (or memory://name, shared within the process), sqlite:///relative/path.db and sqlite:////absolute/path.db"
+_KNOWN: Final = (
+    "memory:// (or memory://name, shared within the process), sqlite:///relative/path.db, sqlite:////absolute/path.db "
+    "and postgresql://user:password@host/database"
+)
 
 
 def open_url(url: str) -> Store:
@@ -20,6 +23,8 @@ def open_url(url: str) -> Store:
         return _memory(url)
     if scheme == "sqlite" and separator:
         return _sqlite(url)
+    if scheme in ("postgresql", "postgres") and separator:
+        return _postgres(url)
     raise ValueError(f"{url!r} names no store that redrive knows; there are {_KNOWN}")
 
 
@@ -49,3 +54,16 @@ def _sqlite(url: str) -> Store:
             case _:
                 raise ValueError(f"{url!r}: a SQLite store has no option {option}={value}, only synchronous=full (default) or normal")
     return SQLiteStore(unquote(rest[1:]), synchronous=synchronous)
+
+
+def _postgres(url: str) -> Store:
+    try:
+        from redrive.stores.postgres import PostgresStore
+    except ImportError as missing:  # also psycopg's own, where it finds no libpq
+        from redrive.ports.store import UnusableStore
+
+        if (missing.name or "psycopg").partition(".")[0] not in ("psycopg", "psycopg_pool"):
+            raise
+        advice = "pip install 'redrive[postgres]'"
+        raise UnusableStore(f"a postgresql:// store needs psycopg with its pool and libpq: {advice} ({missing})") from missing
+    return PostgresStore(url)

@@ -5,15 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from redrive.stores.statements import read_queries
 
-def read_queries(text: str) -> dict[str, str]:
-    """Statements by name; each begins with a line ``-- name: …``, and its comments stay in the file."""
-    queries: dict[str, str] = {}
-    for block in text.split("-- name: ")[1:]:
-        name, _, body = block.partition("\n")
-        lines = (line for line in body.splitlines() if line and not line.startswith("--"))
-        queries[name.strip()] = "\n".join(lines).rstrip(";")
-    return queries
-
+__all__ = ["SQL", "read_queries"]
 
 SQL: Final = read_queries(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))

@@ -1,0 +1,167 @@
+"""Claims: who owns what, and until when; all times are the server's.
+
+1.  A worker's heartbeat comes before the dead are buried: one that was late keeps what nobody took.
+2.  An owner that no row of `workers` knows is dead, too.
+3.  Parked executions have an index of their own, which is looked into only after something was parked (the counter
+    `parks`), or by a build that has not looked yet: ten thousand of them cost a claim nothing.
+4.  What was due stays so when the clock goes back: the first claim since then sees to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from redrive.ports.store import Claim
+from redrive.stores.bell import WORK
+from redrive.stores.common import nobody_has
+from redrive.stores.postgres.session import Session, Sessions
+from redrive.stores.postgres.values import SEPARATOR, from_text, to_text
+
+
+@attrs.define(eq=False)
+class Memo:
+    """What a store remembers to save itself a look; may be forgotten at any time."""
+
+    latest_us: int = 0
+    """The latest time that was seen."""
+    nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
+    """By build and workflows: the count of parks at which nothing parked was claimable for them."""
+
+    def saw(self, now_us: int) -> None:
+        self.latest_us = max(self.latest_us, now_us)
+
+
+@attrs.define(eq=False)
+class Claiming:
+    """One call of `claim`."""
+
+    session: Session
+    memo: Memo
+    worker: str
+    lease_us: int
+    build: str
+    workflows: tuple[str, ...]
+    limit: int
+    holds: Sequence[str] | None
+    now_us: int = 0
+    news: int = 0
+    parks: bool = False
+    """Whether something parked may have become claimable."""
+
+    async def run(self) -> list[Claim]:
+        session, worker = self.session, to_text(self.worker)
+        ((self.now_us,),) = await (await session.run("now")).fetchall()
+        # The owners first: the row of whoever owned something by then is there to be seen, unless he is gone.
+        found_owners = await session.run("owners")
+        await self._beat()
+        found_workers = await session.run("workers")
+        found_due = await session.run("due_workflows")
+        found_parks = await session.run("parks")
+        owners = {owner for (owner,) in await found_owners.fetchall()}
+        workers = await found_workers.fetchall()
+        due = [workflow for (workflow,) in await found_due.fetchall()]
+        ((parks,),) = await found_parks.fetchall()
+
+        if await self._look_at_the_clock(workers):
+            workers = await (await session.run("workers")).fetchall()
+        await self._bury(owners, workers)
+        if self.holds is not None:
+            await session.run("let_go", worker, SEPARATOR.join(map(to_text, self.holds)))
+            self.parks = True
+        listed = [json.loads(workflows) for _, expires_us, *_, workflows in workers if expires_us > self.now_us]
+        await self._park_unlisted(due, frozenset(name for names in listed for name in names))
+        claims = await self._take(parks)
+        if self.parks:
+            await session.run("raise_parks")
+        return claims
+
+    async def _beat(self) -> None:
+        listing = json.dumps(sorted(self.workflows))
+        await self.session.run("heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing)
+
+    async def _look_at_the_clock(self, workers: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether it went back; workers' leases are then shortened, and what was due is due still."""
+        latest_us = max([self.memo.latest_us, *(beat_us for _, _, _, beat_us, _ in workers)])
+        too_long = any(expires_us > self.now_us + lease_us for _, expires_us, lease_us, _, _ in workers)
+        self.memo.latest_us = self.now_us
+        if latest_us <= self.now_us and not too_long:
+            return False
+        await self.session.run("keep_due", self.now_us, latest_us)
+        await self.session.run("clock_went_back", self.now_us)
+        return True
+
+    async def _bury(self, owners: set[str], workers: Sequence[tuple[Any, ...]]) -> None:
+        """Disown what the dead had."""
+        dead = sorted(owners - {row[0] for row in workers})
+        for worker, expires_us, *_ in workers:
+            if expires_us <= self.now_us:
+                dead += [name for (name,) in await (await self.session.run("bury", worker, self.now_us)).fetchall()]
+        for worker in dead:
+            await self.session.run("disown_dead", worker, self.now_us)
+            self.parks = True
+            self.news |= WORK
+
+    async def _park_unlisted(self, due: Sequence[str], listed: frozenset[str]) -> None:
+        for workflow in due:
+            name = from_text(workflow)
+            if name not in listed:
+                parked = await self.session.run("park_due", workflow, self.now_us, to_text(nobody_has(name)))
+                self.parks |= (await parked.fetchall())[0][0] > 0
+
+    async def _take(self, parks: int) -> list[Claim]:
+        session, claims, key = self.session, list[tuple[int, Claim]](), (self.build, self.workflows)
+        names = SEPARATOR.join(map(to_text, self.workflows))
+        for query in ("claim_parked", "claim_due"):
+            wanted = self.limit - len(claims)
+            nothing = query == "claim_parked" and not self.parks and self.memo.nothing_parked.get(key) == parks
+            if wanted <= 0 or nothing:
+                continue
+            rows = await session.run(query, to_text(self.worker), names, self.now_us, to_text(self.build), wanted)
+            claims += [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
+        return [claim for _, claim in sorted(claims, key=lambda claim: claim[0])]
+
+    def _claim(self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int) -> Claim:
+        return Claim(
+            id=from_text(id),
+            worker=self.worker,
+            fence=fence,
+            workflow=from_text(workflow),
+            run=from_text(run),
+            number=number,
+            length=length,
+            recoveries=recoveries,
+        )
+
+
+async def release(sessions: Sessions, claims: Sequence[Claim], parked: dict[str, str] | None) -> None:
+    if not claims:
+        return
+    ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
+    fences = ",".join(str(claim.fence) for claim in claims)
+    owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
+    builds = SEPARATOR.join(map(to_text, parked or {}))
+    reasons = SEPARATOR.join(map(to_text, (parked or {}).values()))
+    await sessions.rows("release", ids, fences, owners, builds, reasons)
+
+
+async def retire(session: Session, worker: str) -> None:
+    await session.run("disown", to_text(worker))
+    await session.run("remove_worker", to_text(worker))
+    await session.run("raise_parks")
+
+
+async def next_wake(sessions: Sessions, memo: Memo, workflows: tuple[str, ...], build: str) -> int | None:
+    key = (build, workflows)
+    names = SEPARATOR.join(map(to_text, workflows))
+    ((now_us, due_us, orphans_us, parks, parked_us),) = await sessions.rows(
+        "next_wake", names, to_text(build), memo.nothing_parked.get(key, -1)
+    )
+    memo.saw(now_us)
+    if parked_us is None:
+        # None where nothing parked is claimable, or where it was so at this count already.
+        memo.nothing_parked[key] = parks
+    return min((us for us in (due_us, orphans_us, parked_us) if us is not None), default=None)

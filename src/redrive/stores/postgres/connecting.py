@@ -1,0 +1,102 @@
+"""Connections: one at first, to see whether the database can be used, then a pool of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import AsyncConnectionPool
+
+from redrive.ports.store import UnusableStore
+from redrive.stores.postgres.address import Address
+from redrive.stores.postgres.failures import cannot_connect
+
+Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+OLDEST_SERVER: Final = 140_000
+PATIENCE: Final = 10.0
+"""Seconds that a call waits for a connection."""
+
+# A connection whose other end is gone without a word is given up within half a minute.
+_DEFAULTS: Final[Mapping[str, str]] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "application_name": "redrive",
+}
+# A statement's plan is kept, and a new table looks small: a plan for a small table would read all of a big one.
+_SESSION: Final = "-c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+
+def parameters(address: Address) -> dict[str, Any]:
+    """What libpq gets. Raises ValueError where it would not understand the URL."""
+    try:
+        given = conninfo_to_dict(address.conninfo)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(f"{address.shown}: {' '.join(str(error).split())}") from None
+    found = {**_DEFAULTS, **given, "client_encoding": "utf8"}
+    if not address.pgbouncer:
+        found["options"] = f"{_SESSION} {given.get('options', '')}".strip()
+    return found
+
+
+async def connect(address: Address) -> Connection:
+    """One connection. Raises `StoreError`; `UnusableStore` where waiting would not help."""
+    try:
+        connection = await AsyncConnection.connect(**parameters(address), autocommit=True, cursor_factory=AsyncRawCursor)
+    except psycopg.Error as error:
+        raise cannot_connect(error, address.shown) from error
+    await configure(connection, address)
+    return connection
+
+
+async def configure(connection: Connection, address: Address) -> None:
+    connection.prepare_threshold = None if address.pgbouncer else 1
+    connection.adapters.register_dumper(int, Int8Dumper)
+
+
+async def check(connection: Connection, address: Address) -> None:
+    """Raises `UnusableStore` for a server or a database that cannot keep what we store."""
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.server_version // 10_000
+        raise UnusableStore(f"{address.shown}: the server is PostgreSQL {version}; redrive needs 14 or later")
+    encoding = await _one(connection, "SHOW server_encoding")
+    if encoding != "UTF8":
+        raise UnusableStore(f"{address.shown}: the database's encoding is {encoding}; create one with ENCODING 'UTF8'")
+    isolation = await _one(connection, "SHOW default_transaction_isolation")
+    if isolation != "read committed":
+        raise UnusableStore(
+            f"{address.shown}: default_transaction_isolation is {isolation!r}; for this role it must be 'read committed' "
+            "(ALTER ROLE … SET default_transaction_isolation = 'read committed')"
+        )
+
+
+async def _one(connection: Connection, query: str) -> str:
+    cursor = await connection.execute(query)
+    row = await cursor.fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def make_pool(address: Address) -> Pool:
+    async def prepare(connection: Connection) -> None:
+        await configure(connection, address)
+
+    return AsyncConnectionPool(
+        kwargs={**parameters(address), "autocommit": True, "cursor_factory": AsyncRawCursor},
+        min_size=1,
+        max_size=address.connections,
+        timeout=PATIENCE,
+        max_idle=60,
+        reconnect_timeout=60,
+        configure=prepare,
+        open=False,
+        name="redrive",
+    )

@@ -1,0 +1,123 @@
+"""Group commit: what is asked for at once is written by one statement, in one transaction, with one wait for the disk.
+
+1.  A lane takes all that waits, writes it, and takes what has come meanwhile. Nothing waits for company.
+2.  What the statement leaves out goes the long way, each in a transaction of its own, which says why.
+3.  When a group fails in an unforeseen way, nothing of it is written; each then goes alone, so that none harms another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from redrive.ports.store import StoreError
+from redrive.stores.postgres.session import Session, Sessions
+
+A = TypeVar("A")
+
+MOST_AT_ONCE: Final = 500
+"""Others wait no longer than these take."""
+MOST_CHARACTERS: Final = 4_000_000
+
+
+@attrs.define(eq=False)
+class Job(Generic[A]):
+    """*asked* for by whoever waits for *future*; a group has one of a *key* at most."""
+
+    asked: A
+    key: Hashable
+    size: int
+    future: asyncio.Future[Any]
+
+    def answer(self, result: Any) -> None:
+        if not self.future.done():  # else who waited was cancelled
+            self.future.set_result(result)
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
+"""Gives the answer to each job, None where it goes the long way."""
+
+
+class Group(Generic[A]):
+    """What waits to be written by *write*, in up to *lanes* groups at a time."""
+
+    def __init__(self, sessions: Sessions, write: Write[A], alone: Callable[[A], Awaitable[Any]], *, lanes: int) -> None:
+        self._sessions, self._write, self._alone, self._lanes = sessions, write, alone, lanes
+        self._waiting: list[Job[A]] = []
+        self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def do(self, asked: A, key: Hashable, size: int = 0) -> Any:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append(Job(asked, key, size, future))
+        if self._running < self._lanes:
+            self._running += 1
+            # Whatever else is ready on this loop runs before the task, and may bring more.
+            self._spawn(self._lane())
+        return await future
+
+    async def idle(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _spawn(self, run: Any) -> None:
+        task = self._loop.create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self) -> None:
+        try:
+            while self._waiting:
+                await self._do(self._take())
+        finally:
+            self._running -= 1
+
+    def _take(self) -> list[Job[A]]:
+        taken: dict[Hashable, Job[A]] = {}
+        left: list[Job[A]] = []
+        size = 0
+        for job in self._waiting:
+            if taken and (job.key in taken or len(taken) >= MOST_AT_ONCE or size + job.size > MOST_CHARACTERS):
+                left.append(job)
+            else:
+                taken[job.key] = job
+                size += job.size
+        self._waiting = left
+        return list(taken.values())
+
+    async def _do(self, jobs: list[Job[A]]) -> None:
+        async def run() -> Sequence[Any]:
+            async with self._sessions.session() as session:
+                return await self._write(session, jobs)
+
+        try:
+            answers = await self._sessions.patiently(run)
+        except StoreError as error:
+            if error.retry_helps or len(jobs) == 1:
+                for job in jobs:
+                    job.refuse(error)
+                return
+            answers = [None] * len(jobs)
+        except BaseException as error:
+            for job in jobs:
+                job.refuse(error)
+            raise
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer is None:
+                self._spawn(self._by_itself(job))
+            else:
+                job.answer(answer)
+
+    async def _by_itself(self, job: Job[A]) -> None:
+        try:
+            job.answer(await self._alone(job.asked))
+        except Exception as error:
+            job.refuse(error)

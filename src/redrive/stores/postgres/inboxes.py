@@ -1,0 +1,56 @@
+"""Inboxes: messages that go the long way, and a worker's mail.
+
+A message becomes visible when its sender commits, which need not be in the order of seq. So each look at a worker's
+mail notes the oldest transaction that was under way; the next one begins with what that and later ones brought. What
+it finds twice its reader knows by its seq, which rises within one inbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from redrive.ports.store import Message, NewMessage
+from redrive.stores.postgres.held import Desk, read_message
+from redrive.stores.postgres.session import Session, Sessions
+from redrive.stores.postgres.values import from_text, to_text
+from redrive_interpreter.errors import ExecutionNotFound
+
+
+async def send(session: Session, id: str, message: NewMessage) -> tuple[bool, int, int]:
+    """Whether it landed, the news, and the time."""
+    desk = Desk(session)
+    await desk.lock([id], inbox_of=None, parent_of=None, messages=[(id, message)])
+    held = desk.held.get(id)
+    if held is None:
+        raise ExecutionNotFound(id)
+    landed = desk.deliver(held, message)
+    await desk.write()
+    return landed, desk.news, desk.now_us
+
+
+@attrs.define(eq=False)
+class Mailbox:
+    """Where each worker's last look at its mail ended."""
+
+    sessions: Sessions
+    _looks: dict[str, tuple[int, str]] = attrs.Factory(dict[str, tuple[int, str]])
+
+    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        look = self._looks.get(worker)
+        if look is not None and look[0] == after:
+            rows = await self.sessions.rows("mail_since", to_text(worker), look[1])
+        else:
+            rows = await self.sessions.rows("mail", to_text(worker), after)
+        last, is_called, oldest = rows[0][:3]
+        newest = max(after, last if is_called else 0)
+        self._looks[worker] = (newest, oldest)
+        found: dict[str, list[Message]] = {}
+        for row in rows:
+            if row[3] is not None:
+                found.setdefault(from_text(row[3]), []).append(read_message(*row[4:]))
+        return newest, {id: tuple(messages) for id, messages in found.items()}
+
+    def forget(self, worker: str) -> None:
+        self._looks.pop(worker, None)

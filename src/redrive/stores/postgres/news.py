@@ -1,0 +1,110 @@
+"""News between processes: NOTIFY after a commit, LISTEN on a connection of its own, and looking now and then without it.
+
+NOTIFY is sent apart from what it tells of: in the same transaction, all who commit would wait for one lock. What is
+lost with it costs time only. However much there is to tell, it is sent a few dozen times a second at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+from uuid import uuid4
+
+from redrive.ports.store import StoreError
+from redrive.stores.bell import EVERYTHING, Bell
+from redrive.stores.postgres.connecting import Connection, connect
+from redrive.stores.postgres.session import FAILURES, Sessions
+
+log: Final = logging.getLogger("redrive.stores.postgres")
+
+TELL_EVERY: Final = 0.02
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks where there is no LISTEN."""
+LONGEST_PAUSE: Final = 10.0
+
+
+class News:
+    """Rings *bell* for what this store and others have written."""
+
+    def __init__(self, sessions: Sessions, bell: Bell) -> None:
+        self._sessions, self._bell = sessions, bell
+        self._me = uuid4().hex[:12]
+        self._channel = f"redrive_{sessions.address.schema}"[:63]
+        self._untold = 0
+        self._telling: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        if self._sessions.address.pgbouncer:
+            self._hearing = asyncio.create_task(self._look())
+            return
+        connection = await self._listen()
+        self._hearing = asyncio.create_task(self._hear(connection))
+
+    async def close(self) -> None:
+        """Tell what is to be told, and hear no more."""
+        if self._telling is not None:
+            await self._telling
+        if self._hearing is not None:
+            self._hearing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._hearing
+
+    def tell(self, kinds: int) -> None:
+        if kinds:
+            self._bell.ring(kinds)
+            self._untold |= kinds
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        while self._untold:
+            kinds, self._untold = self._untold, 0
+            try:
+                await self._sessions.rows("tell", self._channel, f"{self._me} {kinds}")
+            except StoreError as error:
+                log.info("others are not told at once: %s", error)
+            await asyncio.sleep(TELL_EVERY)
+
+    # ── hearing ─────────────────────────────────────────────────────────────────────────────────
+    async def _listen(self) -> Connection:
+        connection = await connect(self._sessions.address)
+        try:
+            await connection.execute(f'LISTEN "{self._channel}"')
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _hear(self, connection: Connection) -> None:
+        while True:
+            try:
+                async for told in connection.notifies():
+                    sender, _, kinds = told.payload.partition(" ")
+                    if sender != self._me:
+                        self._bell.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
+            except FAILURES as error:
+                log.info("others are not heard at once: %s", error)
+            finally:
+                await connection.close()
+            connection = await self._listen_again()
+            self._bell.ring(EVERYTHING)  # for what came while nobody listened
+
+    async def _listen_again(self) -> Connection:
+        pause = LOOK_EVERY
+        while True:
+            await asyncio.sleep(pause)
+            self._bell.ring(EVERYTHING)
+            try:
+                return await self._listen()
+            except (StoreError, *FAILURES) as error:
+                log.info("others are not heard at once: %s", error)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if self._bell.awaited:
+                self._bell.ring(EVERYTHING)

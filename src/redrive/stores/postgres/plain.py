@@ -1,0 +1,136 @@
+"""What can be written in groups: turns, starts and signals that concern their own execution only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, NewMessage, Snapshot, Turn
+from redrive.stores.bell import ENDS, WORK
+from redrive.stores.postgres.groups import Job
+from redrive.stores.postgres.session import Session
+from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_us, numbers, to_key, to_text
+
+_NOTHING: Final = Committed()
+
+AskedTurn: TypeAlias = tuple[Claim, Turn]
+AskedStart: TypeAlias = tuple[NewExecution, str | None, Turn | None]
+AskedSend: TypeAlias = tuple[str, NewMessage]
+Told: TypeAlias = Callable[[int, int], None]
+"""Is told the time and the news of what was written."""
+
+
+def is_plain(turn: Turn) -> bool:
+    return not (turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.seen < turn.taken)
+
+
+def size_of(turn: Turn) -> int:
+    return sum(map(len, turn.rows)) + len(turn.attributes or "") + len(turn.outcome or "")
+
+
+def rows_of(turn: Turn) -> str | None:
+    return ",".join(turn.rows) if turn.rows else None
+
+
+async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: Told) -> list[Committed | None]:
+    asked = [job.asked for job in jobs]
+    turns = [turn for _, turn in asked]
+    cursor = await session.run(
+        "advance",
+        SEPARATOR.join([to_text(claim.id) for claim, _ in asked]),
+        ",".join([str(claim.fence) for claim, _ in asked]),
+        ",".join([str(claim.number) for claim, _ in asked]),
+        ",".join([str(turn.expects) for turn in turns]),
+        ",".join([str(len(turn.rows)) for turn in turns]),
+        ",".join([turn.status for turn in turns]),
+        numbers([maybe_us(turn.wake_at) for turn in turns]),
+        ",".join([str(turn.taken) for turn in turns]),
+        ",".join([str(turn.unread) for turn in turns]),
+        joined([rows_of(turn) for turn in turns]),
+        joined([turn.attributes for turn in turns]),
+        joined([turn.outcome for turn in turns]),
+    )
+    answers: list[Committed | None] = [None] * len(jobs)
+    kinds, at_us = 0, 0
+    for i, now_us in await cursor.fetchall():
+        answers[i - 1], at_us = _NOTHING, now_us
+        if turns[i - 1].status in FINAL:
+            kinds = ENDS
+    told(at_us, kinds)
+    return answers
+
+
+async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Told) -> list[Begun | None]:
+    asked = [job.asked for job in jobs]
+    news = [new for new, _, _ in asked]
+    turns = [first or Turn(expects=1, status="pending") for _, _, first in asked]
+    cursor = await session.run(
+        "begin",
+        SEPARATOR.join([to_text(new.id) for new in news]),
+        SEPARATOR.join([to_text(new.workflow) for new in news]),
+        SEPARATOR.join([to_text(new.run) for new in news]),
+        joined([None if claim_for is None else to_text(claim_for) for _, claim_for, _ in asked]),
+        numbers([maybe_us(new.not_before) for new in news]),
+        numbers([maybe_us(new.deadline) for new in news]),
+        SEPARATOR.join([new.attributes for new in news]),
+        SEPARATOR.join([new.started for new in news]),
+        SEPARATOR.join([new.input for new in news]),
+        numbers([None if first is None else len(first.rows) for _, _, first in asked]),
+        ",".join([turn.status for turn in turns]),
+        numbers([maybe_us(turn.wake_at) for turn in turns]),
+        ",".join([str(turn.unread) for turn in turns]),
+        joined([rows_of(turn) for turn in turns]),
+        joined([turn.outcome for turn in turns]),
+    )
+    answers: list[Begun | None] = [None] * len(jobs)
+    kinds, at_us = 0, 0
+    for i, now_us, claimed, turned in await cursor.fetchall():
+        at_us = now_us
+        new, claim_for, first = asked[i - 1]
+        answers[i - 1] = _begun(new, claim_for if claimed else None, now_us, turned=turned)
+        if not claimed:
+            kinds |= WORK
+        elif turned and first is not None and first.status in FINAL:
+            kinds |= ENDS
+    told(at_us, kinds)
+    return answers
+
+
+async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: Told) -> list[bool | None]:
+    asked = [job.asked for job in jobs]
+    cursor = await session.run(
+        "send",
+        SEPARATOR.join([to_text(id) for id, _ in asked]),
+        SEPARATOR.join([to_text(message.name) for _, message in asked]),
+        SEPARATOR.join([message.data for _, message in asked]),
+        joined([None if message.dedup is None else to_key(message.dedup) for _, message in asked]),
+    )
+    answers: list[bool | None] = [None] * len(jobs)
+    kinds, at_us = 0, 0
+    for i, now_us, landed in await cursor.fetchall():
+        answers[i - 1], at_us = landed, now_us
+        kinds |= WORK if landed else 0
+    told(at_us, kinds)
+    return answers
+
+
+def _begun(new: NewExecution, owner: str | None, now_us: int, *, turned: bool) -> Begun:
+    now = from_us(now_us)
+    made: dict[str, Any] = {"id": new.id, "workflow": new.workflow, "run": new.run, "number": 1, "length": 1, "recoveries": 0}
+    snapshot = Snapshot(
+        **made,
+        status="pending",
+        input=new.input,
+        created_at=now,
+        updated_at=now,
+        wake_at=new.not_before or now,
+        deadline=new.deadline,
+        owner=owner,
+        attributes=new.attributes,
+        outcome=None,
+        unread=0,
+        parked={},
+        creator=new.creator,
+    )
+    claim = None if owner is None else Claim(worker=owner, fence=1, **made)
+    return Begun(created=True, snapshot=snapshot, claim=claim, committed=_NOTHING if turned else None)

@@ -1,0 +1,25 @@
+"""The named statements of ``queries.sql``, which are written for the schema ``redrive``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from redrive.stores.statements import read_queries
+
+TEXT: Final = read_queries(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+_IN_SCHEMA: Final = re.compile(r"\bredrive\.")
+
+
+def in_schema(script: str, schema: str) -> str:
+    """*script* for another schema; *schema* is a name, not yet quoted."""
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return _IN_SCHEMA.sub(lambda _: f"{quoted}.", script)
+
+
+@lru_cache(maxsize=64)
+def queries(schema: str) -> Mapping[str, str]:
+    return {name: in_schema(text, schema) for name, text in TEXT.items()}

@@ -1,0 +1,505 @@
+-- Every statement of the PostgreSQL store but its schema. A name, what it is for, the statement.
+-- A list of texts comes as one text with a separator (values.py), which is read faster than an array.
+
+-- ── turns ─────────────────────────────────────────────────────────────────────────────────────
+
+-- name: advance
+-- Many turns at once: those that take all that is in the inbox, ask nothing of others, and end no child.
+WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
+asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::integer[],
+        string_to_array($4, ',')::integer[], string_to_array($5, ',')::integer[], string_to_array($6, ','),
+        string_to_array($7, ',', '')::bigint[], string_to_array($8, ',')::bigint[], string_to_array($9, ',')::integer[],
+        string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''), string_to_array($12, E'\x1e', '')
+    ) WITH ORDINALITY AS asked (id, fence, number, expects, added, status, wake_us, taken, unread, rows, attributes, outcome, i)
+),
+held AS MATERIALIZED (
+    SELECT e.n, asked.*, asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
+    FROM asked JOIN redrive.executions e ON e.id = asked.id
+    WHERE e.fence = asked.fence AND e.owner IS NOT NULL AND e.number = asked.number AND e.length = asked.expects
+        AND e.newest <= asked.taken AND e.status <> 'parked'
+        AND (e.creator_id IS NULL OR asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled'))
+    ORDER BY e.n FOR NO KEY UPDATE OF e
+),
+turned AS (
+    UPDATE redrive.executions e
+    SET length = e.length + held.added, status = held.status, unread = held.unread, newest = 0, updated_us = moment.now_us,
+        recoveries = CASE WHEN held.added > 0 THEN 0 ELSE e.recoveries END,
+        attributes = coalesce(held.attributes, e.attributes),
+        owner = CASE WHEN held.ends THEN NULL ELSE e.owner END,
+        wake_us = CASE WHEN held.ends THEN NULL ELSE held.wake_us END,
+        outcome = CASE WHEN held.ends THEN held.outcome ELSE e.outcome END
+    FROM held CROSS JOIN moment WHERE e.n = held.n
+    RETURNING held.i
+),
+written AS (
+    INSERT INTO redrive.history (n, number, upto, at_us, rows)
+    SELECT held.n, held.number, held.expects + held.added, moment.now_us, held.rows FROM held CROSS JOIN moment WHERE held.rows IS NOT NULL
+),
+read AS (
+    DELETE FROM redrive.inbox USING held WHERE held.taken > 0 AND inbox.n = held.n AND inbox.seq <= held.taken
+)
+SELECT turned.i, moment.now_us FROM turned CROSS JOIN moment;
+
+-- name: now
+SELECT redrive.now_us();
+
+-- name: patience
+-- A worker that stops in the middle must not keep others waiting for its locks.
+SET LOCAL idle_in_transaction_session_timeout = '10s';
+
+-- name: lock
+SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, newest, stored_us, cancelled_run,
+    creator_id, creator_run, creator_key
+FROM redrive.executions WHERE id = ANY (string_to_array($1, E'\x1e')) ORDER BY n FOR NO KEY UPDATE;
+
+-- name: lock_with_parent
+SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, newest, stored_us, cancelled_run,
+    creator_id, creator_run, creator_key
+FROM redrive.executions
+WHERE id = ANY (array_append(string_to_array($1, E'\x1e'), (SELECT creator_id FROM redrive.executions WHERE id = $2)))
+ORDER BY n FOR NO KEY UPDATE;
+
+-- name: save
+UPDATE redrive.executions SET workflow = $2, run = $3, number = $4, length = $5, status = $6, owner = $7, fence = $8, wake_us = $9,
+    recoveries = $10, unread = $11, stored_us = $12, cancelled_run = $13, updated_us = $14,
+    newest = (SELECT coalesce(max(seq), 0) FROM redrive.inbox WHERE inbox.n = executions.n)
+WHERE n = $1;
+
+-- name: same_chunk
+-- Whether the last chunk of a run is this one.
+SELECT upto = $3::integer AND rows = $4 FROM redrive.history WHERE n = $1 AND number = $2 ORDER BY upto DESC LIMIT 1;
+
+-- name: append
+INSERT INTO redrive.history (n, number, upto, at_us, rows) VALUES ($1, $2, $3, $4, $5);
+
+-- name: set_attributes
+UPDATE redrive.executions SET attributes = $2 WHERE n = $1;
+
+-- name: set_outcome
+UPDATE redrive.executions SET outcome = $2 WHERE n = $1;
+
+-- name: take
+DELETE FROM redrive.inbox WHERE n = $1 AND seq <= $2;
+
+-- name: forget_park
+DELETE FROM redrive.parked WHERE n = $1 AND build = '*';
+
+-- name: forget_parks
+DELETE FROM redrive.parked WHERE n = $1;
+
+-- ── starting ──────────────────────────────────────────────────────────────────────────────────
+
+-- name: begin
+-- Many new executions at once, some with their first turn. Those whose id exists are left out.
+WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
+asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e', ''),
+        string_to_array($5, ',', '')::bigint[], string_to_array($6, ',', '')::bigint[], string_to_array($7, E'\x1e'),
+        string_to_array($8, E'\x1e'), string_to_array($9, E'\x1e'), string_to_array($10, ',', '')::integer[], string_to_array($11, ','),
+        string_to_array($12, ',', '')::bigint[], string_to_array($13, ',')::integer[], string_to_array($14, E'\x1e', ''),
+        string_to_array($15, E'\x1e', '')
+    ) WITH ORDINALITY AS asked (id, workflow, run, claim_for, not_before_us, deadline_us, attributes, started, input,
+        added, status, wake_us, unread, rows, outcome, i)
+),
+ready AS MATERIALIZED (
+    SELECT asked.*, workers.id AS worker, workers.id IS NOT NULL AND asked.added IS NOT NULL AS turns,
+        workers.id IS NOT NULL AND asked.added IS NOT NULL AND asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
+    FROM asked CROSS JOIN moment
+    LEFT JOIN redrive.workers ON workers.id = asked.claim_for AND workers.expires_us > moment.now_us
+        AND coalesce(asked.not_before_us, moment.now_us) <= moment.now_us
+),
+made AS (
+    INSERT INTO redrive.executions (id, workflow, run, length, status, owner, fence, wake_us, stored_us, updated_us, created_us,
+        deadline_us, attributes, unread, outcome)
+    SELECT id, workflow, run, CASE WHEN turns THEN 1 + added ELSE 1 END, CASE WHEN turns THEN status ELSE 'pending' END,
+        CASE WHEN NOT ends THEN worker END, CASE WHEN worker IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN ends THEN NULL WHEN turns THEN wake_us ELSE coalesce(not_before_us, now_us) END, now_us, now_us, now_us,
+        deadline_us, attributes, CASE WHEN turns THEN unread ELSE 0 END, CASE WHEN ends THEN outcome END
+    FROM ready CROSS JOIN moment ORDER BY id
+    ON CONFLICT (id) DO NOTHING
+    RETURNING n, id
+),
+begun AS (
+    INSERT INTO redrive.history (n, number, upto, at_us, rows, input)
+    SELECT made.n, 1, 1, moment.now_us, ready.started, ready.input FROM made JOIN ready USING (id) CROSS JOIN moment
+),
+turned AS (
+    INSERT INTO redrive.history (n, number, upto, at_us, rows)
+    SELECT made.n, 1, 1 + ready.added, moment.now_us, ready.rows FROM made JOIN ready USING (id) CROSS JOIN moment
+    WHERE ready.turns AND ready.rows IS NOT NULL
+)
+SELECT ready.i, moment.now_us, ready.worker IS NOT NULL, ready.turns FROM made JOIN ready USING (id) CROSS JOIN moment;
+
+-- name: insert_execution
+WITH made AS (
+    INSERT INTO redrive.executions (id, workflow, run, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
+        creator_id, creator_run, creator_key, attributes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING n
+),
+begun AS (
+    INSERT INTO redrive.history (n, number, upto, at_us, rows, input) SELECT n, 1, 1, $7::bigint, $13, $14 FROM made
+)
+SELECT n FROM made;
+
+-- name: begin_again
+-- The next run of what has ended; the rest is saved with the others.
+UPDATE redrive.executions SET deadline_us = $2, creator_id = $3, creator_run = $4, creator_key = $5, attributes = $6,
+    first_run = $7, outcome = NULL
+WHERE n = $1;
+
+-- name: begin_history
+INSERT INTO redrive.history (n, number, upto, at_us, rows, input) VALUES ($1, $2, 1, $3, $4, $5);
+
+-- name: forget_inbox
+DELETE FROM redrive.inbox WHERE n = $1;
+
+-- name: forget_landed
+DELETE FROM redrive.landed WHERE n = $1;
+
+-- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: landed
+-- Which of these messages landed before. Asked under the locks of their executions.
+SELECT asked.id, asked.dedup
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e')) AS asked (id, dedup)
+JOIN redrive.executions e ON e.id = asked.id JOIN redrive.landed ON landed.n = e.n AND landed.dedup = asked.dedup;
+
+-- name: insert_landed
+INSERT INTO redrive.landed (n, dedup) VALUES ($1, $2);
+
+-- name: insert_message
+INSERT INTO redrive.inbox (n, kind, name, data, stored_us) VALUES ($1, $2, $3, $4, $5);
+
+-- name: inbox
+SELECT seq, kind, name, data, stored_us FROM redrive.inbox WHERE n = (SELECT n FROM redrive.executions WHERE id = $1) ORDER BY seq;
+
+-- name: send
+-- Many signals at once, in this order. Where one cannot simply be stored, nothing is, and the long way says why.
+WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
+asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e', '')
+    ) WITH ORDINALITY AS asked (id, name, data, dedup, i)
+),
+held AS MATERIALIZED (
+    SELECT n, id, stored_us FROM redrive.executions
+    WHERE id = ANY (string_to_array($1, E'\x1e')) AND status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled')
+    ORDER BY n FOR NO KEY UPDATE
+),
+fresh AS (
+    INSERT INTO redrive.landed (n, dedup) SELECT held.n, asked.dedup FROM asked JOIN held USING (id) WHERE asked.dedup IS NOT NULL
+    ON CONFLICT DO NOTHING
+    RETURNING n, dedup
+),
+stored AS (
+    INSERT INTO redrive.inbox (n, kind, name, data, stored_us)
+    SELECT held.n, 'signal', asked.name, asked.data, greatest(held.stored_us, moment.now_us)
+    FROM asked JOIN held USING (id) CROSS JOIN moment LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup
+    WHERE asked.dedup IS NULL OR fresh.n IS NOT NULL
+    ORDER BY asked.i
+    RETURNING n, seq, stored_us
+),
+woken AS (
+    UPDATE redrive.executions e
+    SET newest = last.seq, stored_us = last.stored_us, updated_us = moment.now_us,
+        wake_us = CASE WHEN e.status = 'pending' THEN e.wake_us ELSE least(e.wake_us, moment.now_us) END
+    FROM (SELECT n, max(seq) AS seq, max(stored_us) AS stored_us FROM stored GROUP BY n) AS last CROSS JOIN moment WHERE e.n = last.n
+)
+SELECT asked.i, moment.now_us, asked.dedup IS NULL OR fresh.n IS NOT NULL
+FROM asked JOIN held USING (id) CROSS JOIN moment LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup;
+
+-- name: mail
+-- What a worker has not taken yet. The newest seq, and the oldest transaction that this look may have been too early for.
+SELECT messages.last_value, messages.is_called, pg_snapshot_xmin(pg_current_snapshot())::text, found.*
+FROM redrive.messages LEFT JOIN LATERAL (
+    SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
+    FROM redrive.executions e JOIN redrive.inbox ON inbox.n = e.n
+    WHERE e.owner = $1 AND inbox.seq > $2
+) AS found ON true
+ORDER BY found.seq;
+
+-- name: mail_since
+-- The same from where an earlier look ended: what was not visible then has that transaction's number or a higher one.
+SELECT messages.last_value, messages.is_called, pg_snapshot_xmin(pg_current_snapshot())::text, found.*
+FROM redrive.messages LEFT JOIN LATERAL (
+    SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
+    FROM redrive.inbox JOIN redrive.executions e ON e.n = inbox.n
+    WHERE e.owner = $1 AND inbox.xact >= $2::text::xid8
+) AS found ON true
+ORDER BY found.seq;
+
+-- ── claims ────────────────────────────────────────────────────────────────────────────────────
+
+-- name: owners
+-- Who owns something: one look into the index for each.
+WITH RECURSIVE found AS (
+    (SELECT owner FROM redrive.executions WHERE owner IS NOT NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.owner FROM redrive.executions e WHERE e.owner > found.owner ORDER BY e.owner LIMIT 1)
+    FROM found WHERE found.owner IS NOT NULL
+)
+SELECT owner FROM found WHERE owner IS NOT NULL;
+
+-- name: due_workflows
+-- What has something due, now or later: one look into the index for each.
+WITH RECURSIVE found AS (
+    (SELECT workflow FROM redrive.executions WHERE due_us IS NOT NULL ORDER BY workflow LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.workflow FROM redrive.executions e WHERE e.due_us IS NOT NULL AND e.workflow > found.workflow ORDER BY e.workflow LIMIT 1)
+    FROM found WHERE found.workflow IS NOT NULL
+)
+SELECT workflow FROM found WHERE workflow IS NOT NULL;
+
+-- name: heartbeat
+-- Nothing is written where the last one is fresh enough: no wait for the disk for a claim that finds nothing.
+INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows)
+SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5
+WHERE NOT EXISTS (
+    SELECT 1 FROM redrive.workers
+    WHERE id = $1 AND build = $4 AND workflows = $5 AND beat_us <= $2 AND expires_us BETWEEN $2 + $3 * 3 / 4 AND $2 + $3
+)
+ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, beat_us = excluded.beat_us,
+    build = excluded.build, workflows = excluded.workflows;
+
+-- name: workers
+SELECT id, expires_us, lease_us, beat_us, workflows FROM redrive.workers;
+
+-- name: clock_went_back
+-- Nobody lives longer for it.
+UPDATE redrive.workers SET expires_us = least(expires_us, $1::bigint + lease_us), beat_us = least(beat_us, $1);
+
+-- name: keep_due
+-- What was due by then stays due, and so does what was due when it was written. To wake a sleeper early is harmless.
+UPDATE redrive.executions e SET wake_us = $1
+FROM (
+    SELECT n FROM redrive.executions
+    WHERE wake_us > $1 AND (wake_us <= $2 OR wake_us <= updated_us + CASE WHEN owner IS NULL THEN 0 ELSE 1000000 END)
+    ORDER BY n FOR NO KEY UPDATE
+) AS held
+WHERE e.n = held.n;
+
+-- name: bury
+DELETE FROM redrive.workers WHERE id = $1 AND expires_us <= $2 RETURNING id;
+
+-- name: remove_worker
+DELETE FROM redrive.workers WHERE id = $1;
+
+-- name: disown_dead
+UPDATE redrive.executions e SET owner = NULL, recoveries = e.recoveries + CASE WHEN e.wake_us <= $2 THEN 1 ELSE 0 END
+FROM (SELECT n FROM redrive.executions WHERE owner = $1 ORDER BY n FOR NO KEY UPDATE) AS held
+WHERE e.n = held.n;
+
+-- name: disown
+UPDATE redrive.executions e SET owner = NULL
+FROM (SELECT n FROM redrive.executions WHERE owner = $1 ORDER BY n FOR NO KEY UPDATE) AS held
+WHERE e.n = held.n;
+
+-- name: let_go
+-- What a worker owns and does not know of.
+UPDATE redrive.executions e SET owner = NULL
+FROM (
+    SELECT n FROM redrive.executions
+    WHERE owner = $1 AND NOT EXISTS (SELECT 1 FROM unnest(string_to_array($2, E'\x1e')) AS known (id) WHERE known.id = executions.id)
+    ORDER BY n FOR NO KEY UPDATE
+) AS held
+WHERE e.n = held.n;
+
+-- name: park_due
+WITH held AS MATERIALIZED (
+    SELECT n FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n FOR NO KEY UPDATE
+),
+shown AS (
+    UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = held.n
+),
+parks AS (
+    INSERT INTO redrive.parked (n, build, reason) SELECT n, '*', $3 FROM held
+    ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason
+)
+SELECT count(*) FROM held;
+
+-- name: raise_parks
+UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks';
+
+-- name: parks
+SELECT value FROM redrive.counters WHERE name = 'parks';
+
+-- name: claim_due
+WITH due AS MATERIALIZED (
+    SELECT found.n, found.due_us FROM unnest(string_to_array($2, E'\x1e')) AS listed (workflow)
+    CROSS JOIN LATERAL (
+        SELECT e.n, e.due_us FROM redrive.executions e
+        WHERE e.workflow = listed.workflow AND e.due_us <= $3
+            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4)
+        ORDER BY e.due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
+    ) AS found
+    ORDER BY found.due_us LIMIT $5
+)
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = due.n
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
+
+-- name: claim_parked
+WITH due AS MATERIALIZED (
+    SELECT found.n, found.due_us FROM unnest(string_to_array($2, E'\x1e')) AS listed (workflow)
+    CROSS JOIN LATERAL (
+        SELECT e.n, e.parked_due_us AS due_us FROM redrive.executions e
+        WHERE e.workflow = listed.workflow AND e.parked_due_us <= $3
+            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4)
+        ORDER BY e.parked_due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
+    ) AS found
+    ORDER BY found.due_us LIMIT $5
+)
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = due.n
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
+
+-- name: release
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e')
+    ) AS asked (id, fence, owner)
+),
+held AS MATERIALIZED (
+    SELECT e.n, e.status = 'parked' AS was_parked FROM asked JOIN redrive.executions e ON e.id = asked.id
+    WHERE e.fence = asked.fence AND e.owner = asked.owner
+    ORDER BY e.n FOR NO KEY UPDATE OF e
+),
+released AS (
+    UPDATE redrive.executions e
+    SET owner = NULL, status = CASE WHEN $4::text = '' THEN e.status ELSE 'parked' END,
+        updated_us = CASE WHEN $4 = '' THEN e.updated_us ELSE redrive.now_us() END
+    FROM held WHERE e.n = held.n
+),
+parks AS (
+    INSERT INTO redrive.parked (n, build, reason)
+    SELECT held.n, new.build, coalesce(new.reason, '')
+    FROM held CROSS JOIN unnest(string_to_array($4, E'\x1e'), string_to_array($5::text, E'\x1e')) AS new (build, reason)
+    ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason
+)
+UPDATE redrive.counters SET value = value + 1
+WHERE name = 'parks' AND EXISTS (SELECT 1 FROM held WHERE was_parked OR $4 <> '');
+
+-- name: next_wake
+-- The earliest due, the earliest that dead workers have still, the count of parks, and the earliest parked unless that is $3.
+SELECT redrive.now_us(),
+    (
+        SELECT min(found.due_us) FROM unnest(string_to_array($1, E'\x1e')) AS listed (workflow)
+        CROSS JOIN LATERAL (
+            SELECT e.due_us FROM redrive.executions e
+            WHERE e.workflow = listed.workflow AND e.due_us IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+            ORDER BY e.due_us LIMIT 1
+        ) AS found
+    ),
+    (
+        SELECT min(e.wake_us) FROM redrive.workers JOIN redrive.executions e ON e.owner = workers.id
+        WHERE workers.expires_us <= (SELECT redrive.now_us()) AND e.workflow = ANY (string_to_array($1, E'\x1e'))
+            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+    ),
+    counters.value,
+    (
+        SELECT min(found.due_us) FROM unnest(string_to_array($1, E'\x1e')) AS listed (workflow)
+        CROSS JOIN LATERAL (
+            SELECT e.parked_due_us AS due_us FROM redrive.executions e
+            WHERE e.workflow = listed.workflow AND e.parked_due_us IS NOT NULL AND counters.value <> $3
+                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+            ORDER BY e.parked_due_us LIMIT 1
+        ) AS found
+    )
+FROM redrive.counters WHERE counters.name = 'parks';
+
+-- name: alive
+SELECT 1 FROM redrive.workers WHERE id = $1 AND expires_us > (SELECT redrive.now_us());
+
+-- ── reading ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: snapshot
+SELECT id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM redrive.executions e WHERE id = $1;
+
+-- name: list
+SELECT id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM redrive.executions e
+WHERE ($1::text IS NULL OR workflow = $1) AND ($2::text IS NULL OR status = $2) ORDER BY n DESC LIMIT $3;
+
+-- name: load
+SELECT (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
+FROM redrive.executions e WHERE id = $1 AND fence = $2 AND owner = $3;
+
+-- name: history
+SELECT (
+    SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h
+    WHERE h.n = e.n AND h.number = CASE WHEN $2::integer = -1 THEN e.number ELSE $2 END
+)
+FROM redrive.executions e WHERE id = $1;
+
+-- ── events ────────────────────────────────────────────────────────────────────────────────────
+
+-- name: emit
+-- The events of one turn; the counter's lock is the last that its transaction takes.
+WITH new AS MATERIALIZED (
+    SELECT asked.*, row_number() OVER (ORDER BY asked.i) AS place
+    FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'))
+        WITH ORDINALITY AS asked (name, payload, key, i)
+    WHERE NOT EXISTS (SELECT 1 FROM redrive.events WHERE events.n = $5 AND events.number = $6 AND events.key = asked.key)
+),
+counted AS (
+    UPDATE redrive.counters SET value = value + (SELECT count(*) FROM new) WHERE name = 'events' RETURNING value
+)
+INSERT INTO redrive.events (seq, name, payload, execution, n, number, key, at_us)
+SELECT counted.value - (SELECT count(*) FROM new) + new.place, coalesce(new.name, ''), new.payload, $4, $5, $6, new.key, $7
+FROM new CROSS JOIN counted;
+
+-- name: newest_event
+SELECT value FROM redrive.counters WHERE name = 'events';
+
+-- name: events_after
+SELECT found.seq, found.name, found.payload, found.execution, found.at_us
+FROM unnest(string_to_array($1, E'\x1e')) AS wanted (name)
+CROSS JOIN LATERAL (
+    SELECT seq, name, payload, execution, at_us FROM redrive.events
+    WHERE events.name = wanted.name AND events.seq > $2 ORDER BY events.seq LIMIT $3
+) AS found
+ORDER BY found.seq LIMIT $3;
+
+-- name: handler
+SELECT event, done, worker, EXISTS (SELECT 1 FROM redrive.workers w WHERE w.id = handlers.worker AND w.expires_us > (SELECT redrive.now_us()))
+FROM redrive.handlers WHERE id = $1;
+
+-- name: new_handler
+INSERT INTO redrive.handlers (id, event, done, worker)
+SELECT $1, $2, value, $3 FROM redrive.counters WHERE name = 'events'
+ON CONFLICT (id) DO NOTHING;
+
+-- name: take_handler
+UPDATE redrive.handlers h SET event = $2, worker = $3
+WHERE id = $1
+    AND (h.worker = $3 OR NOT EXISTS (SELECT 1 FROM redrive.workers w WHERE w.id = h.worker AND w.expires_us > (SELECT redrive.now_us())))
+RETURNING done;
+
+-- name: events_done
+UPDATE redrive.handlers SET done = $3 WHERE id = $1 AND worker = $2 AND done < $3;
+
+-- name: prune_due
+-- Says whether it is time; only one of those who ask at once is told so.
+UPDATE redrive.counters SET value = $1 WHERE name = 'pruned_us' AND value <= $1 - $2::bigint RETURNING 1;
+
+-- name: prune_events
+DELETE FROM redrive.events WHERE seq IN (
+    SELECT seq FROM redrive.events
+    WHERE at_us <= $1 AND NOT EXISTS (SELECT 1 FROM redrive.handlers WHERE handlers.event = events.name AND done < events.seq)
+    ORDER BY at_us LIMIT 10000);
+
+-- ── news ──────────────────────────────────────────────────────────────────────────────────────
+
+-- name: tell
+SELECT pg_notify($1, $2);

@@ -1,0 +1,109 @@
+"""The schema: created and brought up to date by whoever comes first, never one that we do not understand.
+
+A migration may only add: older workers run on while it does. Where it cannot, it raises `oldest`, the lowest schema
+number whose workers can still use the tables; those are then refused when they open the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from redrive.ports.store import UnusableStore
+from redrive.stores.postgres.address import Address
+from redrive.stores.postgres.connecting import Connection
+from redrive.stores.postgres.queries import in_schema
+
+_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_VERSION: Final = "SELECT number, oldest FROM redrive.schema_version"
+_IS_THERE: Final = "SELECT to_regclass($1) IS NOT NULL, to_regnamespace($2) IS NOT NULL"
+_BEGIN: Final = """
+CREATE TABLE redrive.schema_version (number integer NOT NULL, oldest integer NOT NULL);
+INSERT INTO redrive.schema_version VALUES (0, 1);
+"""
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7238834))"
+
+
+def migrations() -> Sequence[str]:
+    """The scripts, oldest first; the first brings an empty schema to version 1."""
+    return [script.read_text(encoding="utf-8") for script in sorted(_MIGRATIONS.glob("[0-9]*.sql"))]
+
+
+async def bring_up_to_date(connection: Connection, address: Address, scripts: Sequence[str] | None = None) -> None:
+    """Raises `UnusableStore` for a schema that is too new, not ours, or may not be changed."""
+    known = migrations() if scripts is None else scripts
+    number = await _number(connection, address, len(known))
+    if number >= len(known):
+        return
+    if not address.migrate:
+        raise UnusableStore(
+            f"{address.shown}: the schema {address.schema!r} has version {number}, this redrive needs {len(known)}, and migrate=false "
+            "forbids to change it: open the store once without that option, as a role that may create tables"
+        )
+    try:
+        async with connection.transaction():
+            await connection.execute(_LOCK, (f"redrive {address.schema}",))
+            number = await _number(connection, address, len(known))
+            if number == 0 and not await _is_there(connection, address):
+                if not await _namespace_is_there(connection, address):
+                    await connection.execute(f'CREATE SCHEMA "{address.schema}"')
+                await _script(connection, address, _BEGIN)
+            for script in known[number:]:
+                await _script(connection, address, script)
+            await connection.execute(in_schema("UPDATE redrive.schema_version SET number = $1", address.schema), (len(known),))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UnusableStore(
+            f"{address.shown}: the role may not create what is missing in schema {address.schema!r}: open the store once as a role that "
+            f"may (CREATE on the database, or the schema's owner), and then with migrate=false ({error})"
+        ) from error
+    except psycopg.errors.DuplicateTable as error:
+        raise UnusableStore(
+            f"{address.shown}: the schema {address.schema!r} has tables of another program: name another one with ?schema=… ({error})"
+        ) from error
+
+
+async def _script(connection: Connection, address: Address, script: str) -> None:
+    # Several statements in one text are only possible without parameters, and not as prepared ones.
+    async with psycopg.AsyncCursor(connection) as cursor:
+        await cursor.execute(in_schema(script, address.schema).encode(), prepare=False)
+
+
+async def _is_there(connection: Connection, address: Address) -> bool:
+    return (await _look(connection, address))[0]
+
+
+async def _namespace_is_there(connection: Connection, address: Address) -> bool:
+    return (await _look(connection, address))[1]
+
+
+async def _look(connection: Connection, address: Address) -> tuple[bool, bool]:
+    cursor = await connection.execute(_IS_THERE, (f'"{address.schema}".schema_version', f'"{address.schema}"'))
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+async def _number(connection: Connection, address: Address, known: int) -> int:
+    """The version of the schema, 0 if it is not there."""
+    try:
+        if not await _is_there(connection, address):
+            return 0
+        cursor = await connection.execute(in_schema(_VERSION, address.schema))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UnusableStore(
+            f"{address.shown}: the role may not use the schema {address.schema!r}: grant it USAGE on the schema and SELECT, INSERT, "
+            f"UPDATE and DELETE on its tables ({error})"
+        ) from error
+    row = await cursor.fetchone()
+    if row is None:
+        raise UnusableStore(f"{address.shown}: the table schema_version is empty: restore the schema {address.schema!r} from a backup")
+    number, oldest = row
+    if number > known and oldest > known:
+        raise UnusableStore(
+            f"{address.shown}: a newer redrive changed the schema {address.schema!r} (version {number}, this one knows those up to "
+            f"{known}, and the tables work with {oldest} or later): install that version"
+        )
+    return int(number)

@@ -1,0 +1,244 @@
+"""The PostgreSQL store: a pool of connections, groups of plain writes, and one connection that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import attrs
+
+from redrive.ports.store import (
+    Begun,
+    Claim,
+    Committed,
+    Event,
+    Json,
+    Loaded,
+    Message,
+    NewExecution,
+    NewMessage,
+    Snapshot,
+    StoreError,
+    Told,
+    Turn,
+)
+from redrive.stores.bell import WORK, Bell
+from redrive.stores.postgres import claims as owning
+from redrive.stores.postgres import events, inboxes, reading, starting, turns
+from redrive.stores.postgres.address import Address, parse
+from redrive.stores.postgres.connecting import check, connect, make_pool, parameters
+from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.groups import Group
+from redrive.stores.postgres.inboxes import Mailbox
+from redrive.stores.postgres.news import News
+from redrive.stores.postgres.plain import (
+    AskedSend,
+    AskedStart,
+    AskedTurn,
+    is_plain,
+    size_of,
+    write_signals,
+    write_starts,
+    write_turns,
+)
+from redrive.stores.postgres.queries import queries
+from redrive.stores.postgres.schema import bring_up_to_date
+from redrive.stores.postgres.session import FAILURES, Session, Sessions
+from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LANES: Final = 2
+"""Groups of turns at a time: one is computed here while the server writes the other."""
+
+
+@attrs.frozen(eq=False)
+class _Opened:
+    sessions: Sessions
+    news: News
+    mailbox: Mailbox
+    turns: Group[AskedTurn]
+    starts: Group[AskedStart]
+    signals: Group[AskedSend]
+    loop: asyncio.AbstractEventLoop
+
+
+class PostgresStore:
+    """A `Store` in the PostgreSQL database at *url*, in a schema of its own; used on the event loop that opened it.
+
+    Besides libpq's, the URL takes ``schema=`` (``redrive``), ``migrate=false`` (tables are neither created nor changed),
+    ``pgbouncer=true`` (the server's sessions keep nothing between transactions) and ``connections=`` (6, at most).
+    Raises ValueError for a URL that says something else.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.address: Address = parse(url)
+        parameters(self.address)
+        self._bell = Bell()
+        self._memo = owning.Memo()
+        self._serial = itertools.count()
+        self._state: _Opened | None = None
+
+    async def open(self) -> None:
+        if self._state is not None:
+            return
+        address = self.address
+        try:
+            connection = await connect(address)
+            try:
+                await check(connection, address)
+                await bring_up_to_date(connection, address)
+            finally:
+                await connection.close()
+        except FAILURES as error:
+            raise as_store_error(error, address.shown) from error
+        sessions = Sessions(make_pool(address), queries(address.schema), address)
+        await sessions.pool.open()
+        news = News(sessions, self._bell)
+        try:
+            await news.open()
+        except BaseException:
+            await sessions.pool.close()
+            raise
+        self._state = _Opened(
+            sessions=sessions,
+            news=news,
+            mailbox=Mailbox(sessions),
+            turns=Group(sessions, partial(write_turns, told=self._told), self._commit_alone, lanes=_LANES),
+            starts=Group(sessions, partial(write_starts, told=self._told), self._start_alone, lanes=1),
+            signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
+            loop=asyncio.get_running_loop(),
+        )
+
+    async def close(self) -> None:
+        state = self._state
+        if state is None:
+            return
+        for group in (state.turns, state.starts, state.signals):
+            await group.idle()
+        await state.news.close()
+        if self._state is state:
+            self._state = None
+            await state.sessions.pool.close()
+
+    @property
+    def _open(self) -> _Opened:
+        if self._state is None:
+            raise StoreError(f"{self.address.shown}: the store is not open")
+        if self._state.loop is not asyncio.get_running_loop():
+            raise StoreError(f"{self.address.shown}: the store was opened on another event loop; make one for each")
+        return self._state
+
+    def _told(self, now_us: int, news: int) -> None:
+        """Take note of what was written, when, and whom it concerns."""
+        self._memo.saw(now_us)
+        if self._state is not None:
+            self._state.news.tell(news)
+
+    async def now(self) -> datetime:
+        ((now_us,),) = await self._open.sessions.rows("now")
+        return from_us(now_us)
+
+    # ── from outside ────────────────────────────────────────────────────────────────────────────
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+        asked: AskedStart = (new, claim_for, None if claim_for is None else first)
+        plain = new.creator is None and new.first_message is None
+        if plain and (first is None or (is_plain(first) and first.attributes is None)):
+            size = len(new.input) + len(new.started) + (0 if first is None else size_of(first))
+            begun: Begun = await self._open.starts.do(asked, new.id, size)
+            return begun
+        return await self._start_alone(asked)
+
+    async def _start_alone(self, asked: AskedStart) -> Begun:
+        async def run(session: Session) -> tuple[Begun, int, int]:
+            return await starting.start(session, *asked)
+
+        begun, news, now_us = await self._open.sessions.transact(run)
+        self._told(now_us, news)
+        return begun
+
+    async def send(self, id: str, message: NewMessage) -> bool:
+        if message.kind == "signal":
+            key = next(self._serial) if message.dedup is None else (id, to_key(message.dedup))
+            landed: bool = await self._open.signals.do((id, message), key, len(message.data))
+            return landed
+        return await self._send_alone((id, message))
+
+    async def _send_alone(self, asked: AskedSend) -> bool:
+        async def run(session: Session) -> tuple[bool, int, int]:
+            return await inboxes.send(session, *asked)
+
+        landed, news, now_us = await self._open.sessions.transact(run)
+        self._told(now_us, news)
+        return landed
+
+    # ── for workers ─────────────────────────────────────────────────────────────────────────────
+    async def claim(
+        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+    ) -> Sequence[Claim]:
+        async def run(session: Session) -> tuple[list[Claim], int]:
+            names = tuple(workflows)
+            claiming = owning.Claiming(session, self._memo, worker, lease // _MICROSECOND, build, names, limit, holds)
+            return await claiming.run(), claiming.news
+
+        claims, news = await self._open.sessions.transact(run)
+        self._told(0, news)
+        return claims
+
+    async def load(self, claim: Claim) -> Loaded:
+        return await reading.load(self._open.sessions, claim)
+
+    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+        if is_plain(turn):
+            committed: Committed = await self._open.turns.do((claim, turn), claim.id, size_of(turn))
+            return committed
+        return await self._commit_alone((claim, turn))
+
+    async def _commit_alone(self, asked: AskedTurn) -> Committed:
+        async def run(session: Session) -> tuple[Committed, int, int]:
+            return await turns.commit(session, *asked)
+
+        committed, news, now_us = await self._open.sessions.transact(run)
+        self._told(now_us, news)
+        return committed
+
+    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+        await owning.release(self._open.sessions, claims, parked)
+        self._told(0, WORK)
+
+    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        return await self._open.mailbox.mail(worker, after)
+
+    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
+        return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build))
+
+    async def retire(self, worker: str) -> None:
+        await self._open.sessions.transact(partial(owning.retire, worker=worker))
+        self._open.mailbox.forget(worker)
+        self._told(0, WORK)
+
+    # ── for readers ─────────────────────────────────────────────────────────────────────────────
+    async def read(self, id: str) -> Snapshot | None:
+        return await reading.read(self._open.sessions, id)
+
+    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
+        return await reading.list_executions(self._open.sessions, workflow, status, limit)
+
+    async def history(self, id: str, run: int = -1) -> Json:
+        return await reading.history(self._open.sessions, id, run)
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+    async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
+        return await events.events(self._open.sessions, after, names, limit)
+
+    async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
+        return await events.take_events(self._open.sessions, handler, event, worker, limit)
+
+    async def events_done(self, handler: str, worker: str, through: int) -> None:
+        await events.events_done(self._open.sessions, handler, worker, through)
+
+    async def changed(self, timeout: float, since: Told | None = None) -> Told:
+        return await self._bell.wait(timeout, since)

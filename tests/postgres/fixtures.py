@@ -1,0 +1,28 @@
+"""One server for all tests of a process, started by the first that needs it; a schema for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres.server import Server, serve
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Without fsync: quick, and good for everything but power loss."""
+    with serve(fsync=False) as server:
+        yield server
+
+
+@pytest.fixture
+def schema(postgres: Server) -> Iterator[str]:
+    """The name of a schema that nobody else uses; the store makes it."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    yield name
+    postgres.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')

