@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from examples import fastapi_shop as shop
 from examples.approval import Answer, Decision, Expense, approve_expense, ask, decided, pay
 from examples.fan_out import Quote, ask_for_quote, buy, confirmed, place_order
 from examples.order import Charge, Order, approved, charge, process_order, processed
@@ -27,6 +31,13 @@ PRINTS = {
         "booked: []",
     ],
     "fan_out": ["at 99", "did not confirm within 0:00:00.1"],
+    "fastapi_shop": [
+        "{'execution': 'order-17'}",
+        "409",
+        "202",
+        "{'status': 'completed', 'result': 'parcel-17, paid by pay_1'}",
+        "410",
+    ],
     "approval": ["to the approver: may we spend 1800 on laptop?", "paid as tr_laptop, approved by Ada", "refused: nobody answered"],
 }
 
@@ -125,3 +136,49 @@ def test_a_no_pays_nothing(play: Play) -> None:
     run.answer(ask("the approver", laptop), None)
     run.signal(decided, Decision("Ada", Answer.NO))
     assert run.result == "refused by Ada"
+
+
+# ── the web API ─────────────────────────────────────────────────────────────────────────────────
+def test_an_order_that_is_paid_is_shipped(play: Play) -> None:
+    order = shop.Order("17", 900)
+    run = play(shop.process_order(order))
+    run.answer(shop.reserve(order), "hold-17")
+    run.signal(shop.paid, "pay_1")
+    run.answer(shop.ship(order, "hold-17"), "parcel-17")
+    assert run.result == "parcel-17, paid by pay_1"
+
+
+def test_an_order_that_nobody_pays_gives_its_stock_back(play: Play) -> None:
+    order = shop.Order("17", 900)
+    run = play(shop.process_order(order))
+    run.answer(shop.reserve(order), "hold-17")
+    run.advance(days=1)
+    run.answer(shop.release("hold-17"), None)
+    assert run.result == "never paid"
+
+
+async def call(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> tuple[int, Any]:
+    answer = await client.request(method, path, **more)
+    return answer.status_code, answer.json() if answer.content else None
+
+
+def test_the_api_answers_what_web_clients_expect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated PUT, a webhook sent twice, unknown orders, an order that is over."""
+    monkeypatch.setenv("REDRIVE_STORE", f"sqlite:///{tmp_path / 'shop.db'}")
+
+    async def live() -> None:
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(shop.app), base_url="http://shop")
+        async with shop.worker(), shop.app.router.lifespan_context(shop.app), client as web:
+            assert await call(web, "GET", "/orders/1") == (404, {"detail": "there is no such order"})
+            event = {"event_id": "e", "order": "1", "payment": "p"}
+            assert (await call(web, "POST", "/webhooks/payments", json=event))[0] == 404
+            for _ in range(2):
+                assert await call(web, "PUT", "/orders/1", json={"total": 5}) == (202, {"execution": "order-1"})
+            assert (await call(web, "PUT", "/orders/1", json={"total": 6}))[0] == 409
+            assert (await call(web, "PUT", "/orders/2", json={"total": "much"}))[0] == 422
+            assert (await call(web, "GET", "/orders/1"))[0] == 202
+            assert await call(web, "POST", "/webhooks/payments", json=event) == (204, None)
+            assert await call(web, "GET", "/orders/1?wait=10") == (200, {"status": "completed", "result": "parcel-1, paid by p"})
+            assert (await call(web, "POST", "/webhooks/payments", json={**event, "event_id": "f"}))[0] == 410
+
+    asyncio.run(live())
