@@ -131,6 +131,9 @@ class Choices:
             if command is None:
                 continue  # of an earlier run
             workflow = command.invocation.workflow
+            begins, due = host.begins(child.id), host.next_due
+            if begins is not None and due is not None and due < begins:
+                continue  # what is due before its next attempt comes before it
             found = self._answers.child(command) if subject_of(command) else None
             values: list[Ok[Any] | Err] = [found] if found is not None else [Ok(v) for v in samples(workflow.result_type, workflow.name)]
             values += [Err(self._error(cls, workflow.name)) for cls in workflow.raises]

@@ -41,8 +41,11 @@ class Driver:
     def until(self, end: datetime) -> None:
         """Move the clock to *end*, and do on the way what is due."""
         host = self._host
-        while host.verdict is None and (due := host.next_due) is not None and due <= end:
-            host.next_moment()
+        while host.verdict is None and (due := _earlier(host.next_due, host.next_begin)) is not None and due <= end:
+            if due == host.next_due:
+                host.next_moment()
+            else:
+                host.now = due
             self.go_on()
         host.now = max(host.now, end)
 
@@ -62,20 +65,36 @@ class Driver:
         """The id of the child that the command at *key* waits for."""
         return str(getattr(self._host.machine.pending[key], "child", ""))
 
+    def reach(self, id: str) -> bool:
+        """Let time pass until the attempt that the child *id* waits for begins; whether it came to that."""
+        begins = self._host.begins(id)
+        if begins is None:
+            return True
+        self.until(begins)
+        return self._host.machine.family.knows(id) and id not in self._host.cancelled
+
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, outcome: Ok[Any] | Err) -> None:
         """A running child ends; an error that is a `Cancelled` says that it was cancelled."""
         host = self._host
-        starts: dict[str, Any] = {request.id: request.command for request in host.sent if isinstance(request, StartExecution)}
+        starts = self._starts()
         if isinstance(child, ChildRef):
             id = child.id
         elif isinstance(child, str):
             id = child
         else:
             id = next((id for id, command in starts.items() if command == child and host.machine.family.knows(id)), repr(child))
-        if id not in starts or not host.machine.family.knows(id):
+        cancelled = isinstance(outcome, Err) and isinstance(outcome.error, Cancelled)
+        if id not in starts or not host.machine.family.knows(id) or not (cancelled or self.reach(id)):
             raise self._unexpected(f"no child {id} is running")
+        self._end_child(id, outcome)
+
+    def _end_child(self, id: str, outcome: Ok[Any] | Err) -> None:
         status = "cancelled" if isinstance(outcome, Err) and isinstance(outcome.error, Cancelled) else ""
-        host.child_ended(id, outcome, starts[id].invocation.workflow, status)
+        self._host.child_ended(id, outcome, self._starts()[id].invocation.workflow, status)
+
+    def _starts(self) -> dict[str, Any]:
+        """The commands that started the children, by id."""
+        return {request.id: request.command for request in self._host.sent if isinstance(request, StartExecution)}
 
     def _move(self) -> bool:
         """Do what comes next by itself; False if the test has to say it."""
@@ -84,7 +103,7 @@ class Driver:
             self._attempt(ready[0])
             return True
         for key, command in host.pending.items():
-            if isinstance(command, (RunChild, WaitChild)):
+            if isinstance(command, (RunChild, WaitChild)) and self._may_end(self.child_of(key)):
                 self._child(self.child_of(key), command)
                 return True
             if isinstance(command, WaitSignal) and self._stubs.has_signal(command.signal):
@@ -92,12 +111,18 @@ class Driver:
                 return True
         family = host.machine.family
         if family.ending is not None:
-            self.end_child(family.open[0].id, Err(Cancelled("the parent has ended", "parent")))
+            self._end_child(family.open[0].id, Err(Cancelled("the parent has ended", "parent")))
             return True
         if self._skip_time and host.next_due is not None:
             host.next_moment()
             return True
         return False
+
+    def _may_end(self, id: str) -> bool:
+        """Whether the child runs, or time may pass until its next attempt does, without a timer before that."""
+        host = self._host
+        begins = host.begins(id)
+        return begins is None or (self._skip_time and (host.next_due is None or begins <= host.next_due))
 
     def _attempt(self, perform: Perform) -> None:
         spec, codec = perform.step.spec, self._host.codec
@@ -114,10 +139,14 @@ class Driver:
         outcome = Err(Cancelled("", "parent")) if id in self._host.cancelled else self._stubs.child(command)
         if outcome is None:
             raise self._unanswered(command)
-        self.end_child(id, outcome)
+        self._end_child(id, outcome)
 
     def _unanswered(self, command: Command[Any]) -> Unexpected:
         return self._unexpected(f"nothing answers {command!r}; say answers={{{subject_of(command)!r}: …}}")
 
     def _unexpected(self, problem: str) -> Unexpected:
         return Unexpected(problem, story_of(self._host))
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)

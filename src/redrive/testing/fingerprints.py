@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from redrive.codec import to_json
-from redrive_interpreter import Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row
+from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row
+from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
 from redrive_interpreter.places import fibers
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
+    from redrive_interpreter.family import ChildState
 
 _ATOMS: Final = (type(None), bool, int, float, complex, str, bytes, dt.timedelta, Decimal, UUID)
 _unlike = count()
@@ -62,12 +64,15 @@ class Fingerprints:
         timers = sorted((key, str(due - now)) for key, due in machine.timers.items())
         saga = [entry.key for entry in machine.saga.log], list(machine.undone), list(machine.in_doubt)
         signals = [(signal.name, to_json(signal.payload)) for signal in machine.mailbox.left()]
-        return repr((sorted(machine.pending), performs, timers, saga, signals, [child.id for child in machine.family.open]))
+        children = [(child.id, *_attempt(child, host)) for child in machine.family.open]
+        return repr((sorted(machine.pending), performs, timers, saga, signals, children))
 
     def _row(self, row: Row) -> str:
         known = self._rows.get(id(row))
         if known is None or known[0] is not row:
             data = {name: value for name, value in dump_row(row).items() if name not in ("at", "due", "sent", "began")}
+            if isinstance(row, Asked) and row.kind == CHILD_ATTEMPT:
+                data["input"] = row.input["due"] is not None
             known = self._rows[id(row)] = row, to_json(data)
         return known[1]
 
@@ -79,6 +84,14 @@ def _left(perform: Perform, now: dt.datetime) -> str:
 def _within(perform: Perform, now: dt.datetime) -> str:
     limited = any(policy.within is not None for policy in perform.step.spec.retry)
     return str(now - perform.first_at) if limited and perform.first_at is not None else ""
+
+
+def _attempt(child: ChildState, host: Host) -> tuple[str, str]:
+    """How long *child* waits for its next attempt, and, where that matters, since when it has been tried."""
+    begins, policies = host.begins(child.id), () if child.start is None else child.start.command.retry
+    limited = any(policy.within is not None for policy in policies)
+    left = "" if begins is None else str(begins - host.now)
+    return left, str(host.now - child.asked_at) if limited and child.asked_at is not None else ""
 
 
 def _knows_time(host: Host) -> bool:

@@ -192,8 +192,22 @@ class Host:
         failure = self.codec.dump_error(error, perform.step.spec.raises)
         return attrs.evolve(failure, traceback="", attempts=perform.attempt), False
 
+    def begins(self, id: str) -> datetime | None:
+        """When the next attempt of the child *id* begins, if it waits for one that it may still get."""
+        start = next((request for request in reversed(self.sent) if isinstance(request, StartExecution) and request.id == id), None)
+        if start is None or start.again is None or start.again.due <= self.now or id in self.cancelled:
+            return None
+        return start.again.due if self.machine.family.knows(id) else None
+
+    @property
+    def next_begin(self) -> datetime | None:
+        """When the next attempt of a child begins: nothing fires then."""
+        return min((begin for child in self.machine.family.open if (begin := self.begins(child.id)) is not None), default=None)
+
     def child_ended(self, id: str, outcome: Ok[Any] | Err, typed: Any, status: str = "") -> None:
-        """The child *id* ended; *typed* knows the type of its result and the errors it declares."""
+        """The child *id* ended, once its attempt had begun; *typed* knows the type of its result and the errors it declares."""
+        if status != "cancelled":
+            self.now = self.begins(id) or self.now
         told: Ok[Any] | Err
         if isinstance(outcome, Ok):
             told = Ok(self.codec.dump(outcome.value, typed.result_type, f"the result of child {id}"))

@@ -39,6 +39,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+MOST_ATTEMPTS: Final = 1_000
+"""Attempts of a child that fails for good, after which it is taken to be retried for ever."""
 
 
 class Run(Generic[R]):
@@ -68,12 +70,12 @@ class Run(Generic[R]):
 
     # ── what the test says ──────────────────────────────────────────────────────────────────────
     def answer(self, command: Command[T] | str, value: T) -> None:
-        """*command* (or its key), which must be asked now, comes to *value*. A step that waits for its next attempt gets there first."""
+        """*command* (or its key), which must be asked now, comes to *value*. What waits for its next attempt gets there first."""
         key, pending = self._asked_now(command)
         if isinstance(pending, WaitSignal):
             self.signal(pending.signal, value)
         elif isinstance(pending, (RunChild, WaitChild)):
-            self._host.child_ended(self._driver.child_of(key), Ok(value), typed_of(pending))
+            self._child_ends(key, pending, Ok(value))
             self._go_on()
         elif isinstance(pending, Step):
             self._attempt(key)
@@ -83,13 +85,17 @@ class Run(Generic[R]):
             raise Unexpected(f"{pending!r} takes no answer", self._story())
 
     def fail(self, command: Command[Any] | str, error: BaseException, *, final: bool = True) -> None:
-        """*command*, which must be asked now, fails with *error*, for good.
+        """*command*, which must be asked now, fails with *error*, for good; a child in all the attempts that it is given.
 
-        With *final* False one attempt of a step failed, and its Retry says what comes next.
+        With *final* False one attempt failed, and its Retry says what comes next.
         """
         key, pending = self._asked_now(command)
         if isinstance(pending, (RunChild, WaitChild)):
-            self._host.child_ended(self._driver.child_of(key), Err(error), typed_of(pending))
+            attempts = 1
+            while self._child_ends(key, pending, Err(error)) and final:
+                attempts += 1
+                if attempts > MOST_ATTEMPTS:
+                    raise Unexpected(f"{key} is tried again after {MOST_ATTEMPTS:,} attempts; say final=False", self._story())
         elif isinstance(pending, Step):
             perform = self._attempt(key)
             if final:
@@ -250,6 +256,14 @@ class Run(Generic[R]):
         if self._check_purity and self._host.verdict is not None:
             self._check_purity = False
             self.check_purity()
+
+    def _child_ends(self, key: Key, command: RunChild[Any] | WaitChild[Any], outcome: Ok[Any] | Err) -> bool:
+        """An attempt of the child that the command at *key* waits for ends; whether there is to be another."""
+        id = self._driver.child_of(key)
+        if not self._driver.reach(id):
+            raise Unexpected(f"{key} was cut before its next attempt", self._story())
+        self._host.child_ended(id, outcome, typed_of(command))
+        return self._host.verdict is None and self._host.machine.family.knows(id)
 
     def _attempt(self, key: Key) -> Perform:
         """The attempt of the step at *key*, once its time has come."""

@@ -61,13 +61,20 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
         if at is not None:
             passed = f"after {_span(at - now)}: " if now is not None and at > now else ""
             now = at
-        yield row, passed + describe(row)
+        yield row, passed + describe(row, now)
 
 
-def describe(row: Row) -> str:
+def describe(row: Row, now: datetime | None = None) -> str:
+    """*row* in words; *now* is the time of the turn it is in."""
     match row:
         case Started():
             return f"{row.workflow} starts with {_shown(row.input)}"
+        case Asked(key, "child_attempt"):
+            due = row.input["due"]
+            if due is None:
+                return f"  {row.label} is not started again"
+            attempt = f"  starts {row.label} again, attempt {key.rpartition('#')[2]}"
+            return attempt + ("" if now is None else f", after {_span(datetime.fromisoformat(due) - now)}")
         case Asked():
             about = f" {row.label}" if row.label else ""
             asks = f"  asks {row.key}: {row.kind.replace('_', ' ')}{about}"

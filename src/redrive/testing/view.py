@@ -24,6 +24,7 @@ from redrive_interpreter import (
     SignalTimeout,
     TimerFired,
 )
+from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.keys import ROLLBACK
 
@@ -125,6 +126,8 @@ def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
         children: dict[str, Asked] = {}
         for row in rows:
             if isinstance(row, Asked):
+                if row.kind == CHILD_ATTEMPT:
+                    continue  # no command of the workflow
                 known[row.key] = row
                 if row.kind in ("start_child", "run_child"):
                     children[row.input["id"]] = row
