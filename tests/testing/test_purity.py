@@ -88,6 +88,32 @@ def by_set(order: Order) -> Flow[None]:
         yield from tell(word)
 
 
+@attrs.frozen
+class Basket:
+    articles: set[str]
+    by_shelf: dict[str, set[str]]
+
+
+@workflow("middle")
+def by_the_middle(basket: Basket) -> Flow[None]:
+    yield from tell(list(basket.articles)[len(basket.articles) // 2])
+
+
+@workflow("popped")
+def by_pop(basket: Basket) -> Flow[None]:
+    yield from tell(basket.by_shelf["top"].pop())
+
+
+@workflow("kept")
+def kept(basket: Basket) -> Flow[Basket]:
+    basket.articles.add("z")
+    copied = basket.articles.copy()
+    copied.discard("a")
+    yield from tell(",".join(sorted(copied - basket.by_shelf["top"])))
+    yield from tell(str(len(copied | {"y"})))
+    return basket
+
+
 @workflow("pure")
 def pure(order: Order) -> Flow[list[str]]:
     told = []
@@ -100,6 +126,7 @@ def pure(order: Order) -> Flow[list[str]]:
 
 
 ORDER = Order("o p q r s t", frozenset("abcdefg"))
+BASKET, PAIR = Basket(set("abc"), {"top": set("xy")}), Basket(set("ab"), {})
 CLOCK, LUCK, ENVIRONMENT, ORDERING = "the clock", "random numbers", "the environment", "the order of a set"
 
 
@@ -114,6 +141,9 @@ CLOCK, LUCK, ENVIRONMENT, ORDERING = "the clock", "random numbers", "the environ
         (by_environment(), ENVIRONMENT),
         (by_tags(ORDER), ORDERING),
         (by_set(ORDER), ORDERING),
+        (by_the_middle(BASKET), ORDERING),
+        (by_the_middle(PAIR), ORDERING),
+        (by_pop(BASKET), ORDERING),
     ],
     ids=lambda value: getattr(getattr(value, "workflow", None), "name", ""),
 )
@@ -136,6 +166,12 @@ def test_a_pure_workflow_passes_and_the_world_is_put_back() -> None:
     assert run.result == sorted([*"abcdefg", *"opqrst"])
     assert (time.time, dt.datetime, os.environ, random.getstate()) == before[:4]
     assert dict(globals()) == before[4]
+
+
+def test_sets_that_are_used_and_given_back_are_what_they_were() -> None:
+    run = play(kept(BASKET), {tell: None}, check_purity=True)
+    assert run.result == Basket(set("abcz"), {"top": set("xy")})
+    assert 'asks tell: step tell {"what":"b,c,z"}' in run.trace()
 
 
 def test_a_scripted_run_is_checked_when_it_ends_or_when_asked() -> None:

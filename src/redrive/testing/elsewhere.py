@@ -8,13 +8,12 @@ from outside (*reorder*) and those that ``set(…)`` makes can.
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime as dt
 import functools
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from redrive.codec import JsonCodec
@@ -24,12 +23,11 @@ if TYPE_CHECKING:
 
 Facet: TypeAlias = Literal["the clock", "random numbers", "the environment", "the order of a set"]
 FACETS: Final[tuple[Facet, ...]] = ("the clock", "random numbers", "the environment", "the order of a set")
-_LUCK: Final = tuple(
-    random.Random(seed).getstate() for seed in (1, 2)
-)  # the first numbers are small and large: a branch by lot goes both ways
+_SEEDS: Final = (1, 2)  # the first numbers are small and large: a branch by lot goes both ways
+_LUCK: Final = tuple(random.Random(seed).getstate() for seed in _SEEDS)
+_FIRST: Final = tuple(random.Random(seed).random() for seed in _SEEDS)
 _SHIFTS: Final = (dt.timedelta(days=431, hours=7, seconds=13.5), dt.timedelta(days=-3, hours=-11, seconds=-1.25))
-_TABLES: Final = (30, 120)
-_FILLERS: Final = tuple(object() for _ in range(max(_TABLES)))
+_FILLERS: Final = tuple(object() for _ in range(30))
 WORLDS: Final = 2
 _SETS: Final = (("set", set), ("frozenset", frozenset))
 _NOW: Final = ("now", "utcnow", "today")
@@ -61,42 +59,85 @@ def _shifted_class(real: Any, shift: dt.timedelta) -> Any:
     return made
 
 
+def _turned(items: list[Any]) -> list[Any]:
+    """*items* from their end; of an odd number, the one in the middle is moved as well: none stands where it stood."""
+    items.reverse()
+    if len(items) % 2 and len(items) > 1:
+        middle = len(items) // 2
+        items[middle], items[middle + 1] = items[middle + 1], items[middle]
+    return items
+
+
 class _Turned(frozenset[Any]):
-    """A frozen set read from its end: no other room can be given to one. What is stored is made plain again."""
+    """A frozen set that is read in another order. What is stored is made plain again."""
 
     def __iter__(self) -> Any:
-        return reversed(list(super().__iter__()))
+        return iter(_turned(list(super().__iter__())))
+
+
+class _TurnedSet(set[Any]):
+    """A set that is read in another order, and gives another one of its members first."""
+
+    def __iter__(self) -> Any:
+        return iter(_turned(list(super().__iter__())))
+
+    def pop(self) -> Any:
+        for item in self:
+            self.discard(item)
+            return item
+        return super().pop()
+
+    def copy(self) -> Any:
+        return _TurnedSet(super().copy())
+
+
+_TURNED: Final[dict[type, Callable[[Any], Any]]] = {_Turned: frozenset, _TurnedSet: set}
+_PLAIN: Final = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """*value* without `_Turned`; what holds one is copied."""
-    if not used.sets or isinstance(value, (str, int, float, type(None))) or depth > 20:
+    """*value* without turned sets; what holds one is copied."""
+    cls: Any = type(value)
+    if cls in _PLAIN or depth > 20:
         return value
-    if type(value) is _Turned:
-        return frozenset(value)
-    if type(value) in (list, tuple):
-        return type(value)(_plain(item, depth + 1) for item in value)
-    if type(value) is dict:
+    if cls in _TURNED:
+        return _TURNED[cls](value)
+    if cls is list or cls is tuple:
+        return cls([_plain(item, depth + 1) for item in value])
+    if cls is dict:
         return {key: _plain(item, depth + 1) for key, item in value.items()}
-    copied = value
-    for name in _fields(value):
+    changed: dict[str, Any] = {}
+    for name in _fields(cls):
         before = getattr(value, name, None)
+        if type(before) in _PLAIN:
+            continue
         after = _plain(before, depth + 1)
         if after is not before and after != [] and after != {} and after != ():
-            copied = copy.copy(value) if copied is value else copied
-            object.__setattr__(copied, name, after)
-    return copied
+            changed[name] = after
+    return _with(value, cls, changed) if changed else value
+
+
+def _with(value: Any, cls: Any, changed: dict[str, Any]) -> Any:
+    """A copy of *value* with other fields; ``copy.copy`` takes four times as long."""
+    made = object.__new__(cls)
+    if hasattr(value, "__dict__"):
+        made.__dict__.update(value.__dict__)
+    for name in _fields(cls):
+        if name in changed or hasattr(value, name):
+            object.__setattr__(made, name, changed[name] if name in changed else getattr(value, name))
+    return made
 
 
 @functools.cache
-def _set_class(real: Any, table: int) -> Any:
-    made = _Disguised(real.__name__, (), {"__new__": lambda cls, *args: _made(real, set(*args), table)})
+def _set_class(real: Any) -> Any:
+    made = _Disguised(real.__name__, (), {"__new__": lambda cls, *args: _reordered(real(*args))})
     made.real = real
     return made
 
 
 class Used:
-    """Whether random numbers or sets were seen since `forget`: what one other world may by chance not change."""
+    """Whether random numbers or sets were seen since `forget`. Other luck may by chance change nothing; that a turned set has to
+    be made plain is known by the other."""
 
     luck = False
     sets = False
@@ -108,32 +149,33 @@ class Used:
 used: Final = Used()
 
 
-def _made(real: Any, items: set[Any], table: int) -> Any:
-    used.sets = True
-    return _respread(items, table) if real is set else _Turned(items)
-
-
-def _respread(items: set[Any], table: int) -> set[Any]:
-    """The same set with room for *table* more, so that its members stand in another order."""
-    used.sets = True
-    items.update(_FILLERS[:table])
-    items.difference_update(_FILLERS)
+def _reordered(items: Any) -> Any:
+    """The same set in another order. Numbers keep theirs in any process: only the room that they have may move them."""
+    if len(items) < 2:
+        return items
+    for item in items:
+        if not isinstance(item, int):
+            used.sets = True
+            return _Turned(items) if type(items) is frozenset else _TurnedSet(items)
+    if type(items) is set:
+        items.update(_FILLERS)
+        items.difference_update(_FILLERS)
     return items
 
 
 @functools.cache
-def _clock(n: int) -> dict[tuple[Any, str], Any]:
+def _clock(n: int) -> list[tuple[Any, str, Any]]:
     shift = _SHIFTS[n]
     seconds = shift.total_seconds()
-    changes: dict[tuple[Any, str], Any] = {
-        (dt, "datetime"): _shifted_class(dt.datetime, shift),
-        (dt, "date"): _shifted_class(dt.date, shift),
-    }
+    changes: list[tuple[Any, str, Any]] = [
+        (dt, "datetime", _shifted_class(dt.datetime, shift)),
+        (dt, "date", _shifted_class(dt.date, shift)),
+    ]
     for name in ("time", "monotonic", "perf_counter"):
-        changes[time, name] = _later(getattr(time, name), seconds)
-        changes[time, f"{name}_ns"] = _later(getattr(time, f"{name}_ns"), int(seconds * 1e9))
+        changes.append((time, name, _later(getattr(time, name), seconds)))
+        changes.append((time, f"{name}_ns", _later(getattr(time, f"{name}_ns"), int(seconds * 1e9))))
     for name in ("localtime", "gmtime"):
-        changes[time, name] = _at_another_time(getattr(time, name), seconds)
+        changes.append((time, name, _at_another_time(getattr(time, name), seconds)))
     return changes
 
 
@@ -162,89 +204,91 @@ class _OtherEnvironment(dict[str, str]):
         return True
 
 
-def _environment(n: int) -> dict[tuple[Any, str], Any]:
-    return {(os, "environ"): _OtherEnvironment(os.environ) if n == 0 else {}}
+def _environment(n: int) -> list[tuple[Any, str, Any]]:
+    return [(os, "environ", _OtherEnvironment(os.environ) if n == 0 else {})]
 
 
-_CHANGES: Final[Mapping[Facet, Callable[[int], dict[tuple[Any, str], Any]]]] = {"the clock": _clock, "the environment": _environment}
+_CHANGES: Final[Mapping[Facet, Callable[[int], list[tuple[Any, str, Any]]]]] = {"the clock": _clock, "the environment": _environment}
 
 
 @contextlib.contextmanager
 def elsewhere(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], luck: int) -> Generator[None]:
     """World number *n* for the module of *workflow*, as far as *facets* go, with *luck* of its own."""
     names: dict[str, Any] = getattr(workflow.fn, "__globals__", {})
-    changes = {place: other for facet in facets if facet in _CHANGES for place, other in _CHANGES[facet](n).items()}
-    before = {place: getattr(*place) for place in changes}
-    replaced = {id(before[place]): other for place, other in changes.items()}
-    imported = {name: replaced[id(value)] for name, value in names.items() if id(value) in replaced}
+    changes = [change for facet in facets if facet in _CHANGES for change in _CHANGES[facet](n)]
+    before = [getattr(module, name) for module, name, _ in changes]
+    replaced = {id(real): other for real, (_, _, other) in zip(before, changes, strict=True)}
+    imported = {name: replaced[at] for name, value in names.items() if (at := id(value)) in replaced}
     if "the order of a set" in facets:
-        imported |= {name: _set_class(real, _TABLES[n]) for name, real in _SETS if name not in names}
+        imported |= {name: _set_class(real) for name, real in _SETS if name not in names}
     hidden = {name: names[name] for name in imported if name in names}
     before_luck = random.getstate()
     try:
-        for (module, name), other in changes.items():
+        for module, name, other in changes:
             setattr(module, name, other)
         names.update(imported)
         random.setstate(_LUCK[luck])
         yield
     finally:
-        used.luck = used.luck or random.getstate() != _LUCK[luck]
+        # One more number tells whether any was drawn, in a thousandth of the time that looking at the state takes.
+        used.luck = used.luck or random.random() != _FIRST[luck]
         random.setstate(before_luck)
         for name in imported.keys() - hidden.keys():
             del names[name]
         names.update(hidden)
-        for (module, name), real in before.items():
+        for (module, name, _), real in zip(changes, before, strict=True):
             setattr(module, name, real)
 
 
 class Reordering:
-    """*codec*, but sets are read in another order, number *n*."""
+    """*codec*, but sets are read in another order."""
 
-    def __init__(self, codec: JsonCodec, n: int) -> None:
+    def __init__(self, codec: JsonCodec) -> None:
         self._codec = codec
-        self._table = _TABLES[n]
         for name in ("dump_error", "load_error", "same", "same_call"):
             setattr(self, name, getattr(codec, name))
 
     def dump(self, value: object, type: Any, where: str, root: str = "value") -> Any:
-        return self._codec.dump(_plain(value, 0), type, where, root)
+        return self._codec.dump(_plain(value, 0) if used.sets else value, type, where, root)
 
     def dump_call(self, signature: Signature, args: tuple[object, ...], kwargs: Mapping[str, object], where: str) -> Any:
         if used.sets:
-            args, kwargs = tuple(_plain(arg, 0) for arg in args), {name: _plain(arg, 0) for name, arg in kwargs.items()}
+            args, kwargs = tuple([_plain(arg, 0) for arg in args]), {name: _plain(arg, 0) for name, arg in kwargs.items()}
         return self._codec.dump_call(signature, args, kwargs, where)
 
     def load(self, data: Any, type: Any, where: str, root: str = "value") -> Any:
-        return self._reorder(self._codec.load(data, type, where, root), 0)
+        return _reorder(self._codec.load(data, type, where, root), 0)
 
     def load_call(self, signature: Signature, data: Any, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, kwargs = self._codec.load_call(signature, data, where)
-        return tuple(self._reorder(arg, 0) for arg in args), {name: self._reorder(arg, 0) for name, arg in kwargs.items()}
+        return tuple([_reorder(arg, 0) for arg in args]), {name: _reorder(arg, 0) for name, arg in kwargs.items()}
 
-    def _reorder(self, value: Any, depth: int) -> Any:
-        if isinstance(value, (str, int, float, type(None))) or depth > 20:
-            return value
-        if type(value) is frozenset:
-            used.sets = True
-            return value if all(isinstance(item, int) for item in value) else _Turned(value)  # numbers keep their order anywhere
-        if isinstance(value, set):
-            return _respread(value, self._table)
-        if isinstance(value, list):
-            value[:] = [self._reorder(item, depth + 1) for item in value]
-        elif type(value) is tuple:
-            return tuple(self._reorder(item, depth + 1) for item in value)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                value[key] = self._reorder(item, depth + 1)
-        else:
-            for name in _fields(value):
-                before = getattr(value, name, None)
-                after = self._reorder(before, depth + 1)
-                if after is not before:
-                    object.__setattr__(value, name, after)
+
+def _reorder(value: Any, depth: int) -> Any:
+    """*value* with the sets in it in another order."""
+    cls: Any = type(value)
+    if cls in _PLAIN or depth > 20:
         return value
+    if cls is frozenset or cls is set:
+        return _reordered(value)
+    if cls is list:
+        value[:] = [_reorder(item, depth + 1) for item in value]
+    elif cls is tuple:
+        return tuple([_reorder(item, depth + 1) for item in value])
+    elif cls is dict:
+        for key, item in value.items():
+            value[key] = _reorder(item, depth + 1)
+    else:
+        for name in _fields(cls):
+            before = getattr(value, name, None)
+            if type(before) in _PLAIN:
+                continue
+            after = _reorder(before, depth + 1)
+            if after is not before:
+                object.__setattr__(value, name, after)
+    return value
 
 
-def _fields(value: Any) -> list[str]:
-    cls = type(value)
-    return [field.name for field in getattr(cls, "__attrs_attrs__", ())] or list(getattr(cls, "__dataclass_fields__", ()))
+@functools.cache
+def _fields(cls: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in getattr(cls, "__attrs_attrs__", ())) or tuple(getattr(cls, "__dataclass_fields__", ()))
