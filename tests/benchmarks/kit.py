@@ -116,7 +116,7 @@ def baskets(basket: Basket) -> Flow[None]:
 @workflow("bench.lots")
 def draws_lots_for_nothing() -> Flow[None]:
     for _ in range(_ROUNDS):
-        random.random()  # noqa: RD102
+        random.random()
         yield from ship("o-1")
 
 
