@@ -69,7 +69,8 @@ class ChildOptions(TypedDict, total=False):
 
     *retry* starts a child that ended ``failed`` again: the same id, a new run, and a deadline of its own. Its policies
     judge the child's own failure, by the errors that its workflow declares; one that was cancelled, or whose
-    undos failed, is not started again. The child keeps being one that has not ended meanwhile.
+    undos failed, is not started again, nor is one that fails in a later run of the parent (ContinueAs).
+    Between two attempts it counts as running: it can be cancelled and sent signals.
     """
 
     id: str | None

@@ -22,6 +22,9 @@ which ``format`` the run began with.
 ``ended``           status, ``ok`` or ``err``, bug unread
 ==================  ==========================================================================================
 
+``asked`` rows are commands, by kind; those of kind ``child_attempt`` say what follows a child's failure: ``{due}`` of its next
+attempt (ISO 8601, null for none), with the key ``<key of its start>/__attempt#n``.
+
 A failure is ``{type message traceback declared fields attempts}``.
 """
 

@@ -16,11 +16,11 @@ _SPAN: Final = float(1 << 64)
 
 
 class Retry(Frozen):
-    """How often, and how far apart, a failing step is tried again.
+    """How often, and how far apart, a failing step or child is tried again.
 
     *attempts* counts the first one; None means for ever. The wait begins with *delay*, is multiplied by
     *factor* after each attempt and never exceeds *max_delay*; *jitter*, from 0 to 1, is the share of it that
-    is random. No attempt is due later than *within* after the step was asked. Only errors of *on*, and not
+    is random. No attempt is due later than *within* after the step or child was asked for. Only errors of *on*, and not
     of *give_up_on*, are retried; a `StepInterrupted` only where *on* names it.
     Durations are seconds or timedeltas.
     """

@@ -220,6 +220,18 @@ def run_child() -> Flow[str]:
         return error.status
 
 
+@workflow("golden.retry_child")
+def retry_child() -> Flow[list[str]]:
+    ref = yield from StartChild(child(4), id="child-4", retry=Retry(attempts=3, delay=10, give_up_on=Declined))
+    seen: list[str] = []
+    for kid in (RunChild(child(5), id="child-5", retry=Retry(attempts=2, delay=60)), WaitChild(ref)):
+        try:
+            seen.append(str((yield from kid)))
+        except ChildFailed as error:
+            seen.append(f"{error.id} {error.status}")
+    return seen
+
+
 @workflow("golden.cancel_child")
 def cancel_child() -> Flow[None]:
     ref = yield from StartChild(child(3), on_parent_close="abandon")

@@ -112,6 +112,13 @@ RECORDINGS: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "start_child": lambda: by_hand(p.start_child(), lambda run: run.end_child("child-1", 1)),
     "run_child": lambda: stubbed(p.run_child()),
     "run_child_fails": lambda: stubbed(p.run_child(), {p.child: ValueError("no")}),
+    "retry_child": lambda: by_hand(
+        p.retry_child(),
+        lambda run: run.end_child("child-4", error=ValueError("first")),
+        lambda run: run.end_child("child-5", error=ValueError("first")),
+        lambda run: run.end_child("child-5", error=ValueError("second")),
+        lambda run: run.end_child("child-4", 4),
+    ),
     "cancel_child": lambda: by_hand(p.cancel_child()),
     "continue_as": lambda: play(p.continue_as(1), answers={}, id="golden").runs[0],
     "continued": lambda: play(p.continue_as(1), answers={}, id="golden").runs[1],

@@ -340,6 +340,10 @@ def workflows(order: Order) -> Flow[None]:
     assert_type((yield from WaitChild(ref, timeout=5)), str)
     assert_type((yield from CancelChild(ref, "late")), None)
     assert_type((yield from RunChild(countdown(3), delay=1)), int)
+    assert_type((yield from RunChild(countdown(3), retry=Retry(attempts=3))), int)
+    assert_type((yield from StartChild(countdown(3), retry=(Retry(3, on=ValueError), Retry(None)))), ChildRef[int])
+    assert_type((yield from RunChild(countdown(3), retry=[Retry(3)], id="kid")), int)
+    assert_type((yield from RunChild(countdown(3), retry=None)), int)
     assert_type((yield from RunChild(remote(), attributes={state: "new"})), str)
     plain: int = yield charge(order)  # the bare form is Any
     assert_type(plain, int)

@@ -153,6 +153,8 @@ StartChild(charge(order))  # wrong
 StartChild(pay(order), on_parent_close="ignore")  # wrong
 StartChild(pay(order), retries=3)  # wrong
 RunChild(pay(order), timeout="1d")  # wrong
+RunChild(pay(order), retry=3)  # wrong
+StartChild(pay(order), retry=[3])  # wrong
 WaitChild("id")  # wrong
 Workflow(5)  # wrong
 workflow(5)  # wrong
