@@ -219,6 +219,22 @@ def test_a_step_that_lost_its_undo_is_found_by_name() -> None:
     assert find(lost("o-1"), compensated(expire)).breach == "the run ends failed, and expire is not undone"
 
 
+def test_a_cancel_that_is_swallowed_leaves_undone_what_the_workflow_promised_to_undo() -> None:
+    def swallows(order: str) -> Flow[str]:
+        yield from reserve(order)
+        try:
+            return (yield from WaitSignal(approved))
+        except Cancelled:
+            return "never mind"
+
+    promises = workflow("swallows", on_cancel="rollback")(swallows)
+    promises_nothing = workflow("swallows")(swallows)
+    assert find(promises("o-1"), compensated()).breach == "the run ends cancelled, and reserve is not undone"
+    assert explore(promises_nothing("o-1"), [compensated()]).complete
+    assert find(promises_nothing("o-1"), compensated(on=("cancelled",))).breach == "the run ends cancelled, and reserve is not undone"
+    assert explore(promises("o-1"), [compensated(on=("failed",))]).complete
+
+
 def test_the_engines_own_retry_counts_unless_the_step_is_idempotent() -> None:
     @workflow("retries")
     def retries(order: str) -> Flow[str]:

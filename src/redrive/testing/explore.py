@@ -178,7 +178,7 @@ class _Search:
             self._edges.append((before.number, naming.joined(move.brief, self._cases.take(before.number)), number))
         else:
             self._begins = naming.joined("", self._cases.take(-1))
-        view = View.of(host.runs, self._choices.is_final(host, spent))
+        view = View.of(host.runs, self._choices.is_final(host, spent), host.workflows[-1])
         for invariant in self._invariants:
             if breach := invariant.breach(view):
                 raise self._violation(invariant.name, breach, host, node)

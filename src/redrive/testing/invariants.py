@@ -134,8 +134,11 @@ def always_eventually(*what: What, after: What = None) -> Invariant:
     return Invariant(f"always_eventually({name})", breach)
 
 
-def compensated(*steps: What, on: Sequence[Status] = ("failed",)) -> Invariant:
-    """Whenever the run ends as *on* says, every completed step with an undo was undone, newest first, exactly once.
+def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
+    """Whenever the run fails, every completed step with an undo was undone, newest first, exactly once.
+
+    The same of a cancelled run whose workflow says ``on_cancel="rollback"``; others may be cancelled knowingly. *on* replaces both by
+    the statuses in which everything must be undone.
 
     With *steps*, those must be undone, and they alone. What a Commit let go stays done. A step that the workflow itself
     asks for, and that is the undo of another, counts as the undo of the newest that is not undone.
@@ -146,7 +149,8 @@ def compensated(*steps: What, on: Sequence[Status] = ("failed",)) -> Invariant:
         for key, name in undone:
             if undone.count((key, name)) > 1:
                 return f"{key[1]} is undone twice"
-        if view.status not in on:
+        promised = ("failed", "cancelled") if view.on_cancel == "rollback" else ("failed",)
+        if view.status not in (promised if on is None else on):
             return None
         order = [key for key, _ in undone]
         for key in done:
@@ -158,7 +162,7 @@ def compensated(*steps: What, on: Sequence[Status] = ("failed",)) -> Invariant:
                 return f"{earlier[1]} is undone before {later[1]}, which completed later"
         return None
 
-    names = [shown(step) for step in steps] + ([] if tuple(on) == ("failed",) else [f"on={tuple(on)!r}"])
+    names = [shown(step) for step in steps] + ([] if on is None else [f"on={tuple(on)!r}"])
     return Invariant(f"compensated({', '.join(names)})", breach)
 
 

@@ -152,7 +152,7 @@ class Run(Generic[R]):
 
     def check(self, *invariants: Checked) -> None:
         """Raises `InvariantBroken` if the run so far breaks one of *invariants*, the same ones that `explore` takes."""
-        check(View.of(self._host.runs, self._host.is_final), invariants)
+        check(View.of(self._host.runs, self._host.is_final, self._host.workflows[-1]), invariants)
 
     def check_purity(self) -> None:
         """Drive the run so far again with another clock, luck, environment and order of sets. Raises `Impure` if that shows."""

@@ -29,7 +29,7 @@ from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Failure, Row, Status
+    from redrive_interpreter import Failure, Row, Status, Workflow
 
 What: TypeAlias = Any
 """What an invariant names: a step, a workflow, a signal, an event or its id; `Cancelled` or `SignalTimeout` itself."""
@@ -52,15 +52,17 @@ class Happening:
 
 @attrs.frozen
 class View:
-    """A run so far. *final*: nothing more comes of it, unless something comes from outside."""
+    """A run so far. *final*: nothing more comes of it, unless something comes from outside. *on_cancel*: what its workflow says of
+    a cancel."""
 
     runs: Sequence[Sequence[Row]]
     final: bool
     happenings: Sequence[Happening]
+    on_cancel: str | None = None
 
     @classmethod
-    def of(cls, runs: Sequence[Sequence[Row]], final: bool) -> View:
-        return cls(runs, final, list(_happenings(runs)))
+    def of(cls, runs: Sequence[Sequence[Row]], final: bool, workflow: Workflow[..., Any]) -> View:
+        return cls(runs, final, list(_happenings(runs)), workflow.on_cancel)
 
     @property
     def status(self) -> Status | None:
