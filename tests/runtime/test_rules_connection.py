@@ -79,6 +79,8 @@ class Deaf:
 
 
 effects: Counter[tuple[str, str]] = Counter()
+attempts: Counter[str] = Counter()
+"""Of children, by their id."""
 
 
 def leave() -> None:
@@ -123,6 +125,20 @@ def echo(to: str, n: int) -> Flow[int]:
     return n
 
 
+@step
+async def attempt() -> int:
+    attempts[current_step().execution_id] += 1
+    return attempts[current_step().execution_id]
+
+
+@workflow("rules.fickle")
+def fickle() -> Flow[int]:
+    number = yield from attempt()
+    if number < 3:
+        raise ValueError(number)
+    return number
+
+
 @workflow("rules.all_of_it")
 def all_of_it(id: str) -> Flow[list[int]]:
     seen = [(yield from quick(1)), (yield from moody(2)), (yield from once(3))]
@@ -131,6 +147,7 @@ def all_of_it(id: str) -> Flow[list[int]]:
     seen.append((yield from WaitSignal(word)))
     yield from Emit(heard, len(seen))
     seen.append((yield from RunChild(echo(id, 8), id=f"{id}/child")))
+    seen.append((yield from RunChild(fickle(), id=f"{id}/fickle", retry=Retry(attempts=5, delay=0.005))))
     seen.append((yield from WaitSignal(word)))
     undone = yield from Rollback()
     return [*seen, len(undone)]
@@ -140,8 +157,9 @@ def all_of_it(id: str) -> Flow[list[int]]:
 async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: str, seed: int) -> None:
     """W3, W5: starts, signals, turns and children land once; no step runs a second time for it."""
     effects.clear()
+    attempts.clear()
     store = Shaky(open_url(store_url), seed, 0.0)
-    service = AsyncDurableService(store, [all_of_it, echo], lease=1)
+    service = AsyncDurableService(store, [all_of_it, echo, fickle], lease=1)
     told: list[int] = []
 
     @service.on(heard)
@@ -156,21 +174,23 @@ async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: 
             await execution.signal(word, 7)
         results = await asyncio.gather(*(execution.result(25) for execution in executions))
         store.share = 0.0
-        assert results == [[1, 2, 3, 4, 5, 6, 7, 8, 8, 2]] * 12
+        assert results == [[1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]] * 12
         assert [(await execution.info()).unread for execution in executions] == [0] * 12
         await true(lambda: len(told) >= 12)
     assert {kind.split()[0] for kind in store.broken} == {"before", "after"}
     assert store.broken["after commit"] > 0
+    assert set(attempts.values()) == {3}, "each attempt of a child is begun once"
     assert {effect: times for effect, times in effects.items() if times > 1} == {}
 
 
 async def test_without_any_news_all_works_by_looking(store_url: str) -> None:
     """W6."""
+    attempts.clear()
     inner = open_url(store_url)
-    async with AsyncDurableService(Deaf(inner), [all_of_it, echo], lease=1) as service:
+    async with AsyncDurableService(Deaf(inner), [all_of_it, echo, fickle], lease=1) as service:
         client = AsyncDurableService(Deaf(open_url(store_url)), worker=False)
         async with client:
             execution = await client.start(all_of_it("it"), id="it")
             await client.signal("it", word, 7)
-            assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 8, 2]
+            assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]
         assert await service.execution("it").result(1)
