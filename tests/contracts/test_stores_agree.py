@@ -1,8 +1,9 @@
-"""The law of stores: whatever is done to them, in whatever order, memory and SQLite say the same."""
+"""The law of stores: whatever is done to them, in whatever order, memory, SQLite and PostgreSQL say the same."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,8 +32,11 @@ from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive_interpreter.errors import RedriveError
 from tests.contracts.clocks import Clock
+from tests.postgres.clocks import ClockedStore
+from tests.postgres.server import Server
 
 LEASE = timedelta(seconds=15)
+_numbers = itertools.count()
 IDS = st.sampled_from(["a", "b", "c", "no\ud800pe"])
 WORKERS = st.sampled_from(["ada", "bob"])
 WORKFLOWS = st.sampled_from(["w", "v"])
@@ -291,3 +295,13 @@ def run_both(ops: list[Op], make: Callable[[Clock], Store]) -> None:
 def test_memory_and_sqlite_agree(first: tuple[Op, ...], ops: list[Op]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         run_both([*first, *ops], lambda clock: SQLiteStore(str(Path(directory) / "redrive.db"), synchronous="normal", clock=clock))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.tuples(STARTS, STARTS, TAKES), st.lists(OPS, min_size=1, max_size=25))
+def test_memory_and_postgres_agree(postgres: Server, schema: str, first: tuple[Op, ...], ops: list[Op]) -> None:
+    name = f"{schema}_{next(_numbers)}"
+    try:
+        run_both([*first, *ops], lambda clock: ClockedStore(postgres, name, clock))
+    finally:
+        postgres.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')

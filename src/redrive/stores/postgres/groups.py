@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from redrive.ports.store import StoreError
-from redrive.stores.postgres.session import Session, Sessions
+from redrive.stores.postgres.session import Line, Session, Sessions
 
 A = TypeVar("A")
 
@@ -49,36 +49,39 @@ class Group(Generic[A]):
     """What waits to be written by *write*, in up to *lanes* groups at a time."""
 
     def __init__(self, sessions: Sessions, write: Write[A], alone: Callable[[A], Awaitable[Any]], *, lanes: int) -> None:
-        self._sessions, self._write, self._alone, self._lanes = sessions, write, alone, lanes
+        self._sessions, self._write, self._alone = sessions, write, alone
+        self._lines = [Line(sessions) for _ in range(lanes)]
+        self._free = list(self._lines)
         self._waiting: list[Job[A]] = []
-        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     async def do(self, asked: A, key: Hashable, size: int = 0) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(Job(asked, key, size, future))
-        if self._running < self._lanes:
-            self._running += 1
+        if self._free:
             # Whatever else is ready on this loop runs before the task, and may bring more.
-            self._spawn(self._lane())
+            self._spawn(self._lane(self._free.pop()))
         return await future
 
-    async def idle(self) -> None:
+    async def close(self) -> None:
+        """Write what is asked for, then let go of the connections."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        for line in self._lines:
+            await line.close()
 
     def _spawn(self, run: Any) -> None:
         task = self._loop.create_task(run)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _lane(self) -> None:
+    async def _lane(self, line: Line) -> None:
         try:
             while self._waiting:
-                await self._do(self._take())
+                await self._do(line, self._take())
         finally:
-            self._running -= 1
+            self._free.append(line)
 
     def _take(self) -> list[Job[A]]:
         taken: dict[Hashable, Job[A]] = {}
@@ -93,9 +96,9 @@ class Group(Generic[A]):
         self._waiting = left
         return list(taken.values())
 
-    async def _do(self, jobs: list[Job[A]]) -> None:
+    async def _do(self, line: Line, jobs: list[Job[A]]) -> None:
         async def run() -> Sequence[Any]:
-            async with self._sessions.session() as session:
+            async with line.session() as session:
                 return await self._write(session, jobs)
 
         try:

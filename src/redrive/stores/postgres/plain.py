@@ -8,10 +8,11 @@ from typing import Any, Final, TypeAlias
 from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, NewMessage, Snapshot, Turn
 from redrive.stores.bell import ENDS, WORK
 from redrive.stores.postgres.groups import Job
-from redrive.stores.postgres.session import Session
-from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_us, numbers, to_key, to_text
+from redrive.stores.postgres.session import Cursor, Session
+from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 
 _NOTHING: Final = Committed()
+_NO_TURN: Final = Turn(expects=1, status="pending")
 
 AskedTurn: TypeAlias = tuple[Claim, Turn]
 AskedStart: TypeAlias = tuple[NewExecution, str | None, Turn | None]
@@ -34,6 +35,8 @@ def rows_of(turn: Turn) -> str | None:
 
 async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: Told) -> list[Committed | None]:
     asked = [job.asked for job in jobs]
+    if len(asked) == 1 and not asked[0][1].taken:
+        return [await _write_turn(session, *asked[0], told)]
     turns = [turn for _, turn in asked]
     cursor = await session.run(
         "advance",
@@ -60,11 +63,38 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
     return answers
 
 
+async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Told) -> Committed | None:
+    ends = turn.status in FINAL
+    checked = (to_text(claim.id), claim.fence, claim.number, turn.expects)
+    changes = (len(turn.rows), turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.attributes, turn.outcome, ends)
+    written = await (await session.run("advance_one", *checked, *changes)).fetchall()
+    if not written:
+        return None
+    told(written[0][0], ENDS if ends else 0)
+    return _NOTHING
+
+
 async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Told) -> list[Begun | None]:
     asked = [job.asked for job in jobs]
+    cursor = await (_begin_one(session, asked[0]) if len(asked) == 1 else _begin(session, asked))
+    answers: list[Begun | None] = [None] * len(jobs)
+    kinds, at_us = 0, 0
+    for i, now_us, claimed, turned in await cursor.fetchall():
+        at_us = now_us
+        new, claim_for, first = asked[i - 1]
+        answers[i - 1] = _begun(new, claim_for if claimed else None, now_us, turned=turned)
+        if not claimed:
+            kinds |= WORK
+        elif turned and first is not None and first.status in FINAL:
+            kinds |= ENDS
+    told(at_us, kinds)
+    return answers
+
+
+async def _begin(session: Session, asked: Sequence[AskedStart]) -> Cursor:
     news = [new for new, _, _ in asked]
-    turns = [first or Turn(expects=1, status="pending") for _, _, first in asked]
-    cursor = await session.run(
+    turns = [first or _NO_TURN for _, _, first in asked]
+    return await session.run(
         "begin",
         SEPARATOR.join([to_text(new.id) for new in news]),
         SEPARATOR.join([to_text(new.workflow) for new in news]),
@@ -82,18 +112,15 @@ async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: 
         joined([rows_of(turn) for turn in turns]),
         joined([turn.outcome for turn in turns]),
     )
-    answers: list[Begun | None] = [None] * len(jobs)
-    kinds, at_us = 0, 0
-    for i, now_us, claimed, turned in await cursor.fetchall():
-        at_us = now_us
-        new, claim_for, first = asked[i - 1]
-        answers[i - 1] = _begun(new, claim_for if claimed else None, now_us, turned=turned)
-        if not claimed:
-            kinds |= WORK
-        elif turned and first is not None and first.status in FINAL:
-            kinds |= ENDS
-    told(at_us, kinds)
-    return answers
+
+
+async def _begin_one(session: Session, asked: AskedStart) -> Cursor:
+    new, claim_for, first = asked
+    turn = first or _NO_TURN
+    names = (to_text(new.id), to_text(new.workflow), to_text(new.run), maybe_text(claim_for))
+    rest = (maybe_us(new.not_before), maybe_us(new.deadline), new.attributes, new.started, new.input)
+    changes = (turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.outcome, turn.status in FINAL)
+    return await session.run("begin_one", *names, *rest, None if first is None else len(first.rows), *changes)
 
 
 async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: Told) -> list[bool | None]:

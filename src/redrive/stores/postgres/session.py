@@ -40,18 +40,30 @@ class Session:
         return await self.connection.execute(self.sql[name], args)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Sessions:
     """The connections of a store."""
 
     pool: Pool
     sql: Mapping[str, str]
     address: Address
+    _kept: int = 0
+    """Connections that are not in the pool while they are idle."""
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         async with self.pool.connection() as connection:
             yield Session(connection, self.sql)
+
+    def may_keep(self) -> bool:
+        """Whether one more may be kept: two are always left to others."""
+        if self._kept + 2 >= self.address.connections:
+            return False
+        self._kept += 1
+        return True
+
+    def keep_no_more(self) -> None:
+        self._kept -= 1
 
     async def rows(self, name: str, *args: object) -> list[tuple[Any, ...]]:
         """What a single statement gives; nothing where it only writes."""
@@ -89,3 +101,41 @@ class Sessions:
                     raise as_store_error(error, self.address.shown) from error
             await asyncio.sleep(random.uniform(0, 0.005 * (tries + 1)))
         raise AssertionError("unreachable")
+
+
+@attrs.define(eq=False)
+class Line:
+    """A connection for one who writes all the time, one statement after another: asking the pool each time costs as much
+    as a third of a commit."""
+
+    sessions: Sessions
+    _idle: Session | None = None
+    _keeps: bool = False
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        session, self._idle = self._idle, None
+        if session is None:
+            session = Session(await self.sessions.pool.getconn(), self.sessions.sql)
+            self._keeps = self.sessions.may_keep()
+        try:
+            yield session
+        except BaseException:
+            await self._give_back(session)
+            raise
+        if self._keeps:
+            self._idle = session
+        else:
+            await self._give_back(session)
+
+    async def close(self) -> None:
+        session, self._idle = self._idle, None
+        if session is not None:
+            await self._give_back(session)
+
+    async def _give_back(self, session: Session) -> None:
+        """The pool throws a broken one away."""
+        if self._keeps:
+            self.sessions.keep_no_more()
+            self._keeps = False
+        await self.sessions.pool.putconn(session.connection)

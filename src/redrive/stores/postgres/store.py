@@ -118,7 +118,7 @@ class PostgresStore:
         if state is None:
             return
         for group in (state.turns, state.starts, state.signals):
-            await group.idle()
+            await group.close()
         await state.news.close()
         if self._state is state:
             self._state = None
