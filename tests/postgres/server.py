@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import psycopg
@@ -43,8 +44,10 @@ class Server:
         more = "".join(f"&{name}={value}" for name, value in options.items())
         return f"postgresql://{user or self.user}:{password}@{self.host}:{self.port}/{database}?schema={schema}{more}"
 
-    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(host=self.host, port=self.port, user=self.user, password="secret", dbname=database, autocommit=True)
+    def connect(self, database: str = "postgres", options: str = "") -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(
+            host=self.host, port=self.port, user=self.user, password="secret", dbname=database, options=options, autocommit=True
+        )
 
     def execute(self, *statements: str) -> None:
         with self.connect() as connection:

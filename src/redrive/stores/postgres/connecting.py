@@ -32,7 +32,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "application_name": "redrive",
 }
 # A statement's plan is kept, and a new table looks small: a plan for a small table would read all of a big one.
-_SESSION: Final = "-c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+SESSION: Final = "-c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
 def parameters(address: Address) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def parameters(address: Address) -> dict[str, Any]:
         raise ValueError(f"{address.shown}: {' '.join(str(error).split())}") from None
     found = {**_DEFAULTS, **given, "client_encoding": "utf8"}
     if not address.pgbouncer:
-        found["options"] = f"{_SESSION} {given.get('options', '')}".strip()
+        found["options"] = f"{SESSION} {given.get('options', '')}".strip()
     return found
 
 

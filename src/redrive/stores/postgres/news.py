@@ -25,23 +25,28 @@ LOOK_EVERY: Final = 0.5
 LONGEST_PAUSE: Final = 10.0
 
 
+def channel_of(schema: str) -> str:
+    return f"redrive_{schema}"[:63]
+
+
 class News:
     """Rings *bell* for what this store and others have written."""
 
     def __init__(self, sessions: Sessions, bell: Bell) -> None:
         self._sessions, self._bell = sessions, bell
         self._me = uuid4().hex[:12]
-        self._channel = f"redrive_{sessions.address.schema}"[:63]
+        self._channel = channel_of(sessions.address.schema)
         self._untold = 0
         self._telling: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
+        self._listening: Connection | None = None
 
     async def open(self) -> None:
         if self._sessions.address.pgbouncer:
             self._hearing = asyncio.create_task(self._look())
             return
-        connection = await self._listen()
-        self._hearing = asyncio.create_task(self._hear(connection))
+        await self._listen()
+        self._hearing = asyncio.create_task(self._hear())
 
     async def close(self) -> None:
         """Tell what is to be told, and hear no more."""
@@ -51,6 +56,8 @@ class News:
             self._hearing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._hearing
+        if self._listening is not None:
+            await self._listening.close()
 
     def tell(self, kinds: int) -> None:
         if kinds:
@@ -69,17 +76,19 @@ class News:
             await asyncio.sleep(TELL_EVERY)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
-    async def _listen(self) -> Connection:
+    async def _listen(self) -> None:
         connection = await connect(self._sessions.address)
         try:
             await connection.execute(f'LISTEN "{self._channel}"')
         except BaseException:
             await connection.close()
             raise
-        return connection
+        self._listening = connection
 
-    async def _hear(self, connection: Connection) -> None:
+    async def _hear(self) -> None:
         while True:
+            connection = self._listening
+            assert connection is not None
             try:
                 async for told in connection.notifies():
                     sender, _, kinds = told.payload.partition(" ")
@@ -87,18 +96,18 @@ class News:
                         self._bell.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
             except FAILURES as error:
                 log.info("others are not heard at once: %s", error)
-            finally:
-                await connection.close()
-            connection = await self._listen_again()
+            await connection.close()
+            await self._listen_again()
             self._bell.ring(EVERYTHING)  # for what came while nobody listened
 
-    async def _listen_again(self) -> Connection:
+    async def _listen_again(self) -> None:
         pause = LOOK_EVERY
         while True:
             await asyncio.sleep(pause)
             self._bell.ring(EVERYTHING)
             try:
-                return await self._listen()
+                await self._listen()
+                return
             except (StoreError, *FAILURES) as error:
                 log.info("others are not heard at once: %s", error)
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -444,9 +444,13 @@ SELECT redrive.now_us(),
         ) AS found
     ),
     (
-        SELECT min(e.wake_us) FROM redrive.workers JOIN redrive.executions e ON e.owner = workers.id
-        WHERE workers.expires_us <= (SELECT redrive.now_us()) AND e.workflow = ANY (string_to_array($1, E'\x1e'))
-            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+        SELECT min(found.wake_us) FROM redrive.workers
+        CROSS JOIN LATERAL (
+            SELECT min(e.wake_us) AS wake_us FROM redrive.executions e
+            WHERE e.owner = workers.id AND e.workflow = ANY (string_to_array($1, E'\x1e'))
+                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+        ) AS found
+        WHERE workers.expires_us <= (SELECT redrive.now_us())
     ),
     counters.value,
     (

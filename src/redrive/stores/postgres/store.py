@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from redrive.ports.inside import Cursor, Standing
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -28,7 +29,7 @@ from redrive.ports.store import (
 )
 from redrive.stores.bell import WORK, Bell
 from redrive.stores.postgres import claims as owning
-from redrive.stores.postgres import events, inboxes, reading, starting, turns
+from redrive.stores.postgres import events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connecting import check, connect, make_pool, parameters
 from redrive.stores.postgres.failures import as_store_error
@@ -100,8 +101,11 @@ class PostgresStore:
         news = News(sessions, self._bell)
         try:
             await news.open()
-        except BaseException:
+        except BaseException as error:
+            await news.close()
             await sessions.pool.close()
+            if isinstance(error, FAILURES):
+                raise as_store_error(error, address.shown) from error
             raise
         self._state = _Opened(
             sessions=sessions,
@@ -159,6 +163,10 @@ class PostgresStore:
         begun, news, now_us = await self._open.sessions.transact(run)
         self._told(now_us, news)
         return begun
+
+    def start_in(self, cursor: Cursor, new: NewExecution) -> Standing | None:
+        """See `StartsInside`. The store need not be open, and *cursor* may be of any driver: it must be of the same database."""
+        return outside.start_in(cursor, self.address.schema, new)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         if message.kind == "signal":

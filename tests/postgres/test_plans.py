@@ -1,0 +1,100 @@
+"""No statement of the PostgreSQL store reads a whole table, however many executions there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from redrive.stores.postgres import PostgresStore
+from redrive.stores.postgres.connecting import SESSION
+from redrive.stores.postgres.queries import TEXT, queries
+from tests.postgres.server import Server
+
+MAY_SCAN = {
+    "keep_due": "only after the clock went back",
+    "prune_events": "there are as many handlers as the code has",
+}
+SMALL = {"workers", "counters", "handlers", "messages"}
+"""As many rows as live workers, counters, handlers in the code, and the one of a sequence."""
+
+FILL = """
+INSERT INTO redrive.executions (id, workflow, run, status, owner, wake_us, stored_us, updated_us, created_us, attributes, creator_id)
+SELECT 'e-' || i, 'w-' || i % 10, 'r-' || i, CASE WHEN i % 3 = 0 THEN 'completed' WHEN i % 97 = 0 THEN 'parked' ELSE 'suspended' END,
+    CASE WHEN i % 50 = 1 THEN 'worker-' || i % 4 END, CASE WHEN i % 3 > 0 THEN i * 1000000::bigint END, 1, 1, 1, '{}', 'e-1'
+FROM generate_series(1, 30000) AS i;
+INSERT INTO redrive.history SELECT n, 1, k, 1, '"row"', '1' FROM redrive.executions, generate_series(1, 3) AS k;
+INSERT INTO redrive.inbox (n, kind, name, data, stored_us) SELECT n, 'signal', 's', '1', 1 FROM redrive.executions;
+INSERT INTO redrive.landed SELECT n, 'once' FROM redrive.executions;
+INSERT INTO redrive.parked SELECT n, 'b-1', 'r' FROM redrive.executions WHERE n % 2 = 0;
+INSERT INTO redrive.events SELECT n, 'x-' || n % 10, '1', id, n, 1, 'k', n FROM redrive.executions;
+INSERT INTO redrive.workers SELECT 'worker-' || i, 1, 1, 1, 'b', '[]' FROM generate_series(1, 4) AS i;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+    schema = "test_plans"
+
+    async def make() -> None:
+        store = PostgresStore(postgres.url(schema=schema))
+        await store.open()
+        await store.close()
+
+    asyncio.run(make())
+    postgres.execute(FILL.replace("redrive.", f"{schema}."))
+    # VACUUM cannot run in the transaction that several statements at once are.
+    postgres.execute(*(f"VACUUM ANALYZE {schema}.{table}" for table in ("executions", "history", "inbox", "landed", "parked", "events")))
+    with postgres.connect(options=SESSION) as connection:
+        yield connection, schema
+    postgres.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def plan(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:
+    cursor = psycopg.ClientCursor(connection)  # it has no parameters: the plan is the one for all of them
+    cursor.execute("EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
+    ((found,),) = cursor.fetchall()
+    return dict(found[0]["Plan"])
+
+
+def scans(node: dict[str, Any], limited: bool = False) -> Iterator[str]:
+    """The relations that are read from one end to the other."""
+    limited = limited or node["Node Type"] == "Limit"
+    whole = node["Node Type"] == "Seq Scan" or (node["Node Type"].startswith(("Index", "Bitmap Index")) and "Index Cond" not in node)
+    if whole and not (limited and node["Node Type"] != "Seq Scan"):
+        yield node.get("Relation Name", node.get("Index Name", "?"))
+    for child in node.get("Plans", ()):
+        # A sort below a limit reads all it gets.
+        yield from scans(child, limited and node["Node Type"] not in ("Sort", "Aggregate", "Hash"))
+
+
+@pytest.mark.parametrize("name", sorted(set(TEXT) - {"patience"}))
+def test_no_statement_reads_a_whole_table(filled: tuple[psycopg.Connection[Any], str], name: str) -> None:
+    connection, schema = filled
+    found = set(scans(plan(connection, queries(schema)[name]))) - SMALL
+    if name not in MAY_SCAN:
+        assert found == set()
+
+
+def test_a_turn_changes_no_index(postgres: Server, schema: str) -> None:
+    """Its update stays in the page of the row, and leaves nothing for a vacuum of the indexes."""
+    from redrive.ports.store import Turn
+    from redrive.testing.contracts.lab import claimed
+
+    async def run() -> None:
+        store = PostgresStore(postgres.url(schema=schema))
+        await store.open()
+        claim = await claimed(store)
+        for n in range(1, 21):
+            status = "running" if n % 2 else "suspended"
+            await store.commit(claim, Turn(expects=n, rows=["1"], status=status, wake_at=await store.now()))
+        await store.close()
+
+    asyncio.run(run())
+    with postgres.connect() as connection:
+        indexes = f"SELECT pg_stat_force_next_flush(), n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'executions'"
+        ((_, updates, hot),) = connection.execute(indexes).fetchall()
+    assert (updates, hot) == (21, 20), "the claim is the one that changes an index"
