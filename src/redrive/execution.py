@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from redrive.signals import NOT_GIVEN
+from redrive_interpreter.errors import ExecutionConflict
+from redrive_interpreter.rows import Started
 
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
@@ -20,12 +22,16 @@ T = TypeVar("T")
 
 
 class AsyncExecution(Generic[R_co]):
-    """One execution, by its id. *workflow* gives the types of its result and errors, where it is known."""
+    """One execution, by its id. *workflow* gives the types of its result and errors, where it is known.
 
-    __slots__ = ("_service", "id", "workflow")
+    Unless it is *checked*, the first use of those types asks whether that is what the execution runs.
+    """
 
-    def __init__(self, service: AsyncDurableService, id: str, workflow: Workflow[..., R_co] | None) -> None:
+    __slots__ = ("_checked", "_service", "id", "workflow")
+
+    def __init__(self, service: AsyncDurableService, id: str, workflow: Workflow[..., R_co] | None, *, checked: bool = False) -> None:
         self._service = service
+        self._checked = checked or workflow is None
         self.id = id
         self.workflow = workflow
 
@@ -33,8 +39,9 @@ class AsyncExecution(Generic[R_co]):
         """Wait for its end, at most *timeout* seconds, and give back its result; follows ContinueAs.
 
         Raises `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionNotFound`, or `TimeoutError`, which
-        says what the execution waits for.
+        says what the execution waits for; `ExecutionConflict` if it runs another workflow than the handle says.
         """
+        await self._check()
         return await self._service._result(self.id, self.workflow, timeout)  # type: ignore[no-any-return]
 
     @overload
@@ -42,7 +49,11 @@ class AsyncExecution(Generic[R_co]):
     @overload
     async def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
     async def signal(self, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
-        """Send *signal*; False if one with this *key* was sent before. See `AsyncDurableService.signal`."""
+        """Send *signal*; False if one with this *key* was sent before. See `AsyncDurableService.signal`.
+
+        Raises `ExecutionConflict` if it runs another workflow than the handle says.
+        """
+        await self._check()
         return await self._service._signal(self.id, signal, payload, key, self.workflow)
 
     async def cancel(self, reason: str = "") -> None:
@@ -50,7 +61,11 @@ class AsyncExecution(Generic[R_co]):
         await self._service._cancel(self.id, reason)
 
     async def info(self) -> ExecutionInfo:
-        """How it stands: status, what it waits for, what was undone, its result. Raises `ExecutionNotFound`."""
+        """How it stands: status, what it waits for, what was undone, its result.
+
+        Raises `ExecutionNotFound`, or `ExecutionConflict` if it runs another workflow than the handle says.
+        """
+        await self._check()
         return await self._service._info(self.id, self.workflow)
 
     async def history(self, run: int = -1) -> list[Row]:
@@ -60,6 +75,20 @@ class AsyncExecution(Generic[R_co]):
     async def attributes(self) -> dict[str, Any]:
         """The attributes that it was started with or has set, by name. Raises `ExecutionNotFound`."""
         return await self._service._attributes(self.id)
+
+    async def _check(self) -> None:
+        """Refuse to read another workflow's values as *workflow*'s; once, for it stays the same."""
+        if self._checked or self.workflow is None:
+            return
+        snapshot, name = await self._service._read(self.id), self.workflow.name
+        if snapshot.workflow != name and (snapshot.number == 1 or await self._first_workflow() != name):
+            raise ExecutionConflict(self.id, f"it runs workflow {snapshot.workflow!r}, not {name!r}")
+        self._checked = True
+
+    async def _first_workflow(self) -> str:
+        """What it was started as: it may have continued as another workflow."""
+        started = (await self.history(1))[0]
+        return started.workflow if isinstance(started, Started) else ""
 
     def __repr__(self) -> str:
         return f"<execution {self.id!r}>"

@@ -12,6 +12,7 @@ from redrive_interpreter.workflows import Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
+    from redrive.ports.store import Store
 
 
 class ServiceOptions(TypedDict, total=False):
@@ -42,6 +43,13 @@ def registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..
         if known is not workflow and known.fn is not workflow.fn:
             raise InvalidDefinition(f"two workflows are called {workflow.name!r}: give one of them another name")
     return found
+
+
+def checked_store(store: Store) -> Store:
+    """*store*; raises `InvalidDefinition` for what is none."""
+    if not hasattr(store, "commit"):
+        raise InvalidDefinition(f"a service takes a store, or the URL of one like 'sqlite:///orders.db', not {store!r}")
+    return store
 
 
 def more_than_zero(value: float | timedelta, what: str) -> timedelta:

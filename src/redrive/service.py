@@ -22,7 +22,7 @@ from redrive.execution import AsyncExecution
 from redrive.injection import Resources
 from redrive.news import News
 from redrive.operator import Operator
-from redrive.options import more_than_zero, registered
+from redrive.options import checked_store, more_than_zero, registered
 from redrive.patience import patiently
 from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError, Told
 from redrive.signals import NOT_GIVEN, message_of
@@ -84,7 +84,7 @@ class AsyncDurableService:
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
-        self.store: Store = open_url(store) if isinstance(store, str) else store
+        self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
         self.build: str = build if build is not None else _digest(self.workflows)
         self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self.store_name = store if isinstance(store, str) else type(store).__name__
@@ -228,7 +228,7 @@ class AsyncDurableService:
     @overload
     def execution(self, id: str, workflow: Workflow[..., R]) -> AsyncExecution[R]: ...
     def execution(self, id: str, workflow: Workflow[..., Any] | None = None) -> AsyncExecution[Any]:
-        """The handle of an execution, typed if the workflow is given; nothing is asked of the store."""
+        """The handle of an execution, typed if the workflow is given; nothing is asked of the store, until it is used."""
         return AsyncExecution(self, check_name(id, "execution id"), workflow)
 
     @overload
@@ -368,11 +368,11 @@ class AsyncDurableService:
         await self._listen()
         begun = await (worker.begin(new) if mine and worker is not None else patiently(lambda: self.store.start(new)))
         if begun.claim is not None:
-            return AsyncExecution(self, new.id, invocation.workflow)
+            return AsyncExecution(self, new.id, invocation.workflow, checked=True)
         if not begun.created:
             await compare(begun.snapshot, new, workflow, self.codec, self.store)
         self._look()
-        return AsyncExecution(self, new.id, invocation.workflow)
+        return AsyncExecution(self, new.id, invocation.workflow, checked=True)
 
     def _known(self, workflow: Workflow[..., Any]) -> Workflow[..., Any]:
         """The definition that this service has under the name, else the one given."""

@@ -122,6 +122,13 @@ def test_a_parked_execution_shows_why_for_each_build() -> None:
     assert "stands at    it does not fit:\n               - this\n               + that" in shown
 
 
+def test_a_reason_that_the_code_here_has_as_well_is_said_once() -> None:
+    reason = "history has 'charge',\nthe code asks 'bill'"
+    shown = page(ROWS, status="parked", parked={"b1": reason}, code=f"the code here does not fit: {reason}")
+    assert "stands at    the code here does not fit: see below\n  parked       by build b1: history has 'charge'," in shown
+    assert shown.count("history has 'charge'") == 1
+
+
 def test_an_execution_that_nobody_took_says_so() -> None:
     assert "waits for    a worker that has its code" in page(ROWS[:1], status="pending")
 

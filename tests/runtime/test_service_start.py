@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from redrive import (
     AsyncDurableService,
     Attribute,
+    ContinueAs,
     DefinitionError,
+    DurableService,
     ExecutionConflict,
     ExecutionFailed,
     ExecutionNotFound,
@@ -197,6 +200,33 @@ async def test_an_unknown_execution_is_not_found(store_url: str) -> None:
         for question in (ghost.result, ghost.info, ghost.history, ghost.attributes, ghost.cancel):
             with pytest.raises(ExecutionNotFound):
                 await question()
+
+
+async def test_a_handle_of_another_workflow_is_refused_where_its_types_count(store_url: str) -> None:
+    async with AsyncDurableService(store_url, [echo, other]) as service:
+        right = await service.start(echo(Order("o")), id="o")
+        assert await service.execution("o", echo).result() == await right.result()
+        wrong = service.execution("o", other)
+        for question in (wrong.result, wrong.info, lambda: wrong.signal(Signal("tick"))):
+            with pytest.raises(ExecutionConflict, match=r"it runs workflow 'start\.echo', not 'start\.other'"):
+                await question()
+
+
+async def test_a_handle_may_name_the_workflow_that_it_continued_from_or_as(store_url: str) -> None:
+    @workflow("start.before")
+    def before() -> Flow[str]:
+        return (yield from ContinueAs(echo(Order("o"))))
+
+    async with AsyncDurableService(store_url, [before, echo]) as service:
+        result = await service.execute(before(), id="o")
+        assert await service.execution("o", before).result() == result
+        assert await service.execution("o", echo).result() == result
+
+
+@pytest.mark.parametrize("store", [None, ["memory://"], echo])
+def test_what_is_no_store_is_refused(store: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="a service takes a store, or the URL of one"):
+        DurableService(store, [echo])
 
 
 def test_two_functions_under_one_name_are_refused() -> None:

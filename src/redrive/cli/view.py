@@ -79,6 +79,8 @@ class View:
         lines += self._waits(snapshot, line)
         for index, place in enumerate(places):
             lines.append(self._field("stands at" if index == 0 else "", visible(place)))
+        for reason in snapshot.parked.values():
+            code = code.replace(reason, "see below") if reason else code
         if not places and code and line.ended is None:
             lines.append(self._field("stands at", paint("dim", self._hanging(visible(code, lines=True)))))
         for build, reason in snapshot.parked.items():

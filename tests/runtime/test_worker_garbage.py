@@ -1,0 +1,50 @@
+"""The garbage collector pauses while a long history is read, and only then."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from redrive.worker.garbage import MANY, no_collection
+
+
+@pytest.fixture(autouse=True)
+def the_collector_as_it_was() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.enable()
+    yield
+    (gc.enable if enabled else gc.disable)()
+
+
+def test_it_does_not_run_while_a_long_history_is_read_and_runs_again_after() -> None:
+    with no_collection(MANY):
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_short_history_does_not_touch_it() -> None:
+    with no_collection(MANY - 1):
+        assert gc.isenabled()
+
+
+def test_it_runs_again_after_an_error() -> None:
+    with pytest.raises(ValueError, match="unreadable"), no_collection(MANY):
+        raise ValueError("unreadable")
+    assert gc.isenabled()
+
+
+def test_one_that_the_program_switched_off_stays_off() -> None:
+    gc.disable()
+    with no_collection(MANY):
+        assert not gc.isenabled()
+    assert not gc.isenabled()
+
+
+def test_one_history_read_within_another_ends_no_pause() -> None:
+    with no_collection(MANY):
+        with no_collection(MANY):
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
