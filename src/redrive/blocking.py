@@ -16,6 +16,7 @@ from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
     from redrive.options import ServiceOptions
+    from redrive.ports.inside import Cursor
     from redrive.ports.store import Store
     from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
@@ -66,6 +67,12 @@ class DurableService:
     def start(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> Execution[R]:
         """See `AsyncDurableService.start`."""
         return Execution(self._call(self.aio.start(invocation, id=id, **options)), self._call)
+
+    def start_in(
+        self, cursor: Cursor, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]
+    ) -> Execution[R]:
+        """See `AsyncDurableService.start_in`. *cursor* stays on the caller's thread."""
+        return Execution(self.aio.start_in(cursor, invocation, id=id, **options), self._call)
 
     def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
         """See `AsyncDurableService.execute`."""

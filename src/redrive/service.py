@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 from uuid import uuid4
 
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
@@ -24,11 +24,12 @@ from redrive.news import News
 from redrive.operator import Operator
 from redrive.options import checked_store, more_than_zero, registered
 from redrive.patience import patiently
-from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError, Told
+from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
 from redrive.signals import NOT_GIVEN, message_of
-from redrive.starting import StartOptions, compare, new_execution
+from redrive.starting import StartOptions, checked, compare, new_execution, start_in
 from redrive.stores import open_url
 from redrive.waiters import End, Waiters
+from redrive.watching import watch
 from redrive.worker import outbox
 from redrive.worker.clock import Clock
 from redrive_interpreter.durations import duration
@@ -40,6 +41,7 @@ from redrive_interpreter.workflows import Invocation, Workflow
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.info import ExecutionInfo
+    from redrive.ports.inside import Cursor
     from redrive.subscriptions import Handler, Handlers, Subscription
     from redrive.worker.loop import Worker
     from redrive_interpreter.messages import Event, Signal
@@ -48,11 +50,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-_POLL: Final = 1.0
-_PER_WAITER: Final = 0.0002
-"""Seconds between two looks for each execution that is waited for: a thousand waiters do not flood the store."""
-"""Seconds for which a call repeats what the store says may work later."""
 
 
 class AsyncDurableService:
@@ -143,7 +140,8 @@ class AsyncDurableService:
             await self._be_alive()
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._watch(await self.store.changed(0)))]
+        seen = await self.store.changed(0)
+        self._tasks = [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
         if not self.drives:
             self._tasks.append(loop.create_task(self._beat()))
         for handler in self._on:
@@ -196,6 +194,19 @@ class AsyncDurableService:
         belongs to another call.
         """
         return await self._start(invocation, id, None, options)
+
+    def start_in(
+        self, cursor: Cursor, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]
+    ) -> AsyncExecution[R]:
+        """Start an execution in the transaction that *cursor* is in: it begins when that commits, and never was if it does not.
+
+        *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store. No
+        ``restart=``. Raises `ExecutionConflict`, and the driver's own errors.
+        """
+        self._check_open()
+        workflow = self._known(checked(invocation).workflow)
+        begun = start_in(self.store, cursor, invocation, workflow, id, self._clock.now(), self.codec, options)
+        return AsyncExecution(self, begun, invocation.workflow, checked=True)
 
     async def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
         """Start an execution and wait for its result."""
@@ -360,9 +371,7 @@ class AsyncDurableService:
         self, invocation: Invocation[R], id: str | None, first_message: NewMessage | None, options: StartOptions
     ) -> AsyncExecution[R]:
         self._check_open()
-        if not isinstance(invocation, Invocation):
-            raise InvalidDefinition(f"start takes an invocation, like process_order(order), not {invocation!r}")
-        workflow, worker = self._known(invocation.workflow), self._worker
+        workflow, worker = self._known(checked(invocation).workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
         mine = worker is not None and worker.has_room and new.workflow in self.workflows and new.not_before is None
         await self._listen()
@@ -389,26 +398,8 @@ class AsyncDurableService:
             await self._listening.pop().settled()
 
     # ── in the background ───────────────────────────────────────────────────────────────────────
-    async def _watch(self, seen: Told) -> None:
-        """Have everybody look again when something changed for them, and now and then anyhow (W6)."""
-        clock = asyncio.get_running_loop().time
-        last = clock()
-        while True:
-            try:
-                told = await self.store.changed(_POLL, seen)
-                before, seen = seen, told
-                everybody = clock() - last >= _POLL
-                if everybody:
-                    last = clock()
-                if everybody or told.work != before.work:
-                    self._look()
-                if everybody or told.events != before.events:
-                    self._news.tell()
-                if everybody or told.ends != before.ends:
-                    asked = await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
-                    await asyncio.sleep(min(_POLL, asked * _PER_WAITER))
-            except StoreError:
-                await asyncio.sleep(_POLL)
+    async def _look_for_ends(self) -> int:
+        return await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
 
     async def _beat(self) -> None:
         """A client has no worker, but its handlers hold their place by being alive."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
 
 from redrive.codec import from_json
+from redrive.ports.inside import StartsInside
 from redrive.worker import outbox
 from redrive_interpreter.durations import duration, moment, positive_duration
 from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
@@ -16,8 +17,11 @@ from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
+    from redrive.ports.inside import Cursor
+    from redrive.ports.store import Json, NewExecution, NewMessage, Snapshot, Store
     from redrive_interpreter.messages import Attribute
+
+R = TypeVar("R")
 
 Restart: TypeAlias = Iterable[Literal["failed", "cancelled"]]
 
@@ -71,13 +75,46 @@ def new_execution(
     )
 
 
+def checked(invocation: Invocation[R]) -> Invocation[R]:
+    """Raises `InvalidDefinition` for what is none."""
+    if not isinstance(invocation, Invocation):
+        raise InvalidDefinition(f"start takes an invocation, like process_order(order), not {invocation!r}")
+    return invocation
+
+
+def start_in(
+    store: Store,
+    cursor: Cursor,
+    invocation: Invocation[Any],
+    workflow: Workflow[..., Any],
+    id: str | None,
+    now: datetime,
+    codec: JsonCodec,
+    options: StartOptions,
+) -> str:
+    """Start an execution by *cursor*; its id."""
+    if not isinstance(store, StartsInside):
+        raise InvalidDefinition("start_in needs a postgresql:// store, on the database that the cursor is of")
+    if "restart" in options:
+        raise InvalidDefinition("start_in starts what is new; start takes restart=")
+    new = new_execution(invocation, workflow, id, now, codec, **options)
+    standing = store.start_in(cursor, new)
+    if standing is not None:
+        _compare(standing.workflow, standing.input, new, workflow, codec)
+    return new.id
+
+
 async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store) -> None:
     """Raises `ExecutionConflict` unless *snapshot* was started by the call of *new*, by the rule of replay (N2)."""
     first = snapshot.workflow
     if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
         first = from_json(await store.history(new.id, 1))[0]["workflow"]
+    _compare(first, snapshot.input, new, workflow, codec)
+
+
+def _compare(first: str, input: Json, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec) -> None:
     if first != new.workflow:
         raise ExecutionConflict(new.id, f"it runs workflow {first!r}, not {new.workflow!r}")
-    recorded, asked = from_json(snapshot.input), from_json(new.input)
+    recorded, asked = from_json(input), from_json(new.input)
     if not codec.same(recorded, asked) and not codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}"):
         raise ExecutionConflict(new.id, "it was started with another input")

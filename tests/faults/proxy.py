@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import re
+from typing import Any
 
 DONE = re.compile(rb"C\x00\x00\x00.(INSERT|UPDATE|DELETE|COMMIT|SELECT)[^\x00]*\x00", re.DOTALL)
 COMMITTED = b"Z\x00\x00\x00\x05I"
@@ -19,7 +20,7 @@ class LossyProxy:
     def __init__(self, port: int, chance: random.Random, share: float) -> None:
         self._port, self._chance, self._share = port, chance, share
         self._server: asyncio.Server
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.armed = False
         self.lost: list[str] = []
         """What the server had said of each: the tag of the command that was committed."""
@@ -35,11 +36,15 @@ class LossyProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=5)
+            assert not left, "whoever connected is gone, and so is the connection"
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        self._tasks.add(me)
+        me.add_done_callback(self._tasks.discard)
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
@@ -47,15 +52,16 @@ class LossyProxy:
             return
         there = asyncio.create_task(self._pass_on(reader, to_server))
         back = asyncio.create_task(self._answer(from_server, writer))
-        self._tasks |= {there, back}
-        await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (there, back):
-            task.cancel()
-        await asyncio.gather(there, back, return_exceptions=True)
-        self._tasks -= {there, back}
-        for end in (writer, to_server):
-            with contextlib.suppress(OSError):
+        try:
+            await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            there.cancel()
+            back.cancel()
+            await asyncio.gather(there, back, return_exceptions=True)
+            for end in (writer, to_server):
                 end.transport.abort()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

@@ -19,8 +19,11 @@ Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 OLDEST_SERVER: Final = 140_000
-PATIENCE: Final = 10.0
-"""Seconds that a call waits for a connection."""
+PATIENCE: Final = 3.0
+"""Seconds that a call waits for a connection; whoever called asks again."""
+RECONNECT_FOR: Final = 4.0
+"""Seconds after which the pool begins anew to connect. Each pause within is twice the last one: without an end, a server
+that was away for minutes would be left alone for minutes more."""
 
 # A connection whose other end is gone without a word is given up within half a minute.
 _DEFAULTS: Final[Mapping[str, str]] = {
@@ -95,7 +98,7 @@ def make_pool(address: Address) -> Pool:
         max_size=address.connections,
         timeout=PATIENCE,
         max_idle=60,
-        reconnect_timeout=60,
+        reconnect_timeout=RECONNECT_FOR,
         configure=prepare,
         open=False,
         name="redrive",

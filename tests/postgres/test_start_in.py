@@ -1,0 +1,123 @@
+"""Starting inside a transaction of the user's: what is committed begins, what is rolled back never was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from redrive import (
+    ContinueAs,
+    DurableService,
+    ExecutionConflict,
+    ExecutionNotFound,
+    Flow,
+    InvalidDefinition,
+    workflow,
+)
+from tests.postgres.server import Server
+
+
+@workflow("inside.greet")
+def greet(name: str) -> Flow[str]:
+    yield from ()
+    return f"hello {name}"
+
+
+@workflow("inside.other")
+def other(name: str) -> Flow[str]:
+    yield from ()
+    return name
+
+
+@workflow("inside.before")
+def before(name: str) -> Flow[str]:
+    return (yield from ContinueAs(greet(name)))
+
+
+@pytest.fixture
+def service(postgres: Server, schema: str) -> Iterator[DurableService]:
+    with DurableService(postgres.url(schema=schema), [greet, other, before]) as service:
+        yield service
+
+
+@pytest.fixture
+def connection(postgres: Server) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """The user's own: with its own settings, not in autocommit mode."""
+    connection = psycopg.connect(postgres.url(schema="x").partition("?")[0])
+    yield connection
+    connection.close()
+
+
+def test_it_begins_when_the_transaction_commits(service: DurableService, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor:
+        execution = service.start_in(cursor, greet("Ada"), id="it")
+        with pytest.raises(ExecutionNotFound):
+            execution.info()
+        connection.commit()
+    begun = time.monotonic()
+    assert execution.result(10) == "hello Ada"
+    assert time.monotonic() - begun < 0.9, "the worker is woken, and does not find it by its next look"
+
+
+def test_it_never_was_when_the_transaction_is_rolled_back(
+    service: DurableService, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    with connection.cursor() as cursor:
+        service.start_in(cursor, greet("Ada"), id="it")
+        connection.rollback()
+    with pytest.raises(ExecutionNotFound):
+        service.execution("it").result(0)
+    assert service.start(greet("Bob"), id="it").result(10) == "hello Bob"
+
+
+def test_the_same_call_is_the_same_execution_and_another_one_a_conflict(
+    service: DurableService, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    assert service.execute(greet("Ada"), id="it") == "hello Ada"
+    with connection.cursor() as cursor:
+        assert service.start_in(cursor, greet("Ada"), id="it").result(10) == "hello Ada"
+        for call in (greet("Bob"), other("Ada")):
+            with pytest.raises(ExecutionConflict):
+                service.start_in(cursor, call, id="it")
+        cursor.execute("SELECT 1")  # a conflict leaves the transaction as it was
+        connection.commit()
+
+
+def test_what_continued_as_another_workflow_is_known_by_its_first(
+    service: DurableService, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    assert service.execute(before("Ada"), id="it") == "hello Ada"
+    with connection.cursor() as cursor:
+        assert service.start_in(cursor, before("Ada"), id="it").result(10) == "hello Ada"
+        with pytest.raises(ExecutionConflict):
+            service.start_in(cursor, other("Ada"), id="it")
+
+
+def test_two_transactions_that_start_one_id_make_one_execution(
+    service: DurableService, postgres: Server, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    with connection.cursor() as cursor, psycopg.connect(postgres.url(schema="x").partition("?")[0]) as mine:
+        service.start_in(cursor, greet("Ada"), id="it")
+        with ThreadPoolExecutor(1) as thread:
+            later = thread.submit(service.start_in, mine.cursor(), greet("Ada"), id="it")
+            connection.commit()
+            assert later.result(10).result(10) == "hello Ada"
+
+
+def test_options_and_odd_ids_are_those_of_start(service: DurableService, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    id = "odd \ud800 %(x)s %s \x1e id"
+    with connection.cursor() as cursor:
+        execution = service.start_in(cursor, greet("%s ü \x00"), id=id, delay=3600, timeout=7200, attributes={"a": 1})
+        connection.commit()
+        assert (execution.info().status, execution.attributes()) == ("pending", {"a": 1})
+        with pytest.raises(InvalidDefinition, match="restart="):
+            service.start_in(cursor, greet("Ada"), restart=["failed"])
+
+
+def test_another_store_says_that_it_cannot() -> None:
+    with DurableService("memory://", [greet]) as service, pytest.raises(InvalidDefinition, match="postgresql://"):
+        service.start_in(None, greet("Ada"))  # type: ignore[arg-type]
