@@ -237,34 +237,40 @@ def test_what_was_decided_stands_whatever_the_code_says_now(code: Any) -> None:
     assert fails(replayed).status == "failed"  # and what is still to be decided is up to the code
 
 
+def started_with(retry: Retry | None) -> Any:
+    """A workflow that starts its child so, and waits for a signal before it waits for the child."""
+
+    @workflow("w")
+    def w() -> Flow[Any]:
+        ref = yield from StartChild(child(3), id="kid", retry=retry)
+        yield from WaitSignal(approved)
+        yield from ping(1)
+        return (yield from WaitChild(ref))
+
+    return w
+
+
 def test_a_failure_for_good_stays_one() -> None:
-    """N3."""
-
-    @workflow("p")
-    def before() -> Flow[Any]:
-        ref = yield from StartChild(child(3), id="kid", retry=Retry(attempts=1))
-        yield from WaitSignal(approved)
-        return (yield from WaitChild(ref))
-
-    @workflow("p")
-    def after() -> Flow[Any]:
-        ref = yield from StartChild(child(3), id="kid", retry=Retry(attempts=9))
-        yield from WaitSignal(approved)
-        return (yield from WaitChild(ref))
-
-    run = fails(start(before()).ok("__start_child"))
+    """N3: also where it is the last thing that happened."""
+    run = fails(start(started_with(Retry(attempts=1))()).ok("__start_child"))
     assert decisions(run) == [None]
-    replayed = run.replay(after)
+    replayed = run.replay(started_with(Retry(attempts=9)))
     assert replayed.rows == run.rows
-    assert replayed.signal("approved").status == "failed"
+    assert replayed.signal("approved").ok("ping").status == "failed"
 
 
-def test_a_policy_added_where_there_was_none_decides_only_from_then_on() -> None:
+def test_a_policy_added_where_there_was_none_changes_nothing_that_is_past() -> None:
     """N3."""
-    run = fails(start(once()).ok("__run_child"))
-    assert run.status == "failed"
-    waiting = start(once()).ok("__run_child").replay(forever)
-    assert again(fails(waiting)) is not None
+    run = fails(start(started_with(None)()).ok("__start_child")).signal("approved")
+    replayed = run.replay(started_with(Retry(attempts=9)))
+    assert replayed.rows == run.rows
+    assert replayed.ok("ping").status == "failed"
+
+
+def test_a_policy_added_while_the_child_runs_is_for_its_next_failure() -> None:
+    """N3."""
+    run = start(started_with(None)()).ok("__start_child").replay(started_with(Retry(attempts=9)))
+    assert again(fails(run)) is not None
 
 
 def test_a_history_that_ends_with_the_failure_decides_as_the_live_run_did() -> None:
@@ -354,6 +360,20 @@ def test_it_is_cancelled_and_awaited_before_undos_run() -> None:
     assert run.asked == []
     fails(run)
     assert (run.of(StartExecution), run.asked) == ([], ["rollback:reserve"])
+
+
+def test_a_run_that_is_over_starts_no_child_again_while_its_undos_are_tried_once_more() -> None:
+    @workflow("w", on_failure="rollback")
+    def w() -> Flow[None]:
+        yield from StartChild(child(1), id="kid", on_parent_close="abandon", retry=Retry(attempts=None))
+        yield from reserve("a")
+        yield from ping(1)
+
+    run = start(w()).ok("__start_child").ok("reserve", "h").fail("ping").fail("rollback:reserve")
+    assert run.status == "compensation_failed"
+    fails(run.retry_rollback())
+    assert run.of(StartExecution) == []
+    assert run.ok("rollback:reserve").status == "failed"
 
 
 def test_its_undo_is_for_one_that_completed() -> None:
