@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -19,6 +20,7 @@ from examples.order import Charge, Order, approved, charge, process_order, proce
 from examples.saga import Booking, SoldOut, Trip, book_car, book_flight, book_hotel, book_trip, cancel_booking
 from redrive.testing import Play
 from redrive_interpreter import UndeclaredError
+from tests.postgres.server import Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +33,14 @@ PRINTS = {
         "booked: []",
     ],
     "fan_out": ["at 99", "did not confirm within 0:00:00.1"],
+    "django_shop": [
+        "202",
+        "422",
+        "orders: ['17']",
+        "order-18 never was",
+        "204",
+        "{'result': 'parcel of 900 for 17, paid by pay_1'}",
+    ],
     "fastapi_shop": [
         "{'execution': 'order-17'}",
         "409",
@@ -47,10 +57,14 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PRINTS))
-def test_an_example_runs_as_a_script(name: str, tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60
-    )
+def test_an_example_runs_as_a_script(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    environment = dict(os.environ)
+    if name == "django_shop":  # it shares a database with redrive
+        postgres: Server = request.getfixturevalue("postgres")
+        postgres.execute("CREATE DATABASE django_shop")
+        environment["DATABASE_URL"] = postgres.url(schema="redrive", database="django_shop").partition("?")[0]
+    script = [sys.executable, "-W", "error", ROOT / "examples" / f"{name}.py"]
+    run = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=60, env=environment)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     place = 0
