@@ -99,13 +99,13 @@ def test_a_child_that_fails_for_good_fails_in_all_its_attempts() -> None:
         run.trace()
         == """\
 kit.parent starts with {}
-  asks __run_child: run child kit.child {"id":"kid","call":{"n":1},"on_parent_close":"cancel","seconds":null}
-__run_child = none
-child kid ended failed tests.testing.test_child_retry.Declined: no
+  asks run child kit.child {"id":"kid","call":{"n":1},"on_parent_close":"cancel"}
+child kit.child kid is started
+child kit.child kid ended failed tests.testing.test_child_retry.Declined: no
   starts kit.child again, attempt 2, after 0:01:00
-after 0:01:00: child kid ended failed tests.testing.test_child_retry.Declined: no
+after 0:01:00: child kit.child kid ended failed tests.testing.test_child_retry.Declined: no
   starts kit.child again, attempt 3, after 0:02:00
-after 0:02:00: child kid ended failed tests.testing.test_child_retry.Declined: no
+after 0:02:00: child kit.child kid ended failed tests.testing.test_child_retry.Declined: no
   kit.child is not started again
 ends completed = "Declined: no\""""
     )

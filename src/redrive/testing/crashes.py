@@ -19,7 +19,7 @@ import attrs
 
 from redrive.codec import JsonCodec, from_json, to_json
 from redrive.testing.run import BEGIN, Run
-from redrive.testing.story import describe, trace
+from redrive.testing.telling import describe, trace
 from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, load_row, replay
 from redrive_interpreter.rows import FACTS
 

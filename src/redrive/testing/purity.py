@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.testing.elsewhere import FACETS, WORLDS, Facet, Reordering, elsewhere, used
-from redrive.testing.story import trace
+from redrive.testing.telling import trace
 from redrive_interpreter import Ended, Err, HostError, Machine, Row
 from redrive_interpreter.rows import FACTS
 

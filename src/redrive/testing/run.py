@@ -12,8 +12,9 @@ from redrive.testing.driver import Driver
 from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
 from redrive.testing.purity import assert_pure
-from redrive.testing.story import Unexpected, near_miss, story_of, trace
+from redrive.testing.story import Unexpected, near_miss, story_of
 from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
+from redrive.testing.telling import trace
 from redrive.testing.view import View
 from redrive_interpreter import (
     CancelRequested,

@@ -1,40 +1,19 @@
-"""What a run did, as text: the trace for snapshot tests, and the story that a missed expectation prints."""
+"""The story that a missed expectation prints: done so far and asking now, and where in the source."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from redrive.codec import to_json
-from redrive_interpreter import (
-    Answered,
-    Asked,
-    AttemptStarted,
-    AttributeSet,
-    CancelRequested,
-    ChildFinished,
-    DeadlinePassed,
-    Ended,
-    HostError,
-    Key,
-    Machine,
-    Noted,
-    Ok,
-    Retrying,
-    RollbackRetried,
-    Signalled,
-    Started,
-    Step,
-    TimerFired,
-)
+from redrive.testing.telling import told
+from redrive_interpreter import Ended, HostError, Key, Machine, Step
 from redrive_interpreter.places import fibers, place_of
 from redrive_interpreter.rows import FACTS
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
-    from redrive_interpreter import Command, Row
+    from redrive_interpreter import Command
 
 
 class Unexpected(AssertionError):
@@ -48,85 +27,11 @@ class Unexpected(AssertionError):
         return f"{self.problem}\n{self.story}"
 
 
-def trace(rows: Sequence[Row]) -> list[str]:
-    """One line a row, without clocks or paths: the same text for the same run, wherever it is made."""
-    return [line for _, line in _lines(rows)]
-
-
-def _lines(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    now: datetime | None = None
-    for row in rows:
-        at: datetime | None = getattr(row, "at", None)
-        passed = ""
-        if at is not None:
-            passed = f"after {_span(at - now)}: " if now is not None and at > now else ""
-            now = at
-        yield row, passed + describe(row, now)
-
-
-def describe(row: Row, now: datetime | None = None) -> str:
-    """*row* in words; *now* is the time of the turn it is in."""
-    match row:
-        case Started():
-            return f"{row.workflow} starts with {_shown(row.input)}"
-        case Asked(key, "child_attempt"):
-            due = row.input["due"]
-            if due is None:
-                return f"  {row.label} is not started again"
-            attempt = f"  starts {row.label} again, attempt {key.rpartition('#')[2]}"
-            return attempt + ("" if now is None else f", after {_span(datetime.fromisoformat(due) - now)}")
-        case Asked():
-            about = f" {row.label}" if row.label else ""
-            asks = f"  asks {row.key}: {row.kind.replace('_', ' ')}{about}"
-            undo = f", undone by {row.undo}" if row.undo else ""
-            return asks + ("" if row.input is None else f" {_shown(row.input)}") + undo
-        case Answered():
-            return f"{row.key} {_ended(row.outcome)}{', in doubt' if row.in_doubt else ''}"
-        case AttemptStarted():
-            return f"{row.key} begins attempt {row.attempt}"
-        case Retrying():
-            failed = f"{row.key} failed, attempt {row.attempt}: {row.failure.type}: {row.failure.message}"
-            return f"{failed}; again after {_span(row.due - row.at)}"
-        case TimerFired():
-            return f"{row.key} is due"
-        case Signalled():
-            return f"signal {row.name} {_shown(row.payload)}"
-        case CancelRequested():
-            return f"cancelled by {row.by}" + (f": {row.reason}" if row.reason else "")
-        case DeadlinePassed():
-            return "the deadline has passed"
-        case ChildFinished():
-            return f"child {row.id} ended {row.status} {_ended(row.outcome).removeprefix('failed: ')}"
-        case RollbackRetried():
-            return "the undos are tried again"
-        case Noted():
-            return f"  notes {row.text}" + (f" {_shown(dict(row.data))}" if row.data else "")
-        case AttributeSet():
-            return f"  sets {row.name} = {_shown(row.value)}"
-        case Ended():
-            return f"ends {row.status} {_ended(row.outcome).removeprefix('failed: ')}"
-
-
-def _ended(outcome: Any) -> str:
-    if isinstance(outcome, Ok):
-        value: Any = outcome.value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return f"= {_shown(value)}"
-    return f"failed: {outcome.error.type}: {outcome.error.message}"
-
-
-def _shown(data: Any) -> str:
-    return to_json(data) if data is not None else "none"
-
-
-def _span(span: timedelta) -> str:
-    return str(span)
-
-
 def story_of(host: Host) -> str:
     """Done so far and asking now, with the lines of source at which each was asked."""
     places = _places(host)
     done: list[str] = []
-    for row, line in _lines(host.rows):
+    for row, line in told(host.rows):
         if isinstance(row, (*FACTS, Ended)):
             key = getattr(row, "key", Key(""))
             done.append(f"  {line}" + (f"    {places[key]}" if key in places else ""))
