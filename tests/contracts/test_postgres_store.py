@@ -13,13 +13,13 @@ from tests.postgres.server import Server
 
 
 class PostgresLab(Lab):
-    def __init__(self, server: Server, schema: str) -> None:
+    def __init__(self, server: Server, schema: str, **options: object) -> None:
         super().__init__()
-        self._server, self._schema = server, schema
+        self._server, self._schema, self._options = server, schema, options
         self._clock = Clock()
 
     def connect(self) -> ClockedStore:
-        return ClockedStore(self._server, self._schema, self._clock)
+        return ClockedStore(self._server, self._schema, self._clock, **self._options)
 
     def pass_time(self, by: timedelta) -> None:
         self._clock.now += by
@@ -29,3 +29,11 @@ class TestPostgresStore(StoreContract):
     @pytest.fixture
     def lab(self, postgres: Server, schema: str) -> Lab:
         return PostgresLab(postgres, schema)
+
+
+class TestPostgresStoreBehindAPooler(StoreContract):
+    """Nothing is kept in the server's sessions, and there are but two of them."""
+
+    @pytest.fixture
+    def lab(self, postgres: Server, schema: str) -> Lab:
+        return PostgresLab(postgres, schema, pgbouncer="true", connections=2)

@@ -11,8 +11,8 @@ from tests.postgres.server import Server
 class ClockedStore(PostgresStore):
     """The clock is the function `now_us` of the schema, which is replaced whenever the test moves it."""
 
-    def __init__(self, server: Server, schema: str, clock: Clock) -> None:
-        super().__init__(server.url(schema=schema))
+    def __init__(self, server: Server, schema: str, clock: Clock, **options: object) -> None:
+        super().__init__(server.url(schema=schema, **options))
         self._server, self._clock = server, clock
 
     async def open(self) -> None:

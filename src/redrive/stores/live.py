@@ -66,7 +66,14 @@ def reader_of(store: Store | str) -> LiveReader:
     from redrive.stores.sqlite.read_only import SQLiteReader
 
     found = open_url(store) if isinstance(store, str) else store
-    return SQLiteReader(found.path) if isinstance(found, SQLiteStore) else _AnyStore(found)
+    if isinstance(found, SQLiteStore):
+        return SQLiteReader(found.path)
+    postgres = sys.modules.get("redrive.stores.postgres")  # its driver need not be installed
+    if postgres is not None and isinstance(found, postgres.PostgresStore):
+        from redrive.stores.postgres.read_only import PostgresReader
+
+        return PostgresReader(found.address)
+    return _AnyStore(found)
 
 
 class _AnyStore:

@@ -495,6 +495,21 @@ SELECT (
 )
 FROM redrive.executions e WHERE id = $1;
 
+-- ── for those who only look ───────────────────────────────────────────────────────────────────
+
+-- name: living
+SELECT n, id, workflow, status, number FROM redrive.executions
+WHERE status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled') ORDER BY n DESC LIMIT $1;
+
+-- name: ever
+SELECT n, id, workflow, status, number FROM redrive.executions WHERE (workflow = $1 OR number > 1) AND n < $2 ORDER BY n DESC LIMIT $3;
+
+-- name: workflows
+SELECT DISTINCT workflow FROM redrive.executions ORDER BY workflow;
+
+-- name: rows_of
+SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history WHERE n = $1 AND number = $2;
+
 -- ── events ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: emit

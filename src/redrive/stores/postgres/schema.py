@@ -19,7 +19,13 @@ from redrive.stores.postgres.queries import in_schema
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _VERSION: Final = "SELECT number, oldest FROM redrive.schema_version"
-_IS_THERE: Final = "SELECT to_regclass($1) IS NOT NULL, to_regnamespace($2) IS NOT NULL"
+# By the catalogs: `to_regclass` may answer from a cache what was so before we waited for the lock.
+_IS_THERE: Final = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+    WHERE s.nspname = $1 AND c.relname = 'schema_version'
+), EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1)
+"""
 _BEGIN: Final = """
 CREATE TABLE redrive.schema_version (number integer NOT NULL, oldest integer NOT NULL);
 INSERT INTO redrive.schema_version VALUES (0, 1);
@@ -47,9 +53,10 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
         async with connection.transaction():
             await connection.execute(_LOCK, (f"redrive {address.schema}",))
             number = await _number(connection, address, len(known))
-            if number == 0 and not await _is_there(connection, address):
-                if not await _namespace_is_there(connection, address):
-                    await connection.execute(f'CREATE SCHEMA "{address.schema}"')
+            has_version, has_schema = await _look(connection, address)
+            if not has_schema:
+                await connection.execute(f'CREATE SCHEMA "{address.schema}"')
+            if not has_version:
                 await _script(connection, address, _BEGIN)
             for script in known[number:]:
                 await _script(connection, address, script)
@@ -65,22 +72,28 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
         ) from error
 
 
+async def require(connection: Connection, address: Address) -> None:
+    """For those who only look. Raises `UnusableStore` unless the schema is there and of this release, or a later one that fits."""
+    known = len(migrations())
+    number = await _number(connection, address, known)
+    if number == 0:
+        raise UnusableStore(f"{address.shown}: there is no schema {address.schema!r} of redrive's in this database")
+    if number < known:
+        raise UnusableStore(
+            f"{address.shown}: an older redrive made the schema {address.schema!r}, and reading must not bring it up to date; "
+            "have a worker of this release open it first"
+        )
+
+
 async def _script(connection: Connection, address: Address, script: str) -> None:
     # Several statements in one text are only possible without parameters, and not as prepared ones.
     async with psycopg.AsyncCursor(connection) as cursor:
         await cursor.execute(in_schema(script, address.schema).encode(), prepare=False)
 
 
-async def _is_there(connection: Connection, address: Address) -> bool:
-    return (await _look(connection, address))[0]
-
-
-async def _namespace_is_there(connection: Connection, address: Address) -> bool:
-    return (await _look(connection, address))[1]
-
-
 async def _look(connection: Connection, address: Address) -> tuple[bool, bool]:
-    cursor = await connection.execute(_IS_THERE, (f'"{address.schema}".schema_version', f'"{address.schema}"'))
+    """Whether the table of the version is there, and the schema."""
+    cursor = await connection.execute(_IS_THERE, (address.schema,))
     row = await cursor.fetchone()
     assert row is not None
     return row[0], row[1]
@@ -89,7 +102,7 @@ async def _look(connection: Connection, address: Address) -> tuple[bool, bool]:
 async def _number(connection: Connection, address: Address, known: int) -> int:
     """The version of the schema, 0 if it is not there."""
     try:
-        if not await _is_there(connection, address):
+        if not (await _look(connection, address))[0]:
             return 0
         cursor = await connection.execute(in_schema(_VERSION, address.schema))
     except psycopg.errors.InsufficientPrivilege as error:

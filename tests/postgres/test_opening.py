@@ -1,0 +1,181 @@
+"""Opening a PostgreSQL store: what is wrong is said, with what to do and without the password; the schema is made once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from redrive.ports.store import StoreError, Turn, UnusableStore
+from redrive.stores import open_url
+from redrive.stores.postgres import PostgresStore
+from redrive.stores.postgres.address import parse
+from redrive.testing.contracts.lab import claimed, signal
+from tests.postgres.server import Server
+
+ROLE = "runtime"
+
+
+def opened(url: str) -> None:
+    async def run() -> None:
+        store = PostgresStore(url)
+        await store.open()
+        await store.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def role(postgres: Server, schema: str) -> Iterator[str]:
+    """A role that may connect, and nothing else."""
+    name = f"{ROLE}_{schema}"
+    postgres.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'", f"REVOKE CREATE ON DATABASE postgres FROM {name}")
+    yield name
+    postgres.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+# ── URLs ────────────────────────────────────────────────────────────────────────────────────────
+def test_both_names_of_the_scheme_are_known() -> None:
+    for scheme in ("postgresql", "postgres"):
+        store = open_url(f"{scheme}://ada@db.example/orders?schema=flows&sslmode=require")
+        assert isinstance(store, PostgresStore)
+        assert store.address.schema == "flows"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://host/db?schema=a-b",
+        "postgresql://host/db?schema=",
+        "postgresql://host/db?migrate=perhaps",
+        "postgresql://host/db?pgbouncer=1",
+        "postgresql://host/db?connections=1",
+        "postgresql://host/db?no_such_option=1",
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_where_the_store_is_made(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://host/db"):
+        open_url(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:secret@host/db", "postgresql://host/db?user=ada&password=secret&schema=x"])
+def test_a_password_is_never_shown(url: str) -> None:
+    assert "secret" not in parse(url).shown
+    assert "host/db" in parse(url).shown
+
+
+def test_without_psycopg_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("psycopg", "redrive.stores.postgres"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UnusableStore, match=r"redrive\[postgres\]"):
+        open_url("postgresql://host/db")
+
+
+# ── servers that cannot be used ─────────────────────────────────────────────────────────────────
+def test_a_wrong_password_is_told_from_a_server_that_is_not_there(postgres: Server) -> None:
+    with pytest.raises(UnusableStore, match="password") as refused:
+        opened(postgres.url(schema="x", password="wr0ng"))
+    assert "wr0ng" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_may_come(postgres: Server) -> None:
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/orders") as unreachable:
+        opened("postgresql://ada:secret@127.0.0.1:1/orders")
+    assert not isinstance(unreachable.value, UnusableStore)
+    assert unreachable.value.retry_helps
+    assert "secret" not in str(unreachable.value)
+
+
+def test_a_database_that_is_not_there_is_to_be_created(postgres: Server) -> None:
+    with pytest.raises(StoreError, match="no_such_database"):
+        opened(postgres.url(schema="x", database="no_such_database"))
+
+
+def test_a_database_in_another_encoding_is_refused(postgres: Server) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(UnusableStore, match="UTF8"):
+        opened(postgres.url(schema="x", database="latin"))
+    postgres.execute("DROP DATABASE latin")
+
+
+# ── schemas ─────────────────────────────────────────────────────────────────────────────────────
+def test_many_who_open_a_new_schema_at_once_make_it_once(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        stores = [PostgresStore(postgres.url(schema=schema)) for _ in range(6)]
+        await asyncio.gather(*(store.open() for store in stores))
+        assert await stores[0].list() == []
+        await asyncio.gather(*(store.close() for store in stores))
+
+    asyncio.run(run())
+
+
+def test_a_newer_schema_is_used_if_it_says_that_it_can_be(postgres: Server, schema: str) -> None:
+    opened(postgres.url(schema=schema))
+    postgres.execute(f"UPDATE {schema}.schema_version SET number = 7")
+    opened(postgres.url(schema=schema))
+    postgres.execute(f"UPDATE {schema}.schema_version SET oldest = 7")
+    with pytest.raises(UnusableStore, match="newer redrive"):
+        opened(postgres.url(schema=schema))
+
+
+def test_a_schema_that_may_not_be_made_is_not(postgres: Server, schema: str) -> None:
+    with pytest.raises(UnusableStore, match="migrate=false"):
+        opened(postgres.url(schema=schema, migrate="false"))
+
+
+def test_tables_of_another_program_are_left_alone(postgres: Server, schema: str) -> None:
+    postgres.execute(f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.executions (theirs int)")
+    with pytest.raises(UnusableStore, match="another program"):
+        opened(postgres.url(schema=schema))
+    postgres.execute(f"SELECT theirs FROM {schema}.executions")
+
+
+def test_a_schema_that_goes_away_in_use_is_told(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        store = PostgresStore(postgres.url(schema=schema))
+        await store.open()
+        claim = await claimed(store)
+        postgres.execute(f"DROP SCHEMA {schema} CASCADE")
+        for call in (store.read("e-1"), store.commit(claim, Turn(expects=1, rows=["1"])), store.send("e-1", signal())):
+            with pytest.raises(UnusableStore, match="schema"):
+                await call
+        await store.close()
+
+    asyncio.run(run())
+
+
+# ── privileges ──────────────────────────────────────────────────────────────────────────────────
+def test_a_role_that_may_not_create_is_told_so(postgres: Server, schema: str, role: str) -> None:
+    with pytest.raises(UnusableStore, match="may not create"):
+        opened(postgres.url(schema=schema, user=role))
+
+
+def test_a_role_that_may_not_use_the_schema_is_told_so(postgres: Server, schema: str, role: str) -> None:
+    opened(postgres.url(schema=schema))
+    with pytest.raises(UnusableStore, match="grant it USAGE"):
+        opened(postgres.url(schema=schema, user=role, migrate="false"))
+
+
+def test_a_worker_needs_no_more_than_to_read_and_write_the_tables(postgres: Server, schema: str, role: str) -> None:
+    opened(postgres.url(schema=schema))
+    postgres.execute(
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        f"REVOKE INSERT, UPDATE, DELETE ON {schema}.schema_version FROM {role}",
+        f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+    )
+
+    async def run() -> None:
+        store = PostgresStore(postgres.url(schema=schema, user=role, migrate="false"))
+        await store.open()
+        claim = await claimed(store)
+        await store.send("e-1", signal())
+        assert len((await store.mail("ada", 0))[1]) == 1
+        await store.commit(claim, Turn(expects=1, rows=["1"], status="completed", outcome="{}"))
+        await store.retire("ada")
+        await store.close()
+
+    asyncio.run(run())
