@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from redrive.testing import play
-from redrive_interpreter import CancelChild, Flow, Map, RunChild, SendSignal, Signal, Sleep, StartChild, WaitChild, WaitSignal, step, workflow
+from redrive_interpreter import (
+    CancelChild,
+    Flow,
+    Map,
+    RunChild,
+    SendSignal,
+    Signal,
+    Sleep,
+    StartChild,
+    WaitChild,
+    WaitSignal,
+    step,
+    workflow,
+)
 
 
 @step
