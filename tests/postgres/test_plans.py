@@ -55,9 +55,9 @@ def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
     postgres.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
-def plan(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:
+def plan(connection: psycopg.Connection[Any], query: bytes) -> dict[str, Any]:
     cursor = psycopg.ClientCursor(connection)  # it has no parameters: the plan is the one for all of them
-    cursor.execute("EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
+    cursor.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
     ((found,),) = cursor.fetchall()
     return dict(found[0]["Plan"])
 

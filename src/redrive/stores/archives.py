@@ -15,4 +15,8 @@ def archive_of(url: str) -> Archive:
         from redrive.stores.sqlite.archive import SQLiteArchive
 
         return SQLiteArchive(store.path)
+    if url.startswith(("postgresql://", "postgres://")):
+        from redrive.stores.postgres.archive import PostgresArchive
+
+        return PostgresArchive(url)
     raise ValueError(f"{url!r}: a store in memory is gone with its process; only those on disk or on a server can be moved")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,11 +12,17 @@ if TYPE_CHECKING:
 
 OK: Final[Json] = '{"ok": null}'
 EVENTS_KEPT: Final = timedelta(days=7)
+_LONGEST_KEY: Final = 400
 PRUNE_EVERY: Final = timedelta(hours=1)
 
 
 def wall_clock() -> datetime:
     return datetime.now(UTC)
+
+
+def short_key(text: str) -> str:
+    """*text* as a part of an index, whose entries are short; the same in every store, so that it can be moved."""
+    return text if len(text) <= _LONGEST_KEY else "sha256:" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def refusal(error: str, id: str) -> Json:

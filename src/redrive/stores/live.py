@@ -68,10 +68,11 @@ def reader_of(store: Store | str) -> LiveReader:
     found = open_url(store) if isinstance(store, str) else store
     if isinstance(found, SQLiteStore):
         return SQLiteReader(found.path)
-    postgres = sys.modules.get("redrive.stores.postgres")  # its driver need not be installed
-    if postgres is not None and isinstance(found, postgres.PostgresStore):
+    if any(cls.__module__ == "redrive.stores.postgres.store" for cls in type(found).__mro__):  # its driver need not be installed
+        from redrive.stores.postgres import PostgresStore
         from redrive.stores.postgres.read_only import PostgresReader
 
+        assert isinstance(found, PostgresStore)
         return PostgresReader(found.address)
     return _AnyStore(found)
 

@@ -70,10 +70,10 @@ async def check(connection: Connection, address: Address) -> None:
     if connection.info.server_version < OLDEST_SERVER:
         version = connection.info.server_version // 10_000
         raise UnusableStore(f"{address.shown}: the server is PostgreSQL {version}; redrive needs 14 or later")
-    encoding = await _one(connection, "SHOW server_encoding")
+    encoding = await _one(connection, b"SHOW server_encoding")
     if encoding != "UTF8":
         raise UnusableStore(f"{address.shown}: the database's encoding is {encoding}; create one with ENCODING 'UTF8'")
-    isolation = await _one(connection, "SHOW default_transaction_isolation")
+    isolation = await _one(connection, b"SHOW default_transaction_isolation")
     if isolation != "read committed":
         raise UnusableStore(
             f"{address.shown}: default_transaction_isolation is {isolation!r}; for this role it must be 'read committed' "
@@ -81,7 +81,7 @@ async def check(connection: Connection, address: Address) -> None:
         )
 
 
-async def _one(connection: Connection, query: str) -> str:
+async def _one(connection: Connection, query: bytes) -> str:
     cursor = await connection.execute(query)
     row = await cursor.fetchone()
     assert row is not None

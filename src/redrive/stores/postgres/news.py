@@ -79,7 +79,7 @@ class News:
     async def _listen(self) -> None:
         connection = await connect(self._sessions.address)
         try:
-            await connection.execute(f'LISTEN "{self._channel}"')
+            await connection.execute(f'LISTEN "{self._channel}"'.encode())
         except BaseException:
             await connection.close()
             raise

@@ -57,7 +57,7 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
     kinds, at_us = 0, 0
     for i, now_us in await cursor.fetchall():
         answers[i - 1], at_us = _NOTHING, now_us
-        if turns[i - 1].status in FINAL:
+        if turns[int(i) - 1].status in FINAL:
             kinds = ENDS
     told(at_us, kinds)
     return answers
@@ -81,7 +81,7 @@ async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: 
     kinds, at_us = 0, 0
     for i, now_us, claimed, turned in await cursor.fetchall():
         at_us = now_us
-        new, claim_for, first = asked[i - 1]
+        new, claim_for, first = asked[int(i) - 1]
         answers[i - 1] = _begun(new, claim_for if claimed else None, now_us, turned=turned)
         if not claimed:
             kinds |= WORK

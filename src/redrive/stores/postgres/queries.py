@@ -14,12 +14,12 @@ TEXT: Final = read_queries(Path(__file__).with_name("queries.sql").read_text(enc
 _IN_SCHEMA: Final = re.compile(r"\bredrive\.")
 
 
-def in_schema(script: str, schema: str) -> str:
-    """*script* for another schema; *schema* is a name, not yet quoted."""
+def in_schema(script: str, schema: str) -> bytes:
+    """*script* for another schema, as the driver takes it; *schema* is a name, not yet quoted."""
     quoted = '"' + schema.replace('"', '""') + '"'
-    return _IN_SCHEMA.sub(lambda _: f"{quoted}.", script)
+    return _IN_SCHEMA.sub(lambda _: f"{quoted}.", script).encode()
 
 
 @lru_cache(maxsize=64)
-def queries(schema: str) -> Mapping[str, str]:
+def queries(schema: str) -> Mapping[str, bytes]:
     return {name: in_schema(text, schema) for name, text in TEXT.items()}

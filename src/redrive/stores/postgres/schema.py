@@ -17,6 +17,10 @@ from redrive.stores.postgres.address import Address
 from redrive.stores.postgres.connecting import Connection
 from redrive.stores.postgres.queries import in_schema
 
+MOVED: Final = 1_000_000
+"""The number of a schema whose executions live elsewhere now; releases that do not know it refuse it as a newer one."""
+UNFINISHED: Final = 1_000_001
+"""The number of a schema that is being filled from another store."""
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _VERSION: Final = "SELECT number, oldest FROM redrive.schema_version"
 # By the catalogs: `to_regclass` may answer from a cache what was so before we waited for the lock.
@@ -55,7 +59,7 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
             number = await _number(connection, address, len(known))
             has_version, has_schema = await _look(connection, address)
             if not has_schema:
-                await connection.execute(f'CREATE SCHEMA "{address.schema}"')
+                await connection.execute(in_schema("CREATE SCHEMA redrive.", address.schema).rstrip(b"."))
             if not has_version:
                 await _script(connection, address, _BEGIN)
             for script in known[number:]:
@@ -88,7 +92,7 @@ async def require(connection: Connection, address: Address) -> None:
 async def _script(connection: Connection, address: Address, script: str) -> None:
     # Several statements in one text are only possible without parameters, and not as prepared ones.
     async with psycopg.AsyncCursor(connection) as cursor:
-        await cursor.execute(in_schema(script, address.schema).encode(), prepare=False)
+        await cursor.execute(in_schema(script, address.schema), prepare=False)
 
 
 async def _look(connection: Connection, address: Address) -> tuple[bool, bool]:
@@ -97,6 +101,14 @@ async def _look(connection: Connection, address: Address) -> tuple[bool, bool]:
     row = await cursor.fetchone()
     assert row is not None
     return row[0], row[1]
+
+
+async def oldest(connection: Connection, address: Address) -> int:
+    """The lowest schema number whose workers can still use the tables."""
+    cursor = await connection.execute(in_schema(_VERSION, address.schema))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[1])
 
 
 async def _number(connection: Connection, address: Address, known: int) -> int:
@@ -114,6 +126,13 @@ async def _number(connection: Connection, address: Address, known: int) -> int:
     if row is None:
         raise UnusableStore(f"{address.shown}: the table schema_version is empty: restore the schema {address.schema!r} from a backup")
     number, oldest = row
+    if number == MOVED:
+        raise UnusableStore(f"{address.shown}: the executions of schema {address.schema!r} were moved to another store; use that one")
+    if number == UNFINISHED:
+        raise UnusableStore(
+            f"{address.shown}: the schema {address.schema!r} was being filled from another store, and that did not finish; "
+            "drop it and move again"
+        )
     if number > known and oldest > known:
         raise UnusableStore(
             f"{address.shown}: a newer redrive changed the schema {address.schema!r} (version {number}, this one knows those up to "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
@@ -34,7 +34,7 @@ class Session:
     """A connection. Statements that are run in a pipeline are answered in their order: fetch in it."""
 
     connection: Connection
-    sql: Mapping[str, str]
+    sql: Mapping[str, bytes]
 
     async def run(self, name: str, *args: object) -> Cursor:
         return await self.connection.execute(self.sql[name], args)
@@ -45,13 +45,13 @@ class Sessions:
     """The connections of a store."""
 
     pool: Pool
-    sql: Mapping[str, str]
+    sql: Mapping[str, bytes]
     address: Address
     _kept: int = 0
     """Connections that are not in the pool while they are idle."""
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self) -> AsyncGenerator[Session]:
         async with self.pool.connection() as connection:
             yield Session(connection, self.sql)
 
@@ -113,7 +113,7 @@ class Line:
     _keeps: bool = False
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self) -> AsyncGenerator[Session]:
         session, self._idle = self._idle, None
         if session is None:
             session = Session(await self.sessions.pool.getconn(), self.sessions.sql)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Final
 
+from redrive.stores.common import short_key
 from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 
 __all__ = ["SEPARATOR", "from_text", "from_us", "joined", "maybe_from_us", "maybe_us", "numbers", "to_key", "to_text", "to_us"]
@@ -18,7 +18,6 @@ SEPARATOR: Final = "\x1e"
 # the mark (SUB) and four hex digits, so that no two texts are taken for one.
 _UNSTORABLE: Final = re.compile("[\0\x1a\x1e\ud800-\udfff]")
 _STORED: Final = re.compile("\x1a([0-9a-f]{4})")
-_LONGEST_KEY: Final = 500
 
 
 def to_text(text: str) -> str:
@@ -36,9 +35,7 @@ def maybe_text(text: str | None) -> str | None:
 
 
 def to_key(text: str) -> str:
-    """*text* as a part of an index, whose entries are short; it cannot be read back."""
-    stored = to_text(text)
-    return stored if len(stored) <= _LONGEST_KEY else "\x1a:" + sha256(stored.encode()).hexdigest()
+    return to_text(short_key(text))
 
 
 def joined(texts: Iterable[str | None]) -> str:

@@ -127,6 +127,8 @@ class SQLiteArchive:
         with self._errors(), self._transaction():
             for handler in handlers:
                 self._db.execute(_SQL["write_handler"], (to_text(handler.id), to_text(handler.event), handler.done))
+            self._db.execute(_SQL["events_begun"])
+            self._db.execute(_SQL["events_from"], (max((handler.done for handler in handlers), default=0),))
 
     async def finish_writing(self) -> None:
         with self._errors():

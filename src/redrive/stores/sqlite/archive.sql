@@ -49,5 +49,12 @@ INSERT INTO parked (n, build, reason) VALUES (?, ?, ?);
 -- name: write_event
 INSERT INTO events (seq, name, payload, execution, run, key, at_us) VALUES (?, ?, ?, ?, '', ?, ?);
 
+-- name: events_from
+-- New events come after all that a handler has done, also where those are gone.
+UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events';
+
+-- name: events_begun
+INSERT INTO sqlite_sequence (name, seq) SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events');
+
 -- name: write_handler
 INSERT INTO handlers (id, event, done, worker) VALUES (?, ?, ?, '');

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from redrive.ports.store import FINAL, Message, NewMessage
 from redrive.stores.bell import WORK
+from redrive.stores.common import short_key
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, from_us, to_text
@@ -19,7 +20,7 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
         raise ExecutionNotFound(id)
     n, status, number, cancelled_run, wake_us, stored_us = found
     cancel, again = message.kind == "cancel", message.kind == "retry_rollback"
-    dedup = None if message.dedup is None else to_text(message.dedup)
+    dedup = None if message.dedup is None else to_text(short_key(message.dedup))
     if (cancel and cancelled_run == number) or (dedup is not None and tx.execute(SQL["has_landed"], (n, dedup)).fetchone()):
         return False
     ended = status in FINAL

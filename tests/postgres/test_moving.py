@@ -1,0 +1,116 @@
+"""Moving up to PostgreSQL, and back: nothing is lost, nothing is used twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from redrive import AsyncDurableService, UnusableStore
+from redrive.moving import NotTheSame, archive_of, copy, move
+from redrive.ports.store import StoreError
+from tests.postgres.server import Server
+from tests.runtime.test_moving import WORKFLOWS, everything, fill, parent, sleeps, told, waits, word
+from tests.runtime.test_moving import url as sqlite
+
+
+@pytest.fixture
+def target(postgres: Server, schema: str) -> str:
+    return postgres.url(schema=schema)
+
+
+async def test_what_is_moved_up_goes_on_where_it_was(tmp_path: Path, target: str) -> None:
+    await fill(sqlite(tmp_path / "old.db"))
+    before = await everything(sqlite(tmp_path / "old.db"))
+    moved = await move(archive_of(sqlite(tmp_path / "old.db")), archive_of(target))
+    assert (moved.executions, moved.live, moved.messages, moved.events) == (9, 7, 1, 5)
+    assert await everything(target) == before
+    async with AsyncDurableService(target, WORKFLOWS, build="now") as service:
+        for name in ("plain", "odd \ud800 name", "ünï", "unread", "child"):
+            await service.signal(name, word, "go")
+        assert await service.execution("odd \ud800 name", waits).result(10) == "odd \ud800 name heard go"
+        assert await service.execution("parent", parent).result(10) == "child heard go"
+        assert await service.execution("done", sleeps).result(10) == "slept"
+        assert (await service.execution("unread", waits).info()).unread == 2
+        assert await service.execute(sleeps(0), id="new") == "slept"
+        assert [one.id for one in await service.store.list(limit=1)] == ["new"]
+
+
+async def test_there_and_back_again_is_the_same(tmp_path: Path, target: str) -> None:
+    await fill(sqlite(tmp_path / "old.db"))
+    before = await everything(sqlite(tmp_path / "old.db"))
+    await move(archive_of(sqlite(tmp_path / "old.db")), archive_of(target))
+    with pytest.raises(UnusableStore, match="moved to another store"):
+        await everything(sqlite(tmp_path / "old.db"))
+    await move(archive_of(target), archive_of(sqlite(tmp_path / "back.db")))
+    with pytest.raises(UnusableStore, match="moved to another store"):
+        async with AsyncDurableService(target, WORKFLOWS):
+            pass
+    assert await everything(sqlite(tmp_path / "back.db")) == before
+
+
+async def test_a_handler_hears_what_is_emitted_after_the_move_and_nothing_twice(tmp_path: Path, target: str) -> None:
+    old, heard = sqlite(tmp_path / "old.db"), list[str]()
+
+    async def listen(store: str, *names: str) -> None:
+        async with AsyncDurableService(store, WORKFLOWS) as service:
+            service.on(told, name="listener")(heard.append)
+            while not await service.store.take_events("listener", told.name, service.worker_id, 0) is not None:
+                await service.store.changed(0.01)
+            for name in names:
+                await service.start(waits(name), id=name)
+            while len(heard) < int(names[-1]):
+                await service.store.changed(0.01)
+
+    await listen(old, "1", "2")
+    await move(archive_of(old), archive_of(target))
+    await listen(target, "3", "4")
+    assert heard == ["1", "2", "3", "4"]
+
+
+async def test_a_store_with_a_worker_at_work_is_not_moved_and_can_be_backed_up(tmp_path: Path, target: str) -> None:
+    await fill(target)
+    async with AsyncDurableService(target, WORKFLOWS) as service:
+        with pytest.raises(StoreError, match="stop all workers"):
+            await move(archive_of(target), archive_of(sqlite(tmp_path / "new.db")))
+        before = await everything(target)
+        await copy(archive_of(target), archive_of(sqlite(tmp_path / "backup.db")))
+        assert await service.execute(sleeps(0), id="meanwhile") == "slept"
+    assert (await everything(sqlite(tmp_path / "backup.db"))).keys() == before.keys()
+
+
+async def test_nothing_is_moved_into_a_schema_that_is_used(tmp_path: Path, target: str) -> None:
+    await fill(target)
+    await fill(sqlite(tmp_path / "old.db"))
+    before = await everything(target)
+    with pytest.raises(UnusableStore, match="already"):
+        await move(archive_of(sqlite(tmp_path / "old.db")), archive_of(target))
+    assert await everything(target) == before
+    async with AsyncDurableService(sqlite(tmp_path / "old.db"), WORKFLOWS) as service:
+        assert await service.execution("done", sleeps).result(10) == "slept"
+
+
+async def test_what_is_not_filled_to_the_end_is_refused(tmp_path: Path, target: str) -> None:
+    await fill(sqlite(tmp_path / "old.db"))
+    archive = archive_of(target)
+    await archive.begin_writing()
+    await archive.close()
+    with pytest.raises(UnusableStore, match="did not finish"):
+        async with AsyncDurableService(target, WORKFLOWS):
+            pass
+    with pytest.raises(UnusableStore, match="did not finish"):
+        await move(archive_of(sqlite(tmp_path / "old.db")), archive_of(target))
+
+
+async def test_a_difference_is_found(tmp_path: Path, target: str, postgres: Server, schema: str) -> None:
+    await fill(sqlite(tmp_path / "old.db"))
+    target_archive = archive_of(target)
+    finish = target_archive.write_handlers
+
+    async def spoil(handlers: object) -> None:
+        postgres.execute(f'UPDATE "{schema}".inbox SET data = \'"another"\'')
+        await finish(())
+
+    target_archive.write_handlers = spoil  # type: ignore[method-assign,assignment]
+    with pytest.raises(NotTheSame, match="'unread' reads back with another inbox"):
+        await move(archive_of(sqlite(tmp_path / "old.db")), target_archive)
