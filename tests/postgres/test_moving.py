@@ -53,10 +53,9 @@ async def test_a_handler_hears_what_is_emitted_after_the_move_and_nothing_twice(
     old, heard = sqlite(tmp_path / "old.db"), list[str]()
 
     async def listen(store: str, *names: str) -> None:
-        async with AsyncDurableService(store, WORKFLOWS) as service:
-            service.on(told, name="listener")(heard.append)
-            while not await service.store.take_events("listener", told.name, service.worker_id, 0) is not None:
-                await service.store.changed(0.01)
+        service = AsyncDurableService(store, WORKFLOWS)
+        service.on(told, name="listener")(heard.append)
+        async with service:
             for name in names:
                 await service.start(waits(name), id=name)
             while len(heard) < int(names[-1]):

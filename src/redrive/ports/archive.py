@@ -37,7 +37,7 @@ class ArchivedRun:
 class Archived:
     """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
     *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
-    ever got, *landed* the dedup keys of all of them."""
+    ever got, *landed* the dedup keys of all of them, sorted, long ones as digests (`short_key`)."""
 
     id: str
     workflow: str
