@@ -219,6 +219,58 @@ def test_a_step_that_lost_its_undo_is_found_by_name() -> None:
     assert find(lost("o-1"), compensated(expire)).breach == "the run ends failed, and expire is not undone"
 
 
+def test_two_steps_that_are_swapped_are_found_and_so_is_one_that_is_dropped() -> None:
+    @workflow("in order")
+    def in_order(order: str) -> Flow[None]:
+        yield from charge(order)
+        yield from ship(order)
+
+    @workflow("swapped")
+    def swapped(order: str) -> Flow[None]:
+        yield from ship(order)
+        yield from charge(order)
+
+    @workflow("dropped")
+    def dropped(order: str) -> Flow[None]:
+        yield from ship(order)
+
+    rule = never(ship, before=charge)
+    assert explore(in_order("o-1"), [rule]).complete
+    for wrong in (swapped, dropped):
+        violation = find(wrong("o-1"), rule)
+        assert (violation.invariant, violation.breach) == ("never(ship, before=charge)", "ship is asked before charge")
+    with pytest.raises(TypeError, match="say two of them"):
+        never(ship, before=charge, after=expire)
+
+
+def test_the_undo_of_something_else_is_found_by_what_it_is_asked_with() -> None:
+    @workflow("releases another")
+    def releases_another(order: str) -> Flow[str]:
+        yield from reserve(order).options(undo=release(Hold(order)))
+        yield from Rollback()
+        return "released"
+
+    def releases_what_was_reserved(view: View) -> bool:
+        return all(given["hold"] in view.results(reserve) for given in view.inputs(release))
+
+    assert find(releases_another("o-1"), releases_what_was_reserved).breach == "it does not hold"
+    assert explore(forgets("o-1"), [releases_what_was_reserved]).complete
+
+
+def test_a_lambda_is_called_by_its_text() -> None:
+    most = 0
+    violation = find(races("o-1"), lambda view: view.done(expire) <= most, cancels=0)
+    assert violation.invariant == "lambda view: view.done(expire) <= most"
+    assert "    run.check(lambda view: view.done(expire) <= most)\n" in violation.test
+    found = find(
+        races("o-1"),
+        lambda view: view.asked(charge) < 9,
+        lambda view: not (view.asked(expire) and view.final),
+        cancels=0,
+    )
+    assert found.invariant == "lambda view: not (view.asked(expire) and view.final)"
+
+
 def test_a_cancel_that_is_swallowed_leaves_undone_what_the_workflow_promised_to_undo() -> None:
     def swallows(order: str) -> Flow[str]:
         yield from reserve(order)
@@ -315,6 +367,18 @@ def test_code_that_replays_differently_does_not_survive_a_crash() -> None:
 
     violation = find(by_lot())
     assert violation.invariant == "it survives a crash"
+
+
+def test_a_fault_of_the_code_is_said_with_its_line() -> None:
+    @workflow("faulty")
+    def faulty(order: str) -> Flow[None]:
+        yield from charge(order)
+        yield from ship(order, "by air")  # type: ignore[call-arg]
+
+    breach = find(faulty("o-1")).breach
+    assert breach.startswith("redrive_interpreter.errors.InvalidDefinition: step ship: too many positional arguments\n  at ")
+    assert breach.endswith("in faulty")
+    assert 'test_explore.py", line ' in breach
 
 
 def test_a_fault_of_the_code_is_found_without_any_invariant() -> None:

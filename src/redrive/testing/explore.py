@@ -190,7 +190,7 @@ class _Search:
         verdict = host.verdict
         if verdict is not None:
             if verdict.bug:
-                raise self._violation("it ends in no fault of its own code", f"{view.failure}", host, node)
+                raise self._violation("it ends in no fault of its own code", _fault(view), host, node)
             failure = view.failure
             self._marks[number] = verdict.status + (f": {failure.type.rpartition('.')[2]}" if failure is not None else "")
             self._ends[self._marks[number]] += 1
@@ -206,3 +206,12 @@ class _Search:
         story = story_of(host) if hasattr(host, "machine") else ""
         moves = [one.move for one in path if one.move is not None]
         return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], story, self._setup)
+
+
+def _fault(view: View) -> str:
+    """What the run failed with, and the last line of the workflow's own that it passed through."""
+    failure = view.failure
+    if failure is None:
+        return ""
+    places = [line.strip() for line in failure.traceback.splitlines() if line.startswith('  File "') and "redrive_interpreter" not in line]
+    return f"{failure.type}: {failure.message}" + (f"\n  at {places[-1]}" if places else "")

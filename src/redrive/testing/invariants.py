@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from redrive.testing.sources import predicate_source
 from redrive.testing.view import Happening, View, What, about, happened
 from redrive_interpreter.scopes import scope_of
 
@@ -52,7 +53,7 @@ def as_invariant(checked: Checked) -> Invariant:
             return answer or None
         return "it does not hold" if answer is False else None
 
-    return Invariant(getattr(predicate, "__name__", repr(predicate)), breach)
+    return Invariant(predicate_source(predicate), breach)
 
 
 def check(view: View, invariants: Sequence[Checked]) -> None:
@@ -62,18 +63,25 @@ def check(view: View, invariants: Sequence[Checked]) -> None:
             raise InvariantBroken(invariant.name, breach)
 
 
-def never(what: What, *, after: What = None) -> Invariant:
-    """*what* is never asked for; with *after*, never once that has happened."""
+def never(what: What, *, after: What = None, before: What = None) -> Invariant:
+    """*what* is never asked for; with *after*, never once that has happened; with *before*, never until that has happened."""
+    if after is not None and before is not None:
+        raise TypeError("never() takes after= or before=: say two of them")
 
     def breach(view: View) -> str | None:
-        open_ = after is None
+        forbidden = after is None
         for happening in view.happenings:
-            if open_ and happening.kind == "asked" and about(what, happening):
-                return f"{happening.key} is asked" + ("" if after is None else f" after {shown(after)}")
-            open_ = open_ or happened(after, happening)
+            if forbidden and happening.kind == "asked" and about(what, happening):
+                return f"{happening.key} is asked{when}"
+            if after is not None:
+                forbidden = forbidden or happened(after, happening)
+            elif before is not None and happened(before, happening):
+                return None
         return None
 
-    return Invariant(f"never({shown(what)}" + ("" if after is None else f", after={shown(after)}") + ")", breach)
+    when = f" after {shown(after)}" if after is not None else f" before {shown(before)}" if before is not None else ""
+    how = f", after={shown(after)}" if after is not None else f", before={shown(before)}" if before is not None else ""
+    return Invariant(f"never({shown(what)}{how})", breach)
 
 
 def at_most_once(step: What, *, idempotent: bool = False) -> Invariant:

@@ -10,6 +10,7 @@ import attrs
 
 from redrive.testing import naming
 from redrive.testing.sources import command_source, signal_source, value_source
+from redrive.testing.telling import name_of_key
 from redrive_interpreter import CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Attempt:
 
     @property
     def label(self) -> str:
-        return f"{self.key} {_came_to(self.outcome)}"
+        return f"{name_of_key(self.key)} {_came_to(self.outcome)}"
 
     @property
     def brief(self) -> str:
@@ -149,7 +150,7 @@ def tick(host: Host) -> Tick | None:
 def _due_thing(key: Key, host: Host) -> str:
     command = host.pending.get(key)
     if isinstance(command, Step):
-        return f"the next attempt of {key}"
+        return f"the next attempt of {name_of_key(key)}"
     if isinstance(command, WaitSignal):
         return f"the timeout of {command.signal.name}"
     return "the deadline" if command is None else f"{key.rpartition('/')[2].removeprefix('__')}"

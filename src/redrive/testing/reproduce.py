@@ -46,7 +46,7 @@ class Violation(AssertionError):
 
 
 def _test(invocation: Invocation[Any], invariant: str, moves: Sequence[Move], lines: Sequence[str], setup: dict[str, Any]) -> str:
-    name = re.sub(r"\W+", "_", f"{invocation.workflow.name} {invariant}").strip("_").lower()
+    name = re.sub(r"\W+", "_", f"{invocation.workflow.name} {invariant}").strip("_").lower()[:80]
     options = "".join(f", {key}={value!r}" for key, value in setup.items() if key == "timeout" and value is not None)
     options += f", id={setup['id']!r}" if setup.get("id", "test") != "test" else ""
     body = [f"run = play({invocation_source(invocation)}{options})", *lines]

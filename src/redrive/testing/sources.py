@@ -4,9 +4,13 @@
 # Values of any type are looked into here.
 from __future__ import annotations
 
+import ast
 import enum
+import inspect
 import re
 from collections.abc import Iterable
+from itertools import islice
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import Invocation, Key, Source, Step, StepFunction
@@ -99,3 +103,30 @@ def _name_of(spec: Any, host: Host) -> str | None:
 def _globals(host: Host) -> dict[str, Any]:
     fn: Any = host.machine.workflow.fn
     return dict(fn.__globals__)
+
+
+def predicate_source(predicate: Any) -> str:
+    """The name of a function; of a lambda its text, so that the message says which, and a test to paste has it."""
+    name = str(getattr(predicate, "__name__", repr(predicate)))
+    if name != "<lambda>":
+        return name
+    try:
+        source = " ".join(inspect.getsource(predicate).split())
+    except (OSError, TypeError):
+        return "lambda"
+    found: list[tuple[str, CodeType]] = []
+    for start in re.finditer(r"\blambda\b", source):
+        texts = (source[start.start() : end].strip() for end in range(len(source), start.start(), -1))
+        found += islice(((text, code) for text in texts if (code := _lambda_code(text)) is not None), 1)
+    alike = [text for text, code in found if len(found) == 1 or code.co_code == predicate.__code__.co_code]
+    return alike[0] if len(set(alike)) == 1 else "lambda"
+
+
+def _lambda_code(text: str) -> CodeType | None:
+    """The code of the lambda that *text* is, if it is one and nothing else."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    code = compile(tree, "<lambda>", "eval") if isinstance(tree.body, ast.Lambda) else None
+    return None if code is None else next(constant for constant in code.co_consts if isinstance(constant, CodeType))

@@ -78,14 +78,14 @@ class _Teller:
             case Answered():
                 return self._answer(row)
             case AttemptStarted():
-                return f"{_name(row.key)} begins attempt {row.attempt}"
+                return f"{name_of_key(row.key)} begins attempt {row.attempt}"
             case Retrying():
-                failed = f"{_name(row.key)} failed, attempt {row.attempt}: {row.failure.type}: {row.failure.message}"
+                failed = f"{name_of_key(row.key)} failed, attempt {row.attempt}: {row.failure.type}: {row.failure.message}"
                 return f"{failed}; again after {_span(row.due - row.at)}"
             case TimerFired():
                 asked = self._asked.get(row.key)
                 timeout = asked is not None and asked.kind in ("wait_signal", "wait_child", "run_child")
-                return f"the timeout of {asked.label} is due" if timeout and asked is not None else f"{_name(row.key)} is due"
+                return f"the timeout of {asked.label} is due" if timeout and asked is not None else f"{name_of_key(row.key)} is due"
             case Signalled():
                 return f"signal {row.name} {_shown(row.payload)}"
             case CancelRequested():
@@ -110,9 +110,9 @@ class _Teller:
         scope, _, own = row.key.rpartition("/")
         kind = row.kind.replace("_", " ")
         if own.startswith("__"):  # nobody named it, so its kind is its name
-            kind = (f"{_name(scope)}/" if scope else "") + kind + (f"#{own.rpartition('#')[2]}" if "#" in own else "")
+            kind = (f"{name_of_key(scope)}/" if scope else "") + kind + (f"#{own.rpartition('#')[2]}" if "#" in own else "")
         else:
-            kind = f"{_name(row.key)}: {kind}"
+            kind = f"{name_of_key(row.key)}: {kind}"
         given: Any = row.input
         if isinstance(given, dict) and row.kind not in _OF_USERS:
             options = cast("dict[str, Any]", given)
@@ -138,7 +138,7 @@ class _Teller:
             case Asked(kind="cancel_child"):
                 what, done = self._child(asked.label), "is told to cancel"
             case _:
-                return f"{_name(row.key)} {_ended(row.outcome)}{', in doubt' if row.in_doubt else ''}"
+                return f"{name_of_key(row.key)} {_ended(row.outcome)}{', in doubt' if row.in_doubt else ''}"
         return f"{what} {done if isinstance(row.outcome, Ok) else _ended(row.outcome)}"
 
     def _child(self, id: str) -> str:
@@ -146,7 +146,7 @@ class _Teller:
         return f"child {id}" if workflow is None else f"child {workflow} {id}"
 
 
-def _name(key: str) -> str:
+def name_of_key(key: str) -> str:
     """*key*, but of commands that nobody named without the underscores."""
     return _UNNAMED.sub(r"\1", key)
 

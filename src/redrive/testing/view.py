@@ -47,6 +47,7 @@ class Happening:
     command: str = ""
     undo: str | None = None
     outcome: Any = None
+    input: Any = None
     in_doubt: bool = False
 
 
@@ -102,6 +103,10 @@ class View:
         """How often a step's undo was carried out."""
         return sum(1 for happening in self.happenings if happening.kind == "undone" and about(what, happening))
 
+    def inputs(self, what: What) -> list[Any]:
+        """What a step, undos among them, was asked with each time: its arguments by name, as stored, oldest first."""
+        return [h.input for h in self.happenings if h.kind == "asked" and about(what, h)]
+
     def results(self, what: What) -> list[Any]:
         """What the completed steps gave, as stored, oldest first."""
         return [h.outcome for h in self.happenings if h.kind == "done" and about(what, h)]
@@ -134,7 +139,7 @@ def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
                 if row.kind in ("start_child", "run_child"):
                     children[row.input["id"]] = row
                 kind: Kind = "commit" if row.kind == "commit" else "asked"
-                yield Happening(kind, run, row.key, row.label, row.kind, row.undo)
+                yield Happening(kind, run, row.key, row.label, row.kind, row.undo, input=row.input)
             elif isinstance(row, Answered):
                 yield from _answer(run, row, known)
             elif isinstance(row, Retrying):
