@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, to_key, to_text
 
+if TYPE_CHECKING:
+    from redrive.stores.postgres.held import Held
+
 _KEPT_US: Final = EVENTS_KEPT // timedelta(microseconds=1)
 _PRUNE_EVERY_US: Final = PRUNE_EVERY // timedelta(microseconds=1)
 
 
-async def emit(session: Session, n: int, execution: str, number: int, new: Sequence[NewEvent], now_us: int) -> None:
+Emitted: TypeAlias = tuple["Held", int, Sequence[NewEvent]]
+"""An execution, the number of its run, and events."""
+
+
+async def emit(session: Session, emitted: Sequence[Emitted], now_us: int) -> None:
     """The last that a transaction does: what it locks is locked by all who emit."""
-    by_key = {to_key(event.key): event for event in reversed(new)}
-    events = [(key, event) for key, event in reversed(by_key.items())]
-    names = SEPARATOR.join(to_text(event.name) for _, event in events)
-    payloads = SEPARATOR.join(event.payload for _, event in events)
-    keys = SEPARATOR.join(key for key, _ in events)
-    await session.run("emit", names, payloads, keys, to_text(execution), n, number, now_us)
+    events = [(held, number, *event) for held, number, new in emitted for event in _once(new)]
+    await session.run(
+        "emit",
+        SEPARATOR.join(to_text(event.name) for *_, event in events),
+        SEPARATOR.join(event.payload for *_, event in events),
+        SEPARATOR.join(key for *_, key, _ in events),
+        SEPARATOR.join(to_text(held.id) for held, *_ in events),
+        ",".join(str(held.n) for held, *_ in events),
+        ",".join(str(number) for _, number, *_ in events),
+        now_us,
+    )
     await prune(session, now_us)
+
+
+def _once(events: Sequence[NewEvent]) -> Iterable[tuple[str, NewEvent]]:
+    """By key, the first of each."""
+    first: dict[str, NewEvent] = {}
+    for event in events:
+        first.setdefault(to_key(event.key), event)
+    return first.items()
 
 
 async def prune(session: Session, now_us: int) -> None:

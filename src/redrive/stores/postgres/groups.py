@@ -33,7 +33,9 @@ class Job(Generic[A]):
     future: asyncio.Future[Any]
 
     def answer(self, result: Any) -> None:
-        if not self.future.done():  # else who waited was cancelled
+        if isinstance(result, StoreError):
+            self.refuse(result)
+        elif not self.future.done():  # else who waited was cancelled
             self.future.set_result(result)
 
     def refuse(self, error: BaseException) -> None:
@@ -42,7 +44,7 @@ class Job(Generic[A]):
 
 
 Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
-"""Gives the answer to each job, None where it goes the long way."""
+"""Gives the answer to each job (an error is raised to who asked), None where it goes the long way."""
 
 
 class Group(Generic[A]):

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from redrive.ports.store import Message, NewMessage
-from redrive.stores.postgres.held import Desk, read_message
+from redrive.stores.postgres.desk import Desk
+from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
@@ -21,7 +22,7 @@ from redrive_interpreter.errors import ExecutionNotFound
 async def send(session: Session, id: str, message: NewMessage) -> tuple[bool, int, int]:
     """Whether it landed, the news, and the time."""
     desk = Desk(session)
-    await desk.lock([id], inbox_of=None, parent_of=None, messages=[(id, message)])
+    await desk.lock([id], messages=[(id, message)])
     held = desk.held.get(id)
     if held is None:
         raise ExecutionNotFound(id)

@@ -71,44 +71,55 @@ SELECT redrive.now_us();
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 
 -- name: lock
-SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, newest, stored_us, cancelled_run,
-    creator_id, creator_run, creator_key
-FROM redrive.executions WHERE id = ANY (string_to_array($1, E'\x1e')) ORDER BY n FOR NO KEY UPDATE;
-
--- name: lock_with_parent
-SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, newest, stored_us, cancelled_run,
+-- These, and the parents of some of them.
+SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,
     creator_id, creator_run, creator_key
 FROM redrive.executions
-WHERE id = ANY (array_append(string_to_array($1, E'\x1e'), (SELECT creator_id FROM redrive.executions WHERE id = $2)))
+WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
+    SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
+    JOIN redrive.executions child ON child.id = ended.id AND child.creator_id IS NOT NULL
+))
 ORDER BY n FOR NO KEY UPDATE;
 
 -- name: save
-UPDATE redrive.executions SET workflow = $2, run = $3, number = $4, length = $5, status = $6, owner = $7, fence = $8, wake_us = $9,
-    recoveries = $10, unread = $11, stored_us = $12, cancelled_run = $13, updated_us = $14,
-    newest = (SELECT coalesce(max(seq), 0) FROM redrive.inbox WHERE inbox.n = executions.n)
-WHERE n = $1;
+UPDATE redrive.executions e
+SET workflow = new.workflow, run = new.run, number = new.number, length = new.length, status = new.status, owner = new.owner,
+    fence = new.fence, wake_us = new.wake_us, recoveries = new.recoveries, unread = new.unread, stored_us = new.stored_us,
+    cancelled_run = new.cancelled_run, updated_us = $14,
+    newest = (SELECT coalesce(max(seq), 0) FROM redrive.inbox WHERE inbox.n = e.n),
+    outcome = CASE WHEN new.has_outcome = 1 THEN new.outcome ELSE e.outcome END
+FROM unnest(
+    string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, ',')::integer[],
+    string_to_array($5, ',')::integer[], string_to_array($6, ','), string_to_array($7, E'\x1e', ''), string_to_array($8, ',')::bigint[],
+    string_to_array($9, ',', '')::bigint[], string_to_array($10, ',')::integer[], string_to_array($11, ',')::integer[],
+    string_to_array($12, ',')::bigint[], string_to_array($13, ',')::integer[], string_to_array($15, ',')::integer[],
+    string_to_array($16, E'\x1e', '')
+) AS new (n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, has_outcome, outcome)
+WHERE e.n = new.n;
 
 -- name: same_chunk
 -- Whether the last chunk of a run is this one.
 SELECT upto = $3::integer AND rows = $4 FROM redrive.history WHERE n = $1 AND number = $2 ORDER BY upto DESC LIMIT 1;
 
 -- name: append
-INSERT INTO redrive.history (n, number, upto, at_us, rows) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO redrive.history (n, number, upto, at_us, rows)
+SELECT new.n, new.number, new.upto, $4, new.rows
+FROM unnest(
+    string_to_array($1, ',')::bigint[], string_to_array($2, ',')::integer[], string_to_array($3, ',')::integer[], string_to_array($5, E'\x1e')
+) AS new (n, number, upto, rows);
 
 -- name: set_attributes
 UPDATE redrive.executions SET attributes = $2 WHERE n = $1;
 
--- name: set_outcome
-UPDATE redrive.executions SET outcome = $2 WHERE n = $1;
-
 -- name: take
-DELETE FROM redrive.inbox WHERE n = $1 AND seq <= $2;
+DELETE FROM redrive.inbox USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, ',')::bigint[]) AS taken (n, seq)
+WHERE inbox.n = taken.n AND inbox.seq <= taken.seq;
 
 -- name: forget_park
-DELETE FROM redrive.parked WHERE n = $1 AND build = '*';
+DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = '*';
 
 -- name: forget_parks
-DELETE FROM redrive.parked WHERE n = $1;
+DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- ── starting ──────────────────────────────────────────────────────────────────────────────────
 
@@ -182,18 +193,30 @@ turned AS (
 )
 SELECT 1, ready.now_us, ready.worker IS NOT NULL, ready.turns FROM made CROSS JOIN ready;
 
--- name: insert_execution
-WITH made AS (
+-- name: insert_executions
+-- In the order of their ids, so that two who start the same ones do not wait in a circle.
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e', ''),
+        string_to_array($5, ',')::bigint[], string_to_array($6, ',')::bigint[], string_to_array($8, ',', '')::bigint[],
+        string_to_array($9, E'\x1e', ''), string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''),
+        string_to_array($12, E'\x1e'), string_to_array($13, E'\x1e'), string_to_array($14, E'\x1e')
+    ) AS asked (id, workflow, run, owner, fence, wake_us, deadline_us, creator_id, creator_run, creator_key, attributes, started, input)
+),
+made AS (
     INSERT INTO redrive.executions (id, workflow, run, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
         creator_id, creator_run, creator_key, attributes)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, $10, $11, $12)
+    SELECT id, workflow, run, owner, fence, wake_us, $7, $7, $7, deadline_us, creator_id, coalesce(creator_run, CASE WHEN creator_id IS NOT NULL THEN '' END),
+        coalesce(creator_key, CASE WHEN creator_id IS NOT NULL THEN '' END), attributes
+    FROM asked ORDER BY id
     ON CONFLICT (id) DO NOTHING
-    RETURNING n
+    RETURNING n, id
 ),
 begun AS (
-    INSERT INTO redrive.history (n, number, upto, at_us, rows, input) SELECT n, 1, 1, $7::bigint, $13, $14 FROM made
+    INSERT INTO redrive.history (n, number, upto, at_us, rows, input)
+    SELECT made.n, 1, 1, $7, asked.started, asked.input FROM made JOIN asked USING (id)
 )
-SELECT n FROM made;
+SELECT id, n FROM made;
 
 -- name: begin_again
 -- The next run of what has ended; the rest is saved with the others.
@@ -205,10 +228,10 @@ WHERE n = $1;
 INSERT INTO redrive.history (n, number, upto, at_us, rows, input) VALUES ($1, $2, 1, $3, $4, $5);
 
 -- name: forget_inbox
-DELETE FROM redrive.inbox WHERE n = $1;
+DELETE FROM redrive.inbox WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- name: forget_landed
-DELETE FROM redrive.landed WHERE n = $1;
+DELETE FROM redrive.landed WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
 
@@ -219,13 +242,26 @@ FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e')) AS asked
 JOIN redrive.executions e ON e.id = asked.id JOIN redrive.landed ON landed.n = e.n AND landed.dedup = asked.dedup;
 
 -- name: insert_landed
-INSERT INTO redrive.landed (n, dedup) VALUES ($1, $2);
+INSERT INTO redrive.landed (n, dedup)
+SELECT new.n, new.dedup FROM unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS new (n, dedup);
 
--- name: insert_message
-INSERT INTO redrive.inbox (n, kind, name, data, stored_us) VALUES ($1, $2, $3, $4, $5);
+-- name: insert_messages
+-- In this order: so their seqs rise.
+INSERT INTO redrive.inbox (n, kind, name, data, stored_us)
+SELECT new.n, new.kind, coalesce(new.name, ''), new.data, new.stored_us
+FROM unnest(
+    string_to_array($1, ',')::bigint[], string_to_array($2, ','), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e'),
+    string_to_array($5, ',')::bigint[]
+) WITH ORDINALITY AS new (n, kind, name, data, stored_us, i)
+ORDER BY new.i;
 
 -- name: inbox
 SELECT seq, kind, name, data, stored_us FROM redrive.inbox WHERE n = (SELECT n FROM redrive.executions WHERE id = $1) ORDER BY seq;
+
+-- name: inboxes
+SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
+FROM unnest(string_to_array($1, E'\x1e')) AS wanted (id) JOIN redrive.executions e ON e.id = wanted.id JOIN redrive.inbox ON inbox.n = e.n
+ORDER BY inbox.seq;
 
 -- name: send
 -- Many signals at once, in this order. Where one cannot simply be stored, nothing is, and the long way says why.
@@ -513,18 +549,21 @@ SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history WHERE n = $1 AND
 -- ── events ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: emit
--- The events of one turn; the counter's lock is the last that its transaction takes.
+-- The events of turns; the counter's lock is the last that their transaction takes.
 WITH new AS MATERIALIZED (
     SELECT asked.*, row_number() OVER (ORDER BY asked.i) AS place
-    FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'))
-        WITH ORDINALITY AS asked (name, payload, key, i)
-    WHERE NOT EXISTS (SELECT 1 FROM redrive.events WHERE events.n = $5 AND events.number = $6 AND events.key = asked.key)
+    FROM unnest(
+        string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e'),
+        string_to_array($5, ',')::bigint[], string_to_array($6, ',')::integer[]
+    ) WITH ORDINALITY AS asked (name, payload, key, execution, n, number, i)
+    WHERE NOT EXISTS (SELECT 1 FROM redrive.events WHERE events.n = asked.n AND events.number = asked.number AND events.key = asked.key)
 ),
 counted AS (
     UPDATE redrive.counters SET value = value + (SELECT count(*) FROM new) WHERE name = 'events' RETURNING value
 )
 INSERT INTO redrive.events (seq, name, payload, execution, n, number, key, at_us)
-SELECT counted.value - (SELECT count(*) FROM new) + new.place, coalesce(new.name, ''), new.payload, $4, $5, $6, new.key, $7
+SELECT counted.value - (SELECT count(*) FROM new) + new.place, coalesce(new.name, ''), new.payload, new.execution, new.n, new.number,
+    new.key, $7
 FROM new CROSS JOIN counted;
 
 -- name: newest_event

@@ -39,6 +39,15 @@ class Session:
     async def run(self, name: str, *args: object) -> Cursor:
         return await self.connection.execute(self.sql[name], args)
 
+    async def transact(self, job: Callable[[Session], Awaitable[T]]) -> T:
+        """Do *job* in a transaction, in as few round trips as it has questions. If it fails, the connection is to be given back."""
+        async with self.connection.pipeline():
+            await self.connection.execute("BEGIN")
+            await self.run("patience")
+            result = await job(self)
+            await self.connection.execute("COMMIT")
+        return result
+
 
 @attrs.define(eq=False)
 class Sessions:
@@ -76,15 +85,11 @@ class Sessions:
         return await self.patiently(run)
 
     async def transact(self, job: Callable[[Session], Awaitable[T]]) -> T:
-        """Do *job* in a transaction of its own, in as few round trips as it has questions."""
+        """Do *job* in a transaction of its own."""
 
         async def run() -> T:
-            async with self.session() as session, session.connection.pipeline():
-                await session.connection.execute("BEGIN")
-                await session.run("patience")
-                result = await job(session)
-                await session.connection.execute("COMMIT")
-            return result
+            async with self.session() as session:
+                return await session.transact(job)
 
         return await self.patiently(run)
 

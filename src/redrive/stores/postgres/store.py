@@ -33,13 +33,12 @@ from redrive.stores.postgres import events, inboxes, outside, reading, starting,
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connecting import check, connect, make_pool, parameters
 from redrive.stores.postgres.failures import as_store_error
-from redrive.stores.postgres.groups import Group
+from redrive.stores.postgres.groups import Group, Job
 from redrive.stores.postgres.inboxes import Mailbox
 from redrive.stores.postgres.news import News
 from redrive.stores.postgres.plain import (
     AskedSend,
     AskedStart,
-    AskedTurn,
     is_plain,
     size_of,
     write_signals,
@@ -49,6 +48,7 @@ from redrive.stores.postgres.plain import (
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
+from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -62,6 +62,7 @@ class _Opened:
     news: News
     mailbox: Mailbox
     turns: Group[AskedTurn]
+    long_turns: Group[AskedTurn]
     starts: Group[AskedStart]
     signals: Group[AskedSend]
     loop: asyncio.AbstractEventLoop
@@ -111,7 +112,8 @@ class PostgresStore:
             sessions=sessions,
             news=news,
             mailbox=Mailbox(sessions),
-            turns=Group(sessions, partial(write_turns, told=self._told), self._commit_alone, lanes=_LANES),
+            turns=Group(sessions, partial(write_turns, told=self._told), self._commit_long, lanes=_LANES),
+            long_turns=Group(sessions, self._write_long, self._commit_alone, lanes=1),
             starts=Group(sessions, partial(write_starts, told=self._told), self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
             loop=asyncio.get_running_loop(),
@@ -121,7 +123,7 @@ class PostgresStore:
         state = self._state
         if state is None:
             return
-        for group in (state.turns, state.starts, state.signals):
+        for group in (state.turns, state.long_turns, state.starts, state.signals):
             await group.close()
         await state.news.close()
         if self._state is state:
@@ -203,15 +205,25 @@ class PostgresStore:
         if is_plain(turn):
             committed: Committed = await self._open.turns.do((claim, turn), claim.id, size_of(turn))
             return committed
-        return await self._commit_alone((claim, turn))
+        return await self._commit_long((claim, turn))
+
+    async def _commit_long(self, asked: AskedTurn) -> Committed:
+        claim, turn = asked
+        committed: Committed = await self._open.long_turns.do(asked, claim.id, size_of(turn))
+        return committed
 
     async def _commit_alone(self, asked: AskedTurn) -> Committed:
-        async def run(session: Session) -> tuple[Committed, int, int]:
-            return await turns.commit(session, *asked)
-
-        committed, news, now_us = await self._open.sessions.transact(run)
+        (answer,), news, now_us = await self._open.sessions.transact(partial(turns.commit_all, asked=[asked]))
         self._told(now_us, news)
-        return committed
+        if isinstance(answer, StoreError):
+            raise answer
+        assert answer is not None
+        return answer
+
+    async def _write_long(self, session: Session, jobs: Sequence[Job[AskedTurn]]) -> Sequence[Committed | StoreError | None]:
+        answers, news, now_us = await session.transact(partial(turns.commit_all, asked=[job.asked for job in jobs]))
+        self._told(now_us, news)
+        return answers
 
     async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
         await owning.release(self._open.sessions, claims, parked)

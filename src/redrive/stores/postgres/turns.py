@@ -1,49 +1,66 @@
-"""Turns that go the long way: each checked, then written whole, in a transaction of its own.
+"""Turns that go the long way: those that change more than their own execution, and what the group of plain ones refused.
 
-Plain turns are written together (`groups`); what they refuse comes here, to be told why, as does what changes more than
-its own execution.
+Many are worked out and written in one transaction, one after another. One that finds its execution changed by another
+of them waits for the next transaction, so that it is checked against all there is.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
+from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, StoreError, Turn
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, child_result, refusal
-from redrive.stores.postgres.events import emit
-from redrive.stores.postgres.held import Desk, Held, read_inbox
+from redrive.stores.postgres.desk import Desk
+from redrive.stores.postgres.held import Held
 from redrive.stores.postgres.session import Session
-from redrive.stores.postgres.values import maybe_us, to_text
+from redrive.stores.postgres.values import maybe_us
 from redrive_interpreter.errors import ExecutionFinished
 
+AskedTurn: TypeAlias = tuple[Claim, Turn]
 
-async def commit(session: Session, claim: Claim, turn: Turn) -> tuple[Committed, int, int]:
-    """What the turn gives back, the news, and the time. Raises `LostClaim` and `Stale`."""
+
+async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list[Committed | StoreError | None], int, int]:
+    """What each turn gives back (`LostClaim` and `Stale` are given, not raised; None: it has to wait), the news, and the time."""
     desk = Desk(session)
-    await lock_for(desk, claim.id, turn)
-    committed = await apply(desk, claim, turn)
-    return committed, desk.news, desk.now_us
+    await lock_for(desk, asked)
+    answers: list[Committed | StoreError | None] = []
+    for claim, turn in asked:
+        try:
+            answers.append(await apply(desk, claim, turn))
+        except (LostClaim, Stale) as refused:
+            answers.append(refused)
+    await desk.write()
+    left = await desk.inboxes(claim.id for (claim, _), answer in zip(asked, answers, strict=True) if isinstance(answer, Committed))
+    for i, (claim, turn) in enumerate(asked):
+        if isinstance(answers[i], Committed):
+            answers[i] = Committed(inbox=tuple(message for message in left.get(claim.id, ()) if message.seq > turn.seen))
+    return answers, desk.news, desk.now_us
 
 
-async def lock_for(desk: Desk, id: str, turn: Turn | None, also: Sequence[NewMessage] = ()) -> None:
-    """Lock all that *turn* may write to. *also*: messages for the execution itself."""
-    ids, messages = {id}, [(id, message) for message in also]
-    if turn is not None:
-        ids.update(outgoing.target for outgoing in turn.outgoing)
-        ids.update(child.execution.id for child in turn.children)
+async def lock_for(desk: Desk, asked: Sequence[AskedTurn], also: Sequence[tuple[str, NewMessage]] = ()) -> None:
+    """Lock all that the turns may write to. *also*: messages for executions of theirs."""
+    ids, messages = [claim.id for claim, _ in asked], [*also]
+    for _, turn in asked:
+        ids += [outgoing.target for outgoing in turn.outgoing]
+        ids += [child.execution.id for child in turn.children]
         messages += [(outgoing.target, outgoing.message) for outgoing in turn.outgoing]
-    await desk.lock(ids, inbox_of=id, parent_of=id if turn is not None and turn.status in FINAL else None, messages=messages)
+    own = [claim.id for claim, _ in asked]
+    await desk.lock(ids, inboxes=own, parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages)
 
 
-async def apply(desk: Desk, claim: Claim, turn: Turn) -> Committed:
+async def apply(desk: Desk, claim: Claim, turn: Turn) -> Committed | None:
+    """Work *turn* out. What it gives back is in the inbox once all is written. Refuses before it changes anything."""
     held = desk.held.get(claim.id)
     if held is None or held.fence != claim.fence:
         raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
-    unseen = tuple(message for message in desk.inbox if message.seq > turn.seen)
+    if held.changed:
+        return None
+    unseen = [message for message in held.inbox if message.seq > turn.seen]
     if turn.rows and await _is_repeat(desk, held, claim, turn):
-        return Committed(inbox=unseen)
+        return Committed()
     if held.owner != claim.worker:
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
     if claim.number != held.number or turn.expects != held.length:
@@ -54,17 +71,15 @@ async def apply(desk: Desk, claim: Claim, turn: Turn) -> Committed:
     if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
         raise Stale(f"execution {claim.id!r} got a message before its timer was due")
 
-    strangers = set[str]()
-    for child in sorted(turn.children, key=lambda child: to_text(child.execution.id)):
-        if not await _bear(desk, child):
-            strangers.add(child.execution.id)
     for child in turn.children:
-        _tell_of_birth(desk, held, child, refused=child.execution.id in strangers)
+        await _bear(desk, held, child)
     for outgoing in turn.outgoing:
         _post(desk, held, outgoing)
-    number = held.number
-    await _write(desk, held, turn)
-    return await _read_back(desk, held, number, turn)
+    _change(desk, held, turn)
+    desk.news |= (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
+    if turn.outgoing or turn.children or (turn.status in FINAL and held.creator is not None):
+        desk.news |= WORK
+    return Committed()
 
 
 async def _is_repeat(desk: Desk, held: Held, claim: Claim, turn: Turn) -> bool:
@@ -75,46 +90,31 @@ async def _is_repeat(desk: Desk, held: Held, claim: Claim, turn: Turn) -> bool:
     return same == [(True,)]
 
 
-async def _write(desk: Desk, held: Held, turn: Turn) -> None:
-    session = desk.session
+def _change(desk: Desk, held: Held, turn: Turn) -> None:
     if turn.rows:
-        await session.run("append", held.n, held.number, held.length + len(turn.rows), desk.now_us, ",".join(turn.rows))
         held.length += len(turn.rows)
         held.recoveries = 0
+        desk.append(held, held.number, held.length, ",".join(turn.rows))
     if turn.attributes is not None:
-        await session.run("set_attributes", held.n, turn.attributes)
+        desk.set_attributes(held, turn.attributes)
     if turn.taken:
-        await session.run("take", held.n, turn.taken)
-    await session.run("forget_park", held.n)
-    number, left = held.number, _left(desk, held, turn)
-    _settle(desk, held, turn, left)
+        desk.take(held, turn.taken)
+    if turn.events:
+        desk.emit(held, held.number, turn.events)
+    desk.unpark(held, for_all=turn.next_run is not None)
+    _settle(desk, held, turn)
     if turn.next_run is not None:
         held.run, held.workflow, held.number, held.length = turn.next_run.run, turn.next_run.workflow, held.number + 1, 1
         held.recoveries = 0
-        await session.run("append", held.n, held.number, 1, desk.now_us, turn.next_run.started)
-        await session.run("forget_parks", held.n)
+        desk.append(held, held.number, 1, turn.next_run.started)
     if turn.status in FINAL:
-        _end(desk, held, turn)
-    await desk.write()
-    if turn.events:
-        await emit(session, held.n, held.id, number, turn.events, desk.now_us)
-    desk.news |= (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
-    if turn.outgoing or turn.children or (turn.status in FINAL and held.creator is not None):
-        desk.news |= WORK
+        held.end(turn.outcome)
+        _tell_the_parent(desk, held, turn)
 
 
-async def _read_back(desk: Desk, held: Held, number: int, turn: Turn) -> Committed:
-    left = await read_inbox(await desk.session.run("inbox", to_text(held.id)))
-    return Committed(inbox=tuple(message for message in left if message.seq > turn.seen))
-
-
-def _left(desk: Desk, held: Held, turn: Turn) -> Sequence[Message | NewMessage]:
-    stored: list[Message | NewMessage] = [message for message in desk.inbox if message.seq > turn.taken]
-    return stored + [message for target, message, _ in desk.messages if target is held]
-
-
-def _settle(desk: Desk, held: Held, turn: Turn, left: Sequence[Message | NewMessage]) -> None:
-    """What the turn makes of the execution, with *left* still in the inbox."""
+def _settle(desk: Desk, held: Held, turn: Turn) -> None:
+    """What the turn makes of the execution, with what is left in the inbox."""
+    left = held.left(turn.taken)
     held.wake_us, held.status, held.unread, held.changed = maybe_us(turn.wake_at), turn.status, turn.unread, True
     if left:
         held.wake_us = desk.now_us if held.wake_us is None else min(held.wake_us, desk.now_us)
@@ -124,9 +124,7 @@ def _settle(desk: Desk, held: Held, turn: Turn, left: Sequence[Message | NewMess
         held.status = "cancelling"
 
 
-def _end(desk: Desk, held: Held, turn: Turn) -> None:
-    held.owner = held.wake_us = None
-    held.outcome = turn.outcome
+def _tell_the_parent(desk: Desk, held: Held, turn: Turn) -> None:
     parent = None if held.creator is None else desk.held.get(held.creator.id)
     if parent is not None:
         result = NewMessage(kind="child", name=held.id, data=child_result(turn.status, turn.outcome))
@@ -147,24 +145,16 @@ def _post(desk: Desk, sender: Held, outgoing: Outgoing) -> None:
         desk.deliver(sender, NewMessage(kind="answer", name=outgoing.answer_to, data=answer))
 
 
-async def _bear(desk: Desk, child: NewChild) -> bool:
-    """Start a child, also anew; False where its id is a stranger's."""
-    new = child.execution
+async def _bear(desk: Desk, parent: Held, child: NewChild) -> None:
+    new, answer = child.execution, OK
     known = desk.held.get(new.id)
     if known is None:
-        await desk.begin(new, None)
-        return True
-    if known.creator is None or known.creator != new.creator:
-        return False
-    if known.run != new.run and known.status in new.restart:
+        desk.begin(new, None)
+    elif known.creator is None or known.creator != new.creator:
+        answer = refusal("ExecutionConflict", new.id)
+        if child.answer_to is None:
+            desk.deliver(parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)))
+    elif known.run != new.run and known.status in new.restart:
         await desk.begin_again(known, new, None)
-    return True
-
-
-def _tell_of_birth(desk: Desk, parent: Held, child: NewChild, *, refused: bool) -> None:
-    id = child.execution.id
-    answer = refusal("ExecutionConflict", id) if refused else OK
     if child.answer_to is not None:
         desk.deliver(parent, NewMessage(kind="answer", name=child.answer_to, data=answer))
-    elif refused:
-        desk.deliver(parent, NewMessage(kind="child", name=id, data=child_result("failed", answer)))
