@@ -1,6 +1,6 @@
 # `make demo` and `make test` work from a clean clone with nothing but Python (3.11 or later) and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-faults check bench bench-postgres clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	$$p -c 'import sys, sqlite3, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.core ## the order workflow, killed three times, with the right result
 	@$(BIN)/redrive demo
@@ -28,6 +28,12 @@ check: $(VENV)/.dev ## lint, types, layers: what CI checks besides the tests
 
 bench: $(VENV)/.dev ## speed, as ratios to baselines timed in the same run
 	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+bench-postgres: $(VENV)/.dev ## the same on PostgreSQL, on a server of its own
+	@$(BIN)/python -m tests.benchmarks.postgres $(BENCH_ARGS)
+
+test-faults: $(VENV)/.dev ## what may befall a database server: crashes, full disks, lost answers; some minutes
+	@$(BIN)/python -m pytest -q -m faults tests/faults $(TEST_ARGS)
 
 clean: ## forget the environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

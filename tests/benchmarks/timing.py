@@ -13,7 +13,7 @@ import attrs
 
 @attrs.frozen
 class Result:
-    """One line of the report: *value* in *unit*, and *target* (None: there is none to miss)."""
+    """One line of the report: *value* in *unit*, and *target* (None: there is none to miss), which it is at most, or *at_least*."""
 
     what: str
     baseline: str
@@ -21,13 +21,14 @@ class Result:
     unit: str
     target: float | None
     detail: str = ""
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.target is None or self.value <= self.target
+        return self.target is None or (self.value >= self.target if self.at_least else self.value <= self.target)
 
     def __str__(self) -> str:
-        goal = "" if self.target is None else f"≤ {self.target:g}{self.unit}"
+        goal = "" if self.target is None else f"{'≥' if self.at_least else '≤'} {self.target:g}{self.unit}"
         mark = " " if self.target is None else ("✓" if self.met else "✗")
         return (
             f"{mark} {self.what:<58} {self.value:>8.2f}{self.unit:<4} {goal:<12} {self.baseline}{'; ' + self.detail if self.detail else ''}"

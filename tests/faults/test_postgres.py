@@ -20,7 +20,7 @@ from tests.crash import fleet
 from tests.crash.workers import Fleet, check_effects, die_at_random
 from tests.faults.load import Load
 from tests.faults.proxy import LossyProxy
-from tests.faults.server import Server
+from tests.faults.server import Victim, victim
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -28,13 +28,13 @@ OTHERS = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
+def server() -> Iterator[Victim]:
+    with victim() as server:
         yield server
 
 
 @pytest.fixture
-def workers(server: Server, tmp_path: Path) -> Iterator[Fleet]:
+def workers(server: Victim, tmp_path: Path) -> Iterator[Fleet]:
     workers = Fleet(server.url(), tmp_path / "effects")
     yield workers
     workers.close()
@@ -50,7 +50,7 @@ async def meanwhile(load: Load, url: str, fault: Callable[[], Awaitable[None]]) 
             await running
 
 
-def take_all(server: Server, held: contextlib.ExitStack) -> list[psycopg.Connection[tuple[object, ...]]]:
+def take_all(server: Victim, held: contextlib.ExitStack) -> list[psycopg.Connection[tuple[object, ...]]]:
     """All connections that are to be had."""
     mine = []
     while True:
@@ -72,7 +72,7 @@ def fill_up(path: Path) -> None:
                 return
 
 
-def test_backends_terminated_every_200_ms_for_20_s(server: Server, tmp_path: Path) -> None:
+def test_backends_terminated_every_200_ms_for_20_s(server: Victim, tmp_path: Path) -> None:
     load, killed = Load(200, 20, tmp_path / "effects"), 0
 
     async def terminate() -> None:
@@ -88,18 +88,18 @@ def test_backends_terminated_every_200_ms_for_20_s(server: Server, tmp_path: Pat
     assert killed >= 100
 
 
-def test_the_server_crashes_ten_times_in_a_minute(server: Server, tmp_path: Path) -> None:
+def test_the_server_crashes_ten_times_in_a_minute(server: Victim, tmp_path: Path) -> None:
     load, crashes = Load(200, 55, tmp_path / "effects"), 0
 
     async def crash() -> None:
         nonlocal crashes
         for _ in range(10):
             await asyncio.sleep(4)
-            await asyncio.to_thread(server.stop, "immediate")
+            await asyncio.to_thread(server.crash)
             with pytest.raises(psycopg.OperationalError):
                 server.sql("SELECT 1")
             await asyncio.sleep(1)
-            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.recover)
             crashes += 1
 
     asyncio.run(meanwhile(load, server.url(), crash))
@@ -108,7 +108,7 @@ def test_the_server_crashes_ten_times_in_a_minute(server: Server, tmp_path: Path
     assert server.log().count("database system was not properly shut down") == 10
 
 
-def test_the_server_is_read_only_for_3_s(server: Server, tmp_path: Path) -> None:
+def test_the_server_is_read_only_for_3_s(server: Victim, tmp_path: Path) -> None:
     """As a replica is until it is promoted."""
     load = Load(100, 8, tmp_path / "effects")
 
@@ -117,16 +117,16 @@ def test_the_server_is_read_only_for_3_s(server: Server, tmp_path: Path) -> None
         server.sql("ALTER SYSTEM SET default_transaction_read_only = on")
         server.sql("SELECT pg_reload_conf()")
         await asyncio.sleep(3)
-        with psycopg.connect(server.dsn(), autocommit=True, options="-c default_transaction_read_only=off") as connection:
-            connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
-            connection.execute("SELECT pg_reload_conf()")
+        writable = "-c default_transaction_read_only=off"
+        server.sql("ALTER SYSTEM RESET default_transaction_read_only", writable)
+        server.sql("SELECT pg_reload_conf()", writable)
 
     asyncio.run(meanwhile(load, server.url(), forbid))
     load.check()
     assert server.log().count("in a read-only transaction") >= 5
 
 
-def test_the_connection_that_listens_is_cut_again_and_again(server: Server, tmp_path: Path) -> None:
+def test_the_connection_that_listens_is_cut_again_and_again(server: Victim, tmp_path: Path) -> None:
     """W6: notifications are lost; and they come again once it listens again."""
     load, cut = Load(100, 10, tmp_path / "effects"), 0
     fast: list[float] = []
@@ -156,7 +156,7 @@ def test_the_connection_that_listens_is_cut_again_and_again(server: Server, tmp_
     assert min(fast) < 0.3, "woken, not by the next poll"
 
 
-def test_acknowledgements_of_commits_are_lost(server: Server, tmp_path: Path) -> None:
+def test_acknowledgements_of_commits_are_lost(server: Victim, tmp_path: Path) -> None:
     """W5: starts, steps and signals that are sent again land once."""
     load = Load(200, 15, tmp_path / "effects")
     lost: list[str] = []
@@ -175,7 +175,7 @@ def test_acknowledgements_of_commits_are_lost(server: Server, tmp_path: Path) ->
     assert len(lost) >= 30
 
 
-def test_no_connection_is_to_be_had(server: Server, tmp_path: Path) -> None:
+def test_no_connection_is_to_be_had(server: Victim, tmp_path: Path) -> None:
     """Others have taken them all, and ours are cut."""
     load = Load(100, 10, tmp_path / "effects")
     refused = 0
@@ -199,7 +199,7 @@ def test_no_connection_is_to_be_had(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(server: Server) -> Iterator[Path]:
+def small_disk(server: Victim) -> Iterator[Path]:
     """A disk of 48 MiB that all tables are on; the log of the server is on another."""
     folder = server.folder / "small"
     folder.mkdir()
@@ -215,12 +215,12 @@ def small_disk(server: Server) -> Iterator[Path]:
         server.sql("SELECT pg_reload_conf()")
         yield folder
     finally:
-        server.stop()
+        server.crash()
         subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="mount is not there to make a small disk with")
-def test_the_disk_is_full(server: Server, small_disk: Path, tmp_path: Path) -> None:
+def test_the_disk_is_full(server: Victim, small_disk: Path, tmp_path: Path) -> None:
     load = Load(100, 8, tmp_path / "effects")
 
     async def fill() -> None:

@@ -56,7 +56,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(*, fsync: bool) -> Iterator[Server]:
+def serve(*, fsync: bool, **settings: object) -> Iterator[Server]:
     """A new server, on a free port of this host. Without *fsync* it is quick, and would not survive power loss."""
     # Not in pytest's folder, which only its owner may enter: PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="redrive-postgres-"))
@@ -68,7 +68,7 @@ def serve(*, fsync: bool) -> Iterator[Server]:
         make = ["initdb", "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
         _run(make, as_user)
         server = Server("127.0.0.1", _free_port(), folder, None)
-        process = start(server, fsync=fsync)
+        process = start(server, fsync=fsync, **settings)
         try:
             yield attrs.evolve(server, process=process)
         finally:
@@ -78,7 +78,7 @@ def serve(*, fsync: bool) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(server: Server, *, fsync: bool = True) -> subprocess.Popen[bytes]:
+def start(server: Server, *, fsync: bool = True, **more: object) -> subprocess.Popen[bytes]:
     """Start *server*, which does not run, on its data, and wait until it answers."""
     assert server.folder is not None
     settings = {
@@ -91,6 +91,7 @@ def start(server: Server, *, fsync: bool = True) -> subprocess.Popen[bytes]:
         "shared_buffers": "64MB",
         "autovacuum_naptime": "5s",
         "max_worker_processes": 4,
+        **more,
     }
     command = [str(_programs() / "postgres"), "-D", str(server.folder / "data")]
     for name, value in settings.items():

@@ -1,0 +1,270 @@
+"""The service on PostgreSQL: a server of its own, with fsync on, and raw psycopg on the same server as the baseline.
+
+``python -m tests.benchmarks.postgres [rate] [latency] [claims] [size]``: all of them without arguments. ``worker URL`` is
+a worker process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+
+from redrive import AsyncDurableService
+from redrive.stores.postgres import PostgresStore
+from redrive.stores.postgres.queries import queries
+from tests.benchmarks.program import WORKFLOWS, go, steps, waits
+from tests.benchmarks.timing import Result, median
+from tests.postgres.server import Server, serve
+
+EXECUTIONS, STEPS = 1_000, 10
+SLEEPING, FINISHED = 1_000_000, 100_000
+ROW: Final = "x" * 100
+SETTINGS: Final = {"shared_buffers": "512MB", "max_wal_size": "4GB", "autovacuum_naptime": "60s"}
+
+
+# ── raw commits ─────────────────────────────────────────────────────────────────────────────────
+async def _raw(server: Server) -> psycopg.AsyncConnection[Any]:
+    connection = await psycopg.AsyncConnection.connect(server.url(schema="x").partition("?")[0], autocommit=True)
+    connection.prepare_threshold = 0
+    await connection.execute("CREATE TABLE IF NOT EXISTS raw (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, data text)")
+    return connection
+
+
+async def raw_commits(server: Server, count: int = 1_000) -> float:
+    """Seconds that a one-row commit takes, one after another; the median."""
+    taken: list[float] = []
+    async with await _raw(server) as connection:
+        for _ in range(count):
+            begun = time.perf_counter()
+            await connection.execute("INSERT INTO raw (data) VALUES (%s)", (ROW,))
+            taken.append(time.perf_counter() - begun)
+    return median(taken)
+
+
+async def raw_pipelined(server: Server, count: int = EXECUTIONS * STEPS) -> float:
+    """One-row commits a second in pipelines of a hundred: each row in a transaction of its own, no wait between them."""
+    async with await _raw(server) as connection:
+        begun = time.perf_counter()
+        for _ in range(count // 100):
+            async with connection.pipeline() as pipeline:
+                for _ in range(100):
+                    await connection.execute("INSERT INTO raw (data) VALUES (%s)", (ROW,))
+                    await pipeline.sync()
+        return count / (time.perf_counter() - begun)
+
+
+# ── steps a second ──────────────────────────────────────────────────────────────────────────────
+async def rate(server: Server) -> AsyncIterator[Result]:
+    baseline = await raw_pipelined(server)
+    for workers in (1, 2, 4):
+        seconds = await _fleet(server, f"rate_{workers}", workers)
+        reached = EXECUTIONS * STEPS / seconds
+        yield Result(
+            f"1,000 executions × 10 steps, {workers} worker process{'es' if workers > 1 else ''}",
+            f"raw pipelined commits, {baseline:,.0f}/s",
+            reached / baseline,
+            "x",
+            0.25 if workers == 1 else None,
+            f"{reached:,.0f} steps/s",
+            at_least=True,
+        )
+
+
+async def _fleet(server: Server, schema: str, workers: int) -> float:
+    """From when all executions are due until the last one has ended."""
+    url = server.url(schema=schema)
+    async with AsyncDurableService(url, WORKFLOWS, worker=False) as client:
+        with _processes(url, workers):
+            due = datetime.now(UTC) + timedelta(seconds=4)
+            started = await asyncio.gather(*(client.start(steps(STEPS), start_at=due) for _ in range(EXECUTIONS)))
+            assert datetime.now(UTC) < due, "all must have been started before they are due"
+            await asyncio.gather(*(execution.result() for execution in started[-1:]))
+            while len(await client.store.list(status="completed", limit=EXECUTIONS)) < EXECUTIONS:
+                await asyncio.sleep(0.05)
+            ended = max(snapshot.updated_at for snapshot in await client.store.list(limit=EXECUTIONS))
+    return (ended - due).total_seconds()
+
+
+@contextmanager
+def _processes(url: str, count: int) -> Any:
+    command = [sys.executable, "-m", "tests.benchmarks.postgres", "worker", url]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    try:
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "working\n"
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+async def _work(url: str) -> None:
+    async with AsyncDurableService(url, WORKFLOWS, grace=0):
+        print("working", flush=True)
+        await asyncio.Event().wait()
+
+
+# ── latency ─────────────────────────────────────────────────────────────────────────────────────
+async def latency(server: Server) -> AsyncIterator[Result]:
+    raw = await raw_commits(server)
+    baseline = f"raw commits, {raw * 1e6:.0f} µs"
+    async with AsyncDurableService(server.url(schema="latency"), WORKFLOWS) as service:
+
+        async def one_step() -> None:
+            await service.execute(steps(1))
+
+        async def start() -> None:
+            await service.start(waits())
+
+        await one_step()
+        for what, call, target in (("start one step and get its result", one_step, 6.0), ("start alone", start, None)):
+            p50, p95 = await _percentiles(call)
+            yield Result(f"{what}, p50", baseline, p50 / raw, "x", target, f"p50 {p50 * 1e6:,.0f} µs, p95 {p95 * 1e6:,.0f} µs")
+        p50, p95 = await _signal(service, service)
+        yield Result("signal to completion, p50", baseline, p50 / raw, "x", None, f"p50 {p50 * 1e6:,.0f} µs, p95 {p95 * 1e6:,.0f} µs")
+        async with AsyncDurableService(server.url(schema="latency"), WORKFLOWS, worker=False) as client:
+            p50, p95 = await _signal(service, client)
+            detail = f"p50 {p50 * 1e6:,.0f} µs, p95 {p95 * 1e6:,.0f} µs"
+            yield Result("signal from another client, until it has the result, p50", baseline, p50 / raw, "x", None, detail)
+
+
+async def _percentiles(call: Callable[[], Awaitable[None]], times: int = 300) -> tuple[float, float]:
+    taken: list[float] = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        await call()
+        taken.append(time.perf_counter() - begun)
+    return median(taken), sorted(taken)[int(times * 0.95)]
+
+
+async def _signal(service: AsyncDurableService, sender: AsyncDurableService, times: int = 100) -> tuple[float, float]:
+    taken: list[float] = []
+    for _ in range(times):
+        execution = await service.start(waits())
+        while (await execution.info()).status != "suspended":
+            await asyncio.sleep(0.001)
+        begun = time.perf_counter()
+        await sender.signal(execution.id, go, 1)
+        await sender.execution(execution.id, waits).result()
+        taken.append(time.perf_counter() - begun)
+    return median(taken), sorted(taken)[int(times * 0.95)]
+
+
+# ── claims among a million ──────────────────────────────────────────────────────────────────────
+FILL: Final = """
+INSERT INTO claims.executions (id, workflow, run, status, wake_us, stored_us, updated_us, created_us, attributes, outcome)
+SELECT 'filler-' || i, 'bench.steps', 'run-' || i, CASE WHEN i <= {finished} THEN 'completed' ELSE 'suspended' END,
+    CASE WHEN i > {finished} THEN claims.now_us() + 86400000000 + i END, claims.now_us(), claims.now_us(), claims.now_us(), '{{}}',
+    CASE WHEN i <= {finished} THEN '{{"ok": 1}}' END
+FROM generate_series(1, {finished} + {sleeping}) AS i;
+INSERT INTO claims.history (n, number, upto, at_us, rows, input)
+SELECT n, 1, 1, created_us, '{{"row": "started"}}', '[]' FROM claims.executions;
+"""
+
+
+async def claims(server: Server) -> AsyncIterator[Result]:
+    store = PostgresStore(server.url(schema="claims"))
+    await store.open()
+    try:
+        empty = await _claim_cost(store, "before")
+        with server.connect() as connection:
+            connection.execute(FILL.format(sleeping=SLEEPING, finished=FINISHED).encode())
+            connection.execute("VACUUM ANALYZE claims.executions")
+        full = await _claim_cost(store, "after")
+        what = f"claim of 10 among {SLEEPING:,} sleeping and {FINISHED:,} finished, p50"
+        yield Result(what, f"the same in empty tables, {empty * 1e6:,.0f} µs", full / empty, "x", 1.5, f"{full * 1e6:,.0f} µs")
+    finally:
+        await store.close()
+    _show_plans(server)
+
+
+async def _claim_cost(store: PostgresStore, name: str, times: int = 50) -> float:
+    """A claim that finds ten, and the look when the next one is worth it."""
+    async with AsyncDurableService(store, WORKFLOWS, worker=False) as client:
+        await asyncio.gather(*(client.start(steps(1), id=f"{name}-{n}") for n in range(times * 10)))
+        await store.open()
+    await store.open()
+    taken: list[float] = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        found = await store.claim("bench", timedelta(seconds=60), "b", ["bench.steps"], 10)
+        await store.next_wake(["bench.steps"], "b")
+        taken.append(time.perf_counter() - begun)
+        assert len(found) == 10
+    return median(taken)
+
+
+def _show_plans(server: Server) -> None:
+    for name in ("claim_due", "next_wake", "advance"):
+        query = queries("claims")[name]
+        with psycopg.connect(server.url(schema="x").partition("?")[0], cursor_factory=psycopg.ClientCursor) as connection:
+            print(f"  plan of {name}:")
+            for (line,) in connection.execute(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + query.encode()).fetchall():
+                print(f"    {line}")
+
+
+# ── bytes ───────────────────────────────────────────────────────────────────────────────────────
+async def size(server: Server) -> AsyncIterator[Result]:
+    count = EXECUTIONS * STEPS
+    async with AsyncDurableService(server.url(schema="size"), WORKFLOWS) as service:
+        await service.execute(steps(1))
+        before = _measure(server)
+        started = await asyncio.gather(*(service.start(steps(STEPS)) for _ in range(EXECUTIONS)))
+        await asyncio.gather(*(execution.result() for execution in started))
+        after = _measure(server)
+    async with await _raw(server) as connection:
+        raw_before = _measure(server)
+        for _ in range(100):
+            async with connection.pipeline() as pipeline:
+                for _ in range(100):
+                    await connection.execute("INSERT INTO raw (data) VALUES (%s)", (ROW,))
+                await pipeline.sync()
+        raw_wal = (_measure(server)[0] - raw_before[0]) / 10_000
+    wal, bytes = (after[0] - before[0]) / count, (after[1] - before[1]) / count
+    yield Result("WAL a step", f"a raw row of 100 characters, {raw_wal:.0f} B", wal / raw_wal, "x", None, f"{wal:,.0f} B")
+    yield Result("kept a step, tables and indexes", "the same row, 100 B", bytes / 100, "x", None, f"{bytes:,.0f} B")
+
+
+KEPT: Final = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relnamespace = to_regnamespace('size') AND relkind = 'r'
+"""
+
+
+def _measure(server: Server) -> tuple[int, int]:
+    with server.connect() as connection:
+        (wal,) = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone() or (0,)
+        (kept,) = connection.execute(KEPT).fetchone() or (0,)
+        return int(wal), int(kept)
+
+
+PARTS: Final = {"rate": rate, "latency": latency, "claims": claims, "size": size}
+
+
+async def main(wanted: list[str]) -> None:
+    missed = 0
+    with serve(fsync=True, **SETTINGS) as server:
+        for name, measure in PARTS.items():
+            if not wanted or name in wanted:
+                gc.collect()
+                async for result in measure(server):
+                    print(result, flush=True)
+                    missed += not result.met
+    print(f"{missed} of the targets missed" if missed else "all targets met")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["worker"]:
+        asyncio.run(_work(sys.argv[2]))
+    else:
+        asyncio.run(main(sys.argv[1:]))
