@@ -12,12 +12,14 @@ import pytest
 
 from redrive import (
     AsyncDurableService,
+    ChildFailed,
     ContinueAs,
     DurableService,
     Flow,
     Invocation,
     Retry,
     Rollback,
+    RunChild,
     SendSignal,
     Signal,
     Sleep,
@@ -92,6 +94,24 @@ def parent(order: str) -> Flow[str]:
     return (yield from WaitChild(child))
 
 
+@step(raises=[Declined])
+def refuse(order: str) -> str:
+    raise Declined(order)
+
+
+@workflow("traffic.refused", raises=[Declined])
+def refused(order: str) -> Flow[str]:
+    return (yield from refuse(order))
+
+
+@workflow("traffic.tries")
+def tries(order: str) -> Flow[str]:
+    try:
+        return (yield from RunChild(refused(order), retry=Retry(attempts=2, delay=0)))
+    except ChildFailed:
+        return "gave up"
+
+
 @workflow("traffic.rounds")
 def rounds(left: int) -> Flow[int]:
     yield from gift("again")
@@ -106,7 +126,7 @@ def pause(seconds: int) -> Flow[None]:
     yield from Sleep(seconds / 1000)
 
 
-ALL = [checkout, leaf, parent, rounds, pause]
+ALL = [checkout, leaf, parent, refused, tries, rounds, pause]
 
 
 class Production:
@@ -193,6 +213,14 @@ def test_children_and_messages_are_one_moment_as_in_exploration(production: Prod
     drawn = production.drawn(parent)
     assert "not explored" not in drawn
     assert '(["completed<br/>1 ended so"]):::good' in drawn
+
+
+def test_a_child_that_is_started_again_has_failed_once_it_is_not(production: Production) -> None:
+    production.did(tries("o-1"))
+    drawn = production.drawn(tries)
+    assert '{{"child traffic.refused<br/>1 came · 1 failed here<br/>stays after child traffic.refused fails: Declined · 1"}}' in drawn
+    assert drawn.count("child traffic.refused fails: Declined · 1") == 2
+    assert "not explored" not in drawn
 
 
 def test_runs_that_go_on_are_one_execution(production: Production) -> None:

@@ -138,7 +138,7 @@ class Follower:
         self._workflow = workflow
         self._codec = codec
         self._next: Workflow[..., Any] | None = None
-        self._at = BEGIN
+        self.at = BEGIN
         self._held: tuple[Box, str] | None = None
         self._cases: list[str] = []
         self._again: set[Key] = set()
@@ -151,7 +151,7 @@ class Follower:
 
     @property
     def trail(self) -> Trail:
-        here = None if self._ended else self._at
+        here = None if self._ended else self.at
         return Trail(frozenset(self.boxes), frozenset(self.arrows), here, frozenset(self.failed))
 
     def follow(self, stored: Sequence[Mapping[str, Any]]) -> Problem | None:
@@ -160,7 +160,7 @@ class Follower:
         if self._next is None:  # the first run, or one that was started anew
             if name != self._workflow.name:
                 return None
-            self._held, self._at = (BEGIN, ""), BEGIN
+            self._held, self.at = (BEGIN, ""), BEGIN
             self.boxes.add(BEGIN)
         workflow, self._next = self._next or self._workflow, None
         self._again.clear()
@@ -206,8 +206,8 @@ class Follower:
         """The turn is over, and *label* says why it was; *key*: the step that it was about."""
         if key is not None and key in self._again and label:
             self._again.discard(key)
-            self._go(self._at, f"the next attempt of {naming.place(key)} is due", self._at)
-        before, said = self._held or (self._at, label)
+            self._go(self.at, f"the next attempt of {naming.place(key)} is due", self.at)
+        before, said = self._held or (self.at, label)
         said = naming.joined(said, self._cases)
         self._cases.clear()
         pending = {key: wait.command for key, wait in machine.pending.items()}
@@ -231,7 +231,7 @@ class Follower:
 
     def _go(self, before: Box, label: str, after: Box) -> None:
         self._held = None
-        self._at = after
+        self.at = after
         self.boxes |= {before, after}
         self.arrows.add((before, label, after))
 
@@ -239,7 +239,7 @@ class Follower:
         if isinstance(fact, Retrying):
             return naming.attempt(fact.key, naming.failed(fact.failure.type))
         if isinstance(fact.outcome, Err):
-            self.failed.add(self._at)
+            self.failed.add(self.at)
             return naming.attempt(fact.key, naming.failed(fact.outcome.error.type))
         return naming.attempt(fact.key, naming.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
 
@@ -251,7 +251,6 @@ class Follower:
         name = "" if child is None else child.workflow
         outcome = fact.outcome
         if isinstance(outcome, Err):
-            self.failed.add(self._at)
             return f"child {name} {'cancelled' if fact.status == 'cancelled' else naming.failed(outcome.error.type)}"
         value: Any = outcome.value if isinstance(outcome.value, bool) else None
         for wait in machine.pending.values():
@@ -277,8 +276,11 @@ class _Followed(Looking):
         self._follower = follower
 
     def receive(self, fact: Fact) -> list[Request]:
-        label = self._follower.label(self, fact)
+        label, at = self._follower.label(self, fact), self._follower.at
         requests = super().receive(fact)
+        if isinstance(fact, ChildFinished) and fact.status not in ("completed", "cancelled"):
+            again = any(child.id == fact.id for child in self.family.open)
+            self._follower.failed |= set() if again else {at}
         self._follower.arrived(self, label, fact.key if isinstance(fact, (Answered, Retrying)) else None)
         if isinstance(fact, Retrying):
             self._follower.retries(fact.key)
