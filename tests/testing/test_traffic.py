@@ -253,7 +253,7 @@ def test_histories_that_do_not_fit_the_code_are_named_and_not_counted(production
 
     production.did(checkout("vip-1"), checkout("vip-2"))
     drawn = production.drawn(other)
-    assert "<br/>0 executions" in drawn
+    assert "<br/>0 of 2 executions" in drawn
     assert "not counted, for today's code does not fit:<br/>2 executions (" in drawn
     assert "removed" in drawn
 

@@ -56,7 +56,9 @@ def _begins(chart: Chart) -> str:
     title = escaped(chart.title)
     if chart.of is None:
         return title
-    return f"{title}<br/>{'the newest ' if chart.cut else ''}{_executions(chart.of)}"
+    read = chart.of + sum(len(ids) for _, ids in chart.misfits)
+    which = "the newest " if chart.cut else ""
+    return f"{title}<br/>{which if read == chart.of else f'{chart.of:,} of {which}'}{_executions(read)}"
 
 
 def _inside(chart: Chart, box: Box, count: Count) -> str:
