@@ -1,13 +1,13 @@
 """The service on PostgreSQL: a server of its own, with fsync on, and raw psycopg on the same server as the baseline.
 
-``python -m tests.benchmarks.postgres [rate] [latency] [claims] [size]``: all of them without arguments. ``worker URL`` is
-a worker process.
+``python -m tests.benchmarks.postgres [rate] [latency] [claims] [size]``: all of them without arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import time
@@ -50,33 +50,48 @@ async def raw_commits(server: Server, count: int = 1_000) -> float:
     return median(taken)
 
 
-async def raw_pipelined(server: Server, count: int = EXECUTIONS * STEPS) -> float:
-    """One-row commits a second in pipelines of a hundred: each row in a transaction of its own, no wait between them."""
+async def raw_pipelined(server: Server) -> float:
+    """Rows a second of the same rounds by hand: one row for each execution in a pipeline, one commit for each round."""
     async with await _raw(server) as connection:
         begun = time.perf_counter()
-        for _ in range(count // 100):
-            async with connection.pipeline() as pipeline:
-                for _ in range(100):
+        for _ in range(STEPS):
+            async with connection.pipeline():
+                for _ in range(EXECUTIONS):
                     await connection.execute("INSERT INTO raw (data) VALUES (%s)", (ROW,))
-                    await pipeline.sync()
-        return count / (time.perf_counter() - begun)
+        return EXECUTIONS * STEPS / (time.perf_counter() - begun)
 
 
 # ── steps a second ──────────────────────────────────────────────────────────────────────────────
 async def rate(server: Server) -> AsyncIterator[Result]:
+    await raw_pipelined(server)
     baseline = await raw_pipelined(server)
+    yield await _here(server, baseline)
     for workers in (1, 2, 4):
         seconds = await _fleet(server, f"rate_{workers}", workers)
         reached = EXECUTIONS * STEPS / seconds
         yield Result(
             f"1,000 executions × 10 steps, {workers} worker process{'es' if workers > 1 else ''}",
-            f"raw pipelined commits, {baseline:,.0f}/s",
+            f"raw pipelined rounds, {baseline:,.0f} rows/s",
             reached / baseline,
             "x",
             0.25 if workers == 1 else None,
             f"{reached:,.0f} steps/s",
             at_least=True,
         )
+
+
+async def _here(server: Server, baseline: float) -> Result:
+    """Started, driven and waited for by one process."""
+    async with AsyncDurableService(server.url(schema="rate_here"), WORKFLOWS) as service:
+        await service.execute(steps(STEPS))
+        begun = time.perf_counter()
+        started = await asyncio.gather(*(service.start(steps(STEPS)) for _ in range(EXECUTIONS)))
+        await asyncio.gather(*(execution.result() for execution in started))
+        reached = EXECUTIONS * STEPS / (time.perf_counter() - begun)
+    what = "1,000 executions × 10 steps, started and driven by one process"
+    return Result(
+        what, f"raw pipelined rounds, {baseline:,.0f} rows/s", reached / baseline, "x", 0.25, f"{reached:,.0f} steps/s", at_least=True
+    )
 
 
 async def _fleet(server: Server, schema: str, workers: int) -> float:
@@ -96,12 +111,13 @@ async def _fleet(server: Server, schema: str, workers: int) -> float:
 
 @contextmanager
 def _processes(url: str, count: int) -> Any:
-    command = [sys.executable, "-m", "tests.benchmarks.postgres", "worker", url]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    command = [sys.executable, "-m", "redrive.cli", "worker", "tests.benchmarks.postgres:service"]
+    environment = {**os.environ, "BENCH_STORE": url}
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for _ in range(count)]
     try:
         for process in running:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "working\n"
+            assert process.stderr is not None
+            assert "working on" in process.stderr.readline()
         yield
     finally:
         for process in running:
@@ -109,10 +125,9 @@ def _processes(url: str, count: int) -> Any:
             process.wait()
 
 
-async def _work(url: str) -> None:
-    async with AsyncDurableService(url, WORKFLOWS, grace=0):
-        print("working", flush=True)
-        await asyncio.Event().wait()
+def service() -> AsyncDurableService:
+    """What `redrive worker` runs."""
+    return AsyncDurableService(os.environ["BENCH_STORE"], WORKFLOWS, grace=0)
 
 
 # ── latency ─────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +279,4 @@ async def main(wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["worker"]:
-        asyncio.run(_work(sys.argv[2]))
-    else:
-        asyncio.run(main(sys.argv[1:]))
+    asyncio.run(main(sys.argv[1:]))

@@ -20,14 +20,19 @@ class Fleet:
         self.url, self.effects = url, effects
         self.workers: list[subprocess.Popen[str]] = []
 
-    def launch(self, **environment: str) -> subprocess.Popen[str]:
+    def launch(self, code: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Start a worker; *code* is the folder of another release, to be run instead of this one."""
+        if code is not None:
+            environment["PYTHONPATH"] = os.pathsep.join(str(code / part) for part in ("src", "interpreter"))
         command = [sys.executable, "-m", "tests.crash.fleet", self.url, str(self.effects)]
-        worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **environment})
+        worker = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=code, env={**os.environ, **environment}
+        )
         self.workers.append(worker)
         return worker
 
-    def working(self, **environment: str) -> subprocess.Popen[str]:
-        worker = self.launch(**environment)
+    def working(self, code: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        worker = self.launch(code, **environment)
         assert worker.stdout is not None
         assert worker.stdout.readline() == "working\n"
         return worker

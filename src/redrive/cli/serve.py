@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,9 @@ from redrive.cli.complaints import DONE, FAILED, Complaint
 
 async def serve(service: AsyncDurableService) -> int:
     """Run *service* as a worker until SIGTERM or SIGINT."""
+    # The process is a worker and nothing else. It makes small objects all the time and keeps many of them: with Python's own
+    # thresholds (700, 10, 10), a fifth of its time went into looking for garbage that is hardly ever there.
+    gc.set_threshold(10_000, 50, 50)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     told = asyncio.Event()
 
