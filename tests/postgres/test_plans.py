@@ -39,6 +39,9 @@ INSERT INTO redrive.workers SELECT 'worker-' || i, 1, 1, 1, 'b', '[]' FROM gener
 
 @pytest.fixture(scope="module")
 def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+    with postgres.connect() as connection:
+        if connection.info.server_version < 160_000:
+            pytest.skip("EXPLAIN (GENERIC_PLAN) came with PostgreSQL 16")
     schema = "test_plans"
 
     async def make() -> None:
