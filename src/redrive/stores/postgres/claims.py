@@ -54,7 +54,12 @@ class Claiming:
 
     async def run(self) -> list[Claim]:
         session, worker = self.session, to_text(self.worker)
-        ((self.now_us,),) = await (await session.run("now")).fetchall()
+        # What was seen before the time is asked for is earlier, unless the clock went back.
+        seen_us = self.memo.latest_us
+        beat = await session.run("latest_beat")
+        now = await session.run("now")
+        latest_us = max(seen_us, (await beat.fetchall())[0][0])
+        ((self.now_us,),) = await now.fetchall()
         # The owners first: the row of whoever owned something by then is there to be seen, unless he is gone.
         found_owners = await session.run("owners")
         await self._beat()
@@ -66,7 +71,10 @@ class Claiming:
         due = [workflow for (workflow,) in await found_due.fetchall()]
         ((parks,),) = await found_parks.fetchall()
 
-        if await self._look_at_the_clock(workers):
+        self.memo.latest_us = self.now_us
+        if latest_us > self.now_us:
+            await session.run("keep_due", self.now_us, latest_us)
+            await session.run("clock_went_back", self.now_us)
             workers = await (await session.run("workers")).fetchall()
         await self._bury(owners, workers)
         if self.holds is not None:
@@ -82,17 +90,6 @@ class Claiming:
     async def _beat(self) -> None:
         listing = json.dumps(sorted(self.workflows))
         await self.session.run("heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing)
-
-    async def _look_at_the_clock(self, workers: Sequence[tuple[Any, ...]]) -> bool:
-        """Whether it went back; workers' leases are then shortened, and what was due is due still."""
-        latest_us = max([self.memo.latest_us, *(beat_us for _, _, _, beat_us, _ in workers)])
-        too_long = any(expires_us > self.now_us + lease_us for _, expires_us, lease_us, _, _ in workers)
-        self.memo.latest_us = self.now_us
-        if latest_us <= self.now_us and not too_long:
-            return False
-        await self.session.run("keep_due", self.now_us, latest_us)
-        await self.session.run("clock_went_back", self.now_us)
-        return True
 
     async def _bury(self, owners: set[str], workers: Sequence[tuple[Any, ...]]) -> None:
         """Disown what the dead had."""

@@ -14,7 +14,7 @@ import attrs
 from redrive.ports.store import Message, NewEvent, NewExecution, NewMessage
 from redrive.stores.bell import WORK
 from redrive.stores.postgres.events import Emitted, emit
-from redrive.stores.postgres.held import UNBORN, Held, read_message
+from redrive.stores.postgres.held import Held, read_message
 from redrive.stores.postgres.session import Again, Session
 from redrive.stores.postgres.values import SEPARATOR, from_text, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive_interpreter.errors import ExecutionFinished
@@ -175,7 +175,7 @@ class Desk:
         )
         for id, n in await made.fetchall():
             self.held[from_text(id)].n = n
-        if any(held.n == UNBORN for held in helds):
+        if any(held.is_unborn for held in helds):
             raise Again("an execution was started by two at once")
 
     async def _store_messages(self) -> None:

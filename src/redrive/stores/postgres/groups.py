@@ -48,10 +48,12 @@ Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
 
 
 class Group(Generic[A]):
-    """What waits to be written by *write*, in up to *lanes* groups at a time."""
+    """What waits to be written by *write*, *most* at once, in up to *lanes* groups at a time."""
 
-    def __init__(self, sessions: Sessions, write: Write[A], alone: Callable[[A], Awaitable[Any]], *, lanes: int) -> None:
-        self._sessions, self._write, self._alone = sessions, write, alone
+    def __init__(
+        self, sessions: Sessions, write: Write[A], alone: Callable[[A], Awaitable[Any]], *, lanes: int, most: int = MOST_AT_ONCE
+    ) -> None:
+        self._sessions, self._write, self._alone, self._most = sessions, write, alone, most
         self._lines = [Line(sessions) for _ in range(lanes)]
         self._free = list(self._lines)
         self._waiting: list[Job[A]] = []
@@ -90,7 +92,7 @@ class Group(Generic[A]):
         left: list[Job[A]] = []
         size = 0
         for job in self._waiting:
-            if taken and (job.key in taken or len(taken) >= MOST_AT_ONCE or size + job.size > MOST_CHARACTERS):
+            if taken and (job.key in taken or len(taken) >= self._most or size + job.size > MOST_CHARACTERS):
                 left.append(job)
             else:
                 taken[job.key] = job

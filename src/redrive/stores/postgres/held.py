@@ -8,7 +8,6 @@ from typing import Any, Final
 import attrs
 
 from redrive.ports.store import FINAL, Creator, Message, NewExecution, NewMessage
-from redrive.stores.postgres.session import Cursor
 from redrive.stores.postgres.values import from_text, from_us
 
 UNBORN: Final = 0
@@ -100,6 +99,10 @@ class Held:
     def ended(self) -> bool:
         return self.status in FINAL
 
+    @property
+    def is_unborn(self) -> bool:
+        return self.n == UNBORN
+
     def end(self, outcome: str | None) -> None:
         self.owner = self.wake_us = None
         self.outcome, self.has_outcome = outcome, True
@@ -107,10 +110,6 @@ class Held:
     def left(self, taken: int) -> list[Message | NewMessage]:
         """What is in the inbox once it was taken up to the seq *taken*."""
         return [*(message for message in self.inbox if message.seq > taken), *self.new]
-
-
-async def read_inbox(cursor: Cursor) -> tuple[Message, ...]:
-    return tuple(read_message(*row) for row in await cursor.fetchall())
 
 
 def read_message(seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:

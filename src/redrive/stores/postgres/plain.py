@@ -9,13 +9,13 @@ from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, Ne
 from redrive.stores.bell import ENDS, WORK
 from redrive.stores.postgres.groups import Job
 from redrive.stores.postgres.session import Cursor, Session
+from redrive.stores.postgres.starting import AskedStart
 from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 
 _NOTHING: Final = Committed()
 _NO_TURN: Final = Turn(expects=1, status="pending")
 
-AskedStart: TypeAlias = tuple[NewExecution, str | None, Turn | None]
 AskedSend: TypeAlias = tuple[str, NewMessage]
 Told: TypeAlias = Callable[[int, int], None]
 """Is told the time and the news of what was written."""

@@ -255,9 +255,6 @@ FROM unnest(
 ) WITH ORDINALITY AS new (n, kind, name, data, stored_us, i)
 ORDER BY new.i;
 
--- name: inbox
-SELECT seq, kind, name, data, stored_us FROM redrive.inbox WHERE n = (SELECT n FROM redrive.executions WHERE id = $1) ORDER BY seq;
-
 -- name: inboxes
 SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
 FROM unnest(string_to_array($1, E'\x1e')) AS wanted (id) JOIN redrive.executions e ON e.id = wanted.id JOIN redrive.inbox ON inbox.n = e.n
@@ -350,6 +347,9 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, beat_us = excluded.beat_us,
     build = excluded.build, workflows = excluded.workflows;
+
+-- name: latest_beat
+SELECT coalesce(max(beat_us), 0) FROM redrive.workers;
 
 -- name: workers
 SELECT id, expires_us, lease_us, beat_us, workflows FROM redrive.workers;
@@ -521,8 +521,11 @@ FROM redrive.executions e
 WHERE ($1::text IS NULL OR workflow = $1) AND ($2::text IS NULL OR status = $2) ORDER BY n DESC LIMIT $3;
 
 -- name: load
-SELECT (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
-FROM redrive.executions e WHERE id = $1 AND fence = $2 AND owner = $3;
+SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e'))
+    WITH ORDINALITY AS asked (id, fence, owner, i)
+JOIN redrive.executions e ON e.id = asked.id
+WHERE e.fence = asked.fence AND e.owner = asked.owner;
 
 -- name: history
 SELECT (

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Snapshot
-from redrive.stores.postgres.held import read_inbox
+from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Message, Snapshot
+from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
-from redrive.stores.postgres.values import from_text, from_us, maybe_from_us, maybe_text, to_text
+from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, maybe_from_us, maybe_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 
@@ -22,16 +22,26 @@ async def list_executions(sessions: Sessions, workflow: str | None, status: str 
     return [snapshot(row) for row in await sessions.rows("list", maybe_text(workflow), status, limit)]
 
 
-async def load(sessions: Sessions, claim: Claim) -> Loaded:
-    async def run(session: Session) -> Loaded:
-        history = await session.run("load", to_text(claim.id), claim.fence, to_text(claim.worker))
-        inbox = await session.run("inbox", to_text(claim.id))
-        found = await history.fetchall()
-        if not found:
-            raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-        return Loaded(history=_array(found[0][0]), inbox=await read_inbox(inbox))
-
-    return await sessions.transact(run)
+async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:
+    """What each claim's holder needs, or that it is not his any more."""
+    ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
+    owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
+    async with session.connection.pipeline():
+        histories = await session.run("load", ids, ",".join(str(claim.fence) for claim in claims), owners)
+        # After the histories: what comes in between is in no history yet.
+        inboxes = await session.run("inboxes", ids)
+        found = {(i, from_text(id)): rows for i, id, rows in await histories.fetchall()}
+        waiting: dict[str, list[Message]] = {}
+        for id, *message in await inboxes.fetchall():
+            waiting.setdefault(from_text(id), []).append(read_message(*message))
+    answers: list[Loaded | LostClaim] = []
+    for i, claim in enumerate(claims, start=1):
+        rows = found.get((i, claim.id))
+        if rows is None:
+            answers.append(LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more"))
+        else:
+            answers.append(Loaded(history=_array(rows), inbox=tuple(waiting.get(claim.id, ()))))
+    return answers
 
 
 async def history(sessions: Sessions, id: str, run: int) -> Json:

@@ -19,6 +19,7 @@ from redrive.ports.store import (
     Event,
     Json,
     Loaded,
+    LostClaim,
     Message,
     NewExecution,
     NewMessage,
@@ -38,7 +39,6 @@ from redrive.stores.postgres.inboxes import Mailbox
 from redrive.stores.postgres.news import News
 from redrive.stores.postgres.plain import (
     AskedSend,
-    AskedStart,
     is_plain,
     size_of,
     write_signals,
@@ -48,12 +48,23 @@ from redrive.stores.postgres.plain import (
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
+from redrive.stores.postgres.starting import AskedStart
 from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LANES: Final = 2
 """Groups of turns at a time: one is computed here while the server writes the other."""
+_LOADS_AT_ONCE: Final = 50
+"""Histories in one answer: some are long."""
+
+
+def _size_of_start(new: NewExecution, first: Turn | None) -> int:
+    return len(new.input) + len(new.started) + (0 if first is None else size_of(first))
+
+
+async def _load(session: Session, jobs: Sequence[Job[Claim]]) -> Sequence[Loaded | LostClaim]:
+    return await reading.load_all(session, [job.asked for job in jobs])
 
 
 @attrs.frozen(eq=False)
@@ -63,7 +74,9 @@ class _Opened:
     mailbox: Mailbox
     turns: Group[AskedTurn]
     long_turns: Group[AskedTurn]
+    loads: Group[Claim]
     starts: Group[AskedStart]
+    long_starts: Group[AskedStart]
     signals: Group[AskedSend]
     loop: asyncio.AbstractEventLoop
 
@@ -114,7 +127,9 @@ class PostgresStore:
             mailbox=Mailbox(sessions),
             turns=Group(sessions, partial(write_turns, told=self._told), self._commit_long, lanes=_LANES),
             long_turns=Group(sessions, self._write_long, self._commit_alone, lanes=1),
-            starts=Group(sessions, partial(write_starts, told=self._told), self._start_alone, lanes=1),
+            loads=Group(sessions, _load, self._load_alone, lanes=1, most=_LOADS_AT_ONCE),
+            starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1),
+            long_starts=Group(sessions, self._write_long_starts, self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
             loop=asyncio.get_running_loop(),
         )
@@ -123,7 +138,7 @@ class PostgresStore:
         state = self._state
         if state is None:
             return
-        for group in (state.turns, state.long_turns, state.starts, state.signals):
+        for group in (state.turns, state.long_turns, state.loads, state.starts, state.long_starts, state.signals):
             await group.close()
         await state.news.close()
         if self._state is state:
@@ -153,18 +168,25 @@ class PostgresStore:
         asked: AskedStart = (new, claim_for, None if claim_for is None else first)
         plain = new.creator is None and new.first_message is None
         if plain and (first is None or (is_plain(first) and first.attributes is None)):
-            size = len(new.input) + len(new.started) + (0 if first is None else size_of(first))
-            begun: Begun = await self._open.starts.do(asked, new.id, size)
+            begun: Begun = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
             return begun
-        return await self._start_alone(asked)
+        return await self._start_long(asked)
+
+    async def _start_long(self, asked: AskedStart) -> Begun:
+        new, _, first = asked
+        begun: Begun = await self._open.long_starts.do(asked, new.id, _size_of_start(new, first))
+        return begun
 
     async def _start_alone(self, asked: AskedStart) -> Begun:
-        async def run(session: Session) -> tuple[Begun, int, int]:
-            return await starting.start(session, *asked)
-
-        begun, news, now_us = await self._open.sessions.transact(run)
+        (begun,), news, now_us = await self._open.sessions.transact(partial(starting.start_all, asked=[asked]))
         self._told(now_us, news)
+        assert begun is not None
         return begun
+
+    async def _write_long_starts(self, session: Session, jobs: Sequence[Job[AskedStart]]) -> Sequence[Begun | None]:
+        answers, news, now_us = await session.transact(partial(starting.start_all, asked=[job.asked for job in jobs]))
+        self._told(now_us, news)
+        return answers
 
     def start_in(self, cursor: Cursor, new: NewExecution) -> Standing | None:
         """See `StartsInside`. The store need not be open, and *cursor* may be of any driver: it must be of the same database."""
@@ -199,7 +221,15 @@ class PostgresStore:
         return claims
 
     async def load(self, claim: Claim) -> Loaded:
-        return await reading.load(self._open.sessions, claim)
+        loaded: Loaded = await self._open.loads.do(claim, claim)
+        return loaded
+
+    async def _load_alone(self, claim: Claim) -> Loaded | LostClaim:
+        async def run() -> Loaded | LostClaim:
+            async with self._open.sessions.session() as session:
+                return (await reading.load_all(session, [claim]))[0]
+
+        return await self._open.sessions.patiently(run)
 
     async def commit(self, claim: Claim, turn: Turn) -> Committed:
         if is_plain(turn):

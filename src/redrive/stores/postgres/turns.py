@@ -25,7 +25,7 @@ AskedTurn: TypeAlias = tuple[Claim, Turn]
 async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list[Committed | StoreError | None], int, int]:
     """What each turn gives back (`LostClaim` and `Stale` are given, not raised; None: it has to wait), the news, and the time."""
     desk = Desk(session)
-    await lock_for(desk, asked)
+    await _lock(desk, asked)
     answers: list[Committed | StoreError | None] = []
     for claim, turn in asked:
         try:
@@ -40,23 +40,31 @@ async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list
     return answers, desk.news, desk.now_us
 
 
-async def lock_for(desk: Desk, asked: Sequence[AskedTurn], also: Sequence[tuple[str, NewMessage]] = ()) -> None:
-    """Lock all that the turns may write to. *also*: messages for executions of theirs."""
-    ids, messages = [claim.id for claim, _ in asked], [*also]
-    for _, turn in asked:
-        ids += [outgoing.target for outgoing in turn.outgoing]
-        ids += [child.execution.id for child in turn.children]
-        messages += [(outgoing.target, outgoing.message) for outgoing in turn.outgoing]
+def targets_of(turn: Turn) -> tuple[list[str], list[tuple[str, NewMessage]]]:
+    """The other executions that *turn* may write to, and what it sends them."""
+    sent = [(outgoing.target, outgoing.message) for outgoing in turn.outgoing]
+    return [id for id, _ in sent] + [child.execution.id for child in turn.children], sent
+
+
+async def _lock(desk: Desk, asked: Sequence[AskedTurn]) -> None:
     own = [claim.id for claim, _ in asked]
+    ids, messages = [*own], list[tuple[str, NewMessage]]()
+    for _, turn in asked:
+        more, sent = targets_of(turn)
+        ids += more
+        messages += sent
     await desk.lock(ids, inboxes=own, parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages)
 
 
-async def apply(desk: Desk, claim: Claim, turn: Turn) -> Committed | None:
-    """Work *turn* out. What it gives back is in the inbox once all is written. Refuses before it changes anything."""
+async def apply(desk: Desk, claim: Claim, turn: Turn, *, alone: bool = False) -> Committed | None:
+    """Work *turn* out. What it gives back is in the inbox once all is written. Refuses before it changes anything.
+
+    With *alone*, no other turn has to do with its execution, else it may have to wait: None.
+    """
     held = desk.held.get(claim.id)
     if held is None or held.fence != claim.fence:
         raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
-    if held.changed:
+    if held.changed and not alone:
         return None
     unseen = [message for message in held.inbox if message.seq > turn.seen]
     if turn.rows and await _is_repeat(desk, held, claim, turn):
