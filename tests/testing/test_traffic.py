@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples.saga import Trip, book_trip
 from redrive import (
     AsyncDurableService,
     ChildFailed,
@@ -17,6 +19,8 @@ from redrive import (
     DurableService,
     Flow,
     Invocation,
+    Map,
+    Race,
     Retry,
     Rollback,
     RunChild,
@@ -33,9 +37,12 @@ from redrive import (
 )
 from redrive.cli.program import main
 from redrive.codec import JsonCodec
+from redrive.testing import explore
+from redrive.testing.charts import charted
 from redrive.testing.diagrams import chart
 from redrive.testing.flowcharts import flowchart
-from redrive.testing.traffic import traffic
+from redrive.testing.traffic import Follower, Traffic, traffic
+from redrive_interpreter import Row, dump_row
 from tests.runtime.support import standing
 
 
@@ -119,6 +126,14 @@ def rounds(left: int) -> Flow[int]:
         return (yield from ContinueAs(rounds(left - 1)))
     yield from Sleep(until=datetime(2026, 1, 1, tzinfo=UTC))
     return left
+
+
+@workflow("traffic.wide", on_failure="rollback")
+def wide(order: str) -> Flow[None]:
+    yield from Map(reserve, ["a", "b"])
+    yield from StartChild(leaf(order), on_parent_close="wait")
+    won = yield from Race(late=Sleep(60), paid=WaitSignal(approved.of(order)))
+    yield from Switch("route", won.name).when("paid", gift(order)).otherwise(Rollback("late"))
 
 
 @workflow("traffic.pause")
@@ -263,6 +278,25 @@ def test_nothing_is_written(production: Production) -> None:
     before = production.path.read_bytes()
     production.drawn(checkout)
     assert production.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "invocation",
+    [checkout("o-1"), leaf("o-1"), parent("o-1"), tries("o-1"), rounds(2), pause(5), wide("o-1"), book_trip(Trip("Ada", "Oslo"))],
+    ids=lambda invocation: invocation.workflow.name,
+)
+def test_whatever_exploration_finds_is_found_again_in_its_histories(invocation: Invocation[Any]) -> None:
+    histories: list[Sequence[Sequence[Row]]] = []
+    explored = explore(invocation, [lambda view: histories.append(view.runs)], undeclared=True)  # type: ignore[func-returns-value]
+    met = Traffic()
+    for runs in histories:
+        follower = Follower(invocation.workflow, JsonCodec())
+        assert [follower.follow([dump_row(row) for row in rows]) for rows in runs] == [None] * len(runs)
+        met.trails[follower.trail] += 1
+    drawn = charted(explored, "", met)
+    assert [arrow for arrow, count in drawn.arrows.items() if not count.explored] == []
+    assert [box for box, count in drawn.boxes.items() if not count.explored] == []
+    assert [arrow for arrow, count in drawn.arrows.items() if not count.passed] == []
 
 
 @pytest.mark.parametrize(

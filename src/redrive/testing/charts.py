@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from redrive.testing import naming
 from redrive.testing.explore import Explored
 from redrive.testing.naming import BEGIN, Box, box_of
 from redrive.testing.traffic import Traffic
@@ -90,6 +91,8 @@ def charted(explored: Explored, title: str, traffic: Traffic | None = None) -> C
     if states:
         chart.arrows[BEGIN, explored.begins, states[0]] = Count()
     for before, label, after in explored.edges:
+        if label.startswith(naming.NEXT_ATTEMPT):
+            continue  # that one failed says that another follows
         chart.arrows.setdefault((states[before], label, states[after]), Count())
     if traffic is not None:
         _lay(traffic, chart)

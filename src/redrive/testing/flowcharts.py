@@ -76,11 +76,11 @@ def _inside(chart: Chart, box: Box, count: Count) -> str:
 def _loops(chart: Chart, box: Box) -> Iterator[tuple[str, Count]]:
     """What leads from a box to itself: an arrow would be drawn across its neighbours.
 
-    That a next attempt is due goes without saying, and so does that a signal may come early.
+    That a signal may come early goes without saying.
     """
     for (before, label, after), count in chart.arrows.items():
         early = label.startswith("signal ") and not count.passed
-        if before == after == box and not early and not label.startswith("the next attempt of "):
+        if before == after == box and not early:
             yield label, count
 
 

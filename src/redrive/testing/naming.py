@@ -13,6 +13,7 @@ from redrive_interpreter import Command, Key, RunChild, Sleep, Source, Step, Wai
 from redrive_interpreter.keys import ROLLBACK, unescape
 
 Look: TypeAlias = Literal["begin", "step", "waits", "undo", "good", "bad", "case"]
+NEXT_ATTEMPT: Final = "the next attempt of "
 _REPEAT: Final = re.compile(r"#\d+")
 _WITHOUT_TYPE: Final = {"StepTimeout": "times out", "StepInterrupted": "is interrupted", "Cancelled": "cancelled"}
 
@@ -89,7 +90,7 @@ def attempt(key: str, came_to: str) -> str:
 def due(key: str, command: Command[Any] | None) -> str:
     """That the timer at *key* is due, or the next attempt of a step."""
     if isinstance(command, Step):
-        return f"the next attempt of {place(key)} is due"
+        return f"{NEXT_ATTEMPT}{place(key)} is due"
     if isinstance(command, WaitSignal):
         return f"the timeout of {signal_name(command.signal)} is due"
     return "the deadline is due" if command is None else f"{place(key)} is due"

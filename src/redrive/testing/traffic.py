@@ -31,7 +31,6 @@ from redrive_interpreter import (
     DeadlinePassed,
     Err,
     ExecutionNotFound,
-    Key,
     RedriveError,
     Retrying,
     RunChild,
@@ -141,7 +140,6 @@ class Follower:
         self.at = BEGIN
         self._held: tuple[Box, str] | None = None
         self._cases: list[str] = []
-        self._again: set[Key] = set()
         self._signals: dict[str, str] = {}
         self._ended = True
         self.boxes: set[Box] = set()
@@ -163,7 +161,6 @@ class Follower:
             self._held, self.at = (BEGIN, ""), BEGIN
             self.boxes.add(BEGIN)
         workflow, self._next = self._next or self._workflow, None
-        self._again.clear()
         self._ended = False
         try:
             rows = [load_row(row) for row in stored]
@@ -202,11 +199,8 @@ class Follower:
             case _:
                 return "the undos are tried again"
 
-    def arrived(self, machine: Machine[Any], label: str, key: Key | None) -> None:
-        """The turn is over, and *label* says why it was; *key*: the step that it was about."""
-        if key is not None and key in self._again and label:
-            self._again.discard(key)
-            self._go(self.at, f"the next attempt of {naming.place(key)} is due", self.at)
+    def arrived(self, machine: Machine[Any], label: str) -> None:
+        """The turn is over, and *label* says why it was."""
         before, said = self._held or (self.at, label)
         said = naming.joined(said, self._cases)
         self._cases.clear()
@@ -243,9 +237,6 @@ class Follower:
             return naming.attempt(fact.key, naming.failed(fact.outcome.error.type))
         return naming.attempt(fact.key, naming.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
 
-    def retries(self, key: Key) -> None:
-        self._again.add(key)
-
     def _child(self, machine: Machine[Any], fact: ChildFinished) -> str:
         child = next((child for child in machine.family.open if child.id == fact.id), None)
         name = "" if child is None else child.workflow
@@ -281,9 +272,7 @@ class _Followed(Looking):
         if isinstance(fact, ChildFinished) and fact.status not in ("completed", "cancelled"):
             again = any(child.id == fact.id for child in self.family.open)
             self._follower.failed |= set() if again else {at}
-        self._follower.arrived(self, label, fact.key if isinstance(fact, (Answered, Retrying)) else None)
-        if isinstance(fact, Retrying):
-            self._follower.retries(fact.key)
+        self._follower.arrived(self, label)
         return requests
 
 
