@@ -1,11 +1,12 @@
 """The service on PostgreSQL: a server of its own, with fsync on, and raw psycopg on the same server as the baseline.
 
-``python -m tests.benchmarks.postgres [rate] [latency] [claims] [size]``: all of them without arguments.
+``python -m tests.benchmarks.postgres [rate] [latency] [claims] [cost]``: all of them without arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import subprocess
@@ -14,12 +15,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
 from redrive import AsyncDurableService
 from redrive.stores.postgres import PostgresStore
+from redrive.stores.postgres.connecting import SESSION
 from redrive.stores.postgres.queries import queries
 from tests.benchmarks.program import WORKFLOWS, go, steps, waits
 from tests.benchmarks.timing import Result, median
@@ -184,7 +187,7 @@ SELECT 'filler-' || i, 'bench.steps', 'run-' || i, CASE WHEN i <= {finished} THE
     CASE WHEN i <= {finished} THEN '{{"ok": 1}}' END
 FROM generate_series(1, {finished} + {sleeping}) AS i;
 INSERT INTO claims.history (n, number, upto, at_us, rows, input)
-SELECT n, 1, 1, created_us, '{{"row": "started"}}', '[]' FROM claims.executions;
+SELECT n, 1, 1, created_us, '{{"row": "started"}}', '[]' FROM claims.executions WHERE id LIKE 'filler-%';
 """
 
 
@@ -208,10 +211,10 @@ async def _claim_cost(store: PostgresStore, name: str, times: int = 50) -> float
     """A claim that finds ten, and the look when the next one is worth it."""
     async with AsyncDurableService(store, WORKFLOWS, worker=False) as client:
         await asyncio.gather(*(client.start(steps(1), id=f"{name}-{n}") for n in range(times * 10)))
-        await store.open()
-    await store.open()
+    await store.open()  # the service closed it
     taken: list[float] = []
     for _ in range(times):
+        await asyncio.sleep(0.01)
         begun = time.perf_counter()
         found = await store.claim("bench", timedelta(seconds=60), "b", ["bench.steps"], 10)
         await store.next_wake(["bench.steps"], "b")
@@ -222,48 +225,72 @@ async def _claim_cost(store: PostgresStore, name: str, times: int = 50) -> float
 
 def _show_plans(server: Server) -> None:
     for name in ("claim_due", "next_wake", "advance"):
-        query = queries("claims")[name]
-        with psycopg.connect(server.url(schema="x").partition("?")[0], cursor_factory=psycopg.ClientCursor) as connection:
+        with server.connect(options=SESSION) as connection, psycopg.ClientCursor(connection) as cursor:
             print(f"  plan of {name}:")
-            for (line,) in connection.execute(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + query.encode()).fetchall():
+            cursor.execute(b"EXPLAIN (GENERIC_PLAN, COSTS OFF) " + queries("claims")[name])
+            for (line,) in cursor.fetchall():
                 print(f"    {line}")
 
 
-# ── bytes ───────────────────────────────────────────────────────────────────────────────────────
-async def size(server: Server) -> AsyncIterator[Result]:
+# ── what a step takes ───────────────────────────────────────────────────────────────────────────
+async def cost(server: Server) -> AsyncIterator[Result]:
     count = EXECUTIONS * STEPS
-    async with AsyncDurableService(server.url(schema="size"), WORKFLOWS) as service:
+    async with AsyncDurableService(server.url(schema="cost"), WORKFLOWS) as service:
         await service.execute(steps(1))
-        before = _measure(server)
+        before = _used(server)
         started = await asyncio.gather(*(service.start(steps(STEPS)) for _ in range(EXECUTIONS)))
         await asyncio.gather(*(execution.result() for execution in started))
-        after = _measure(server)
+        wal, kept, ours, theirs = ((now - then) / count for now, then in zip(_used(server), before, strict=True))
+        await asyncio.sleep(1.5)  # for the server's own counts
+        hot = _share_of_hot_updates(server)
     async with await _raw(server) as connection:
-        raw_before = _measure(server)
-        for _ in range(100):
-            async with connection.pipeline() as pipeline:
-                for _ in range(100):
+        raw_before = _used(server)
+        for _ in range(STEPS):
+            async with connection.pipeline():
+                for _ in range(EXECUTIONS):
                     await connection.execute("INSERT INTO raw (data) VALUES (%s)", (ROW,))
-                await pipeline.sync()
-        raw_wal = (_measure(server)[0] - raw_before[0]) / 10_000
-    wal, bytes = (after[0] - before[0]) / count, (after[1] - before[1]) / count
-    yield Result("WAL a step", f"a raw row of 100 characters, {raw_wal:.0f} B", wal / raw_wal, "x", None, f"{wal:,.0f} B")
-    yield Result("kept a step, tables and indexes", "the same row, 100 B", bytes / 100, "x", None, f"{bytes:,.0f} B")
+        raw_wal, _, _, raw_theirs = ((now - then) / count for now, then in zip(_used(server), raw_before, strict=True))
+    yield Result("WAL a step", f"a raw pipelined row, {raw_wal:.0f} B", wal / raw_wal, "x", None, f"{wal:,.0f} B")
+    yield Result("kept a step, tables and indexes", "the characters of the row, 100", kept / 100, "x", None, f"{kept:,.0f} B")
+    yield Result("updates that changed no index (HOT)", "all updates of executions", hot, "", None)
+    against = f"a raw pipelined row, {raw_theirs * 1e6:.0f} µs"
+    yield Result("the server's processor a step", against, theirs / raw_theirs, "x", None, f"{theirs * 1e6:.0f} µs")
+    yield Result("the worker's processor a step", against, ours / raw_theirs, "x", None, f"{ours * 1e6:.0f} µs")
 
 
-KEPT: Final = """
-SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relnamespace = to_regnamespace('size') AND relkind = 'r'
-"""
-
-
-def _measure(server: Server) -> tuple[int, int]:
+def _used(server: Server) -> tuple[float, float, float, float]:
+    """Bytes of WAL, bytes kept, and the processor's seconds: this process's and the server's."""
     with server.connect() as connection:
         (wal,) = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone() or (0,)
         (kept,) = connection.execute(KEPT).fetchone() or (0,)
-        return int(wal), int(kept)
+    assert server.process is not None
+    return float(wal), float(kept), time.process_time(), _seconds_of_children(server.process.pid)
 
 
-PARTS: Final = {"rate": rate, "latency": latency, "claims": claims, "size": size}
+KEPT: Final = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relnamespace = to_regnamespace('cost') AND relkind = 'r'
+"""
+
+
+def _share_of_hot_updates(server: Server) -> float:
+    with server.connect() as connection:
+        query = "SELECT n_tup_hot_upd::float / n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'cost' AND relname = 'executions'"
+        (share,) = connection.execute(query).fetchone() or (0.0,)
+        return float(share)
+
+
+def _seconds_of_children(parent: int) -> float:
+    """Of the processes that the postmaster began and that have not ended (Linux)."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+PARTS: Final = {"rate": rate, "latency": latency, "claims": claims, "cost": cost}
 
 
 async def main(wanted: list[str]) -> None:
