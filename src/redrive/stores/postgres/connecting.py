@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +35,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "tcp_user_timeout": "20000",
     "application_name": "redrive",
 }
+_PORTS: Final = re.compile(r"[0-9,]*")
+_QUOTED: Final = re.compile(r'"(.*?)"')
 # A statement's plan is kept, and a new table looks small: a plan for a small table would read all of a big one.
 SESSION: Final = "-c default_transaction_isolation=read\\ committed -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
@@ -43,11 +46,20 @@ def parameters(address: Address) -> dict[str, Any]:
     try:
         given = conninfo_to_dict(address.conninfo)
     except psycopg.ProgrammingError as error:
-        raise ValueError(f"{address.shown}: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{address.shown}: {_discreet(error, address.shown)}") from None
+    place, _, path = address.conninfo.partition("?")[0].partition("://")[2].partition("/")
+    if place.count("@") > 1 or "@" in path or not _PORTS.fullmatch(str(given.get("port", ""))):
+        raise ValueError(f"{address.shown}: its parts cannot be told apart; in a password, / is written %2F, @ %40, ? %3F and % %25")
     found = {**_DEFAULTS, **given, "client_encoding": "utf8"}
     if not address.pgbouncer:
         found["options"] = f"{SESSION} {given.get('options', '')}".strip()
     return found
+
+
+def _discreet(error: psycopg.Error, shown: str) -> str:
+    """What libpq says, which may quote a part of the password."""
+    words = " ".join(str(error).split())
+    return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in shown else '"***"', words)
 
 
 async def connect(address: Address) -> Connection:
@@ -88,6 +100,14 @@ async def _one(connection: Connection, query: bytes) -> str:
     return str(row[0])
 
 
+async def look(connection: Connection) -> None:
+    """Raises `psycopg.OperationalError` where the server has closed an idle connection; asks it nothing."""
+    for _ in range(2):  # its last words, and then that it hung up
+        connection.pgconn.consume_input()
+    if connection.closed or connection.broken:
+        raise psycopg.OperationalError("the connection is closed")
+
+
 def make_pool(address: Address) -> Pool:
     async def prepare(connection: Connection) -> None:
         await configure(connection, address)
@@ -100,6 +120,7 @@ def make_pool(address: Address) -> Pool:
         max_idle=60,
         reconnect_timeout=RECONNECT_FOR,
         configure=prepare,
+        check=look,
         open=False,
         name="redrive",
     )

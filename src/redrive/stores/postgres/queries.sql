@@ -280,8 +280,9 @@ fresh AS (
 ),
 stored AS (
     INSERT INTO redrive.inbox (n, kind, name, data, stored_us)
-    SELECT held.n, 'signal', asked.name, asked.data, greatest(held.stored_us, moment.now_us)
-    FROM asked JOIN held USING (id) CROSS JOIN moment LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup
+    -- Now, not when the statement began: whoever had the lock may have fired a timer meanwhile.
+    SELECT held.n, 'signal', asked.name, asked.data, greatest(held.stored_us, redrive.now_us())
+    FROM asked JOIN held USING (id) LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup
     WHERE asked.dedup IS NULL OR fresh.n IS NOT NULL
     ORDER BY asked.i
     RETURNING n, seq, stored_us

@@ -15,7 +15,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.connecting import Connection, Pool
+from redrive.stores.postgres.connecting import Connection, Pool, look
 from redrive.stores.postgres.failures import as_store_error, is_transient
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class Line:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
-        session, self._idle = self._idle, None
+        session = await self._still_there()
         if session is None:
             session = Session(await self.sessions.pool.getconn(), self.sessions.sql)
             self._keeps = self.sessions.may_keep()
@@ -132,6 +132,17 @@ class Line:
             self._idle = session
         else:
             await self._give_back(session)
+
+    async def _still_there(self) -> Session | None:
+        """The one that is kept, unless the server has closed it meanwhile."""
+        session, self._idle = self._idle, None
+        if session is not None:
+            try:
+                await look(session.connection)
+            except psycopg.OperationalError:
+                await self._give_back(session)
+                return None
+        return session
 
     async def close(self) -> None:
         session, self._idle = self._idle, None
