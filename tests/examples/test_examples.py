@@ -33,6 +33,7 @@ PRINTS = {
         "booked: []",
     ],
     "fan_out": ["at 99", "did not confirm within 0:00:00.1"],
+    "nightly_script": ["report of"],
     "django_shop": [
         "202",
         "422",
@@ -196,3 +197,20 @@ def test_the_api_answers_what_web_clients_expect(tmp_path: Path, monkeypatch: py
             assert (await call(web, "POST", "/webhooks/payments", json={**event, "event_id": "f"}))[0] == 410
 
     asyncio.run(live())
+
+
+# ── the script ──────────────────────────────────────────────────────────────────────────────────
+def test_a_script_starts_what_workers_elsewhere_do_once_a_day(postgres: Server, schema: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "REDRIVE_STORE": postgres.url(schema=schema), "PYTHONPATH": str(ROOT)}
+    script = [sys.executable, "-W", "error", ROOT / "examples" / "nightly_script.py", "2026-11-22"]
+    worker = [sys.executable, "-m", "redrive.cli", "worker", "examples.nightly_script:worker"]
+    with subprocess.Popen(worker, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as working:
+        try:
+            for _ in range(2):
+                run = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, timeout=60, env=environment)
+                assert (run.stdout, run.stderr, run.returncode) == ("report of 22 November: 1466\n", "", 0)
+        finally:
+            working.terminate()
+    history = ["history", "report-2026-11-22", "--store", postgres.url(schema=schema), "--json"]
+    rows = subprocess.run([sys.executable, "-m", "redrive.cli", *history], capture_output=True, text=True, timeout=60)
+    assert rows.stdout.count('"row": "started"') == 1, rows.stderr
