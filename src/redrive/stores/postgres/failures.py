@@ -60,7 +60,7 @@ def cannot_connect(error: psycopg.Error, shown: str) -> StoreError:
     if error.sqlstate in _ADVICE:
         return as_store_error(error, shown)
     if error.pgconn is not None and (error.pgconn.needs_password or error.pgconn.used_password):
-        return UnusableStore(f"{shown}: the server refuses this user or password: check both, and pg_hba.conf ({_words(error)})")
+        return UnusableStore(f"{shown}: the server refuses: check user, password, database and pg_hba.conf ({_words(error)})")
     return StoreError(
         f"{shown}: there is no connection: check that the server runs, and its host and port ({_words(error)})", retry_helps=True
     )

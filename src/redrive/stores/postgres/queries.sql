@@ -415,12 +415,13 @@ UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks';
 SELECT value FROM redrive.counters WHERE name = 'parks';
 
 -- name: claim_due
+-- Whether this build parked it is asked of each found, by the primary key: as a join it might be planned as one over all.
 WITH due AS MATERIALIZED (
     SELECT found.n, found.due_us FROM unnest(string_to_array($2, E'\x1e')) AS listed (workflow)
     CROSS JOIN LATERAL (
         SELECT e.n, e.due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.due_us <= $3
-            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4)
+            AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL
         ORDER BY e.due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
@@ -434,7 +435,7 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.parked_due_us AS due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.parked_due_us <= $3
-            AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4)
+            AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL
         ORDER BY e.parked_due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
@@ -476,7 +477,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.due_us IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
             ORDER BY e.due_us LIMIT 1
         ) AS found
     ),
@@ -485,7 +486,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT min(e.wake_us) AS wake_us FROM redrive.executions e
             WHERE e.owner = workers.id AND e.workflow = ANY (string_to_array($1, E'\x1e'))
-                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
         ) AS found
         WHERE workers.expires_us <= (SELECT redrive.now_us())
     ),
@@ -495,7 +496,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.parked_due_us AS due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.parked_due_us IS NOT NULL AND counters.value <> $3
-                AND NOT EXISTS (SELECT 1 FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2)
+                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
             ORDER BY e.parked_due_us LIMIT 1
         ) AS found
     )
