@@ -23,6 +23,7 @@ from redrive.injection import Resources
 from redrive.news import News
 from redrive.operator import Operator
 from redrive.options import checked_store, more_than_zero, registered
+from redrive.passwords import without_password
 from redrive.patience import patiently
 from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
 from redrive.signals import NOT_GIVEN, message_of
@@ -84,7 +85,7 @@ class AsyncDurableService:
         self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
         self.build: str = build if build is not None else _digest(self.workflows)
         self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        self.store_name = store if isinstance(store, str) else type(store).__name__
+        self.store_name: str = without_password(store) if isinstance(store, str) else type(store).__name__
         self.drives = worker
         self._resources = Resources(resources)
         self._lease = more_than_zero(lease, "lease")

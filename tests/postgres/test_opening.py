@@ -122,7 +122,7 @@ def test_a_newer_schema_is_used_if_it_says_that_it_can_be(postgres: Server, sche
 
 
 def test_a_schema_that_may_not_be_made_is_not(postgres: Server, schema: str) -> None:
-    with pytest.raises(UnusableStore, match="migrate=false"):
+    with pytest.raises(UnusableStore, match="prepare-store"):
         opened(postgres.url(schema=schema, migrate="false"))
 
 

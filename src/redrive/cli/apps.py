@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from redrive import AsyncDurableService, DurableService
 from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.passwords import without_password
 
 _EXAMPLE: Final = "write module:service, like shop.orders:service"
 
@@ -57,7 +58,8 @@ def _module(name: str) -> Any:
 def refuse_typo(url: str, *, create: bool = False) -> None:
     """Raises `Complaint` for a store that is not there: asking must not make a database out of a slip of the pen."""
     if "://" not in url:
-        raise Complaint(f"{url!r} is not the URL of a store", f"did you mean sqlite:///{url}?")
+        shown = without_password(url)
+        raise Complaint(f"{shown!r} is not the URL of a store", f"did you mean sqlite:///{shown}?")
     parts = urlsplit(url)
     if parts.scheme == "memory":
         raise Complaint(

@@ -15,6 +15,7 @@ from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.complaints import Complaint, did_you_mean
 from redrive.codec import JsonCodec, from_json
+from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
 from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, load_row, replay
 
@@ -122,8 +123,10 @@ async def client_for(given: argparse.Namespace, *, create: bool = False) -> Asyn
         service.drives = False
         if "://" in service.store_name:
             refuse_typo(service.store_name, create=create)
+    if isinstance(service.store, OnlyAsks) and not create:
+        service.store.only_ask()
     async with service:
-        yield Client(service, url or given.app)
+        yield Client(service, service.store_name if url else given.app)
 
 
 def _waited_for(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, name: str) -> Source[Any] | None:

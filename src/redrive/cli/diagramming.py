@@ -15,6 +15,7 @@ from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.complaints import DONE, Complaint, did_you_mean
 from redrive.cli.gating import Line
 from redrive.codec import JsonCodec
+from redrive.passwords import without_password
 from redrive_interpreter import Invocation, Workflow
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def draw(given: argparse.Namespace) -> int:
     found = known[given.workflow] if given.workflow in known else _workflow(given.workflow)
     traffic = None
     if given.store is not None:
-        traffic = await _traffic(found, given.store, given.store, app, given.limit)
+        traffic = await _traffic(found, given.store, without_password(given.store), app, given.limit)
     elif app is not None:
         traffic = await _traffic(found, app.store, app.store_name, app, given.limit)
     cancels = {} if given.cancels is None else {"cancels": given.cancels}

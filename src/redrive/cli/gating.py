@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
+from redrive import AsyncDurableService
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.complaints import DONE, FAILED, Complaint
 from redrive.cli.paint import paint_for, visible
@@ -38,8 +39,12 @@ async def replay_live(given: argparse.Namespace) -> int:
         refuse_typo(given.store)
     elif service.store_name.startswith("sqlite:"):
         refuse_typo(service.store_name)
+    try:
+        store = service.store if given.store is None else AsyncDurableService(given.store, worker=False).store
+    except ValueError as error:  # the URL names no store
+        raise Complaint(str(error)) from None
     progress = Line(sys.stderr)
-    report = await sweep(service.workflows, given.store or service.store, service.codec, limit=given.limit, progress=progress)
+    report = await sweep(service.workflows, store, service.codec, limit=given.limit, progress=progress)
     progress.clear()
     if given.json:
         print(json.dumps(report.as_json()))

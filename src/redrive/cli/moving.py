@@ -13,6 +13,7 @@ from redrive.cli.apps import refuse_typo
 from redrive.cli.complaints import DONE, Complaint
 from redrive.cli.gating import Line
 from redrive.moving import Moved, archive_of, copy, move
+from redrive.passwords import without_password
 
 if TYPE_CHECKING:
     from redrive.ports.archive import Archive
@@ -35,7 +36,8 @@ async def migrate_store(given: argparse.Namespace) -> int:
     line = _Line(sys.stderr)
     moved = await move(*_archives(given), line.told)
     line.clear()
-    _say(given, moved, "moved", f"{given.source} is sealed: nobody can work on it any more. Point your services at {given.target}.")
+    source, target = without_password(given.source), without_password(given.target)
+    _say(given, moved, "moved", f"{source} is sealed: nobody can work on it any more. Point your services at {target}.")
     return DONE
 
 
@@ -43,7 +45,7 @@ async def back_up(given: argparse.Namespace) -> int:
     line = _Line(sys.stderr)
     moved = await copy(*_archives(given), line.told)
     line.clear()
-    _say(given, moved, "copied", f"To bring it back: redrive migrate-store {given.target} TO")
+    _say(given, moved, "copied", f"To bring it back: redrive migrate-store {without_password(given.target)} TO")
     return DONE
 
 

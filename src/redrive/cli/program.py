@@ -17,6 +17,7 @@ from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
 from redrive.cli.moving import add_moving
 from redrive.cli.paint import paint_for, visible
+from redrive.cli.preparing import add_preparing
 from redrive_interpreter import RedriveError
 
 _EPILOG = """\
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--input", metavar="JSON", help="the arguments by name, as one JSON object")
     start.add_argument("--id", help="the idempotency key: the same id and input is the same execution")
     start.add_argument("--timeout", metavar="SECONDS", type=float, help="a deadline over all of its runs")
-    start.add_argument("--create", action="store_true", help="make the database if it does not exist")
+    start.add_argument("--create", action="store_true", help="make the database file, or its tables, if they are not there")
 
     listing = _client(words, "list", "the newest executions", verbs.listing)
     listing.add_argument("--workflow", metavar="NAME")
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add_replay(words)
     add_lint(words)
     add_diagram(words)
+    add_preparing(words)
     add_moving(words)
     return parser
 
@@ -130,7 +132,9 @@ def _client(
     where.add_argument(
         "--app", metavar="MODULE:SERVICE", default=os.environ.get("REDRIVE_APP"), help="the service, for its store and its types"
     )
-    where.add_argument("--store", metavar="URL", default=None, help="the store alone, like sqlite:///orders.db")
+    where.add_argument(
+        "--store", metavar="URL", default=None, help="the store alone, like sqlite:///orders.db or postgresql://host/database"
+    )
     if json:
         parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(verb=verb)

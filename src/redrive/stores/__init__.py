@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import parse_qsl, unquote
 
+from redrive.passwords import without_password
+
 if TYPE_CHECKING:
     from redrive.ports.store import Store
     from redrive.stores.memory import MemoryStore
@@ -25,7 +27,7 @@ def open_url(url: str) -> Store:
         return _sqlite(url)
     if scheme in ("postgresql", "postgres") and separator:
         return _postgres(url)
-    raise ValueError(f"{url!r} names no store that redrive knows; there are {_KNOWN}")
+    raise ValueError(f"{without_password(url)!r} names no store that redrive knows; there are {_KNOWN}")
 
 
 def _memory(url: str) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from redrive.passwords import without_password
 from redrive.ports.archive import Archive
 from redrive.stores import open_url
 
@@ -19,4 +20,6 @@ def archive_of(url: str) -> Archive:
         from redrive.stores.postgres.archive import PostgresArchive
 
         return PostgresArchive(url)
-    raise ValueError(f"{url!r}: a store in memory is gone with its process; only those on disk or on a server can be moved")
+    raise ValueError(
+        f"{without_password(url)!r}: a store in memory is gone with its process; only those on disk or on a server can be moved"
+    )

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 import attrs
 
+from redrive.passwords import without_password
+
 SCHEMA: Final = "redrive"
 CONNECTIONS: Final = 6
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
-_PASSWORD: Final = re.compile(r"(?<=://)([^@/?]*?):[^@/?]*@")
-_PASSWORD_OPTION: Final = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&]*")
 _YES_OR_NO: Final = {"true": True, "false": False}
 
 
@@ -21,7 +21,7 @@ class Address:
     """*conninfo* is for libpq. With *migrate*, `open` creates and updates the tables. With *pgbouncer*, nothing is kept in a
     server session: no prepared statements, no LISTEN. *connections*: at most so many, apart from the one that listens."""
 
-    conninfo: str
+    conninfo: str = attrs.field(repr=False)
     shown: str
     schema: str = SCHEMA
     migrate: bool = True
@@ -54,7 +54,3 @@ def parse(url: str) -> Address:
         else:
             rest.append(part)
     return Address(conninfo=base + ("?" + "&".join(rest) if rest else ""), shown=shown, schema=schema, connections=connections, **flags)
-
-
-def without_password(url: str) -> str:
-    return _PASSWORD_OPTION.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", url))

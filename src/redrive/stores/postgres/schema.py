@@ -49,10 +49,12 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
     if number >= len(known):
         return
     if not address.migrate:
-        raise UnusableStore(
-            f"{address.shown}: the schema {address.schema!r} has version {number}, this redrive needs {len(known)}, and migrate=false "
-            "forbids to change it: open the store once without that option, as a role that may create tables"
+        problem = (
+            f"there is no schema {address.schema!r} of redrive's in this database yet"
+            if number == 0
+            else f"the schema {address.schema!r} has version {number}, and this redrive needs {len(known)}"
         )
+        raise UnusableStore(f"{address.shown}: {problem}: `redrive prepare-store URL`, as a role that may create tables, sees to it")
     try:
         async with connection.transaction():
             await connection.execute(_LOCK, (f"redrive {address.schema}",))
@@ -67,8 +69,8 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
             await connection.execute(in_schema("UPDATE redrive.schema_version SET number = $1", address.schema), (len(known),))
     except psycopg.errors.InsufficientPrivilege as error:
         raise UnusableStore(
-            f"{address.shown}: the role may not create what is missing in schema {address.schema!r}: open the store once as a role that "
-            f"may (CREATE on the database, or the schema's owner), and then with migrate=false ({error})"
+            f"{address.shown}: the role may not create what is missing in schema {address.schema!r}: run `redrive prepare-store URL` as "
+            f"one that may (CREATE on the database, or the schema's owner), and add migrate=false here ({error})"
         ) from error
     except psycopg.errors.DuplicateTable as error:
         raise UnusableStore(
@@ -85,7 +87,7 @@ async def require(connection: Connection, address: Address) -> None:
     if number < known:
         raise UnusableStore(
             f"{address.shown}: an older redrive made the schema {address.schema!r}, and reading must not bring it up to date; "
-            "have a worker of this release open it first"
+            "`redrive prepare-store URL` does, or a worker of this release"
         )
 
 

@@ -97,6 +97,10 @@ class PostgresStore:
         self._serial = itertools.count()
         self._state: _Opened | None = None
 
+    def only_ask(self) -> None:
+        """See `OnlyAsks`."""
+        self.address = attrs.evolve(self.address, migrate=False)
+
     async def open(self) -> None:
         if self._state is not None:
             return
