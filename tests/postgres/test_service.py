@@ -61,7 +61,7 @@ def test_what_a_killed_worker_had_goes_on_elsewhere(workers: Fleet) -> None:
         assert results == {id: program.expected() for id, program in programs.items()}
         return kills
 
-    check_effects(workers, asyncio.run(run()))
+    check_effects(workers, asyncio.run(run()), some_hit=False)
 
 
 def test_a_client_hears_of_an_end_in_another_process_before_it_would_look(workers: Fleet) -> None:
