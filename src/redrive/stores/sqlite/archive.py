@@ -9,20 +9,28 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from itertools import groupby
+from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
-from redrive.ports.store import Creator, Message, StoreError, UnusableStore
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
+from redrive.ports.store import StoreError, UnusableStore
+from redrive.stores.archiving import Archiving, Parts, newest_message
 from redrive.stores.sqlite.connecting import MOVED, UNFINISHED, connect, migrations
 from redrive.stores.sqlite.failures import as_store_error
 from redrive.stores.sqlite.queries import read_queries
-from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
+from redrive.stores.sqlite.values import from_text, to_text, to_us
 
 _SQL: Final = read_queries(Path(__file__).with_name("archive.sql").read_text(encoding="utf-8"))
 _PAGE: Final = 200
+_ARCHIVING: Final = Archiving(to_text, from_text)
+_PARTS: Final = ("chunks", "inbox", "landed", "parked")
+_WRITTEN: Final = {
+    "write_chunk": _ARCHIVING.chunks,
+    "write_message": _ARCHIVING.messages,
+    "write_landed": _ARCHIVING.landed,
+    "write_parked": _ARCHIVING.parked,
+}
 _PATIENCE: Final = 10.0
 
 
@@ -52,7 +60,7 @@ class SQLiteArchive:
         while True:
             with self._errors():
                 rows = self._db.execute(_SQL["executions"], (after, _PAGE)).fetchall()
-                page = [self._archived(*row) for row in rows]
+                page = [self._archived(row) for row in rows]
             if not page:
                 return
             yield page
@@ -65,7 +73,7 @@ class SQLiteArchive:
                 rows = self._db.execute(_SQL["events"], (after, _PAGE)).fetchall()
             if not rows:
                 return
-            yield [_event(*row) for row in rows]
+            yield [_ARCHIVING.event(*row) for row in rows]
             after = rows[-1][0]
 
     async def handlers(self) -> Sequence[ArchivedHandler]:
@@ -73,36 +81,8 @@ class SQLiteArchive:
             rows = self._db.execute(_SQL["handlers"]).fetchall()
         return [ArchivedHandler(id=from_text(id), event=from_text(event), done=done) for id, event, done in rows]
 
-    def _archived(self, n: int, id: str, workflow: str, run: str, *rest: Any) -> Archived:
-        number, first_run, status, fence, recoveries, unread, cancelled_run = rest[:7]
-        wake_us, created_us, updated_us, stored_us, deadline_us, creator_id, creator_run, creator_key, attributes, outcome = rest[7:]
-        creator = None
-        if creator_id is not None:
-            creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
-        return Archived(
-            id=from_text(id),
-            workflow=from_text(workflow),
-            run=from_text(run),
-            number=number,
-            first_run=first_run,
-            status=status,
-            fence=fence,
-            recoveries=recoveries,
-            unread=unread,
-            cancelled_run=cancelled_run,
-            wake_at=maybe_from_us(wake_us),
-            created_at=from_us(created_us),
-            updated_at=from_us(updated_us),
-            stored_at=from_us(stored_us),
-            deadline=maybe_from_us(deadline_us),
-            creator=creator,
-            attributes=attributes,
-            outcome=outcome,
-            runs=list(_runs(self._db.execute(_SQL["chunks"], (n,)))),
-            inbox=[_message(*row) for row in self._db.execute(_SQL["inbox"], (n,))],
-            landed=sorted(from_text(dedup) for (dedup,) in self._db.execute(_SQL["landed"], (n,))),
-            parked={from_text(build): from_text(reason) for build, reason in self._db.execute(_SQL["parked"], (n,))},
-        )
+    def _archived(self, row: tuple[Any, ...]) -> Archived:
+        return _ARCHIVING.archived(row, Parts(**{name: self._db.execute(_SQL[name], (row[0],)).fetchall() for name in _PARTS}))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     async def begin_writing(self) -> None:
@@ -146,21 +126,10 @@ class SQLiteArchive:
             connection.close()
 
     def _write(self, it: Archived) -> None:
-        creator = (None, None, None) if it.creator is None else tuple(map(to_text, (it.creator.id, it.creator.run, it.creator.key)))
-        counts = (it.number, it.first_run, it.status, it.fence, it.recoveries, it.unread, it.cancelled_run)
-        times = (maybe_us(it.wake_at), to_us(it.created_at), to_us(it.updated_at), to_us(it.stored_at), maybe_us(it.deadline))
-        newest = it.inbox[-1].seq if it.inbox else 0
-        row = (to_text(it.id), to_text(it.workflow), to_text(it.run), *counts, *times, *creator, it.attributes, it.outcome, newest)
-        n = self._db.execute(_SQL["write_execution"], row).lastrowid
-        for run in it.runs:
-            for at, chunk in enumerate(run.chunks):
-                values = (n, run.number, chunk.upto, to_us(chunk.at), chunk.rows, None if at else run.input)
-                self._db.execute(_SQL["write_chunk"], values)
-        for message in it.inbox:
-            said = (message.seq, n, message.kind, to_text(message.name), message.data, to_us(message.stored_at))
-            self._db.execute(_SQL["write_message"], said)
-        self._db.executemany(_SQL["write_landed"], [(n, to_text(dedup)) for dedup in it.landed])
-        self._db.executemany(_SQL["write_parked"], [(n, to_text(build), to_text(reason)) for build, reason in it.parked.items()])
+        n = self._db.execute(_SQL["write_execution"], (*_ARCHIVING.columns(it), newest_message(it))).lastrowid
+        assert n is not None
+        for name, rows_of in _WRITTEN.items():
+            self._db.executemany(_SQL[name], rows_of(n, it))
 
     def _is_there(self) -> bool:
         return Path(self.path).exists()
@@ -188,18 +157,3 @@ class SQLiteArchive:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-
-
-def _runs(chunks: sqlite3.Cursor) -> Iterator[ArchivedRun]:
-    for number, of_run in groupby(chunks, key=lambda row: row[0]):
-        rows = list(of_run)
-        stored = [Chunk(upto=upto, at=from_us(at_us), rows=text) for _, upto, at_us, text, _ in rows]
-        yield ArchivedRun(number=number, input=rows[0][4], chunks=stored)
-
-
-def _message(seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:
-    return Message(seq=seq, kind=kind, name=from_text(name), data=data, stored_at=from_us(stored_us))
-
-
-def _event(seq: int, name: str, payload: str, execution: str, at_us: int) -> ArchivedEvent:
-    return ArchivedEvent(seq=seq, name=from_text(name), payload=payload, execution=from_text(execution), at=from_us(at_us))

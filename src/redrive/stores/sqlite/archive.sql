@@ -38,7 +38,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: write_message
-INSERT INTO inbox (seq, n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO inbox (n, seq, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: write_landed
 INSERT INTO landed (n, dedup) VALUES (?, ?);

@@ -1,0 +1,112 @@
+"""What an execution is in an archive, and in the columns that the stores have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import attrs
+
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedRun, Chunk
+from redrive.ports.store import Creator, Message
+from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
+
+Row = tuple[Any, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """The rows of other tables that belong to one execution, each without its number: chunks (number, upto, at, rows, input),
+    messages (seq, kind, name, data, at), dedup keys, and parks (build, reason)."""
+
+    chunks: Sequence[Row]
+    inbox: Sequence[Row]
+    landed: Sequence[Row]
+    parked: Sequence[Row]
+
+
+@attrs.frozen
+class Archiving:
+    """How a store keeps texts: *stored* makes one of a text, *read* the text of one."""
+
+    stored: Callable[[str], str]
+    read: Callable[[str], str]
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+    def archived(self, row: Row, parts: Parts) -> Archived:
+        """*row* begins with the number, and has the columns of `columns` up to the outcome."""
+        _, id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run = row[:11]
+        wake_us, created_us, updated_us, stored_us, deadline_us, *creator, attributes, outcome = row[11:]
+        return Archived(
+            id=self.read(id),
+            workflow=self.read(workflow),
+            run=self.read(run),
+            number=number,
+            first_run=first_run,
+            status=status,
+            fence=fence,
+            recoveries=recoveries,
+            unread=unread,
+            cancelled_run=cancelled_run,
+            wake_at=maybe_from_us(wake_us),
+            created_at=from_us(created_us),
+            updated_at=from_us(updated_us),
+            stored_at=from_us(stored_us),
+            deadline=maybe_from_us(deadline_us),
+            creator=None if creator[0] is None else Creator(**dict(zip(("id", "run", "key"), map(self.read, creator), strict=True))),
+            attributes=attributes,
+            outcome=outcome,
+            runs=list(_runs(parts.chunks)),
+            inbox=[self._message(*message) for message in parts.inbox],
+            landed=sorted(self.read(dedup) for (dedup,) in parts.landed),
+            parked={self.read(build): self.read(reason) for build, reason in parts.parked},
+        )
+
+    def event(self, seq: int, name: str, payload: str, execution: str, at_us: int) -> ArchivedEvent:
+        return ArchivedEvent(seq=seq, name=self.read(name), payload=payload, execution=self.read(execution), at=from_us(at_us))
+
+    def _message(self, seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:
+        return Message(seq=seq, kind=kind, name=self.read(name), data=data, stored_at=from_us(stored_us))
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+    def columns(self, it: Archived) -> Row:
+        """id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run, wake, created, updated, stored,
+        deadline, creator's id, run and key, attributes, outcome."""
+        creator = (None, None, None) if it.creator is None else tuple(map(self.stored, (it.creator.id, it.creator.run, it.creator.key)))
+        counts = (it.number, it.first_run, it.status, it.fence, it.recoveries, it.unread, it.cancelled_run)
+        times = (maybe_us(it.wake_at), to_us(it.created_at), to_us(it.updated_at), to_us(it.stored_at), maybe_us(it.deadline))
+        return (*map(self.stored, (it.id, it.workflow, it.run)), *counts, *times, *creator, it.attributes, it.outcome)
+
+    def chunks(self, n: int, it: Archived) -> Iterator[Row]:
+        """n, number, upto, at, rows, input."""
+        for run in it.runs:
+            for at, chunk in enumerate(run.chunks):
+                yield (n, run.number, chunk.upto, to_us(chunk.at), chunk.rows, None if at else run.input)
+
+    def messages(self, n: int, it: Archived) -> Iterator[Row]:
+        """n, seq, kind, name, data, at."""
+        for message in it.inbox:
+            yield (n, message.seq, message.kind, self.stored(message.name), message.data, to_us(message.stored_at))
+
+    def landed(self, n: int, it: Archived) -> Iterator[Row]:
+        """n, dedup."""
+        for dedup in it.landed:
+            yield (n, self.stored(dedup))
+
+    def parked(self, n: int, it: Archived) -> Iterator[Row]:
+        """n, build, reason."""
+        for build, reason in it.parked.items():
+            yield (n, self.stored(build), self.stored(reason))
+
+
+def newest_message(it: Archived) -> int:
+    """The seq of the last message in the inbox, 0 if it is empty."""
+    return it.inbox[-1].seq if it.inbox else 0
+
+
+def _runs(chunks: Sequence[Row]) -> Iterator[ArchivedRun]:
+    for number, of_run in groupby(chunks, key=lambda row: row[0]):
+        rows = list(of_run)
+        stored = [Chunk(upto=upto, at=from_us(at_us), rows=text) for _, upto, at_us, text, _ in rows]
+        yield ArchivedRun(number=number, input=rows[0][4], chunks=stored)
