@@ -120,7 +120,6 @@ def make_pool(address: Address) -> Pool:
         max_idle=60,
         reconnect_timeout=RECONNECT_FOR,
         configure=prepare,
-        check=look,
         open=False,
         name="redrive",
     )

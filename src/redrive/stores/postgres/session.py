@@ -61,8 +61,24 @@ class Sessions:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
-        async with self.pool.connection() as connection:
-            yield Session(connection, self.sql)
+        connection = await self.take()
+        try:
+            async with connection:  # which rolls back what was not committed
+                yield Session(connection, self.sql)
+        finally:
+            await self.pool.putconn(connection)
+
+    async def take(self) -> Connection:
+        """A connection that the server has not closed. (The pool's own check would wait a second before the next one.)"""
+        for _ in range(self.address.connections):
+            connection = await self.pool.getconn()
+            try:
+                await look(connection)
+            except psycopg.OperationalError:
+                await self.pool.putconn(connection)
+            else:
+                return connection
+        return await self.pool.getconn()
 
     def may_keep(self) -> bool:
         """Whether one more may be kept: two are always left to others."""
@@ -121,11 +137,13 @@ class Line:
     async def session(self) -> AsyncGenerator[Session]:
         session = await self._still_there()
         if session is None:
-            session = Session(await self.sessions.pool.getconn(), self.sessions.sql)
+            session = Session(await self.sessions.take(), self.sessions.sql)
             self._keeps = self.sessions.may_keep()
         try:
             yield session
         except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                await session.connection.rollback()
             await self._give_back(session)
             raise
         if self._keeps:
