@@ -1,8 +1,8 @@
 """A PostgreSQL server for tests: one of our own that lives as long as they do, or the one that ``REDRIVE_TEST_POSTGRES`` names.
 
 That is the folder of another version's programs (``/usr/lib/postgresql/15/bin``), or the URL of a superuser, whose password
-is ``secret``, on a server that runs (``postgresql://postgres:secret@127.0.0.1:6432/postgres``; with ``-n 0``, and not for
-tests that start servers).
+is ``secret``, on a server that runs (``postgresql://postgres:secret@127.0.0.1:6432/postgres?pgbouncer=true``, whose options go
+into every URL; with ``-n 0``, and not for tests that start servers).
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Server:
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     user: str = "postgres"
+    options: str = ""
 
     def url(self, *, schema: str, user: str | None = None, password: str = "secret", database: str = "postgres", **options: object) -> str:
-        more = "".join(f"&{name}={value}" for name, value in options.items())
+        more = "".join(f"&{name}={value}" for name, value in options.items()) + (self.options and f"&{self.options}")
         return f"postgresql://{user or self.user}:{password}@{self.host}:{self.port}/{database}?schema={schema}{more}"
 
     def connect(self, database: str = "postgres", options: str = "") -> psycopg.Connection[tuple[Any, ...]]:
@@ -72,7 +73,7 @@ def named() -> Server | None:
         return None
     parts = urlsplit(NAMED)
     assert parts.hostname is not None
-    return Server(parts.hostname, parts.port or 5432, user=parts.username or "postgres")
+    return Server(parts.hostname, parts.port or 5432, user=parts.username or "postgres", options=parts.query)
 
 
 @contextlib.contextmanager
@@ -127,6 +128,25 @@ def start(server: Server, *, fsync: bool = True, **more: object) -> subprocess.P
             if process.poll() is not None or time.monotonic() > give_up:
                 raise AssertionError((server.folder / "log").read_text(errors="replace")) from None
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def replica(server: Server) -> Iterator[Server]:
+    """A hot standby of *server*, which is one of ours; it may still lag when it begins to answer."""
+    folder = Path(tempfile.mkdtemp(prefix="redrive-replica-"))
+    try:
+        as_user = _unprivileged(folder)
+        primary = f"host={server.host} port={server.port} user={server.user} password=secret"
+        _run(["pg_basebackup", "-D", str(folder / "data"), "-d", primary, "-R", "-X", "stream", "-c", "fast", "--no-sync"], as_user)
+        copy = attrs.evolve(server, port=_free_port(), folder=folder, process=None)
+        process = start(copy, fsync=False)
+        try:
+            yield attrs.evolve(copy, process=process)
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(_LIMIT)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unprivileged(folder: Path) -> str | None:

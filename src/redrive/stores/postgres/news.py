@@ -12,6 +12,8 @@ import logging
 from typing import Final
 from uuid import uuid4
 
+import psycopg
+
 from redrive.ports.store import StoreError
 from redrive.stores.bell import EVERYTHING, Bell
 from redrive.stores.postgres.connecting import Connection, connect
@@ -30,10 +32,10 @@ def channel_of(schema: str) -> str:
 
 
 class News:
-    """Rings *bell* for what this store and others have written."""
+    """Rings *bell* for what this store and others have written. Who *only asks* may do so on a replica, where nobody listens."""
 
-    def __init__(self, sessions: Sessions, bell: Bell) -> None:
-        self._sessions, self._bell = sessions, bell
+    def __init__(self, sessions: Sessions, bell: Bell, *, only_asks: bool = False) -> None:
+        self._sessions, self._bell, self._only_asks = sessions, bell, only_asks
         self._me = uuid4().hex[:12]
         self._channel = channel_of(sessions.address.schema)
         self._untold = 0
@@ -45,7 +47,13 @@ class News:
         if self._sessions.address.pgbouncer:
             self._hearing = asyncio.create_task(self._look())
             return
-        await self._listen()
+        try:
+            await self._listen()
+        except psycopg.errors.ReadOnlySqlTransaction:
+            if not self._only_asks:
+                raise
+            self._hearing = asyncio.create_task(self._look())
+            return
         self._hearing = asyncio.create_task(self._hear())
 
     async def close(self) -> None:

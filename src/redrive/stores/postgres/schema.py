@@ -54,7 +54,8 @@ async def bring_up_to_date(connection: Connection, address: Address, scripts: Se
             if number == 0
             else f"the schema {address.schema!r} has version {number}, and this redrive needs {len(known)}"
         )
-        raise UnusableStore(f"{address.shown}: {problem}: `redrive prepare-store URL`, as a role that may create tables, sees to it")
+        remedy = "`redrive prepare-store URL`, as a role that may create tables and without migrate=false, sees to it"
+        raise UnusableStore(f"{address.shown}: {problem}: {remedy}")
     try:
         async with connection.transaction():
             await connection.execute(_LOCK, (f"redrive {address.schema}",))

@@ -95,10 +95,12 @@ class PostgresStore:
         self._bell = Bell()
         self._memo = owning.Memo()
         self._serial = itertools.count()
+        self._only_asks = False
         self._state: _Opened | None = None
 
     def only_ask(self) -> None:
         """See `OnlyAsks`."""
+        self._only_asks = True
         self.address = attrs.evolve(self.address, migrate=False)
 
     async def open(self) -> None:
@@ -116,7 +118,7 @@ class PostgresStore:
             raise as_store_error(error, address.shown) from error
         sessions = Sessions(make_pool(address), queries(address.schema), address)
         await sessions.pool.open()
-        news = News(sessions, self._bell)
+        news = News(sessions, self._bell, only_asks=self._only_asks)
         try:
             await news.open()
         except BaseException as error:
