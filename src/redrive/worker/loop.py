@@ -15,7 +15,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,6 +97,7 @@ class Worker:
         """Whether the store may count as ours what we do not know of."""
         self._unknown: set[str] = set()
         """Executions that had mail and were not here: they may be on their way."""
+        self._beginning: dict[str, str] = {}  # ids, by run, of what is being started here and may be ours already
         self._stopping = False
         self._looking: asyncio.Future[None] | None = None
         self._look_again = False
@@ -128,16 +129,16 @@ class Worker:
         await self._heartbeat()
         self._tasks = [self._loop.create_task(self._work()), self._loop.create_task(self._beat())]
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a new execution may be this worker's from the start."""
-        return not self._stopping and len(self.lives) < self._cache and self._performer.running < self._concurrency
+    def has_room_for(self, workflow: str) -> bool:
+        """Whether a new execution of *workflow* may be this worker's from the start."""
+        room = len(self.lives) < self._cache and self._performer.running < self._concurrency
+        return room and not self._stopping and workflow in self._workflows
 
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
         old = self.lives.get(claim.id)
-        if old is not None and old.claim.fence > claim.fence:
-            return  # an answer that came late: we let go of it and were given it again
+        if old is not None and old.claim.fence >= claim.fence:
+            return  # an answer that came late: we have it already, or let go of it and were given it again
         if old is not None:  # lost without our noticing, and claimed again
             self._driver.lose(old)
         live = self.lives[claim.id] = Live(claim, self._workflows[claim.workflow], started)
@@ -147,16 +148,32 @@ class Worker:
 
     async def begin(self, new: NewExecution) -> Begun:
         """Start *new* as this worker's, its first turn in the same transaction."""
-        opening = open_with(new, self._workflows[new.workflow], self.id, self._driver)
+        opening, asked = open_with(new, self._workflows[new.workflow], self.id, self._driver), 0
         first = None if opening is None else opening.turn
+
+        def ask() -> Coroutine[Any, Any, Begun]:
+            nonlocal asked
+            asked += 1
+            return self._store.start(new, claim_for=self.id, first=first)
+
+        self._beginning[new.run] = new.id
         try:
-            begun = await patiently(lambda: self._store.start(new, claim_for=self.id, first=first))
-        except BaseException:
+            begun = await patiently(ask)
+        except BaseException as error:
             if opening is not None:
                 self._driver.forget(opening.live)
+            self._unsure = True  # it may be stored, and ours
+            if isinstance(error, asyncio.CancelledError) and not self._stopping:
+                self._tasks.append(self._loop.create_task(self._settle(ask)))
             raise
+        finally:
+            del self._beginning[new.run]
         claim, committed = begun.claim, begun.committed
-        if opening is not None and claim is not None and committed is not None and not self._stopping and new.id not in self.lives:
+        if claim is None and asked > 1:
+            self._unsure = True  # what was stored first may have begun its next run: then it is ours, and not this answer's
+        has_mail = new.id in self._unknown  # which passed us by: what is in the store is to be loaded
+        load = has_mail or self._stopping or new.id in self.lives
+        if opening is not None and claim is not None and committed is not None and not load:
             opening.live.claim = claim
             self.lives[new.id] = opening.live
             self._driver.began(opening.live, opening.draft, committed)
@@ -166,8 +183,18 @@ class Worker:
         if opening is not None:
             self._driver.forget(opening.live)
         if claim is not None:
-            self.adopt(claim, new.started if first is None and new.first_message is None else None)
+            self.adopt(claim, new.started if first is None and new.first_message is None and not has_mail else None)
         return begun
+
+    async def _settle(self, ask: Callable[[], Coroutine[Any, Any, Begun]]) -> None:
+        """Whoever asked for a start went away before the answer: it may be under way, so it is asked for again."""
+        try:
+            begun = await patiently(ask)
+        except StoreError as error:
+            log.warning("worker %s: a start that nobody waits for: %s", self.id, error)
+            return
+        if begun.claim is not None and not self._stopping:
+            self.adopt(begun.claim)
 
     def look(self) -> None:
         """Something may have changed: look for mail and for work."""
@@ -260,7 +287,7 @@ class Worker:
         return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
 
     async def _claim(self, limit: int) -> int:
-        holds = tuple(self.lives) if self._unsure else None
+        holds = (*self.lives, *self._beginning.values()) if self._unsure else None
         try:
             claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
         except StoreError:
@@ -323,7 +350,7 @@ class Worker:
         before = self._clock.said
         if not self._unknown <= self.lives.keys():
             self._unsure = True
-        self._unknown.clear()
+        self._unknown.intersection_update(self._beginning.values())
         await self._claim(0 if self._stopping or self._suspect_at_work() else self._room)
         await self._clock.ask(self._store)
         if self._clock.said - before > self._lease * _LATE:
