@@ -172,6 +172,7 @@ async def _signal(service: AsyncDurableService, sender: AsyncDurableService, tim
         execution = await service.start(waits())
         while (await execution.info()).status != "suspended":
             await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)  # one at a time: in a row they would wait for each other's notifications
         begun = time.perf_counter()
         await sender.signal(execution.id, go, 1)
         await sender.execution(execution.id, waits).result()

@@ -22,6 +22,8 @@ from redrive.stores.postgres.session import FAILURES, Sessions
 log: Final = logging.getLogger("redrive.stores.postgres")
 
 TELL_EVERY: Final = 0.02
+AT_ONCE: Final = 5
+"""Notifications that are sent without a pause where there was quiet before; then one every `TELL_EVERY` seconds."""
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks where there is no LISTEN."""
 LONGEST_PAUSE: Final = 10.0
@@ -39,6 +41,8 @@ class News:
         self._me = uuid4().hex[:12]
         self._channel = channel_of(sessions.address.schema)
         self._untold = 0
+        self._next_tell = 0.0
+        """When the next one is due by the rate alone; it may be sent earlier, as long as not too many are ahead of the rate."""
         self._telling: asyncio.Task[None] | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._listening: Connection | None = None
@@ -75,13 +79,15 @@ class News:
                 self._telling = asyncio.create_task(self._tell())
 
     async def _tell(self) -> None:
+        clock = asyncio.get_running_loop().time
         while self._untold:
+            await asyncio.sleep(self._next_tell - (AT_ONCE - 1) * TELL_EVERY - clock())
+            self._next_tell = max(self._next_tell, clock()) + TELL_EVERY
             kinds, self._untold = self._untold, 0
             try:
                 await self._sessions.rows("tell", self._channel, f"{self._me} {kinds}")
             except StoreError as error:
                 log.info("others are not told at once: %s", error)
-            await asyncio.sleep(TELL_EVERY)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
     async def _listen(self) -> None:
