@@ -79,3 +79,18 @@ def test_connections_that_the_server_closed_while_idle_trouble_nobody(postgres: 
                 await store.commit(begun.claim, Turn(expects=n + 1, taken=inbox[-1].seq, seen=inbox[-1].seq))
 
     asyncio.run(run())
+
+
+def test_a_late_worker_that_is_just_telling_that_it_lives_is_neither_buried_nor_waited_for(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        async with opened(postgres.url(schema=schema)) as store:
+            claim = await claimed(store, "e-1", worker="bob")
+            late = f"UPDATE {schema}.workers SET expires_us = 0, beat_us = 0 WHERE id = 'bob'"
+            postgres.execute(late)
+            with postgres.connect() as bob, bob.transaction():
+                beat = f"UPDATE {schema}.workers SET expires_us = {schema}.now_us() + 15000000 WHERE id = 'bob'"
+                bob.execute(beat)  # type: ignore[arg-type]
+                assert await asyncio.wait_for(nothing_for(store, "ada"), 5)
+            await store.commit(claim, Turn(expects=1, rows=["1"]))
+
+    asyncio.run(run())

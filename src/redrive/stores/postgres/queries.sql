@@ -370,7 +370,11 @@ FROM (
 WHERE e.n = held.n;
 
 -- name: bury
-DELETE FROM redrive.workers WHERE id = $1 AND expires_us <= $2 RETURNING id;
+-- Who is just telling that he lives is not dead, and who is just being buried need not be once more: both hold the row.
+DELETE FROM redrive.workers WHERE id = (
+    SELECT id FROM redrive.workers WHERE id = $1 AND expires_us <= $2 FOR UPDATE SKIP LOCKED
+)
+RETURNING id;
 
 -- name: remove_worker
 DELETE FROM redrive.workers WHERE id = $1;
