@@ -96,7 +96,7 @@ class Run(Generic[R]):
             while self._child_ends(key, pending, Err(error)) and final:
                 attempts += 1
                 if attempts > MOST_ATTEMPTS:
-                    raise Unexpected(f"{key} is tried again after {MOST_ATTEMPTS:,} attempts; say final=False", self._story())
+                    raise Unexpected(f"{pending!r} is tried again after {MOST_ATTEMPTS:,} attempts; say final=False", self._story())
         elif isinstance(pending, Step):
             perform = self._attempt(key)
             if final:
