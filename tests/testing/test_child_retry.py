@@ -117,7 +117,7 @@ def test_a_child_that_is_tried_for_ever_cannot_fail_for_good() -> None:
         return (yield from RunChild(child(1), retry=Retry(attempts=None, delay=0)))
 
     run = play(stubborn())
-    with pytest.raises(Unexpected, match="__run_child is tried again after 1,000 attempts; say final=False"):
+    with pytest.raises(Unexpected, match=r"RunChild\(.* is tried again after 1,000 attempts; say final=False"):
         run.fail(RunChild(child(1)), Declined("no"))
 
 
