@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from redrive.ports.store import NewEvent, Store, Turn
 from redrive.stores.postgres import PostgresStore
-from redrive.testing.contracts.lab import claimed, execution, nothing_for, signal
+from redrive.testing.contracts.lab import LEASE, claimed, execution, nothing_for, signal
 from tests.postgres.server import Server
 
 
@@ -92,5 +92,26 @@ def test_a_late_worker_that_is_just_telling_that_it_lives_is_neither_buried_nor_
                 bob.execute(beat)  # type: ignore[arg-type]
                 assert await asyncio.wait_for(nothing_for(store, "ada"), 5)
             await store.commit(claim, Turn(expects=1, rows=["1"]))
+
+    asyncio.run(run())
+
+
+def test_what_several_dead_workers_had_is_locked_in_one_order(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        async with opened(postgres.url(schema=schema, application_name=schema)) as store:
+            assert await nothing_for(store, "bart")
+            await claimed(store, "first", worker="bob")
+            await claimed(store, "second", worker="bart")
+            late = f"UPDATE {schema}.workers SET expires_us = 0, beat_us = 0"
+            postgres.execute(late)
+            with postgres.connect() as other, other.transaction():
+                lock = f"SELECT n FROM {schema}.executions WHERE id = %s FOR NO KEY UPDATE NOWAIT"
+                other.execute(lock, ["first"])  # type: ignore[arg-type]
+                burying = asyncio.create_task(store.claim("ada", LEASE, "b-1", ["w"], 10))
+                waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
+                while not other.execute(waits).fetchall():  # type: ignore[arg-type]
+                    await asyncio.sleep(0.01)
+                other.execute(lock, ["second"])  # type: ignore[arg-type]
+            assert {claim.id for claim in await burying} == {"first", "second"}
 
     asyncio.run(run())

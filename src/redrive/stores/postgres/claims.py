@@ -97,8 +97,8 @@ class Claiming:
         for worker, expires_us, *_ in workers:
             if expires_us <= self.now_us:
                 dead += [name for (name,) in await (await self.session.run("bury", worker, self.now_us)).fetchall()]
-        for worker in dead:
-            await self.session.run("disown_dead", worker, self.now_us)
+        if dead:
+            await self.session.run("disown_dead", SEPARATOR.join(dead), self.now_us)
             self.parks = True
             self.news |= WORK
 

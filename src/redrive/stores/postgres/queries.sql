@@ -380,8 +380,9 @@ RETURNING id;
 DELETE FROM redrive.workers WHERE id = $1;
 
 -- name: disown_dead
+-- Of all of them at once, in the order of `n`.
 UPDATE redrive.executions e SET owner = NULL, recoveries = e.recoveries + CASE WHEN e.wake_us <= $2 THEN 1 ELSE 0 END
-FROM (SELECT n FROM redrive.executions WHERE owner = $1 ORDER BY n FOR NO KEY UPDATE) AS held
+FROM (SELECT n FROM redrive.executions WHERE owner = ANY (string_to_array($1, E'\x1e')) ORDER BY n FOR NO KEY UPDATE) AS held
 WHERE e.n = held.n;
 
 -- name: disown
