@@ -115,3 +115,21 @@ def test_what_several_dead_workers_had_is_locked_in_one_order(postgres: Server, 
             assert {claim.id for claim in await burying} == {"first", "second"}
 
     asyncio.run(run())
+
+
+def test_who_retires_and_who_buries_him_lock_in_one_order(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        async with opened(postgres.url(schema=schema, application_name=schema)) as store:
+            await claimed(store, "e-1", worker="bob")
+            with postgres.connect() as other, other.transaction():
+                bury = f"DELETE FROM {schema}.workers WHERE id = 'bob'"
+                other.execute(bury)  # type: ignore[arg-type]
+                retiring = asyncio.create_task(store.retire("bob"))
+                waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
+                while not other.execute(waits).fetchall():  # type: ignore[arg-type]
+                    await asyncio.sleep(0.01)
+                lock = f"SELECT n FROM {schema}.executions FOR NO KEY UPDATE NOWAIT"
+                assert other.execute(lock).fetchall()  # type: ignore[arg-type]
+            await retiring
+
+    asyncio.run(run())

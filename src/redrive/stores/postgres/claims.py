@@ -146,8 +146,9 @@ async def release(sessions: Sessions, claims: Sequence[Claim], parked: dict[str,
 
 
 async def retire(session: Session, worker: str) -> None:
-    await session.run("disown", to_text(worker))
+    # In this order, as who buries the dead.
     await session.run("remove_worker", to_text(worker))
+    await session.run("disown", to_text(worker))
     await session.run("raise_parks")
 
 
