@@ -100,6 +100,9 @@ def fibers(machine: Machine[Any]) -> Iterator[Fiber]:
 
 def dispose(machine: Machine[Any]) -> None:
     """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
+    root = machine.root
+    if (root is None or (not root.frames and root.wait is None)) and not machine.tasks:
+        return  # it ran to its end: nothing is left
     for fiber in list(fibers(machine)):
         close_frames(machine, fiber)
         fiber.wait = None  # undos that the operator retries go on without it
@@ -111,7 +114,7 @@ def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
     fiber.frames.clear()
     for frame in reversed(frames):
         if frame.gen is not None:
-            place = _place(frame.gen)
+            stood = _standing(frame.gen)  # it stands nowhere any more once it is closed
             for _ in range(_MOST_CLOSES):
                 try:
                     frame.gen.close()
@@ -119,7 +122,7 @@ def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:
-                    _warn(machine, frame, error, place)
+                    _warn(machine, frame, error, None if stood is None else _place_in(*stood))
 
 
 def _warn(machine: Machine[Any], frame: Frame, error: BaseException, place: Place | None) -> None:
@@ -137,15 +140,16 @@ def _warn(machine: Machine[Any], frame: Frame, error: BaseException, place: Plac
 
 
 def _place(gen: Any) -> Place | None:
-    if gen is None:
-        return None
+    stands = None if gen is None else _standing(gen)
+    return None if stands is None else _place_in(*stands)
+
+
+def _standing(gen: Any) -> tuple[CodeType, int] | None:
     inner: Any = gen
     while _is_users(inner.gi_yieldfrom):
         inner = inner.gi_yieldfrom
     frame = inner.gi_frame
-    if frame is None:
-        return None
-    return _place_in(frame.f_code, frame.f_lineno)
+    return None if frame is None else (frame.f_code, frame.f_lineno)
 
 
 def _place_in(code: CodeType, line: int) -> Place:
