@@ -6,12 +6,14 @@ import asyncio
 import sys
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from redrive.ports.store import StoreError, Turn, UnusableStore
 from redrive.stores import open_url
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.address import parse
+from redrive.stores.postgres.failures import as_store_error
 from redrive.testing.contracts.lab import claimed, signal
 from tests.postgres.server import Server
 
@@ -99,6 +101,17 @@ def test_a_database_in_another_encoding_is_refused(postgres: Server) -> None:
     with pytest.raises(UnusableStore, match="UTF8"):
         opened(postgres.url(schema="x", database="latin"))
     postgres.execute("DROP DATABASE latin")
+
+
+def test_a_pooler_that_nobody_spoke_of_is_guessed_at(postgres: Server) -> None:
+    with postgres.connect() as connection:
+        connection.execute("PREPARE twice AS SELECT 1")
+        for statement, error in (("EXECUTE nothing", "does not exist"), ("PREPARE twice AS SELECT 1", "already exists")):
+            with pytest.raises(psycopg.Error) as raised:
+                connection.execute(statement)
+            told = str(as_store_error(raised.value, "here"))
+            assert error in told
+            assert "pgbouncer=true" in told
 
 
 # ── schemas ─────────────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,8 @@ _ADVICE: Final = {
     "42703": _CHANGED,
     "42883": _CHANGED,
 }
+_NOT_OUR_SESSION: Final = frozenset({"26000", "42P05"})
+_POOLED: Final = ": the server's sessions are not ours alone: behind a pooler in transaction mode, add pgbouncer=true to the URL"
 
 
 def is_transient(error: BaseException) -> bool:
@@ -52,7 +54,8 @@ def as_store_error(error: BaseException, shown: str) -> StoreError:
     code = error.sqlstate if isinstance(error, psycopg.Error) else None
     if code in _ADVICE:
         return UnusableStore(f"{shown}: {_ADVICE[code]} ({_words(error)})")
-    return StoreError(f"{shown}: {_words(error)}", retry_helps=is_passing(error))
+    hint = _POOLED if code in _NOT_OUR_SESSION else ""
+    return StoreError(f"{shown}: {_words(error)}{hint}", retry_helps=is_passing(error))
 
 
 def cannot_connect(error: psycopg.Error, shown: str) -> StoreError:
