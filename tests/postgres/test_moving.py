@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from redrive import AsyncDurableService, UnusableStore
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.store import StoreError
+from redrive.stores.postgres.archive import PostgresArchive
 from tests.postgres.server import Server
 from tests.runtime.test_moving import WORKFLOWS, everything, fill, parent, sleeps, told, waits, word
 from tests.runtime.test_moving import url as sqlite
@@ -65,6 +68,37 @@ async def test_a_handler_hears_what_is_emitted_after_the_move_and_nothing_twice(
     await move(archive_of(old), archive_of(target))
     await listen(target, "3", "4")
     assert heard == ["1", "2", "3", "4"]
+
+
+async def test_who_had_opened_it_before_it_was_moved_away_changes_nothing_in_it(tmp_path: Path, target: str) -> None:
+    await fill(target)
+    async with AsyncDurableService(target, WORKFLOWS, worker=False) as client:
+        await move(archive_of(target), archive_of(sqlite(tmp_path / "new.db")))
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.start(waits("late"), id="late")
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.signal("plain", word, "late")
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.store.claim("late", timedelta(seconds=15), "then", ["moving.waits"], 1)
+
+
+async def test_a_worker_that_begins_while_it_is_being_moved_away_gets_nothing(tmp_path: Path, target: str) -> None:
+    await fill(target)
+    begun = list[asyncio.Task[None]]()
+
+    async def begin() -> None:
+        async with AsyncDurableService(target, WORKFLOWS, build="late"):
+            pass
+
+    class Slow(PostgresArchive):
+        async def seal(self) -> None:
+            begun.append(asyncio.create_task(begin()))
+            await asyncio.wait(begun, timeout=0.5)
+            await super().seal()
+
+    await move(Slow(target), archive_of(sqlite(tmp_path / "new.db")))
+    with pytest.raises(UnusableStore, match="moved to another store"):
+        await begun[0]
 
 
 async def test_a_store_with_a_worker_at_work_is_not_moved_and_can_be_backed_up(tmp_path: Path, target: str) -> None:

@@ -137,6 +137,19 @@ async def test_a_store_that_was_moved_away_is_refused_and_says_why(tmp_path: Pat
         await move(archive_of(old), archive_of(url(tmp_path / "third.db")))
 
 
+async def test_who_had_opened_it_before_it_was_moved_away_changes_nothing_in_it(tmp_path: Path) -> None:
+    old, new = url(tmp_path / "old.db"), url(tmp_path / "new.db")
+    await fill(old)
+    async with AsyncDurableService(old, WORKFLOWS, worker=False) as client:
+        await move(archive_of(old), archive_of(new))
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.start(waits("late"), id="late")
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.signal("plain", word, "late")
+        with pytest.raises(UnusableStore, match="moved to another store"):
+            await client.store.claim("late", timedelta(seconds=15), "then", ["moving.waits"], 1)
+
+
 async def test_a_store_with_a_worker_at_work_is_not_moved(tmp_path: Path) -> None:
     old, new = url(tmp_path / "old.db"), url(tmp_path / "new.db")
     async with AsyncDurableService(old, WORKFLOWS) as service:

@@ -58,6 +58,8 @@ class PostgresArchive:
                 if alive:
                     worker = from_text(alive[0][0])
                     raise StoreError(f"{self.address.shown}: worker {worker} is at work on it; stop all workers, then move it")
+                for refusal in ("refusal", "refuse_executions", "refuse_workers"):  # now: who may not do it is told before the work
+                    await self._ask(refusal)
             ((count,),) = await self._rows("count")
             return int(count)
 

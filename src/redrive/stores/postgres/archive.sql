@@ -4,6 +4,19 @@
 -- Who reads goes on; who would write waits until we are done.
 LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers IN SHARE ROW EXCLUSIVE MODE;
 
+-- name: refusal
+-- Who had opened the store before it was moved away would go on with it: whoever writes is told, in words of ours. The
+-- code says that the tables are not what they were.
+CREATE OR REPLACE FUNCTION redrive.moved_away() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'its executions were moved to another store: use that one' USING ERRCODE = '42P01'; END $$;
+
+-- name: refuse_executions
+-- Nobody sees it before it is committed, together with the mark.
+CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.executions FOR EACH STATEMENT EXECUTE FUNCTION redrive.moved_away();
+
+-- name: refuse_workers
+CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.workers FOR EACH STATEMENT EXECUTE FUNCTION redrive.moved_away();
+
 -- name: alive
 SELECT id FROM redrive.workers WHERE expires_us > redrive.now_us() ORDER BY id LIMIT 1;
 

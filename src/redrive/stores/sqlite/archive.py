@@ -117,6 +117,8 @@ class SQLiteArchive:
 
     async def seal(self) -> None:
         with self._errors():
+            for refusal in ("refuse_starts", "refuse_changes", "refuse_workers"):
+                self._db.execute(_SQL[refusal])
             self._db.execute(f"PRAGMA user_version = {MOVED}")
             self._db.execute("COMMIT")
 

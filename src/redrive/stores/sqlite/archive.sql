@@ -3,6 +3,22 @@
 -- name: alive
 SELECT id FROM workers WHERE expires_us > ? ORDER BY id LIMIT 1;
 
+-- name: refuse_starts
+-- Who had opened the store before it was moved away would go on with it: whoever writes is told.
+CREATE TRIGGER moved_away_starts BEFORE INSERT ON executions BEGIN
+    SELECT RAISE(ABORT, 'its executions were moved to another store: use that one');
+END;
+
+-- name: refuse_changes
+CREATE TRIGGER moved_away_changes BEFORE UPDATE ON executions BEGIN
+    SELECT RAISE(ABORT, 'its executions were moved to another store: use that one');
+END;
+
+-- name: refuse_workers
+CREATE TRIGGER moved_away_workers BEFORE INSERT ON workers BEGIN
+    SELECT RAISE(ABORT, 'its executions were moved to another store: use that one');
+END;
+
 -- name: count
 SELECT count(*) FROM executions;
 

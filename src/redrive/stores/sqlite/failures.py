@@ -37,6 +37,8 @@ def primary_code(error: sqlite3.Error) -> int:
 
 def as_store_error(error: sqlite3.Error, path: str) -> StoreError:
     code = primary_code(error)
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_TRIGGER:  # that of a store that was moved away
+        return UnusableStore(f"{path}: {error}")
     if code in _ADVICE:
         return UnusableStore(f"{path}: {_ADVICE[code]} ({error})")
     return StoreError(f"{path}: {error}", retry_helps=code in PASSING)
