@@ -31,7 +31,7 @@ _LIMIT = 60.0
 NAMED: Final = os.environ.get("REDRIVE_TEST_POSTGRES", "")
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Where the programs are: the wheel's. Its Python part, which would stop a server of its own at exit, stays out."""
     if NAMED:
         return Path(NAMED)
@@ -114,7 +114,7 @@ def start(server: Server, *, fsync: bool = True, **more: object) -> subprocess.P
         "max_worker_processes": 4,
         **more,
     }
-    command = [str(_programs() / "postgres"), "-D", str(server.folder / "data")]
+    command = [str(programs() / "postgres"), "-D", str(server.folder / "data")]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     with open(server.folder / "log", "ab") as log:
@@ -159,7 +159,7 @@ def _unprivileged(folder: Path) -> str | None:
 
 
 def _run(command: list[str], user: str | None) -> None:
-    done = subprocess.run([str(_programs() / command[0]), *command[1:]], capture_output=True, text=True, env=_env(), cwd="/", user=user)
+    done = subprocess.run([str(programs() / command[0]), *command[1:]], capture_output=True, text=True, env=_env(), cwd="/", user=user)
     assert done.returncode == 0, done.stderr
 
 
