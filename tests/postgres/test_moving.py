@@ -101,6 +101,24 @@ async def test_a_worker_that_begins_while_it_is_being_moved_away_gets_nothing(tm
         await begun[0]
 
 
+async def test_no_worker_gets_at_what_is_not_all_there(tmp_path: Path, target: str) -> None:
+    old = sqlite(tmp_path / "old.db")
+    await fill(old)
+    async with AsyncDurableService(target, WORKFLOWS):
+        with pytest.raises(StoreError, match="stop all workers"):
+            await move(archive_of(old), archive_of(target))
+
+    class Slow(PostgresArchive):
+        async def begin_writing(self) -> None:
+            await super().begin_writing()
+            with pytest.raises(UnusableStore, match="being filled"):  # opened a moment earlier
+                await client.store.claim("early", timedelta(seconds=15), "then", ["moving.waits"], 1)
+
+    async with AsyncDurableService(target, WORKFLOWS, worker=False) as client:
+        await move(archive_of(old), Slow(target))
+        assert await client.store.claim("later", timedelta(seconds=15), "now", ["moving.waits"], 1)
+
+
 async def test_a_store_with_a_worker_at_work_is_not_moved_and_can_be_backed_up(tmp_path: Path, target: str) -> None:
     await fill(target)
     async with AsyncDurableService(target, WORKFLOWS) as service:

@@ -54,10 +54,7 @@ class PostgresArchive:
             await self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             if alone:
                 await self._ask("alone")
-                alive = await self._rows("alive")
-                if alive:
-                    worker = from_text(alive[0][0])
-                    raise StoreError(f"{self.address.shown}: worker {worker} is at work on it; stop all workers, then move it")
+                await self._nobody_works()
                 for refusal in ("refusal", "refuse_executions", "refuse_workers"):  # now: who may not do it is told before the work
                     await self._ask(refusal)
             ((count,),) = await self._rows("count")
@@ -110,6 +107,9 @@ class PostgresArchive:
                 if used:
                     problem = f"there is something in schema {self.address.schema!r} already; name another one with ?schema=…"
                     raise UnusableStore(f"{self.address.shown}: {problem}")
+                await self._nobody_works()
+                await self._ask("refusal")
+                await self._ask("refuse_early_workers")
                 await self._ask("mark", UNFINISHED, UNFINISHED)
 
     async def write_executions(self, executions: Sequence[Archived]) -> None:
@@ -134,6 +134,7 @@ class PostgresArchive:
             async with self._db.transaction():
                 await self._ask("numbered_on")
                 await self._ask("events_from")
+                await self._ask("admit_workers")
                 await self._ask("mark", len(migrations()), self._oldest)
             await self._db.execute(in_schema("ANALYZE redrive.executions, redrive.history", self.address.schema))
 
@@ -153,6 +154,12 @@ class PostgresArchive:
         if self._connection is None:
             raise StoreError(f"{self.address.shown}: the archive is not open")
         return self._connection
+
+    async def _nobody_works(self) -> None:
+        alive = await self._rows("alive")
+        if alive:
+            worker = from_text(alive[0][0])
+            raise StoreError(f"{self.address.shown}: worker {worker} is at work on it; stop all workers, then move")
 
     async def _ask(self, name: str, *args: object) -> None:
         await self._db.execute(self._sql[name], args)

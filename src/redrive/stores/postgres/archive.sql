@@ -5,17 +5,26 @@
 LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
--- Who had opened the store before it was moved away would go on with it: whoever writes is told, in words of ours. The
--- code says that the tables are not what they were.
-CREATE OR REPLACE FUNCTION redrive.moved_away() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'its executions were moved to another store: use that one' USING ERRCODE = '42P01'; END $$;
+-- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
+-- writes. The code says that the tables are not what they were.
+CREATE OR REPLACE FUNCTION redrive.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = '42P01'; END $$;
 
 -- name: refuse_executions
 -- Nobody sees it before it is committed, together with the mark.
-CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.executions FOR EACH STATEMENT EXECUTE FUNCTION redrive.moved_away();
+CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.executions
+FOR EACH STATEMENT EXECUTE FUNCTION redrive.refuse('its executions were moved to another store: use that one');
 
 -- name: refuse_workers
-CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.workers FOR EACH STATEMENT EXECUTE FUNCTION redrive.moved_away();
+CREATE TRIGGER moved_away BEFORE INSERT OR UPDATE OR DELETE ON redrive.workers
+FOR EACH STATEMENT EXECUTE FUNCTION redrive.refuse('its executions were moved to another store: use that one');
+
+-- name: refuse_early_workers
+CREATE TRIGGER unfinished BEFORE INSERT OR UPDATE OR DELETE ON redrive.workers
+FOR EACH STATEMENT EXECUTE FUNCTION redrive.refuse('it is being filled from another store');
+
+-- name: admit_workers
+DROP TRIGGER unfinished ON redrive.workers;
 
 -- name: alive
 SELECT id FROM redrive.workers WHERE expires_us > redrive.now_us() ORDER BY id LIMIT 1;
