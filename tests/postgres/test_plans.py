@@ -16,8 +16,6 @@ from tests.postgres.server import Server
 
 MAY_SCAN = {
     "keep_due": "only after the clock went back",
-    "living": "newest first by the primary key, for who looks",
-    "workflows": "for who looks",
     "prune_events": "there are as many handlers as the code has",
 }
 SMALL = {"workers", "counters", "handlers", "messages"}

@@ -525,7 +525,33 @@ SELECT id, workflow, status, run, number, length,
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
     (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
 FROM redrive.executions e
-WHERE ($1::text IS NULL OR workflow = $1) AND ($2::text IS NULL OR status = $2) ORDER BY n DESC LIMIT $3;
+ORDER BY n DESC LIMIT $1;
+
+-- name: list_workflow
+SELECT id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM redrive.executions e
+WHERE workflow = $1 ORDER BY n DESC LIMIT $2;
+
+-- name: list_notable
+-- Of a status that an execution stays in, or that somebody should look at.
+SELECT id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM redrive.executions e
+WHERE notable = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY n DESC LIMIT $3;
+
+-- name: list_open
+-- Of a status that comes and goes: among all that is not over.
+SELECT id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM redrive.executions e
+WHERE open_n IS NOT NULL AND status = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY open_n DESC LIMIT $3;
 
 -- name: load
 SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
@@ -544,14 +570,20 @@ FROM redrive.executions e WHERE id = $1;
 -- ── for those who only look ───────────────────────────────────────────────────────────────────
 
 -- name: living
-SELECT n, id, workflow, status, number FROM redrive.executions
-WHERE status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled') ORDER BY n DESC LIMIT $1;
+SELECT n, id, workflow, status, number FROM redrive.executions WHERE open_n IS NOT NULL ORDER BY open_n DESC LIMIT $1;
 
 -- name: ever
 SELECT n, id, workflow, status, number FROM redrive.executions WHERE (workflow = $1 OR number > 1) AND n < $2 ORDER BY n DESC LIMIT $3;
 
 -- name: workflows
-SELECT DISTINCT workflow FROM redrive.executions ORDER BY workflow;
+-- One look into the index for each.
+WITH RECURSIVE found AS (
+    (SELECT workflow FROM redrive.executions ORDER BY workflow LIMIT 1)
+    UNION ALL
+    SELECT (SELECT e.workflow FROM redrive.executions e WHERE e.workflow > found.workflow ORDER BY e.workflow LIMIT 1)
+    FROM found WHERE found.workflow IS NOT NULL
+)
+SELECT workflow FROM found WHERE workflow IS NOT NULL;
 
 -- name: rows_of
 SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history WHERE n = $1 AND number = $2;

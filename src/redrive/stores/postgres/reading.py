@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, maybe_from_us, maybe_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
+
+_PASSING: Final = frozenset({"pending", "running", "suspended"})
 
 
 async def read(sessions: Sessions, id: str) -> Snapshot | None:
@@ -19,7 +21,12 @@ async def read(sessions: Sessions, id: str) -> Snapshot | None:
 
 
 async def list_executions(sessions: Sessions, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
-    return [snapshot(row) for row in await sessions.rows("list", maybe_text(workflow), status, limit)]
+    if status is None:
+        found = sessions.rows("list", limit) if workflow is None else sessions.rows("list_workflow", to_text(workflow), limit)
+    else:
+        name = "list_open" if status in _PASSING else "list_notable"
+        found = sessions.rows(name, status, maybe_text(workflow), limit)
+    return [snapshot(row) for row in await found]
 
 
 async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:
