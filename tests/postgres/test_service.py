@@ -72,3 +72,11 @@ def test_a_client_hears_of_an_end_in_another_process_before_it_would_look(worker
             assert results == ["1"] * 20
 
     asyncio.run(run())
+
+
+def test_closing_leaves_nobody_in_the_middle_of_a_statement(postgres: Server, schema: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The driver, told twice to leave a statement, would throw its connection away and warn of it."""
+    for _ in range(40):
+        with DurableService(postgres.url(schema=schema), workflows=[process_order]):
+            pass
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

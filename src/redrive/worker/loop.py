@@ -219,6 +219,8 @@ class Worker:
             task.cancel()
         for live in list(self.lives.values()):
             self._performer.stop_all(live)
+        if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
+            await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         await self._driver.idle()
         await self._performer.gone(_LAST_WORDS)
         if any(live.driving for live in self.lives.values()):
