@@ -134,7 +134,7 @@ def test_the_questions_to_the_tables_have_answers(made: Shop) -> None:
         seen = made.watch()
         ((name, count, oldest),) = seen["what is due and nobody has taken"]
         assert (name, count, oldest >= 0) == ("guide.nobodys", 3, True)
-        assert ("guide.nobodys", "pending", 3) in seen["what is not over"]
+        assert ("guide.nobodys", "pending", 3) in seen["all that is not over"]
         with DurableService(app, [works], build="new"):
             until(lambda: client.execution("due-2").info().status == "parked")
             seen = made.watch()
