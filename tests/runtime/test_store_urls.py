@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from redrive.passwords import without_password
 from redrive.ports.store import Told
 from redrive.stores import open_url
 from redrive.stores.memory import MemoryStore
@@ -19,6 +20,26 @@ def sqlite(url: str) -> SQLiteStore:
     store = open_url(url)
     assert isinstance(store, SQLiteStore)
     return store
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://ada:s3cret@host/db", "postgresql://ada:***@host/db"),
+        ("postgresql://ada:s3/cr@et@host:5432/db?sslmode=require", "postgresql://ada:***@host:5432/db?sslmode=require"),
+        ("postgresql://ada:s3?cret@host/db", "postgresql://ada:***@host/db"),
+        (
+            "postgresql://host/db?user=ada&password=s3cret&sslpassword=s3&x=1",
+            "postgresql://host/db?user=ada&password=***&sslpassword=***&x=1",
+        ),
+        ("postgresql://a:1,b:2/db?user=ada@x", "postgresql://a:1,b:2/db?user=ada@x"),
+        ("ada:s3cret@host/db", "ada:***@host/db"),
+        ("host=x password='s3 cret' dbname=y", "host=x password=*** dbname=y"),
+        ("sqlite:///odd:name@here.db", "sqlite:///odd:name@here.db"),
+    ],
+)
+def test_a_url_is_shown_without_its_password_even_where_it_is_none(given: str, shown: str) -> None:
+    assert without_password(given) == shown
 
 
 def test_a_memory_store_is_private_unless_it_has_a_name() -> None:
