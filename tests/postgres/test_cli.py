@@ -141,7 +141,7 @@ def test_a_store_may_be_prepared_again_and_again(run: Shell, url: str) -> None:
         (("secret@", "wr0ng-secret@"), "password"),
         (("/postgres?", "/no_such_database?"), "no_such_database"),
         (("@127.0.0.1:", "@127.0.0.2:"), "server runs"),
-        (("//postgres:", "//nobody:"), "password"),
+        (("//postgres:", "//nobody:"), "nobody"),
         (("secret@", "sec/ret-secret@"), "%2F"),
         (("secret@", "secret%zz@"), "percent-encoded"),
         (("postgresql:", "postgre:"), "names no store"),
