@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row, namedtuple_row
 
 from redrive import (
     ContinueAs,
@@ -72,6 +74,28 @@ def test_it_never_was_when_the_transaction_is_rolled_back(
     with pytest.raises(ExecutionNotFound):
         service.execution("it").result(0)
     assert service.start(greet("Bob"), id="it").result(10) == "hello Bob"
+
+
+def test_whoever_starts_the_same_meanwhile_waits_and_nobody_else_does(
+    service: DurableService, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    with connection.cursor() as cursor, ThreadPoolExecutor() as threads:
+        service.start_in(cursor, greet("Ada"), id="it")
+        waits = [threads.submit(service.start, greet("Ada"), id="it") for _ in range(3)]
+        for n in range(3):
+            assert service.execute(greet(str(n)), id=f"other-{n}") == f"hello {n}"
+        assert not any(wait.done() for wait in waits)
+        connection.commit()
+        assert [wait.result(20).result(10) for wait in waits] == ["hello Ada"] * 3
+
+
+@pytest.mark.parametrize("row_factory", [dict_row, namedtuple_row])
+def test_the_cursor_may_make_rows_of_another_kind(service: DurableService, connection: Any, row_factory: Any) -> None:
+    with connection.cursor(row_factory=row_factory) as cursor:
+        assert service.execute(before("Ada"), id="it") == "hello Ada"
+        assert service.start_in(cursor, before("Ada"), id="it").id == "it"
+        with pytest.raises(ExecutionConflict):
+            service.start_in(cursor, before("Bob"), id="it")
 
 
 def test_the_same_call_is_the_same_execution_and_another_one_a_conflict(

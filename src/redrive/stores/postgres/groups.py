@@ -3,6 +3,7 @@
 1.  A lane takes all that waits, writes it, and takes what has come meanwhile. Nothing waits for company.
 2.  What the statement leaves out goes the long way, each in a transaction of its own, which says why.
 3.  When a group fails in an unforeseen way, nothing of it is written; each then goes alone, so that none harms another.
+4.  *impatient* groups do not wait for locks: one may wait for a transaction of the user's that stays open, and go alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
+from psycopg.errors import LockNotAvailable
 
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.session import Line, Session, Sessions
@@ -51,10 +53,17 @@ class Group(Generic[A]):
     """What waits to be written by *write*, *most* at once, in up to *lanes* groups at a time."""
 
     def __init__(
-        self, sessions: Sessions, write: Write[A], alone: Callable[[A], Awaitable[Any]], *, lanes: int, most: int = MOST_AT_ONCE
+        self,
+        sessions: Sessions,
+        write: Write[A],
+        alone: Callable[[A], Awaitable[Any]],
+        *,
+        lanes: int,
+        most: int = MOST_AT_ONCE,
+        impatient: bool = False,
     ) -> None:
         self._sessions, self._write, self._alone, self._most = sessions, write, alone, most
-        self._lines = [Line(sessions) for _ in range(lanes)]
+        self._lines = [Line(sessions, impatient) for _ in range(lanes)]
         self._free = list(self._lines)
         self._waiting: list[Job[A]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,8 +111,11 @@ class Group(Generic[A]):
 
     async def _do(self, line: Line, jobs: list[Job[A]]) -> None:
         async def run() -> Sequence[Any]:
-            async with line.session() as session:
-                return await self._write(session, jobs)
+            try:
+                async with line.session() as session:
+                    return await self._write(session, jobs)
+            except LockNotAvailable:
+                return [None] * len(jobs)
 
         try:
             answers = await self._sessions.patiently(run)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from redrive.ports.inside import Cursor, Standing
 from redrive.ports.store import NewExecution
@@ -35,10 +36,15 @@ def start_in(cursor: Cursor, schema: str, new: NewExecution) -> Standing | None:
         cursor.execute(sql["tell"], {"channel": channel_of(schema), "payload": f"outside {WORK}"})
         return None
     cursor.execute(sql["standing"], {"id": values["id"]})
-    n, workflow, number, input = cursor.fetchone()
+    n, workflow, number, input = _values(cursor.fetchone())
     first = from_text(workflow)
     if first != new.workflow and number > 1:  # it may have continued as another workflow
         cursor.execute(sql["first_row"], {"n": n})
-        (row,) = cursor.fetchone()
+        (row,) = _values(cursor.fetchone())
         first = json.loads(row)["workflow"]
     return Standing(first, input)
+
+
+def _values(row: Any) -> Any:
+    """Of a row as the user's cursor makes them: a tuple of some kind, or a mapping by column."""
+    return cast("Mapping[str, Any]", row).values() if isinstance(row, Mapping) else row

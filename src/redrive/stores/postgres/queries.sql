@@ -70,6 +70,10 @@ SELECT redrive.now_us();
 -- A worker that stops in the middle must not keep others waiting for its locks.
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 
+-- name: impatience
+-- Somebody's open transaction may have begun to start what is started here: others shall not wait for it, too.
+SET LOCAL lock_timeout = '300ms';
+
 -- name: lock
 -- These, and the parents of some of them.
 SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Cursor: TypeAlias = AsyncCursor[tuple[Any, ...]]
 
 TRIES: Final = 10
+IMPATIENCE: Final = "300ms"
 FAILURES: Final = (psycopg.Error, PoolClosed, PoolTimeout, TooManyRequests, OSError)
 
 
@@ -127,9 +128,10 @@ class Sessions:
 @attrs.define(eq=False)
 class Line:
     """A connection for one who writes all the time, one statement after another: asking the pool each time costs as much
-    as a third of a commit."""
+    as a third of a commit. An *impatient* one waits for a lock for `IMPATIENCE` at most."""
 
     sessions: Sessions
+    impatient: bool = False
     _idle: Session | None = None
     _keeps: bool = False
 
@@ -139,6 +141,7 @@ class Line:
         if session is None:
             session = Session(await self.sessions.take(), self.sessions.sql)
             self._keeps = self.sessions.may_keep()
+            await self._wait_for_locks(session, IMPATIENCE)
         try:
             yield session
         except BaseException:
@@ -172,4 +175,10 @@ class Line:
         if self._keeps:
             self.sessions.keep_no_more()
             self._keeps = False
+        await self._wait_for_locks(session, "0")
         await self.sessions.pool.putconn(session.connection)
+
+    async def _wait_for_locks(self, session: Session, limit: str) -> None:
+        if self.impatient and not self.sessions.address.pgbouncer:  # whose sessions are everybody's
+            with contextlib.suppress(psycopg.Error):  # it is broken, then: what it is asked next says so
+                await session.connection.execute(f"SET lock_timeout = '{limit}'".encode())

@@ -33,6 +33,7 @@ class _Started:
 async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list[Begun | None], int, int]:
     """What was begun (None: it has to wait), the news, and the time."""
     desk = Desk(session)
+    await session.run("impatience")
     await _lock(desk, asked)
     alive = {worker for worker in {claim_for for _, claim_for, _ in asked} if worker is not None and await _is_alive(session, worker)}
     started = [await _start(desk, new, claim_for if claim_for in alive else None, claim_for, first) for new, claim_for, first in asked]

@@ -55,6 +55,8 @@ from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LANES: Final = 2
 """Groups of turns at a time: one is computed here while the server writes the other."""
+_ALONE: Final = 2
+"""Starts that wait for a transaction of the user's at a time: others have connections left."""
 _LOADS_AT_ONCE: Final = 50
 """Histories in one answer: some are long."""
 
@@ -79,6 +81,7 @@ class _Opened:
     long_starts: Group[AskedStart]
     signals: Group[AskedSend]
     loop: asyncio.AbstractEventLoop
+    alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
 class PostgresStore:
@@ -134,7 +137,7 @@ class PostgresStore:
             turns=Group(sessions, partial(write_turns, told=self._told), self._commit_long, lanes=_LANES),
             long_turns=Group(sessions, self._write_long, self._commit_alone, lanes=1),
             loads=Group(sessions, _load, self._load_alone, lanes=1, most=_LOADS_AT_ONCE),
-            starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1),
+            starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1, impatient=True),
             long_starts=Group(sessions, self._write_long_starts, self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
             loop=asyncio.get_running_loop(),
@@ -184,7 +187,11 @@ class PostgresStore:
         return begun
 
     async def _start_alone(self, asked: AskedStart) -> Begun:
-        (begun,), news, now_us = await self._open.sessions.transact(partial(starting.start_all, asked=[asked]))
+        async def run() -> tuple[list[Begun | None], int, int]:
+            async with self._open.alone, self._open.sessions.session() as session:
+                return await session.transact(partial(starting.start_all, asked=[asked]))
+
+        (begun,), news, now_us = await self._open.sessions.patiently(run)
         self._told(now_us, news)
         assert begun is not None
         return begun
