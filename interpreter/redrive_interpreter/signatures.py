@@ -60,7 +60,7 @@ class Signature:
         if not kwargs and self._plain and len(args) == len(self._names):
             return dict(zip(self._names, args))  # noqa: B905 - the lengths were compared
         if self._sig is None:
-            return {"*args": list(args), **kwargs}
+            return {"*args": args, **kwargs}
         if taken := self.injected.intersection(kwargs):
             raise InvalidDefinition(f"{self.where}: {', '.join(sorted(taken))} is injected, and cannot be passed at a call")
         try:

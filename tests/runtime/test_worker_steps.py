@@ -524,3 +524,13 @@ async def test_a_retry_that_waits_survives_a_restart_and_does_not_count_anew(sto
     async with AsyncDurableService(store_url, [made]) as service:
         assert await service.execution("it", made).result() == 3
     assert calls == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("call", "result"), [((str, 5), "5"), ((int, "3"), 3), ((max, 1, 2), 2), ((str,), ""), ((str, [1]), "[1]")])
+async def test_a_callable_whose_parameters_python_does_not_tell_is_called_by_position(call: Any, result: Any, store_url: str) -> None:
+    @workflow("steps.builtin")
+    def calls() -> Flow[Any]:
+        return (yield from Step("builtin", *call))
+
+    async with AsyncDurableService(store_url, [calls]) as service:
+        assert await service.execute(calls()) == result
