@@ -39,6 +39,16 @@ def test_a_workflow_alone_gets_sample_arguments() -> None:
     assert diagram(book_trip) == diagram(book_trip(Trip("traveller", "city")))
 
 
+def test_a_name_of_several_lines_does_not_break_a_line_of_the_drawing() -> None:
+    @workflow("lines\nand\r\nlines")
+    def lines() -> Flow[None]:
+        yield from Step("first\nsecond", str)
+
+    drawn = diagram(lines())
+    assert "first second done" in drawn
+    assert '(("lines and  lines")) -->' in drawn
+
+
 def test_the_rounds_of_a_loop_are_one_box() -> None:
     drawn = diagram(loops(5))
     assert drawn.count('["looks_good"]') == 1

@@ -177,4 +177,5 @@ def _short(text: str) -> str:
 def escaped(text: str) -> str:
     for char, code in (("#", "#35;"), ('"', "#quot;"), ("|", "#124;"), ("<", "#lt;"), (">", "#gt;")):
         text = text.replace(char, code)
-    return re.sub(r"[\[\]{}()`]", lambda found: f"#{ord(found.group())};", text)
+    text = re.sub(r"[\[\]{}()`]", lambda found: f"#{ord(found.group())};", text)
+    return re.sub(r"\s", " ", text)
