@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
@@ -188,13 +189,10 @@ class Worker:
 
     async def _settle(self, ask: Callable[[], Coroutine[Any, Any, Begun]]) -> None:
         """Whoever asked for a start went away before the answer: it may be under way, so it is asked for again."""
-        try:
+        with contextlib.suppress(StoreError):  # nobody is there to be told
             begun = await patiently(ask)
-        except StoreError as error:
-            log.warning("worker %s: a start that nobody waits for: %s", self.id, error)
-            return
-        if begun.claim is not None and not self._stopping:
-            self.adopt(begun.claim)
+            if begun.claim is not None and not self._stopping:
+                self.adopt(begun.claim)
 
     def look(self) -> None:
         """Something may have changed: look for mail and for work."""
