@@ -200,8 +200,9 @@ async def claims(server: Server) -> AsyncIterator[Result]:
         with server.connect() as connection:
             connection.execute(FILL.format(sleeping=SLEEPING, finished=FINISHED).encode())
             connection.execute("VACUUM ANALYZE claims.executions")
+            connection.execute("CHECKPOINT")  # what was just written is on the disk, as it is in a table that grew by and by
         full = await _claim_cost(store, "after")
-        what = f"claim of 10 among {SLEEPING:,} sleeping and {FINISHED:,} finished, p50"
+        what = f"claim of 10 among {SLEEPING:,} sleeping and {FINISHED:,} finished"
         yield Result(what, f"the same in empty tables, {empty * 1e6:,.0f} µs", full / empty, "x", 1.5, f"{full * 1e6:,.0f} µs")
         with server.connect() as connection:
             (kept,) = connection.execute("SELECT pg_total_relation_size('claims.executions')").fetchone() or (0,)
@@ -212,8 +213,8 @@ async def claims(server: Server) -> AsyncIterator[Result]:
     _show_plans(server)
 
 
-async def _claim_cost(store: PostgresStore, name: str, times: int = 50) -> float:
-    """A claim that finds ten, and the look when the next one is worth it."""
+async def _claim_cost(store: PostgresStore, name: str, times: int = 100) -> float:
+    """A claim that finds ten, and the look when the next one is worth it: the lower quartile, for what disturbs only makes it longer."""
     async with AsyncDurableService(store, WORKFLOWS, worker=False) as client:
         await asyncio.gather(*(client.start(steps(1), id=f"{name}-{n}") for n in range(times * 10)))
     await store.open()  # the service closed it
@@ -225,7 +226,7 @@ async def _claim_cost(store: PostgresStore, name: str, times: int = 50) -> float
         await store.next_wake(["bench.steps"], "b")
         taken.append(time.perf_counter() - begun)
         assert len(found) == 10
-    return median(taken)
+    return sorted(taken)[times // 4]
 
 
 def _show_plans(server: Server) -> None:
