@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from redrive.ports.store import NewEvent, Store, Turn
+from redrive.ports.store import NewEvent, Outgoing, Store, Turn
 from redrive.stores.postgres import PostgresStore
 from redrive.testing.contracts.lab import LEASE, claimed, execution, nothing_for, signal
 from tests.postgres.server import Server
@@ -104,12 +104,12 @@ def test_what_several_dead_workers_had_is_locked_in_one_order(postgres: Server, 
             await claimed(store, "second", worker="bart")
             late = f"UPDATE {schema}.workers SET expires_us = 0, beat_us = 0"
             postgres.execute(late)
-            with postgres.connect() as other, other.transaction():
+            with postgres.connect() as looking, postgres.connect() as other, other.transaction():
                 lock = f"SELECT n FROM {schema}.executions WHERE id = %s FOR NO KEY UPDATE NOWAIT"
                 other.execute(lock, ["first"])  # type: ignore[arg-type]
                 burying = asyncio.create_task(store.claim("ada", LEASE, "b-1", ["w"], 10))
                 waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
-                while not other.execute(waits).fetchall():  # type: ignore[arg-type]
+                while not looking.execute(waits).fetchall():  # type: ignore[arg-type]
                     await asyncio.sleep(0.01)
                 other.execute(lock, ["second"])  # type: ignore[arg-type]
             assert {claim.id for claim in await burying} == {"first", "second"}
@@ -121,15 +121,36 @@ def test_who_retires_and_who_buries_him_lock_in_one_order(postgres: Server, sche
     async def run() -> None:
         async with opened(postgres.url(schema=schema, application_name=schema)) as store:
             await claimed(store, "e-1", worker="bob")
-            with postgres.connect() as other, other.transaction():
+            with postgres.connect() as looking, postgres.connect() as other, other.transaction():
                 bury = f"DELETE FROM {schema}.workers WHERE id = 'bob'"
                 other.execute(bury)  # type: ignore[arg-type]
                 retiring = asyncio.create_task(store.retire("bob"))
                 waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
-                while not other.execute(waits).fetchall():  # type: ignore[arg-type]
+                while not looking.execute(waits).fetchall():  # type: ignore[arg-type]
                     await asyncio.sleep(0.01)
                 lock = f"SELECT n FROM {schema}.executions FOR NO KEY UPDATE NOWAIT"
                 assert other.execute(lock).fetchall()  # type: ignore[arg-type]
             await retiring
+
+    asyncio.run(run())
+
+
+def test_what_is_started_while_a_start_waits_for_its_locks_is_found_there(postgres: Server, schema: str) -> None:
+    url = postgres.url(schema=schema, application_name=schema)
+
+    async def run() -> None:
+        async with opened(url) as store, opened(postgres.url(schema=schema)) as elsewhere:
+            assert await nothing_for(store, "ada")
+            await store.start(execution("busy"))
+            with postgres.connect() as looking, postgres.connect() as other, other.transaction():
+                lock = f"SELECT n FROM {schema}.executions WHERE id = 'busy' FOR NO KEY UPDATE"
+                other.execute(lock)  # type: ignore[arg-type]
+                first = Turn(expects=1, rows=["1"], outgoing=[Outgoing(target="busy", message=signal())])
+                starting = asyncio.create_task(store.start(execution("e-1"), claim_for="ada", first=first))
+                waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
+                while not looking.execute(waits).fetchall():  # type: ignore[arg-type]
+                    await asyncio.sleep(0.001)
+                await elsewhere.start(execution("e-1", run="another", first_message=signal()))
+            assert not (await starting).created
 
     asyncio.run(run())

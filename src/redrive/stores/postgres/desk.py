@@ -43,7 +43,10 @@ class Desk:
         parents_of: Iterable[str] = (),
         messages: Iterable[tuple[str, NewMessage]] = (),
     ) -> None:
-        """Lock what exists of *ids*, and the parents of some; look into *inboxes*, and which of *messages* landed before."""
+        """Lock what exists of *ids*, and the parents of some; look into *inboxes*, and which of *messages* landed before.
+
+        Raises `Again` if what did not exist does by then.
+        """
         session = self.session
         keys = [(to_text(id), to_key(message.dedup)) for id, message in messages if message.dedup is not None]
         rows = await session.run("lock", _list(ids), _list(parents_of))
@@ -55,7 +58,10 @@ class Desk:
         self.held = {held.id: held for held in map(Held.of, await rows.fetchall())}
         ((self.now_us,),) = await now.fetchall()
         for id, *message in await found.fetchall():
-            self.held[from_text(id)].inbox.append(read_message(*message))
+            held = self.held.get(from_text(id))
+            if held is None:
+                raise Again("an execution was started since its lock was asked for")
+            held.inbox.append(read_message(*message))
         if landed is not None:
             self._landed = {(from_text(id), key) for id, key in await landed.fetchall()}
 
