@@ -374,8 +374,8 @@ class AsyncDurableService:
         self._check_open()
         workflow, worker = self._known(checked(invocation).workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
-        mine = worker is not None and new.not_before is None and worker.has_room_for(new.workflow)
         await self._listen()
+        mine = worker is not None and new.not_before is None and worker.has_room_for(new.workflow)
         begun = await (worker.begin(new) if mine and worker is not None else patiently(lambda: self.store.start(new)))
         if begun.claim is not None:
             return AsyncExecution(self, new.id, invocation.workflow, checked=True)

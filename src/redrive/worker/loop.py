@@ -95,7 +95,8 @@ class Worker:
         self._mail_seen = 0
         self._in_vain = 0
         self._unsure = False
-        """Whether the store may count as ours what we do not know of."""
+        """Whether the store may count as ours what we do not know of. While it lets go of that, nothing new becomes ours."""
+        self._claiming = asyncio.Lock()
         self._unknown: set[str] = set()
         """Executions that had mail and were not here: they may be on their way."""
         self._beginning: dict[str, str] = {}  # ids, by run, of what is being started here and may be ours already
@@ -133,7 +134,8 @@ class Worker:
     def has_room_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* may be this worker's from the start."""
         room = len(self.lives) < self._cache and self._performer.running < self._concurrency
-        return room and not self._stopping and workflow in self._workflows
+        letting_go = self._unsure and self._claiming.locked()
+        return room and not letting_go and not self._stopping and workflow in self._workflows
 
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
@@ -287,14 +289,15 @@ class Worker:
         return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
 
     async def _claim(self, limit: int) -> int:
-        holds = (*self.lives, *self._beginning.values()) if self._unsure else None
-        try:
-            claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
-        except StoreError:
-            self._unsure = True  # the answer may have been lost after we were given something
-            raise
-        if holds is not None:
-            self._unsure = False
+        async with self._claiming:
+            holds = (*self.lives, *self._beginning.values()) if self._unsure else None
+            try:
+                claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
+            except StoreError:
+                self._unsure = True  # the answer may have been lost after we were given something
+                raise
+            if holds is not None:
+                self._unsure = False
         now: list[Claim] = []
         later: list[Claim] = []
         alone = self._suspect_at_work()
@@ -332,8 +335,7 @@ class Worker:
 
     # ── heartbeats ──────────────────────────────────────────────────────────────────────────────
     async def _beat(self) -> None:
-        third = self._lease.total_seconds() / 3
-        wait = third
+        wait = third = self._lease.total_seconds() / 3
         while True:
             await asyncio.sleep(wait)
             try:
@@ -348,8 +350,7 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         before = self._clock.said
-        if not self._unknown <= self.lives.keys():
-            self._unsure = True
+        self._unsure |= not self._unknown <= self.lives.keys()
         self._unknown.intersection_update(self._beginning.values())
         await self._claim(0 if self._stopping or self._suspect_at_work() else self._room)
         await self._clock.ask(self._store)
@@ -410,8 +411,7 @@ class Worker:
     async def _sweep(self) -> None:
         """Release what is idle and has been for a while; more, the longest idle first, if there is no room."""
         try:
-            released = [live.claim for live in self._dispensable()]
-            if released:
+            if released := [live.claim for live in self._dispensable()]:
                 await self._store.release(released)
         except StoreError as error:
             self._unsure = True
