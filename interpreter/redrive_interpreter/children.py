@@ -67,7 +67,8 @@ class ChildOptions(TypedDict, total=False):
     *id* is the execution's; without one it derives from the run and the command's key. *timeout* is the
     deadline of the child, over all its runs; *delay* and *start_at* are when it begins.
 
-    *retry* starts a child that ended ``failed`` again: the same id, a new run, and a deadline of its own. Its policies
+    *retry* starts a child that ended ``failed`` again (which then must not have given children of its own a fixed *id*: those
+    of its first run still have it): the same id, a new run, and a deadline of its own. Its policies
     judge the child's own failure, by the errors that its workflow declares; one that was cancelled, or whose
     undos failed, is not started again, nor is one that fails in a later run of the parent (ContinueAs).
     Between two attempts it counts as running: it can be cancelled and sent signals.
