@@ -30,7 +30,7 @@ from redrive import (
     workflow,
 )
 from redrive.stores.memory import MemoryStore
-from redrive.worker import loop as worker_loop
+from redrive.worker import sweeping
 from tests.runtime.support import standing, true
 
 go = Signal("go", str)
@@ -182,7 +182,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing_and_tells_its_bodies(
 
 async def test_an_execution_put_away_comes_back_for_its_signal(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """T5, D5."""
-    monkeypatch.setattr(worker_loop, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(sweeping, "IDLE_SECONDS", 0.0)
     count: list[int] = []
     count_up = counted(count)
 

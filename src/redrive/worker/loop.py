@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +26,7 @@ from redrive.worker.driver import Driver
 from redrive.worker.live import Live
 from redrive.worker.opening import open_with
 from redrive.worker.performer import Performer
+from redrive.worker.sweeping import dispensable
 from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
 
@@ -41,8 +41,6 @@ log: Final = logging.getLogger("redrive.worker")
 CLAIMS_AT_ONCE: Final = 100
 RINGS_AT_ONCE: Final = 2000
 """Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
-IDLE_SECONDS: Final = 30.0
-SOON: Final = timedelta(seconds=60)
 _FULL_WAIT: Final = 0.05
 _POLL: Final = 1.0
 _LATE: Final = 0.7
@@ -411,36 +409,19 @@ class Worker:
     async def _sweep(self) -> None:
         """Release what is idle and has been for a while; more, the longest idle first, if there is no room."""
         try:
-            if released := [live.claim for live in self._dispensable()]:
-                await self._store.release(released)
+            released = dispensable(self.lives.values(), self._cache, self._clock.now())
+            for live in released:
+                live.gone = True
+                live.put_away()
+                del self.lives[live.id]
+            if released:
+                await self._store.release([live.claim for live in released])
         except StoreError as error:
             self._unsure = True
             log.warning("worker %s: %s", self.id, error)
         finally:
             self._sweeping = False
             self._tasks = [task for task in self._tasks if not task.done()]
-
-    def _dispensable(self) -> list[Live]:
-        now, soon = time.monotonic(), self._clock.now() + SOON
-        surplus = len(self.lives) - self._cache
-        dispensable: list[Live] = []
-        near: list[Live] = []
-        for live in sorted(self.lives.values(), key=lambda live: live.used):
-            if not live.idle or live.machine is None:
-                continue
-            due = live.machine.next_due
-            if due is not None and due < soon:
-                near.append(live)
-            elif len(dispensable) < surplus or now - live.used > IDLE_SECONDS:
-                dispensable.append(live)
-        missing = surplus - len(dispensable)
-        if missing > 0:
-            dispensable += near[:missing]
-        for live in dispensable:
-            live.gone = True
-            live.put_away()
-            del self.lives[live.id]
-        return dispensable
 
     def _broke(self, error: BaseException) -> None:
         """A body raised what ends a process: stop, and leave its step unrecorded."""
