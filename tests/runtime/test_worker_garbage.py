@@ -1,13 +1,14 @@
-"""The garbage collector pauses while a long history is read, and only then."""
+"""The garbage collector pauses while a long history is read, and for a moment when a crowd of timers rings."""
 
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from redrive.worker.garbage import MANY, no_collection
+from redrive.worker.garbage import MANY, no_collection, no_collection_for_a_moment
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,23 @@ def test_one_history_read_within_another_ends_no_pause() -> None:
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def moment_over() -> None:
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(10)
+
+
+def test_it_pauses_for_a_moment_and_runs_again_whatever_becomes_of_the_loop() -> None:
+    no_collection_for_a_moment()
+    assert not gc.isenabled()
+    moment_over()
+    assert gc.isenabled()
+
+
+def test_a_moment_does_not_switch_it_on_where_the_program_switched_it_off() -> None:
+    gc.disable()
+    no_collection_for_a_moment()
+    moment_over()
+    assert not gc.isenabled()

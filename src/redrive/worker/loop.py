@@ -23,6 +23,7 @@ from redrive.patience import patiently
 from redrive.ports.store import StoreError
 from redrive.worker.alarms import Alarms
 from redrive.worker.driver import Driver
+from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.live import Live
 from redrive.worker.opening import open_with
 from redrive.worker.performer import Performer
@@ -383,6 +384,8 @@ class Worker:
     def _ring(self) -> None:
         self._handle = self._handle_due = None
         rung = self._alarms.due(self._clock.now(), RINGS_AT_ONCE)
+        if len(rung) >= CROWD:
+            no_collection_for_a_moment()
         for due, live, key in rung:
             if live.waiting and key in live.waiting:
                 perform = live.waiting.pop(key)
