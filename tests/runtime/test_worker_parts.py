@@ -14,6 +14,8 @@ import pytest
 
 from redrive import AsyncDurableService, ExecutionInfo, Flow, Signal, Sleep, WaitSignal, step, workflow
 from redrive.build import digest
+from redrive.stores.memory import MemoryStore
+from redrive.worker import outbox
 from redrive.worker import watchdog as watchdog_module
 from redrive.worker.alarms import Alarms
 from redrive.worker.threads import Threads
@@ -187,3 +189,52 @@ async def test_many_sleepers_wake_in_time() -> None:
         before = time.monotonic()
         woke = await asyncio.gather(*(execution.result() for execution in executions))
         assert max(woke) - before < 5
+
+
+@workflow("parts.waiting")
+def waiting() -> Flow[None]:
+    yield from Sleep(3600)
+
+
+class Slow:
+    """A store whose `release` and `load` take so long that others may come in between."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.releasing, self.go_on, self.load_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def release(self, claims: Any, *, parked: Any = None) -> None:
+        await self._store.release(claims, parked=parked)
+        self.releasing.set()
+        await self.go_on.wait()
+
+    async def load(self, claim: Any) -> Any:
+        await self.load_on.wait()
+        return await self._store.load(claim)
+
+
+async def test_two_suspects_are_never_in_a_workers_hands_at_once_also_not_by_two_claims_at_a_time() -> None:
+    """E7: one of them may be what kills, and the other would count its death."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    memory = MemoryStore(lambda: now)
+    for id in ("killer", "neighbour"):
+        await memory.start(outbox.new_execution(id, waiting, {}, now))
+    for life in ("first", "second"):
+        assert len(await memory.claim(life, timedelta(seconds=1), "b", [waiting.name], 10)) == 2
+        now += timedelta(seconds=2)
+    store = Slow(memory)
+    service = AsyncDurableService(store, [waiting], max_recoveries=2, build="b", grace=0)
+    opening = asyncio.create_task(service.__aenter__())
+    await store.releasing.wait()  # the first claim lets go of one of the two, before the other one begins
+    assert service._worker is not None
+    second = asyncio.create_task(service._worker._claim(10))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    store.go_on.set()
+    assert await second == 0
+    store.load_on.set()
+    await opening
+    await service.close()

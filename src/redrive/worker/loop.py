@@ -288,15 +288,19 @@ class Worker:
         return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
 
     async def _claim(self, limit: int) -> int:
+        """One at a time, to the end: what a claim lets go of again must not be another one's while the suspect begins."""
         async with self._claiming:
-            holds = (*self.lives, *self._beginning.values()) if self._unsure else None
-            try:
-                claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
-            except StoreError:
-                self._unsure = True  # the answer may have been lost after we were given something
-                raise
-            if holds is not None:
-                self._unsure = False
+            return await self._claim_alone(0 if self._suspect_at_work() else limit)
+
+    async def _claim_alone(self, limit: int) -> int:
+        holds = (*self.lives, *self._beginning.values()) if self._unsure else None
+        try:
+            claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
+        except StoreError:
+            self._unsure = True  # the answer may have been lost after we were given something
+            raise
+        if holds is not None:
+            self._unsure = False
         now: list[Claim] = []
         later: list[Claim] = []
         alone = self._suspect_at_work()
