@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import fleet
-from tests.crash.workers import Fleet, check_effects, die_at_random
+from tests.crash.workers import Fleet, check_effects, die_at_random, stop_one
 
 EXECUTIONS = 40
 
@@ -37,31 +36,7 @@ def test_a_fleet_whose_workers_are_killed_finishes_all_and_does_nothing_needless
 
 def test_a_worker_that_was_stopped_for_longer_than_its_lease_writes_nothing_and_serves_on(workers: Fleet, tmp_path: Path) -> None:
     """W1: another worker went on meanwhile; what the first one brings when it wakes is refused, and it takes up new work."""
-    gate, later = tmp_path / "gate", tmp_path / "later"
-
-    async def until_held(times: int) -> None:
-        while len([line for line in workers.lines() if line[2] == "held"]) < times:
-            await asyncio.sleep(0.005)
-
-    async def live() -> None:
-        async with fleet.service(workers.url, worker=False) as client:
-            first = workers.working()
-            execution = await client.start(fleet.holding(str(gate)), id="it")
-            await until_held(1)
-            first.send_signal(signal.SIGSTOP)
-            second = workers.working()
-            await until_held(2)
-            gate.touch()
-            assert await execution.result(20) == second.pid
-            before = await execution.history()
-            workers.kill(second)
-            first.send_signal(signal.SIGCONT)
-            later.touch()
-            assert await (await client.start(fleet.holding(str(later)), id="later")).result(20) == first.pid
-            assert await execution.history() == before
-            assert (await execution.info()).result == second.pid
-
-    asyncio.run(live())
+    asyncio.run(stop_one(workers, tmp_path, leases=1))
 
 
 def test_a_worker_keeps_what_it_works_on_however_long_that_takes(workers: Fleet, tmp_path: Path) -> None:

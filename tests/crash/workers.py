@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -83,3 +84,31 @@ def check_effects(workers: Fleet, kills: int, *, some_hit: bool = True) -> None:
     for id, times in Counter(id for id, *_ in ran.elements()).items():
         once = sum(1 for other, *_ in ran if other == id)
         assert times - once <= 3 * kills, f"{id}: three branches at most are under way when a kill comes"
+
+
+async def stop_one(workers: Fleet, folder: Path, leases: float) -> None:
+    """Stop a worker in the middle of a step for at least so many *leases*: another one goes on, what the first one brings
+    when it wakes is refused, and it takes up new work."""
+    gate, later = folder / "gate", folder / "later"
+
+    async def until_held(times: int) -> None:
+        while len([line for line in workers.lines() if line[2] == "held"]) < times:
+            await asyncio.sleep(0.005)
+
+    async with fleet.service(workers.url, worker=False) as client:
+        first = workers.working()
+        execution = await client.start(fleet.holding(str(gate)), id="it")
+        await until_held(1)
+        first.send_signal(signal.SIGSTOP)
+        second = workers.working()
+        await asyncio.sleep(leases * fleet.LEASE.total_seconds())
+        await until_held(2)
+        gate.touch()
+        assert await execution.result(20) == second.pid
+        before = await execution.history()
+        workers.kill(second)
+        first.send_signal(signal.SIGCONT)
+        later.touch()
+        assert await (await client.start(fleet.holding(str(later)), id="later")).result(20) == first.pid
+        assert await execution.history() == before
+        assert (await execution.info()).result == second.pid

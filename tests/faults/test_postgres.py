@@ -7,7 +7,6 @@ import contextlib
 import errno
 import random
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.crash import fleet
-from tests.crash.workers import Fleet, check_effects, die_at_random
+from tests.crash.workers import Fleet, check_effects, die_at_random, stop_one
 from tests.faults.load import Load
 from tests.faults.proxy import LossyProxy
 from tests.faults.server import Victim, victim
@@ -237,32 +236,7 @@ def test_the_disk_is_full(server: Victim, small_disk: Path, tmp_path: Path) -> N
 
 def test_a_worker_stopped_for_four_leases_writes_nothing_more_and_then_serves_others(workers: Fleet, tmp_path: Path) -> None:
     """W1, W2."""
-    gate, later = tmp_path / "gate", tmp_path / "later"
-
-    async def held(times: int) -> None:
-        while len([line for line in workers.lines() if line[2] == "held"]) < times:
-            await asyncio.sleep(0.005)
-
-    async def live() -> None:
-        async with fleet.service(workers.url, worker=False) as client:
-            first = workers.working()
-            execution = await client.start(fleet.holding(str(gate)), id="it")
-            await held(1)
-            first.send_signal(signal.SIGSTOP)
-            second = workers.working()
-            await asyncio.sleep(4 * fleet.LEASE.total_seconds())
-            await held(2)
-            gate.touch()
-            assert await execution.result(20) == second.pid
-            before = await execution.history()
-            workers.kill(second)
-            first.send_signal(signal.SIGCONT)
-            later.touch()
-            assert await (await client.start(fleet.holding(str(later)), id="later")).result(20) == first.pid
-            assert await execution.history() == before
-            assert (await execution.info()).result == second.pid
-
-    asyncio.run(live())
+    asyncio.run(stop_one(workers, tmp_path, leases=4))
 
 
 def test_one_workers_clock_is_ten_minutes_off(workers: Fleet) -> None:
