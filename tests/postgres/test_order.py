@@ -53,7 +53,7 @@ def test_an_event_is_not_seen_before_an_older_one(postgres: Server, schema: str)
                 insert = f"INSERT INTO {schema}.events VALUES (1, 'x', '1', 'other', 0, 1, 'k', {schema}.now_us())"
                 other.execute(insert)  # type: ignore[arg-type]
                 turn = Turn(expects=1, rows=["1"], events=[NewEvent(name="x", payload="2", key="k")])
-                emitting = asyncio.create_task(store.commit(claim, turn))
+                emitting = asyncio.ensure_future(store.commit(claim, turn))
                 await asyncio.wait([emitting], timeout=0.2)
                 assert await store.events(0, ["x"], 10) == (0, ())
             await emitting

@@ -52,7 +52,7 @@ def test_turns_that_are_ready_together_share_a_transaction(tmp_path: Path) -> No
 def test_a_job_that_fails_does_not_harm_its_company(tmp_path: Path) -> None:
     async def test(store: SQLiteStore) -> None:
         claims = await many(store, 20)
-        bad: Any = object()
+        bad: Any = b"no text"
         rows = [[f'"{n}"'] if n % 5 else [f'"{n}"', bad] for n in range(20)]
         turns = [store.commit(claim, Turn(expects=1, rows=rows[n])) for n, claim in enumerate(claims)]
         results = await asyncio.gather(*turns, return_exceptions=True)
@@ -131,7 +131,7 @@ def test_a_plain_turn_writes_to_the_history_alone(tmp_path: Path) -> None:
         await store.commit(claim, Turn(expects=1, rows=['"a"'], wake_at=now))
         statements = traced(store)
         await store.commit(claim, Turn(expects=2, rows=['"b"'], wake_at=await store.now()))
-        assert [text.split()[0] for text, _ in statements] == ["BEGIN", "INSERT", "COMMIT"]
+        assert [text.split()[0] for text, _ in statements] == ["BEGIN", "SELECT", "INSERT", "COMMIT"]
         found = await store.read("e-1")
         assert found is not None
         assert found.length == 3
@@ -188,7 +188,7 @@ def test_one_store_serves_several_event_loops(tmp_path: Path) -> None:
 def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
     async def test(store: SQLiteStore) -> None:
         claims = await many(store, 50)
-        commits = [asyncio.create_task(store.commit(claim, Turn(expects=1, rows=['"a"']))) for claim in claims]
+        commits = [asyncio.ensure_future(store.commit(claim, Turn(expects=1, rows=['"a"']))) for claim in claims]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await store.close()

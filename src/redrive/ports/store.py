@@ -24,7 +24,7 @@ The promises, each with a test in `redrive.testing.contracts`:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -335,10 +335,11 @@ class Store(Protocol):
         """Raises `LostClaim`."""
         ...
 
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+    def commit(self, claim: Claim, turn: Turn) -> Awaitable[Committed]:
         """Apply *turn*. Raises `LostClaim` or `Stale`; either way nothing was written.
 
-        Any other error (`StoreError`) leaves open whether it was written: repeat the same turn.
+        Any other error (`StoreError`) leaves open whether it was written: repeat the same turn. A store that gives back an
+        `Answer` saves workers a task for each turn; an ``async def`` will do.
         """
         ...
 

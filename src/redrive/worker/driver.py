@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from redrive.codec import from_json, to_json
+from redrive.ports.answer import Answer
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.turn import compute
@@ -72,65 +73,96 @@ class Driver:
     alarm_set: Callable[[], None]
     performer: Performer = attrs.field(init=False)
     draining: bool = False
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
+    _outside: Context = attrs.field(init=False)
+    """Where turns are called from: none can be entered twice, and `context` is where they run."""
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
+    _under_way: int = attrs.field(default=0, init=False)
+    _quiet: asyncio.Future[None] | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._outside = self.context.copy()
 
     def wake(self, live: Live) -> None:
-        """Have *live* driven soon, if it is not under way already."""
+        """Have *live* driven soon, with what comes for it until then, if it is not under way already."""
         if not live.driving and not live.gone:
-            live.driving = True
-            self._spawn(live)
+            self._set_out(live)
+            self._loop.call_soon(self._turn, live, context=self._outside)
 
-    async def drive(self, live: Live) -> None:
-        """Drive *live* here and now, unless somebody else does already."""
+    def drive(self, live: Live) -> None:
+        """Drive *live* here and now, unless it is under way already."""
         if not live.driving and not live.gone:
-            live.driving = True
-            await self._drive(live)
+            self._set_out(live)
+            self._turn(live)
 
-    async def idle(self) -> None:
-        """Wait until no turn is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def idle(self, seconds: float) -> None:
+        """Wait until no turn is under way, at most so long."""
+        if self._under_way:
+            self._quiet = self._loop.create_future()
+            await asyncio.wait([self._quiet], timeout=seconds)
 
-    def _spawn(self, live: Live) -> None:
-        task = asyncio.get_running_loop().create_task(self._drive(live))
+    def _set_out(self, live: Live) -> None:
+        live.driving = True
+        self._under_way += 1
+
+    def _rest(self, live: Live) -> None:
+        live.driving = False
+        live.used = time.monotonic()
+        self._under_way -= 1
+        if not self._under_way and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    def _turn(self, live: Live) -> None:
+        """Compute the next turn and ask for it to be stored; `_answered` goes on."""
+        try:
+            if live.machine is None and not live.gone:
+                if live.started is None:
+                    self._later(live, self._load(live))
+                    return
+                history, live.started = [from_json(live.started)], None
+                live.length = len(history)
+                self.context.run(self._replay, live, history)
+            draft = None if live.gone else self.context.run(self._compute, live)
+            if draft is None:
+                self._rest(live)
+            elif draft.attributes is not None and live.attributes is None:
+                self._later(live, self._ask_with_attributes(live, draft))
+            else:
+                self._ask(live, draft)
+        except BaseException as error:
+            self._trouble(live, error)
+
+    def _later(self, live: Live, going_on: Coroutine[Any, Any, None]) -> None:
+        """Have a task do what takes waiting. *live* is under way until then; *going_on* goes on with it, or ends it."""
+
+        async def run() -> None:
+            try:
+                await going_on
+            except BaseException as error:
+                self._trouble(live, error)
+
+        task = self._loop.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _drive(self, live: Live) -> None:
-        try:
-            while not live.gone:
-                if live.machine is None:
-                    await self._load(live)
-                draft = self.context.run(self._compute, live)
-                if draft is None:
-                    break
-                try:
-                    committed = await self._commit(live, draft)
-                except LostClaim:
-                    raise
-                except Stale:
-                    self._again(live, draft)
-                    continue
-                except StoreError:
-                    self._again(live, draft)
-                    raise
-                self._stored(live, draft, committed)
-                if not live.ready:
-                    break
-        except LostClaim:
-            self.lose(live)
-        except asyncio.CancelledError:
-            raise
-        except (HostError, CodecError) as error:
-            await self.park(live, str(error))
-        except StoreError as error:
-            log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
-            asyncio.get_running_loop().call_later(_LONGEST_WAIT, self.wake, live)
-        except (Exception, TurnTooLong) as error:
-            await self.park(live, "".join(traceback.format_exception(error)))
-        finally:
-            live.driving = False
-            live.used = time.monotonic()
+    def _trouble(self, live: Live, error: BaseException) -> None:
+        """It cannot go on."""
+        match error:
+            case LostClaim():
+                self.lose(live)
+            case HostError() | CodecError():
+                self._later(live, self._park(live, str(error)))
+                return
+            case StoreError():
+                log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
+                self._loop.call_later(_LONGEST_WAIT, self.wake, live)
+            case Exception() | TurnTooLong():
+                self._later(live, self._park(live, "".join(traceback.format_exception(error))))
+                return
+            case _:  # it ends the task, or the process
+                self._rest(live)
+                raise error
+        self._rest(live)
 
     # ── the first turn ──────────────────────────────────────────────────────────────────────────
     def begin(self, live: Live) -> Draft | None:
@@ -163,17 +195,15 @@ class Driver:
 
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:
-        if live.started is not None:
-            history, live.started = [from_json(live.started)], None
-        else:
-            loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
-            with no_collection(len(loaded.history)):
-                history, live.unsure = from_json(loaded.history), True
-            held, live.inbox, live.seen = live.inbox, (), 0
-            live.add_messages(loaded.inbox)
-            live.add_messages(held)  # what came by mail while it was being loaded
+        loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
+        with no_collection(len(loaded.history)):
+            history, live.unsure = from_json(loaded.history), True
+        held, live.inbox, live.seen = live.inbox, (), 0
+        live.add_messages(loaded.inbox)
+        live.add_messages(held)  # what came by mail while it was being loaded
         live.length = len(history)
         self.context.run(self._replay, live, history)
+        self._turn(live)
 
     def _replay(self, live: Live, history: list[Any]) -> None:
         with no_collection(len(history) * LEAST_ROW):
@@ -221,25 +251,58 @@ class Driver:
         watchdog.leave()
         return draft
 
-    async def _commit(self, live: Live, draft: Draft) -> Committed:
-        attributes = None if draft.attributes is None else await self._attributes(live, draft.attributes)
-        turn = draft.turn(live.seen, attributes)
+    def _ask(self, live: Live, draft: Draft) -> None:
+        """Ask the store for *draft*."""
+        if draft.attributes is None:
+            turn = draft.turn(live.seen, None)
+        else:
+            assert live.attributes is not None
+            live.attributes.update(draft.attributes)
+            turn = draft.turn(live.seen, to_json(live.attributes))
         try:
-            return await self.store.commit(live.claim, turn)
+            answer = self.store.commit(live.claim, turn)
         except StoreError as error:
-            if not error.retry_helps:
-                raise
-        repeated: Committed = await self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
-        return repeated
+            answer = Answer.failed(error)
+        if isinstance(answer, Answer):
+            answer.then(lambda answer: self._answered(live, draft, turn, answer))
+        else:
+            self._later(live, self._wait_for(live, draft, turn, answer))
 
-    async def _attributes(self, live: Live, changed: dict[str, Any]) -> str:
-        """All attributes: the stored ones, and those that changed."""
-        if live.attributes is None:
-            snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
-            live.attributes = {} if snapshot is None else from_json(snapshot.attributes)
-        assert live.attributes is not None
-        live.attributes.update(changed)
-        return to_json(live.attributes)
+    async def _ask_with_attributes(self, live: Live, draft: Draft) -> None:
+        snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
+        live.attributes = {} if snapshot is None else from_json(snapshot.attributes)
+        self._ask(live, draft)
+
+    async def _wait_for(self, live: Live, draft: Draft, turn: Turn, asked: Awaitable[Committed], *, again: bool = False) -> None:
+        answer: Answer[Committed] = Answer()
+        try:
+            answer.result = await asked
+        except StoreError as error:
+            answer.error = error
+        self._answered(live, draft, turn, answer, again=again)
+
+    def _answered(self, live: Live, draft: Draft, turn: Turn, answer: Answer[Committed], *, again: bool = False) -> None:
+        """Go on after what the store said of *turn*; *again*: it was patiently asked again."""
+        try:
+            error = answer.error
+            if error is None:
+                self._stored(live, draft, answer.result)
+                if live.ready:
+                    self._turn(live)
+                else:
+                    self._rest(live)
+            elif isinstance(error, Stale):
+                self._again(live, draft)
+                self._turn(live)
+            elif isinstance(error, StoreError) and error.retry_helps and not again:
+                asked = self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
+                self._later(live, self._wait_for(live, draft, turn, asked, again=True))
+            else:
+                if not isinstance(error, LostClaim):
+                    self._again(live, draft)
+                raise error
+        except BaseException as raised:
+            self._trouble(live, raised)
 
     def _stored(self, live: Live, draft: Draft, committed: Committed) -> None:
         """Act on what the turn asked for, now that it is stored."""
@@ -323,7 +386,7 @@ class Driver:
         live.put_away()
         self.left(live)
 
-    async def park(self, live: Live, reason: str) -> None:
+    async def _park(self, live: Live, reason: str) -> None:
         """Leave *live* alone until other code comes."""
         log.error("execution %r is parked for build %s: %s", live.id, self.build, reason)
         self.performer.stop_all(live)
@@ -334,16 +397,17 @@ class Driver:
         except StoreError as error:
             log.error("execution %r: %s", live.id, error)
         self.left(live)
+        self._rest(live)
 
     def _spawn_release(self, live: Live) -> None:
         async def release() -> None:
             await self._patiently(lambda: self.store.release([live.claim]), live.id)
 
-        task = asyncio.get_running_loop().create_task(release())
+        task = self._loop.create_task(release())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _patiently(self, call: Callable[[], Coroutine[Any, Any, Any]], id: str) -> Any:
+    async def _patiently(self, call: Callable[[], Awaitable[Any]], id: str) -> Any:
         """Call the store again while it says that this may help (W3)."""
         wait = _FIRST_WAIT
         while True:

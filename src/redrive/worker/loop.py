@@ -220,10 +220,8 @@ class Worker:
             self._performer.stop_all(live)
         if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
-        await self._driver.idle()
+        await self._driver.idle(_LAST_TURNS)
         await self._performer.gone(_LAST_WORDS)
-        if any(live.driving for live in self.lives.values()):
-            await self._performer.gone(_LAST_TURNS)
         if self._handle is not None:
             self._handle.cancel()
         self._threads.close()

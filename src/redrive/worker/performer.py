@@ -1,5 +1,8 @@
 """Runs the bodies of steps: async ones on the loop, sync ones in threads, each in a context of its own.
 
+Async bodies that are to begin together begin in one task, one after another. The first that has to wait for something has
+that task to itself from then on, and the rest begin in another: most of what a task costs is saved where bodies are short.
+
 1.  A body gets decoded copies of its arguments, at each attempt anew (S1).
 2.  What it gives or raises becomes one fact: `Answered`, or `Retrying` where its policy says so. What cannot be
     encoded is a final failure, in doubt (S7); so is a command that a body returns.
@@ -14,13 +17,16 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from collections import deque
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from redrive.steps import StepContext, enter
+from redrive.worker.suspended import Suspended
 from redrive_interpreter.errors import CodecError, Misuse, StepInterrupted, StepTimeout
 from redrive_interpreter.outcomes import Err, Failure, Ok
 from redrive_interpreter.retry import after_failure
@@ -45,7 +51,7 @@ _BRIEF: Final = 0.01
 class Attempt:
     """One attempt of one step, from its start until its fact is delivered or nobody wants it any more."""
 
-    __slots__ = ("_performer", "begun", "context", "holder", "live", "over", "perform", "task", "timers")
+    __slots__ = ("_performer", "begun", "context", "live", "over", "perform", "task", "timers")
 
     def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
         self._performer = performer
@@ -54,8 +60,6 @@ class Attempt:
         self.context = context
         self.task: asyncio.Task[None] | None = None
         """The task of the body, while it runs: then a cancel is for it."""
-        self.holder: asyncio.Task[None] | None = None
-        """The same task, also when it goes on to drive the execution."""
         self.timers: list[asyncio.TimerHandle] = []
         self.begun: Callable[[], None] | None = None
         self.over = False
@@ -106,7 +110,7 @@ class Performer:
         clock: Clock,
         context: Context,
         wake: Callable[[Live], None],
-        drive: Callable[[Live], Coroutine[Any, Any, None]],
+        drive: Callable[[Live], None],
         broken: Callable[[BaseException], None],
     ) -> None:
         self._codec = codec
@@ -119,6 +123,11 @@ class Performer:
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning: deque[tuple[Attempt, Callable[[Attempt], Coroutine[Any, Any, Any]]]] = deque()
+        """What a task is to begin, and how."""
+        self._called = False
+        """Whether a task for them is there, or on its way: the newest."""
+        self._newest: asyncio.Task[None]
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
 
@@ -153,9 +162,12 @@ class Performer:
             live.attempts = {}
         live.attempts[perform.key] = attempt
         if _is_async(spec.body):
-            if spec.timeout is not None and not spec.at_most_once:
-                self._limit(attempt, spec.timeout)
-            self._spawn(attempt, self._perform(attempt))
+            if spec.at_most_once:
+                self._announce(attempt, lambda: self._begin_soon(attempt, self._open))
+            else:
+                if spec.timeout is not None:
+                    self._limit(attempt, spec.timeout)
+                self._begin_soon(attempt, self._open)
         else:
             self._start_thread(attempt)
 
@@ -183,62 +195,108 @@ class Performer:
             await asyncio.wait(self._tasks, timeout=seconds)
 
     # ── async bodies ────────────────────────────────────────────────────────────────────────────
-    def _spawn(self, attempt: Attempt, coroutine: Coroutine[Any, Any, None]) -> None:
-        # A copy for each: what one body sets in its context is not there for the next.
-        task = self._loop.create_task(coroutine, context=self._context.copy())
-        attempt.task = attempt.holder = task
+    def _begin_soon(self, attempt: Attempt, how: Callable[[Attempt], Coroutine[Any, Any, Any]]) -> None:
+        self._beginning.append((attempt, how))
+        if not self._called:
+            self._call()
+
+    def _call(self) -> None:
+        self._called = True
+        task = self._newest = self._loop.create_task(self._begin_all(), context=self._context.copy())
         self._tasks.add(task)
 
-    async def _perform(self, attempt: Attempt) -> None:
-        spec = attempt.perform.step.spec
+    async def _begin_all(self) -> None:
+        """Begin what there is, up to the first that has to wait for something: go on with that one."""
+        task = self._newest
+        ended: list[Live] = []
         try:
-            if spec.at_most_once:
-                began = self._loop.create_future()
-                self._announce(attempt, lambda: None if began.done() else began.set_result(None))
-                await began
-            performing.set(attempt.perform.key)
-            enter(attempt.context)
-            self._watch(attempt)
-            args, kwargs = self._codec.load_call(spec.signature, attempt.perform.input, spec.id)
-            body = spec.body
-            if spec.injected:
-                body = self._resources.acall(body, spec.injected, spec.signature, f"step {spec.id}")
-            value = await body(*args, **kwargs)
-        except BaseException as error:
-            await self._raised(attempt, error)
-        else:
-            await self._gave(attempt, value)
+            while self._beginning:
+                attempt, how = self._beginning.popleft()
+                if attempt.over:
+                    continue
+                suspended = self._begin(attempt, how, task, ended)
+                if suspended is not None or task.cancelling():  # a body may have cancelled its own task, and ended
+                    self._called = False
+                    if self._beginning:
+                        self._call()
+                    self._drive_all(ended)
+                    if suspended is not None:
+                        await self._go_on(attempt, suspended, task)
+                    return
+                if not self._beginning:
+                    self._drive_all(ended)
+                    # One round of the loop: turns that are stored at once have begun their next steps by then.
+                    await asyncio.sleep(0)
         finally:
             # Not by a callback: that would be one more round of the loop for each step.
-            self._tasks.discard(cast("asyncio.Task[None]", attempt.holder))
+            self._tasks.discard(task)
+            if self._newest is task:
+                self._called = False
+                if self._beginning:  # a body has cancelled this task after its end
+                    self._call()
 
-    async def _await(self, attempt: Attempt, awaitable: Awaitable[Any]) -> None:
-        """The rest of a sync body that gave something to await."""
+    def _begin(
+        self, attempt: Attempt, how: Callable[[Attempt], Coroutine[Any, Any, Any]], task: asyncio.Task[None], ended: list[Live]
+    ) -> Suspended | None:
+        """Run a body to its end, or to where it waits. What is to be driven then is added to *ended*."""
+        attempt.task = task
+        context = self._context.copy()  # one for each: what a body sets in its context is not there for the next
+        try:
+            coroutine = context.run(how, attempt)
+            waiting = context.run(coroutine.send, None)
+        except StopIteration as end:
+            if self._gave(attempt, end.value):
+                ended.append(attempt.live)
+        except BaseException as error:
+            if self._raised(attempt, error):
+                ended.append(attempt.live)
+        else:
+            return Suspended(coroutine, context, waiting)
+        return None
+
+    async def _go_on(self, attempt: Attempt, suspended: Suspended, task: asyncio.Task[None]) -> None:
+        try:
+            value = await suspended
+        except BaseException as error:
+            drive = self._raised(attempt, error)
+        else:
+            drive = self._gave(attempt, value)
+        if drive:
+            self._drive(attempt.live)
+
+    def _drive_all(self, ended: list[Live]) -> None:
+        """Only now: what ended together is one turn."""
+        for live in ended:
+            self._drive(live)
+        ended.clear()
+
+    def _open(self, attempt: Attempt) -> Coroutine[Any, Any, Any]:
+        """Call the body, in its context."""
+        spec = attempt.perform.step.spec
         performing.set(attempt.perform.key)
         enter(attempt.context)
-        try:
-            value = await awaitable
-        except BaseException as error:
-            await self._raised(attempt, error)
-        else:
-            await self._gave(attempt, value)
-        finally:
-            self._tasks.discard(cast("asyncio.Task[None]", attempt.holder))
+        self._watch(attempt)
+        args, kwargs = self._codec.load_call(spec.signature, attempt.perform.input, spec.id)
+        body = spec.body
+        if spec.injected:
+            body = self._resources.acall(body, spec.injected, spec.signature, f"step {spec.id}")
+        return _coroutine(body(*args, **kwargs))
 
-    async def _gave(self, attempt: Attempt, value: Any) -> None:
-        attempt.task = None  # from here on a cancel is not for this task: it goes on to drive the execution
-        if attempt.end():
-            self._answer_with(attempt, value)
-            await self._drive(attempt.live)
+    def _gave(self, attempt: Attempt, value: Any) -> bool:
+        """Whether the execution is to be driven."""
+        attempt.task = None  # from here on a cancel is not for this task: others begin in it
+        if not attempt.end():
+            return False
+        self._answer_with(attempt, value)
+        return True
 
-    async def _raised(self, attempt: Attempt, error: BaseException) -> None:
+    def _raised(self, attempt: Attempt, error: BaseException) -> bool:
         task, attempt.task = attempt.task, None
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             # We told it to stop, or somebody ends the whole loop: either way it is no answer.
             attempt.end()
-            return
-        if attempt.end() and self._answer_error(attempt, error):
-            await self._drive(attempt.live)
+            return False
+        return attempt.end() and self._answer_error(attempt, error)
 
     # ── sync bodies ─────────────────────────────────────────────────────────────────────────────
     def _start_thread(self, attempt: Attempt) -> None:
@@ -277,7 +335,7 @@ class Performer:
 
     def _thread_ended(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
         if error is None and not attempt.over and inspect.isawaitable(value):
-            self._spawn(attempt, self._await(attempt, value))
+            self._begin_soon(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
             if error is None:
                 self._answer_with(attempt, value)
@@ -286,6 +344,12 @@ class Performer:
             self._wake(attempt.live)
         elif isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._broken(error)
+
+    def _reopen(self, attempt: Attempt, awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+        """The rest of a sync body that gave something to await."""
+        performing.set(attempt.perform.key)
+        enter(attempt.context)
+        return _coroutine(awaitable)
 
     # ── limits ──────────────────────────────────────────────────────────────────────────────────
     def _announce(self, attempt: Attempt, begun: Callable[[], object]) -> None:
@@ -386,6 +450,14 @@ class Performer:
             if attempt.live.told is None:
                 attempt.live.told = {}
             attempt.live.told[attempt.perform.key] = attempt.context.told
+
+
+def _coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+    return awaitable if type(awaitable) is CoroutineType else _awaiting(awaitable)
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _is_async(body: Callable[..., Any]) -> bool:

@@ -12,9 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-import attrs
 from psycopg.errors import LockNotAvailable
 
+from redrive.ports.answer import Answer
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.session import Line, Session, Sessions
 
@@ -25,24 +25,26 @@ MOST_AT_ONCE: Final = 500
 MOST_CHARACTERS: Final = 4_000_000
 
 
-@attrs.define(eq=False)
-class Job(Generic[A]):
-    """*asked* for by whoever waits for *future*; a group has one of a *key* at most."""
+class Job(Answer[Any], Generic[A]):
+    """The answer to what was *asked*; a group has one of a *key* at most."""
 
-    asked: A
-    key: Hashable
-    size: int
-    future: asyncio.Future[Any]
+    __slots__ = ("asked", "key", "size")
+
+    def __init__(self, asked: A, key: Hashable, size: int) -> None:
+        super().__init__()
+        self.asked, self.key, self.size = asked, key, size
 
     def answer(self, result: Any) -> None:
         if isinstance(result, StoreError):
             self.refuse(result)
-        elif not self.future.done():  # else who waited was cancelled
-            self.future.set_result(result)
+        elif not self.over:
+            self.result = result
+            self.come()
 
     def refuse(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        if not self.over:
+            self.error = error
+            self.come()
 
 
 Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
@@ -69,13 +71,13 @@ class Group(Generic[A]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
-    async def do(self, asked: A, key: Hashable, size: int = 0) -> Any:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append(Job(asked, key, size, future))
+    def do(self, asked: A, key: Hashable, size: int = 0) -> Answer[Any]:
+        job = Job(asked, key, size)
+        self._waiting.append(job)
         if self._free:
             # Whatever else is ready on this loop runs before the task, and may bring more.
             self._spawn(self._lane(self._free.pop()))
-        return await future
+        return job
 
     async def close(self) -> None:
         """Write what is asked for, then let go of the connections."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from redrive.ports.answer import Answer
 from redrive.ports.inside import Cursor, Standing
 from redrive.ports.store import (
     Begun,
@@ -244,11 +245,9 @@ class PostgresStore:
 
         return await self._open.sessions.patiently(run)
 
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
-        if is_plain(turn):
-            committed: Committed = await self._open.turns.do((claim, turn), claim.id, size_of(turn))
-            return committed
-        return await self._commit_long((claim, turn))
+    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
+        group = self._open.turns if is_plain(turn) else self._open.long_turns
+        return group.do((claim, turn), claim.id, size_of(turn))
 
     async def _commit_long(self, asked: AskedTurn) -> Committed:
         claim, turn = asked

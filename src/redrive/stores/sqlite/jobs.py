@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from redrive.ports.answer import Answer
+
 
 @attrs.define(eq=False)
 class Memo:
@@ -31,30 +33,20 @@ class Transaction:
     news: int = 0
 
 
-@attrs.define(eq=False)
-class Job:
-    """A function of a `Transaction`, and who waits for what it gives back.
+class Job(Answer[Any]):
+    """A function of a `Transaction`, and the answer to whoever asked for it on *loop*.
 
     It checks before it writes, and says no by raising a `RedriveError`.
     """
 
-    run: Callable[..., Any]
-    args: tuple[Any, ...]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-    result: Any = None
-    error: BaseException | None = None
+    __slots__ = ("args", "loop", "run")
 
-    def answer(self) -> None:
-        """To be called on the job's own loop."""
-        if self.future.done():
-            return  # who waited was cancelled
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
+    def __init__(self, run: Callable[..., Any], args: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.run, self.args, self.loop = run, args, loop
 
 
 def answer_all(jobs: Iterable[Job]) -> None:
+    """To be called on the jobs' own loop."""
     for job in jobs:
-        job.answer()
+        job.come()

@@ -66,20 +66,6 @@ SELECT seq FROM sqlite_sequence WHERE name = ?;
 
 -- ── turns ─────────────────────────────────────────────────────────────────────────────────────
 
--- name: extend
--- A turn that only adds rows: checked and written in one statement. What is due already stays due since when it was.
-INSERT INTO history (n, number, upto, at_us, rows)
-SELECT n, number, ?, ?, ? FROM executions
-WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND status = ? AND unread = ? AND wake_us <= ? AND recoveries = 0 AND newest = 0
-    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?;
-
--- name: advance
--- A turn that also changes status, timer or counts. Only where it takes all that is in the inbox, and nothing is parked.
-UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = 0, updated_us = ?
-WHERE id = ? AND fence = ? AND owner = ? AND number = ? AND status <> 'parked' AND newest <= ?
-    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = ?
-RETURNING n;
-
 -- name: append
 INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
 
@@ -87,7 +73,7 @@ INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
 -- What a turn is checked against.
 SELECT n, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, owner
+    fence, owner, status, unread, wake_us, recoveries, newest, creator_id
 FROM executions WHERE id = ?;
 
 -- name: last_chunk
@@ -97,7 +83,7 @@ SELECT upto, rows FROM history WHERE n = ? AND number = ? ORDER BY upto DESC LIM
 DELETE FROM inbox WHERE n = ? AND seq <= ?;
 
 -- name: turn
-UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = recoveries * ?, newest = ?, updated_us = ? WHERE n = ?;
+UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = ?, newest = ?, updated_us = ? WHERE n = ?;
 
 -- name: set_attributes
 UPDATE executions SET attributes = ? WHERE n = ?;
@@ -106,7 +92,7 @@ UPDATE executions SET attributes = ? WHERE n = ?;
 UPDATE executions SET run = ?, workflow = ?, number = number + 1, recoveries = 0 WHERE n = ?;
 
 -- name: end
-UPDATE executions SET owner = NULL, wake_us = NULL, outcome = ? WHERE n = ? RETURNING creator_id;
+UPDATE executions SET status = ?, wake_us = NULL, owner = NULL, unread = ?, recoveries = ?, newest = ?, updated_us = ?, outcome = ? WHERE n = ?;
 
 -- name: creator
 SELECT creator_id, creator_run, creator_key FROM executions WHERE n = ?;

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
+from redrive.ports.answer import Answer
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -141,9 +142,9 @@ class SQLiteStore:
     async def load(self, claim: Claim) -> Loaded:
         return await self._reader.do(reading.load, claim)
 
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
-        return await do(turns.commit, claim, turn)
+        return do(turns.commit, claim, turn)
 
     async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
         await self._writer.do(owning.release, claims, parked)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from redrive.ports.answer import Answer
 from redrive.ports.store import StoreError
 from redrive.stores.bell import Bell
 from redrive.stores.sqlite.jobs import Job, Transaction, answer_all
@@ -33,17 +34,16 @@ class ConnectionThread:
 
     def __init__(self, name: str, connect: Callable[[], Session]) -> None:
         self.name, self._connect = name, connect
-        self._queue: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Job] | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._gate = threading.Lock()
         self._closed = False
         self._session: Session
 
     async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._opened = Job(self._connect, (), loop.create_future(), loop)
+        self._opened = Job(self._connect, (), asyncio.get_running_loop())
         self._thread.start()
-        self._session = await self._opened.future
+        self._session = await self._opened
 
     async def close(self) -> None:
         """Do what was asked for before, then close the connection."""
@@ -53,23 +53,25 @@ class ConnectionThread:
             self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    async def do(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def do(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
         """Run a job on the thread; it takes positional arguments only."""
         assert not kwargs
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._put(Job(run, args, future, loop))
-        return await future
+        job = Job(run, args, asyncio.get_running_loop())
+        self._put([job])
+        return job
 
     def call(self, function: Callable[[], None]) -> None:
         """Run *function* on the thread, between transactions."""
         self._queue.put(function)
 
-    def _put(self, job: Job) -> None:
+    def _put(self, jobs: list[Job]) -> None:
         with self._gate:
-            if self._closed:
-                raise StoreError(f"{self.name}: the store is closed")
-            self._queue.put(job)
+            if not self._closed:
+                self._queue.put(jobs)
+                return
+        for job in jobs:
+            job.error = StoreError(f"{self.name}: the store is closed")
+            job.come()
 
     # ── on the thread ───────────────────────────────────────────────────────────────────────────
     def _live(self) -> None:
@@ -94,8 +96,8 @@ class ConnectionThread:
         waiting = self._wait()
         going_on = True
         while True:
-            if isinstance(waiting, Job):
-                jobs.append(waiting)
+            if isinstance(waiting, list):
+                jobs += waiting
             elif waiting is None:
                 going_on = False
             else:
@@ -110,7 +112,7 @@ class ConnectionThread:
             self._serve(jobs)
         return going_on
 
-    def _wait(self) -> Job | Callable[[], None] | None:
+    def _wait(self) -> list[Job] | Callable[[], None] | None:
         return self._queue.get()
 
     def _serve(self, jobs: list[Job]) -> None:
@@ -137,13 +139,12 @@ class WriterThread(ConnectionThread):
         self._took = FAST * 10
         self._since_checkpoint = 0
 
-    async def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
         """Run a short job, on the spot where that is faster."""
         if not self._on_the_spot or self._took > FAST:
-            return await self.do(run, *args, **kwargs)
+            return self.do(run, *args, **kwargs)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        job = Job(run, args, future, loop)
+        job = Job(run, args, loop)
         company = self._arrived.get(loop)
         if company is None:
             # Whatever else is ready on this loop runs before the flush, and may bring more jobs.
@@ -151,7 +152,7 @@ class WriterThread(ConnectionThread):
             loop.call_soon(self._flush, loop)
         else:
             company.append(job)
-        return await future
+        return job
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         jobs = self._arrived.pop(loop)
@@ -161,14 +162,10 @@ class WriterThread(ConnectionThread):
             finally:
                 self._busy.release()
             if done:
-                jobs[0].answer()
+                jobs[0].come()
                 return
-        for job in jobs:
-            try:
-                self._put(job)
-            except StoreError as closed:
-                job.error = closed
-                job.answer()
+        for first in range(0, len(jobs), MOST_AT_ONCE):
+            self._put(jobs[first : first + MOST_AT_ONCE])
 
     def _at_once(self, job: Job) -> bool:
         began = time.perf_counter()
@@ -199,7 +196,7 @@ class WriterThread(ConnectionThread):
         with self._busy:
             self._session.checkpoint()
 
-    def _wait(self) -> Job | Callable[[], None] | None:
+    def _wait(self) -> list[Job] | Callable[[], None] | None:
         while True:
             self._polling = True
             while self._bell.awaited:
