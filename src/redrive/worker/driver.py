@@ -76,6 +76,7 @@ class Driver:
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
+    _woken: list[Live] = attrs.field(factory=list["Live"], init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _quiet: asyncio.Future[None] | None = attrs.field(default=None, init=False)
@@ -87,12 +88,19 @@ class Driver:
         """Have *live* driven soon, with what comes for it until then, if it is not under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
-            self._loop.call_soon(self._turn, live, context=self._outside)
+            if not self._woken:
+                self._loop.call_soon(self._drive_woken, context=self._outside)
+            self._woken.append(live)
 
     def drive(self, live: Live) -> None:
         """Drive *live* here and now, unless it is under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
+            self._turn(live)
+
+    def _drive_woken(self) -> None:
+        woken, self._woken = self._woken, []
+        for live in woken:
             self._turn(live)
 
     async def idle(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
-"""When the garbage collector would only be in the way: while a long history is read, and while a crowd of timers rings.
+"""When the garbage collector would only be in the way: while a long history is read, while a crowd of timers rings, and
+while a crowd of steps is under way.
 
-Neither makes garbage that it could find, and both make it look at all there is, again and again.
+None makes garbage that it could find, and all make it look at all there is, again and again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ MANY: Final = 1_000 * LEAST_ROW
 
 
 CROWD: Final = 200
-"""Timers that ring at once from which on a pause is worth it."""
+"""Timers that ring at once, or steps under way, from which on a pause is worth it."""
 MOMENT: Final = 0.25
 """Seconds that such a pause lasts."""
 
 
 def no_collection_for_a_moment() -> None:
-    """Pause the collector for `MOMENT`: for 2,000 timers due at once it halves the lateness of the last ones."""
+    """Pause the collector for `MOMENT`: for 2,000 timers due at once it halves the lateness of the last ones, and 500
+    workflows at once take a fifth less. It runs between two such pauses."""
     if gc.isenabled():
         gc.disable()
         # On a thread, not on the loop: whatever becomes of the loop, it is switched on again.

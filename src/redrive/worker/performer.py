@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from redrive.steps import StepContext, enter
+from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.suspended import Suspended
 from redrive_interpreter.errors import CodecError, Misuse, StepInterrupted, StepTimeout
 from redrive_interpreter.outcomes import Err, Failure, Ok
@@ -158,6 +159,8 @@ class Performer:
         )
         attempt = Attempt(self, live, perform, context)
         self.running += 1
+        if self.running >= CROWD:
+            no_collection_for_a_moment()
         if live.attempts is None:
             live.attempts = {}
         live.attempts[perform.key] = attempt

@@ -140,9 +140,8 @@ class WriterThread(ConnectionThread):
         self._since_checkpoint = 0
 
     def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
-        """Run a short job, on the spot where that is faster."""
-        if not self._on_the_spot or self._took > FAST:
-            return self.do(run, *args, **kwargs)
+        """Run a short job, together with what else is asked for now, or on the spot where that is faster."""
+        assert not kwargs
         loop = asyncio.get_running_loop()
         job = Job(run, args, loop)
         company = self._arrived.get(loop)
@@ -156,7 +155,8 @@ class WriterThread(ConnectionThread):
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         jobs = self._arrived.pop(loop)
-        if len(jobs) == 1 and not self._closed and self._busy.acquire(blocking=False):
+        fast = self._on_the_spot and self._took <= FAST
+        if fast and len(jobs) == 1 and not self._closed and self._busy.acquire(blocking=False):
             try:
                 done = self._queue.empty() and self._at_once(jobs[0])
             finally:
