@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class Answer(Generic[T]):
         self.over = False
         self.result: Any = None
         self.error: BaseException | None = None
-        self._tell: Callable[[Self], object] | None = None
+        self._tell: Callable[[Answer[T]], object] | None = None
 
     @classmethod
     def failed(cls, error: BaseException) -> Answer[T]:
@@ -38,7 +38,7 @@ class Answer(Generic[T]):
         if tell is not None:
             tell(self)
 
-    def then(self, tell: Callable[[Self], object]) -> None:
+    def then(self, tell: Callable[[Answer[T]], object]) -> None:
         """Call *tell* with this once it is there; now, if it is."""
         if self.over:
             tell(self)

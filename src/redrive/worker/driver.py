@@ -15,7 +15,7 @@ import logging
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
-    from redrive.ports.store import Committed, Store
+    from redrive.ports.store import Committed, Store, Turn
     from redrive.worker.alarms import Alarms
     from redrive.worker.clock import Clock
     from redrive.worker.live import Live
@@ -267,10 +267,11 @@ class Driver:
             assert live.attributes is not None
             live.attributes.update(draft.attributes)
             turn = draft.turn(live.seen, to_json(live.attributes))
+        answer: Awaitable[Committed] | Answer[Committed]
         try:
             answer = self.store.commit(live.claim, turn)
         except StoreError as error:
-            answer = Answer.failed(error)
+            answer = Answer[Committed].failed(error)
         if isinstance(answer, Answer):
             answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:

@@ -105,6 +105,7 @@ class Worker:
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._beating: asyncio.Task[None]
         self._sweeping = False
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
@@ -123,12 +124,16 @@ class Worker:
             alarm_set=self._arm,
         )
         self._driver.performer = self._performer = Performer(
-            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke
+            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke, self._is_alive
         )
 
     async def start(self) -> None:
         await self._heartbeat()
-        self._tasks = [self._loop.create_task(self._work()), self._loop.create_task(self._beat())]
+        self._beating = self._loop.create_task(self._beat())
+        self._tasks = [self._loop.create_task(self._work()), self._beating]
+
+    def _is_alive(self) -> bool:
+        return not self._beating.done()
 
     def has_room_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* may be this worker's from the start."""

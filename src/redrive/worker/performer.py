@@ -1,8 +1,5 @@
 """Runs the bodies of steps: async ones on the loop, sync ones in threads, each in a context of its own.
 
-Async bodies that are to begin together begin in one task, one after another. The first that has to wait for something has
-that task to itself from then on, and the rest begin in another: most of what a task costs is saved where bodies are short.
-
 1.  A body gets decoded copies of its arguments, at each attempt anew (S1).
 2.  What it gives or raises becomes one fact: `Answered`, or `Retrying` where its policy says so. What cannot be
     encoded is a final failure, in doubt (S7); so is a command that a body returns.
@@ -17,17 +14,16 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from collections import deque
 from contextvars import Context
 from datetime import datetime, timedelta
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from redrive.steps import StepContext, enter
+from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
-from redrive.worker.suspended import Suspended
+from redrive.worker.together import Together
 from redrive_interpreter.errors import CodecError, Misuse, StepInterrupted, StepTimeout
 from redrive_interpreter.outcomes import Err, Failure, Ok
 from redrive_interpreter.retry import after_failure
@@ -45,62 +41,17 @@ if TYPE_CHECKING:
     from redrive_interpreter.steps import StepSpec
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
+_MOMENT: Final = 0.1
+"""Seconds after which a loop that goes on was not about to end."""
 _BRIEF: Final = 0.01
 """A heartbeat is looked at this much late, in seconds: one that comes just in time counts."""
-
-
-class Attempt:
-    """One attempt of one step, from its start until its fact is delivered or nobody wants it any more."""
-
-    __slots__ = ("_performer", "begun", "context", "live", "over", "perform", "task", "timers")
-
-    def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
-        self._performer = performer
-        self.live = live
-        self.perform = perform
-        self.context = context
-        self.task: asyncio.Task[None] | None = None
-        """The task of the body, while it runs: then a cancel is for it."""
-        self.timers: list[asyncio.TimerHandle] = []
-        self.begun: Callable[[], None] | None = None
-        self.over = False
-
-    @property
-    def number(self) -> int:
-        return self.perform.attempt
-
-    def end(self) -> bool:
-        """It is over: from now on it gives no fact. False if it was already."""
-        if self.over:
-            return False
-        self.over = True
-        for timer in self.timers:
-            timer.cancel()
-        attempts = self.live.attempts
-        if attempts is not None and attempts.get(self.perform.key) is self:
-            del attempts[self.perform.key]
-            if not attempts:
-                self.live.attempts = None
-        self._performer.ended()
-        return True
-
-    def stop(self) -> None:
-        """Nobody wants its result: tell the body, and do not wait for it."""
-        if self.end():
-            self.tell()
-
-    def tell(self) -> None:
-        self.context.cancelled = True
-        if self.task is not None:
-            self.task.cancel()
-        if self.begun is not None:
-            self.begun()
 
 
 class Performer:
     """Starts bodies, and adds what comes of them to the facts of their execution.
 
-    *wake* then has a turn made of them, soon; *drive* makes it here and now. *broken* is told what must stop the worker.
+    *wake* then has a turn made of them, soon; *drive* makes it here and now. *broken* is told what must stop the worker,
+    which is *alive* unless somebody has cancelled its tasks.
     """
 
     def __init__(
@@ -113,6 +64,7 @@ class Performer:
         wake: Callable[[Live], None],
         drive: Callable[[Live], None],
         broken: Callable[[BaseException], None],
+        alive: Callable[[], bool],
     ) -> None:
         self._codec = codec
         self._resources = resources
@@ -120,15 +72,10 @@ class Performer:
         self._clock = clock
         self._context = context
         self._wake = wake
-        self._drive = drive
         self._broken = broken
+        self._alive = alive
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning: deque[tuple[Attempt, Callable[[Attempt], Coroutine[Any, Any, Any]]]] = deque()
-        """What a task is to begin, and how."""
-        self._called = False
-        """Whether a task for them is there, or on its way: the newest."""
-        self._newest: asyncio.Task[None]
+        self._together = Together(context, self._gave, self._raised, drive)
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
 
@@ -166,11 +113,11 @@ class Performer:
         live.attempts[perform.key] = attempt
         if _is_async(spec.body):
             if spec.at_most_once:
-                self._announce(attempt, lambda: self._begin_soon(attempt, self._open))
+                self._announce(attempt, lambda: self._together.begin(attempt, self._open))
             else:
                 if spec.timeout is not None:
                     self._limit(attempt, spec.timeout)
-                self._begin_soon(attempt, self._open)
+                self._together.begin(attempt, self._open)
         else:
             self._start_thread(attempt)
 
@@ -194,85 +141,9 @@ class Performer:
 
     async def gone(self, seconds: float) -> None:
         """Wait for the tasks of async bodies, those told to stop included, at most so long."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        await self._together.gone(seconds)
 
     # ── async bodies ────────────────────────────────────────────────────────────────────────────
-    def _begin_soon(self, attempt: Attempt, how: Callable[[Attempt], Coroutine[Any, Any, Any]]) -> None:
-        self._beginning.append((attempt, how))
-        if not self._called:
-            self._call()
-
-    def _call(self) -> None:
-        self._called = True
-        task = self._newest = self._loop.create_task(self._begin_all(), context=self._context.copy())
-        self._tasks.add(task)
-
-    async def _begin_all(self) -> None:
-        """Begin what there is, up to the first that has to wait for something: go on with that one."""
-        task = self._newest
-        ended: list[Live] = []
-        try:
-            while self._beginning:
-                attempt, how = self._beginning.popleft()
-                if attempt.over:
-                    continue
-                suspended = self._begin(attempt, how, task, ended)
-                if suspended is not None or task.cancelling():  # a body may have cancelled its own task, and ended
-                    self._called = False
-                    if self._beginning:
-                        self._call()
-                    self._drive_all(ended)
-                    if suspended is not None:
-                        await self._go_on(attempt, suspended, task)
-                    return
-                if not self._beginning:
-                    self._drive_all(ended)
-                    # One round of the loop: turns that are stored at once have begun their next steps by then.
-                    await asyncio.sleep(0)
-        finally:
-            # Not by a callback: that would be one more round of the loop for each step.
-            self._tasks.discard(task)
-            if self._newest is task:
-                self._called = False
-                if self._beginning:  # a body has cancelled this task after its end
-                    self._call()
-
-    def _begin(
-        self, attempt: Attempt, how: Callable[[Attempt], Coroutine[Any, Any, Any]], task: asyncio.Task[None], ended: list[Live]
-    ) -> Suspended | None:
-        """Run a body to its end, or to where it waits. What is to be driven then is added to *ended*."""
-        attempt.task = task
-        context = self._context.copy()  # one for each: what a body sets in its context is not there for the next
-        try:
-            coroutine = context.run(how, attempt)
-            waiting = context.run(coroutine.send, None)
-        except StopIteration as end:
-            if self._gave(attempt, end.value):
-                ended.append(attempt.live)
-        except BaseException as error:
-            if self._raised(attempt, error):
-                ended.append(attempt.live)
-        else:
-            return Suspended(coroutine, context, waiting)
-        return None
-
-    async def _go_on(self, attempt: Attempt, suspended: Suspended, task: asyncio.Task[None]) -> None:
-        try:
-            value = await suspended
-        except BaseException as error:
-            drive = self._raised(attempt, error)
-        else:
-            drive = self._gave(attempt, value)
-        if drive:
-            self._drive(attempt.live)
-
-    def _drive_all(self, ended: list[Live]) -> None:
-        """Only now: what ended together is one turn."""
-        for live in ended:
-            self._drive(live)
-        ended.clear()
-
     def _open(self, attempt: Attempt) -> Coroutine[Any, Any, Any]:
         """Call the body, in its context."""
         spec = attempt.perform.step.spec
@@ -287,7 +158,7 @@ class Performer:
 
     def _gave(self, attempt: Attempt, value: Any) -> bool:
         """Whether the execution is to be driven."""
-        attempt.task = None  # from here on a cancel is not for this task: others begin in it
+        attempt.task = None  # from here on a cancel is not for this task: others may begin in it
         if not attempt.end():
             return False
         self._answer_with(attempt, value)
@@ -296,10 +167,15 @@ class Performer:
     def _raised(self, attempt: Attempt, error: BaseException) -> bool:
         task, attempt.task = attempt.task, None
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            # We told it to stop, or somebody ends the whole loop: either way it is no answer.
-            attempt.end()
+            if not attempt.over:
+                # We did not tell it to stop. Where somebody ends the whole loop, it is no answer; else it is the body's own.
+                self._loop.call_later(_MOMENT, self._cancelled_itself, attempt, error)
             return False
         return attempt.end() and self._answer_error(attempt, error)
+
+    def _cancelled_itself(self, attempt: Attempt, error: BaseException) -> None:
+        if self._alive() and attempt.end() and self._answer_error(attempt, error):
+            self._wake(attempt.live)
 
     # ── sync bodies ─────────────────────────────────────────────────────────────────────────────
     def _start_thread(self, attempt: Attempt) -> None:
@@ -338,7 +214,7 @@ class Performer:
 
     def _thread_ended(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
         if error is None and not attempt.over and inspect.isawaitable(value):
-            self._begin_soon(attempt, lambda attempt: self._reopen(attempt, value))
+            self._together.begin(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
             if error is None:
                 self._answer_with(attempt, value)
@@ -456,7 +332,7 @@ class Performer:
 
 
 def _coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
-    return awaitable if type(awaitable) is CoroutineType else _awaiting(awaitable)
+    return awaitable if inspect.iscoroutine(awaitable) else _awaiting(awaitable)
 
 
 async def _awaiting(awaitable: Awaitable[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
 
@@ -17,13 +17,14 @@ class Suspended:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         run, coroutine, waiting = self._context.run, self._coroutine, self._waiting
+        go_on: Callable[[Any], Any]
         while True:
             try:
-                sent = yield waiting
+                what = yield waiting
             except BaseException as error:
                 go_on, what = coroutine.throw, error
             else:
-                go_on, what = coroutine.send, sent
+                go_on = coroutine.send
             try:
                 waiting = run(go_on, what)
             except StopIteration as end:

@@ -1,0 +1,62 @@
+"""One attempt of one step, while it is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from redrive.steps import StepContext
+    from redrive.worker.live import Live
+    from redrive.worker.performer import Performer
+    from redrive_interpreter.requests import Perform
+
+
+class Attempt:
+    """From its start until its fact is delivered or nobody wants it any more."""
+
+    __slots__ = ("_performer", "begun", "context", "live", "over", "perform", "task", "timers")
+
+    def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
+        self._performer = performer
+        self.live = live
+        self.perform = perform
+        self.context = context
+        self.task: asyncio.Task[None] | None = None
+        """The task of the body, while it runs: then a cancel is for it."""
+        self.timers: list[asyncio.TimerHandle] = []
+        self.begun: Callable[[], None] | None = None
+        self.over = False
+
+    @property
+    def number(self) -> int:
+        return self.perform.attempt
+
+    def end(self) -> bool:
+        """It is over: from now on it gives no fact. False if it was already."""
+        if self.over:
+            return False
+        self.over = True
+        for timer in self.timers:
+            timer.cancel()
+        attempts = self.live.attempts
+        if attempts is not None and attempts.get(self.perform.key) is self:
+            del attempts[self.perform.key]
+            if not attempts:
+                self.live.attempts = None
+        self._performer.ended()
+        return True
+
+    def stop(self) -> None:
+        """Nobody wants its result: tell the body, and do not wait for it."""
+        if self.end():
+            self.tell()
+
+    def tell(self) -> None:
+        self.context.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+        if self.begun is not None:
+            self.begun()

@@ -1,0 +1,124 @@
+"""Begins async bodies, those that are to begin together in one task, one after another.
+
+The first that has to wait for something has that task to itself from then on, and the rest begin in another. So most of
+what a task costs is saved where bodies are short, and none waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from redrive.worker.suspended import Suspended
+
+if TYPE_CHECKING:
+    from redrive.worker.attempt import Attempt
+    from redrive.worker.live import Live
+
+Opens: TypeAlias = "Callable[[Attempt], Coroutine[Any, Any, Any]]"
+"""Gives the coroutine of an attempt; called in the attempt's context."""
+
+
+class Together:
+    """*gave* and *raised* are told what came of a body, and say whether its execution is to be driven; *drive* does it."""
+
+    def __init__(
+        self,
+        context: Context,
+        gave: Callable[[Attempt, Any], bool],
+        raised: Callable[[Attempt, BaseException], bool],
+        drive: Callable[[Live], None],
+    ) -> None:
+        self._context = context
+        self._gave = gave
+        self._raised = raised
+        self._drive = drive
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[Attempt, Opens]] = deque()
+        self._called = False
+        """Whether a task is there for what waits, or on its way: the newest."""
+        self._newest: asyncio.Task[None]
+
+    def begin(self, attempt: Attempt, opens: Opens) -> None:
+        """Begin it soon, unless it is over by then."""
+        self._waiting.append((attempt, opens))
+        if not self._called:
+            self._call()
+
+    async def gone(self, seconds: float) -> None:
+        """Wait until no body is under way, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    def _call(self) -> None:
+        self._called = True
+        task = self._newest = self._loop.create_task(self._begin_all(), context=self._context.copy())
+        self._tasks.add(task)
+
+    async def _begin_all(self) -> None:
+        """Begin what waits, up to the first that has to wait for something itself: go on with that one."""
+        task = self._newest
+        ended: list[Live] = []
+        try:
+            while self._waiting:
+                attempt, opens = self._waiting.popleft()
+                if attempt.over:
+                    continue
+                suspended = self._begin(attempt, opens, task, ended)
+                if suspended is not None or task.cancelling():  # a body may have cancelled its own task, and ended
+                    self._called = False
+                    if self._waiting:
+                        self._call()
+                    self._drive_all(ended)
+                    if suspended is not None:
+                        await self._go_on(attempt, suspended)
+                    return
+                if not self._waiting:
+                    self._drive_all(ended)
+                    # One round of the loop: turns that are stored at once have brought their next steps by then.
+                    await asyncio.sleep(0)
+        finally:
+            self._drive_all(ended)
+            # Not by a callback: that would be one more round of the loop for each step.
+            self._tasks.discard(task)
+            if self._newest is task:
+                self._called = False
+                if self._waiting:  # a body has cancelled this task after its own end
+                    self._call()
+
+    def _begin(self, attempt: Attempt, opens: Opens, task: asyncio.Task[None], ended: list[Live]) -> Suspended | None:
+        """Run a body to its end, or to where it waits. What is to be driven then is added to *ended*."""
+        attempt.task = task
+        context = self._context.copy()  # one for each: what a body sets in its context is not there for the next
+        try:
+            coroutine = context.run(opens, attempt)
+            waiting = context.run(coroutine.send, None)
+        except StopIteration as end:
+            drive = self._gave(attempt, end.value)
+        except BaseException as error:
+            drive = self._raised(attempt, error)
+        else:
+            return Suspended(coroutine, context, waiting)
+        if drive:
+            ended.append(attempt.live)
+        return None
+
+    async def _go_on(self, attempt: Attempt, suspended: Suspended) -> None:
+        try:
+            value = await suspended
+        except BaseException as error:
+            drive = self._raised(attempt, error)
+        else:
+            drive = self._gave(attempt, value)
+        if drive:
+            self._drive(attempt.live)
+
+    def _drive_all(self, ended: list[Live]) -> None:
+        """Only now: what has ended together is one turn."""
+        for live in ended:
+            self._drive(live)
+        ended.clear()
