@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from redrive.ports.store import Claim, LostClaim, StoreError, Turn
 from redrive.stores.sqlite import SQLiteStore
+from redrive.stores.sqlite.threads import FEW
 from redrive.testing.contracts.lab import DAY, claimed, execution, signal
 
 
@@ -98,6 +100,38 @@ def test_a_lone_turn_on_a_fast_disk_wakes_no_thread(tmp_path: Path) -> None:
         statements = traced(store)
         await store.commit(claim, Turn(expects=1, rows=['"a"']))
         assert {thread for _, thread in statements} == {threading.current_thread().name}
+
+    with_store(tmp_path, test)
+
+
+@pytest.mark.parametrize(("count", "on_the_spot"), [(FEW, True), (FEW + 1, False)])
+def test_a_few_turns_at_once_wake_no_thread_and_more_hold_up_no_loop(tmp_path: Path, count: int, on_the_spot: bool) -> None:
+    async def test(store: SQLiteStore) -> None:
+        claims = await many(store, count)
+        store._writer._took = 0.0
+        statements = traced(store)
+        await asyncio.gather(*(store.commit(claim, Turn(expects=1, rows=['"a"'])) for claim in claims))
+        here = threading.current_thread().name
+        assert {thread == here for text, thread in statements if text == "COMMIT"} == {on_the_spot}
+        assert [await store.history(claim.id) for claim in claims] == ['["started","a"]'] * count
+
+    with_store(tmp_path, test)
+
+
+def test_a_few_turns_that_find_the_database_locked_wait_on_the_thread(tmp_path: Path) -> None:
+    async def test(store: SQLiteStore) -> None:
+        claims = await many(store, 3)
+        store._writer._took = 0.0
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        turns = [asyncio.ensure_future(store.commit(claim, Turn(expects=1, rows=['"a"']))) for claim in claims]
+        for _ in range(10):
+            await asyncio.sleep(0)  # the loop goes on
+        assert not any(turn.done() for turn in turns)
+        other.execute("ROLLBACK")
+        other.close()
+        await asyncio.gather(*turns)
+        assert [await store.history(claim.id) for claim in claims] == ['["started","a"]'] * 3
 
     with_store(tmp_path, test)
 

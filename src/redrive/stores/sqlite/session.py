@@ -50,16 +50,18 @@ class Session:
     def do(self, jobs: Sequence[Job]) -> int:
         """Do *jobs*, and say what kinds of news there are."""
         self._tx.news = 0
-        if len(jobs) == 1 or not self._all_at_once(jobs):
+        if len(jobs) == 1 or not self._all_at_once(jobs, self._patience):
             for job in jobs:
                 self._patiently(job)
         return self._tx.news
 
-    def do_now(self, job: Job) -> int | None:
-        """Do *job* if nothing is in the way, and say what kinds of news there are; None: it was not done."""
+    def do_now(self, jobs: Sequence[Job]) -> int | None:
+        """Do *jobs* if nothing is in the way, and say what kinds of news there are; None: none was done."""
         self._tx.news = 0
+        if len(jobs) > 1:
+            return self._tx.news if self._all_at_once(jobs, 0.0) else None
         try:
-            self._alone(job)
+            self._alone(jobs[0])
         except sqlite3.Error:
             return None
         return self._tx.news
@@ -81,10 +83,10 @@ class Session:
             return -1
         return int(version)
 
-    def _all_at_once(self, jobs: Sequence[Job]) -> bool:
+    def _all_at_once(self, jobs: Sequence[Job], patience: float) -> bool:
         tx, db = self._tx, self._db
         try:
-            self._begin_patiently()
+            self._begin_patiently(patience)
             self._look_around()
             for job in jobs:
                 written = db.total_changes
@@ -117,16 +119,16 @@ class Session:
             return self._identity  # it cannot be told
         return found.st_dev, found.st_ino
 
-    def _begin_patiently(self) -> None:
+    def _begin_patiently(self, patience: float) -> None:
         """Wait until others let go of the database: jobs that came together stay together."""
-        give_up = time.monotonic() + self._patience
+        give_up = time.monotonic() + patience
         pause = _FIRST_PAUSE
         while True:
             try:
                 self._tx.execute(self._begin)
                 return
             except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
                     raise
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)

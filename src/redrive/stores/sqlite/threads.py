@@ -27,6 +27,8 @@ CHECKPOINT_EVERY: Final = 500
 """Jobs; each leaves two or three pages of 4 KiB in the log."""
 FAST: Final = 0.001
 """Seconds: a commit that takes less may hold up an event loop."""
+FEW: Final = 32
+"""Jobs that are done on the spot together; with more, the writer's thread costs less than they do."""
 
 
 class ConnectionThread:
@@ -123,8 +125,8 @@ class ConnectionThread:
 class WriterThread(ConnectionThread):
     """The thread that writes. It rings *bell* when there is news, also from other processes.
 
-    On a fast disk, a job that has no company is done on the spot, on the caller's event loop: waking a thread and
-    being woken by it costs as much as the commit. Jobs that come together, come while the thread is at work, or
+    On a fast disk, short jobs are done on the spot, on the caller's event loop: waking a thread and being woken by it
+    costs as much as the commit. More than a `FEW` that come together, what comes while the thread is at work, and what
     would take long go to the thread; and all do where commits have lately taken longer than `FAST`.
     """
 
@@ -156,29 +158,29 @@ class WriterThread(ConnectionThread):
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         jobs = self._arrived.pop(loop)
         fast = self._on_the_spot and self._took <= FAST
-        if fast and len(jobs) == 1 and not self._closed and self._busy.acquire(blocking=False):
+        if fast and len(jobs) <= FEW and not self._closed and self._busy.acquire(blocking=False):
             try:
-                done = self._queue.empty() and self._at_once(jobs[0])
+                done = self._queue.empty() and self._at_once(jobs)
             finally:
                 self._busy.release()
             if done:
-                jobs[0].come()
+                answer_all(jobs)
                 return
         for first in range(0, len(jobs), MOST_AT_ONCE):
             self._put(jobs[first : first + MOST_AT_ONCE])
 
-    def _at_once(self, job: Job) -> bool:
+    def _at_once(self, jobs: list[Job]) -> bool:
         began = time.perf_counter()
-        news = self._session.do_now(job)
+        news = self._session.do_now(jobs)
         if news is None:
             return False
-        self._account(began, 1)
+        self._account(began, len(jobs))
         if news:
             self._bell.ring(news)
         return True
 
     def _account(self, began: float, jobs: int) -> None:
-        if jobs == 1:
+        if jobs <= FEW:
             self._took += (time.perf_counter() - began - self._took) / 5
         self._since_checkpoint += jobs
         if self._since_checkpoint >= CHECKPOINT_EVERY:
