@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedRun, Chunk
-from redrive.ports.store import Creator, Message
+from redrive.ports.store import Message
+from redrive.stores.snapshots import creator_of
 from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 
 Row = tuple[Any, ...]
@@ -54,7 +55,7 @@ class Archiving:
             updated_at=from_us(updated_us),
             stored_at=from_us(stored_us),
             deadline=maybe_from_us(deadline_us),
-            creator=None if creator[0] is None else Creator(**dict(zip(("id", "run", "key"), map(self.read, creator), strict=True))),
+            creator=creator_of(creator, self.read),
             attributes=attributes,
             outcome=outcome,
             runs=list(_runs(parts.chunks)),

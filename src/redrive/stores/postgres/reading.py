@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Message, Snapshot
+from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
-from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, maybe_from_us, maybe_text, to_text
+from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
+from redrive.stores.snapshots import snapshot_of
 from redrive_interpreter.errors import ExecutionNotFound
 
 _PASSING: Final = frozenset({"pending", "running", "suspended"})
@@ -65,28 +66,6 @@ def _array(rows: str) -> Json:
 
 
 def snapshot(row: Sequence[Any]) -> Snapshot:
-    id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries = row[:13]
-    attributes, outcome, unread, creator_id, creator_run, creator_key, parked, _ = row[13:]
-    creator = None
-    if creator_id is not None:
-        creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
-    return Snapshot(
-        id=from_text(id),
-        workflow=from_text(workflow),
-        status=status,
-        run=from_text(run),
-        number=number,
-        length=length,
-        input=input,
-        created_at=from_us(created_us),
-        updated_at=from_us(updated_us),
-        wake_at=maybe_from_us(wake_us),
-        deadline=maybe_from_us(deadline_us),
-        owner=None if owner is None else from_text(owner),
-        recoveries=recoveries,
-        attributes=attributes,
-        outcome=outcome,
-        unread=unread,
-        parked={} if parked is None else {from_text(build): from_text(reason) for build, reason in json.loads(parked)},
-        creator=creator,
-    )
+    *columns, parked, _ = row
+    parks = {} if parked is None else {from_text(build): from_text(reason) for build, reason in json.loads(parked)}
+    return snapshot_of(columns, parks, from_text)

@@ -86,11 +86,14 @@ class SQLiteArchive:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     async def begin_writing(self) -> None:
+        there = UnusableStore(f"{self.path}: it is there already; name a file that is not")
         if self._is_there():
-            raise UnusableStore(f"{self.path}: it is there already; name a file that is not")
-        self._connection = connect(self.path, synchronous="full", patience=_PATIENCE)
+            raise there
+        self._connection = connect(self.path, synchronous="full", patience=_PATIENCE, made_as=UNFINISHED)
         with self._errors():
-            self._db.execute(f"PRAGMA user_version = {UNFINISHED}")
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != UNFINISHED:  # somebody made it in between
+            raise there
 
     async def write_executions(self, executions: Sequence[Archived]) -> None:
         with self._errors(), self._transaction():

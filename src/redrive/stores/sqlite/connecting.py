@@ -24,8 +24,11 @@ def migrations() -> Sequence[str]:
     return [script.read_text(encoding="utf-8") for script in sorted(_MIGRATIONS.glob("[0-9]*.sql"))]
 
 
-def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connection:
-    """A connection to an up-to-date database. Raises `UnusableStore`, or `StoreError` where it stays locked for *patience* seconds."""
+def connect(path: str, *, synchronous: str, patience: float, made_as: int | None = None) -> sqlite3.Connection:
+    """A connection to an up-to-date database. Raises `UnusableStore`, or `StoreError` where it stays locked for *patience* seconds.
+
+    One that is made here has the schema version *made_as* from its first moment on, if that is given.
+    """
     file = Path(path)
     if file.is_dir():
         raise UnusableStore(f"{path}: it is a directory; name a file in it")
@@ -36,7 +39,7 @@ def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connecti
         try:
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=0)
             try:
-                prepare(db, path, synchronous, migrations())
+                prepare(db, path, synchronous, migrations(), made_as)
             except BaseException:
                 db.close()
                 raise
@@ -52,7 +55,7 @@ def connect(path: str, *, synchronous: str, patience: float) -> sqlite3.Connecti
             time.sleep(0.02)
 
 
-def prepare(db: sqlite3.Connection, path: str, synchronous: str, scripts: Sequence[str]) -> None:
+def prepare(db: sqlite3.Connection, path: str, synchronous: str, scripts: Sequence[str], made_as: int | None = None) -> None:
     """Bring the schema up to date, in one transaction, and set what holds for a connection only."""
     if needs_migration(db, path, scripts):
         # WAL cannot be changed within a transaction, and of two processes that create a file both may come here.
@@ -62,7 +65,7 @@ def prepare(db: sqlite3.Connection, path: str, synchronous: str, scripts: Sequen
         db.execute("BEGIN IMMEDIATE")
         try:
             if needs_migration(db, path, scripts):
-                migrate(db, scripts)
+                migrate(db, scripts, made_as)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -93,13 +96,13 @@ def needs_migration(db: sqlite3.Connection, path: str, scripts: Sequence[str]) -
     return bool(version < len(scripts))
 
 
-def migrate(db: sqlite3.Connection, scripts: Sequence[str]) -> None:
+def migrate(db: sqlite3.Connection, scripts: Sequence[str], made_as: int | None = None) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     for script in scripts[version:]:
         for statement in statements(script):
             db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {len(scripts)}")
+    db.execute(f"PRAGMA user_version = {len(scripts) if version or made_as is None else made_as}")
 
 
 def statements(script: str) -> list[str]:

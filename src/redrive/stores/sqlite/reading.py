@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from redrive.ports.store import Claim, Creator, Json, Loaded, LostClaim, Snapshot
+from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
+from redrive.stores.snapshots import snapshot_of
 from redrive.stores.sqlite.inboxes import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, to_text
+from redrive.stores.sqlite.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 
@@ -49,28 +50,6 @@ def _array(tx: Transaction, n: int, number: int) -> Json:
 
 
 def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
-    n, id, workflow, status, run, number, length, input, created_us, updated_us, appended_us, wake_us, deadline_us = row[:13]
-    owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key = row[13:]
-    creator = None
-    if creator_id is not None:
-        creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
-    return Snapshot(
-        id=from_text(id),
-        workflow=from_text(workflow),
-        status=status,
-        run=from_text(run),
-        number=number,
-        length=length,
-        input=input,
-        created_at=from_us(created_us),
-        updated_at=from_us(max(updated_us, appended_us)),
-        wake_at=maybe_from_us(wake_us),
-        deadline=maybe_from_us(deadline_us),
-        owner=None if owner is None else from_text(owner),
-        recoveries=recoveries,
-        attributes=attributes,
-        outcome=outcome,
-        unread=unread,
-        parked={from_text(build): from_text(reason) for build, reason in tx.execute(SQL["parks_of"], (n,))},
-        creator=creator,
-    )
+    n, *before, updated_us, appended_us = row[:11]
+    parked = {from_text(build): from_text(reason) for build, reason in tx.execute(SQL["parks_of"], (n,))}
+    return snapshot_of((*before, max(updated_us, appended_us), *row[11:]), parked, from_text)

@@ -57,7 +57,8 @@ class SQLiteStore:
 
     With *synchronous* ``full``, the default, what was acknowledged survives power loss; with ``normal`` it survives
     the death of the process. A locked database or a full disk is tried again for *patience*. With *on_the_spot*, a
-    few short writes at a time are done on the caller's thread while commits take less than a millisecond; without, never. *clock* gives the time.
+    few short writes at a time are done on the caller's thread while commits take less than a millisecond; without, never.
+    *clock* gives the time.
     """
 
     def __init__(
