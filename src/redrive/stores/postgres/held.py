@@ -9,6 +9,7 @@ import attrs
 
 from redrive.ports.store import FINAL, Creator, Message, NewExecution, NewMessage
 from redrive.stores.postgres.values import from_text, from_us
+from redrive.stores.snapshots import creator_of
 
 UNBORN: Final = 0
 
@@ -44,10 +45,6 @@ class Held:
     @classmethod
     def of(cls, row: Sequence[Any]) -> Held:
         n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run = row[:14]
-        creator_id, creator_run, creator_key = row[14:]
-        creator = None
-        if creator_id is not None:
-            creator = Creator(id=from_text(creator_id), run=from_text(creator_run), key=from_text(creator_key))
         return cls(
             n=n,
             id=from_text(id),
@@ -63,7 +60,7 @@ class Held:
             unread=unread,
             stored_us=stored_us,
             cancelled_run=cancelled_run,
-            creator=creator,
+            creator=creator_of(row[14:], from_text),
         )
 
     @classmethod

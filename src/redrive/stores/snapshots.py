@@ -1,0 +1,43 @@
+"""Snapshots from the columns that the databases have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redrive.ports.store import Creator, Snapshot
+from redrive.stores.times import from_us, maybe_from_us
+
+
+def snapshot_of(columns: Sequence[Any], parked: dict[str, str], read: Callable[[str], str]) -> Snapshot:
+    """The snapshot of *columns*, which are in the order in which they are taken apart here; *read* gives the text of a stored one."""
+    id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries = columns[:13]
+    attributes, outcome, unread, *creator = columns[13:]
+    return Snapshot(
+        id=read(id),
+        workflow=read(workflow),
+        status=status,
+        run=read(run),
+        number=number,
+        length=length,
+        input=input,
+        created_at=from_us(created_us),
+        updated_at=from_us(updated_us),
+        wake_at=maybe_from_us(wake_us),
+        deadline=maybe_from_us(deadline_us),
+        owner=None if owner is None else read(owner),
+        recoveries=recoveries,
+        attributes=attributes,
+        outcome=outcome,
+        unread=unread,
+        parked=parked,
+        creator=creator_of(creator, read),
+    )
+
+
+def creator_of(columns: Sequence[str | None], read: Callable[[str], str]) -> Creator | None:
+    """Who started an execution, from the columns of its id, run and key; None if nobody did."""
+    id, run, key = columns
+    if id is None or run is None or key is None:
+        return None
+    return Creator(id=read(id), run=read(run), key=read(key))
