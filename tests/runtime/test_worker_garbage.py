@@ -1,4 +1,4 @@
-"""The garbage collector pauses while a long history is read, and for a moment when a crowd of timers rings."""
+"""The garbage collector pauses while a long history is read, and for a moment when a crowd of timers, starts or steps comes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from redrive.worker.garbage import MANY, no_collection, no_collection_for_a_moment
+from redrive import All, AsyncDurableService, Flow, step, workflow
+from redrive.worker.garbage import CROWD, MANY, no_collection, no_collection_for_a_moment
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +70,25 @@ def test_a_moment_does_not_switch_it_on_where_the_program_switched_it_off() -> N
     no_collection_for_a_moment()
     moment_over()
     assert not gc.isenabled()
+
+
+async def test_it_rests_while_a_crowd_of_steps_is_under_way_and_not_for_fewer() -> None:
+    seen: list[bool] = []
+
+    @step
+    async def looks(n: int) -> int:
+        seen.append(gc.isenabled())
+        return n
+
+    @workflow("garbage.crowd")
+    def crowd(count: int) -> Flow[int]:
+        return len((yield from All([looks(n) for n in range(count)])))
+
+    async with AsyncDurableService("memory://garbage", [crowd]) as service:
+        assert await service.execute(crowd(CROWD - 1)) == CROWD - 1
+        assert all(seen)
+        seen.clear()
+        assert await service.execute(crowd(CROWD)) == CROWD
+        assert not any(seen)
+    moment_over()
+    assert gc.isenabled()

@@ -1,5 +1,5 @@
 """When the garbage collector would only be in the way: while a long history is read, while a crowd of timers rings, and
-while a crowd of steps is under way.
+while a crowd of starts or steps is under way.
 
 None makes garbage that it could find, and all make it look at all there is, again and again.
 """
@@ -19,7 +19,7 @@ MANY: Final = 1_000 * LEAST_ROW
 
 
 CROWD: Final = 200
-"""Timers that ring at once, or steps under way, from which on a pause is worth it."""
+"""Timers that ring at once, starts or steps under way, from which on a pause is worth it."""
 MOMENT: Final = 0.25
 """Seconds that such a pause lasts."""
 

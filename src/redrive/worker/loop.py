@@ -164,6 +164,8 @@ class Worker:
             return self._store.start(new, claim_for=self.id, first=first)
 
         self._beginning[new.run] = new.id
+        if len(self._beginning) >= CROWD:
+            no_collection_for_a_moment()
         try:
             begun = await patiently(ask)
         except BaseException as error:
