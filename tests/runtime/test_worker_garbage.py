@@ -82,7 +82,7 @@ async def test_it_rests_while_a_crowd_of_steps_is_under_way_and_not_for_fewer() 
 
     @workflow("garbage.crowd")
     def crowd(count: int) -> Flow[int]:
-        return len((yield from All([looks(n) for n in range(count)])))
+        return len((yield from All(*(looks(n) for n in range(count)))))
 
     async with AsyncDurableService("memory://garbage", [crowd]) as service:
         assert await service.execute(crowd(CROWD - 1)) == CROWD - 1
