@@ -115,8 +115,9 @@ class SQLiteArchive:
 
     async def finish_writing(self) -> None:
         with self._errors():
-            self._db.execute(f"PRAGMA user_version = {len(migrations())}")
+            # First what may find the disk full: a target that says it is finished is.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.execute(f"PRAGMA user_version = {len(migrations())}")
 
     async def seal(self) -> None:
         with self._errors():
@@ -159,6 +160,7 @@ class SQLiteArchive:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite itself takes back what finds the disk full
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
