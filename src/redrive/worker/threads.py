@@ -26,30 +26,25 @@ class Threads:
         self._queue: SimpleQueue[tuple[Callable[[], Any], Context, Done] | None] = SimpleQueue()
         self._ended: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._woken = False
-        self._waiting = 0
         self._started = 0
-        self._idle = threading.Semaphore(0)
-        self._closed = False
+        self._under_way = 0
+        """Bodies that were handed over and whose end was not told yet."""
 
     def run(self, body: Callable[[], Any], context: Context, done: Done) -> None:
         """Run *body* in *context*; *done* is called on the loop, with its result or what it raised."""
         self._queue.put((body, context, done))
-        if not self._idle.acquire(blocking=False) and self._started < self._limit:
+        self._under_way += 1
+        if self._started < min(self._under_way, self._limit):
             self._started += 1
             threading.Thread(target=self._work, name=f"redrive-step-{self._started}", daemon=True).start()
 
     def close(self) -> None:
         """Let idle threads end, and those that are busy end after their body."""
-        self._closed = True
         for _ in range(self._started):
             self._queue.put(None)
 
     def _work(self) -> None:
-        queue, idle = self._queue, self._idle
-        while True:
-            job = queue.get() if not queue.empty() else self._wait(queue, idle)
-            if job is None:
-                return
+        while (job := self._queue.get()) is not None:
             body, context, done = job
             result: Any = None
             error: BaseException | None = None
@@ -66,15 +61,11 @@ class Threads:
                 except RuntimeError:  # the loop is closed: nobody waits for it any more
                     return
 
-    @staticmethod
-    def _wait(queue: SimpleQueue[Any], idle: threading.Semaphore) -> Any:
-        idle.release()
-        return queue.get()
-
     def _collect(self) -> None:
         # Down before the queue is emptied: what ends after this line rings again.
         self._woken = False
         ended = self._ended
         while ended:
             done, result, error = ended.popleft()
+            self._under_way -= 1
             done(result, error)
