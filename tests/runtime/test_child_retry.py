@@ -17,6 +17,7 @@ from redrive import (
     ChildRef,
     ContinueAs,
     ExecutionCancelled,
+    ExecutionConflict,
     ExecutionNotFound,
     Flow,
     Info,
@@ -237,3 +238,86 @@ async def test_an_execution_that_has_become_a_strangers_is_left_alone(store_url:
         assert told == f"failed: ExecutionConflict: {id}"
         assert await service.execution(id, flaky).result() == 2
         assert tries[id] == 2
+
+
+# ── the children of a child that is started again ───────────────────────────────────────────────
+@workflow("child_retry.grandchild")
+def grandchild(until: str) -> Flow[str]:
+    yield from attempt((yield from Info()).id)
+    if until == "told":
+        return (yield from WaitSignal(word))
+    return "done"
+
+
+@workflow("child_retry.has_a_child", raises=[Refused])
+def has_a_child(fixed: str | None, until: str, policy: Any) -> Flow[str]:
+    """Fails the first time, after its child has begun; *fixed* is the id that it gives to its child."""
+    number = yield from attempt((yield from Info()).id)
+    try:
+        ref = yield from StartChild(grandchild(until), id=fixed, on_parent_close=policy)
+    except ExecutionConflict as conflict:
+        raise Refused(f"attempt {number} found {conflict.id} taken") from None
+    if number < 2:
+        raise Refused(f"attempt {number}")
+    return (yield from WaitChild(ref))
+
+
+@workflow("child_retry.grandparent")
+def grandparent(id: str, fixed: str | None, until: str, policy: str, attempts: int) -> Flow[str]:
+    try:
+        return (yield from RunChild(has_a_child(fixed, until, policy), id=id, retry=Retry(attempts=attempts, delay=0.01)))
+    except ChildFailed as error:
+        return f"{error.status}: {error.cause}"
+
+
+FAMILY = [grandchild, has_a_child, grandparent]
+
+
+async def children_of(service: AsyncDurableService, id: str, many: int) -> list[AsyncExecution[Any]]:
+    """The children that executions with this *id* have, oldest first, once there are so many and all have begun."""
+    while True:
+        found = [one for one in await service.store.list(limit=100) if one.creator is not None and one.creator.id == id]
+        if len(found) == many and {one.status for one in found} == {"suspended"}:
+            return [service.execution(one.id) for one in sorted(found, key=lambda one: one.created_at)]
+        await asyncio.sleep(0.002)
+
+
+async def test_a_fixed_id_is_still_that_of_the_first_attempts_child(store_url: str, id: str) -> None:
+    """E10: each further attempt is refused it, and fails for that; the parent is told when they have run out."""
+    fixed = f"grand{id}"
+    async with AsyncDurableService(store_url, FAMILY) as service:
+        told = await service.start(grandparent(id, fixed, "at once", "wait", 3))
+        assert await told.result(10) == f"failed: attempt 3 found {fixed} taken"
+        assert (tries[id], tries[fixed]) == (3, 1)
+        assert (await service.execution(fixed).info()).status == "completed"
+
+
+async def test_a_fixed_id_is_taken_also_by_a_child_that_was_cancelled_with_the_first_attempt(store_url: str, id: str) -> None:
+    fixed = f"grand{id}"
+    async with AsyncDurableService(store_url, FAMILY) as service:
+        told = await service.start(grandparent(id, fixed, "told", "cancel", 2))
+        assert await told.result(10) == f"failed: attempt 2 found {fixed} taken"
+        with pytest.raises(ExecutionCancelled):
+            await service.execution(fixed).result(10)
+
+
+async def test_a_child_that_the_first_attempt_left_is_untouched_by_the_others(store_url: str, id: str) -> None:
+    fixed = f"grand{id}"
+    async with AsyncDurableService(store_url, FAMILY) as service:
+        told = await service.start(grandparent(id, fixed, "told", "abandon", 2))
+        assert await told.result(10) == f"failed: attempt 2 found {fixed} taken"
+        left = service.execution(fixed, grandchild)
+        await left.signal(word, "on its own")
+        assert await left.result(10) == "on its own"
+        assert tries[fixed] == 1
+
+
+async def test_without_a_fixed_id_each_attempt_has_a_child_of_its_own(store_url: str, id: str) -> None:
+    """And what becomes of the first attempt's is not taken for what becomes of the second's."""
+    async with AsyncDurableService(store_url, FAMILY) as service:
+        told = await service.start(grandparent(id, None, "told", "abandon", 2))
+        first, second = await children_of(service, id, 2)
+        await first.signal(word, "the first")
+        assert await first.result(10) == "the first"
+        await second.signal(word, "the second")
+        assert await told.result(10) == "the second"
