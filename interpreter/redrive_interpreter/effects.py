@@ -136,7 +136,9 @@ def _switch(m: Machine[Any], fiber: Fiber, command: switches.Switch[Any, Any]) -
     else:
         try:
             chosen = command.select()
-        except Exception as error:  # a predicate is the user's
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a predicate is the user's
             return None, error
         label = None if chosen is None else chosen[0]
     m.ask(key, "switch", label or "", None, None, command)

@@ -85,7 +85,9 @@ class Group:
         self._active[index] = fiber
         try:
             fiber.push(StartFrame(fiber.scope, self.branches[index]))
-        except Exception as error:  # a Map's function is the user's, and is called here
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a Map's function is the user's, and is called here
             fiber.push(StartFrame(fiber.scope, None))
             fiber.error = error
         machine.schedule(self)

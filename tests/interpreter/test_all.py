@@ -193,6 +193,23 @@ def test_the_function_of_a_map_may_fail() -> None:
     assert run.history == ["__map", "__map/0/ping"]
 
 
+def test_the_function_of_a_map_may_raise_what_is_no_exception() -> None:
+    """As the workflow itself may: it fails, and the worker goes on."""
+
+    class Odd(BaseException):
+        pass
+
+    def build(n: int) -> Any:
+        raise Odd("cannot build")
+
+    @workflow("w")
+    def w() -> Flow[list[int]]:
+        return (yield from Map(build, [0]))
+
+    run = start(w())
+    assert (run.status, run.failure.message) == ("failed", "cannot build")
+
+
 def test_keys_in_a_branch_do_not_depend_on_the_others() -> None:
     """O5."""
 

@@ -74,3 +74,18 @@ def test_an_error_of_a_predicate_is_the_workflows() -> None:
         return "matched"
 
     assert start(w()).result == "cannot tell"
+
+
+def test_what_is_no_exception_is_the_workflows_too() -> None:
+    class Odd(BaseException):
+        pass
+
+    def broken(n: int) -> bool:
+        raise Odd("cannot tell")
+
+    @workflow("w")
+    def w() -> Flow[None]:
+        yield from Switch("size", 5).when(broken, ping(1))
+
+    run = start(w())
+    assert (run.status, run.failure.message) == ("failed", "cannot tell")

@@ -110,6 +110,26 @@ async def test_a_body_that_cancels_its_own_task_and_ends_takes_no_other_along(st
     assert (await run(store_url, flow))[0] == (("ended", 1, "ended", 2), 3)
 
 
+async def test_a_body_that_cancels_its_own_task_and_takes_it_back_takes_no_other_along(store_url: str) -> None:
+    @step
+    async def thinks_better_of_it() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+        return "ended"
+
+    @step
+    async def waits(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    def flow() -> Flow[Any]:
+        return (yield from All(thinks_better_of_it(), waits(1), thinks_better_of_it(), waits(2)))
+
+    assert (await run(store_url, flow))[0] == ("ended", 1, "ended", 2)
+
+
 async def test_a_body_that_cancels_its_own_task_and_waits_has_failed(store_url: str) -> None:
     """S5: a body's own `CancelledError` is a failure."""
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cattrs
 import pytest
 
 from redrive import (
@@ -409,6 +410,42 @@ async def test_a_broken_execution_does_not_stop_the_others(store_url: str, caplo
         assert await service.execute(fine()) == "fine"
         with pytest.raises(Exception, match="not a command"):
             await broken.result(5)
+
+
+async def test_a_turn_that_raises_what_is_no_exception_parks_its_execution_and_takes_no_other_along(store_url: str) -> None:
+    """D2. Their timers ring together, and so their turns are computed one after another."""
+
+    class Odd(BaseException):
+        pass
+
+    class Amount:
+        pass
+
+    def dump(amount: Amount) -> Any:
+        raise Odd("raised by a converter")
+
+    def register(converter: cattrs.Converter) -> None:
+        converter.register_unstructure_hook(Amount, dump)
+        converter.register_structure_hook(Amount, lambda data, _: Amount())
+
+    @step
+    async def pays(amount: Amount) -> None:
+        pass
+
+    @workflow("recovery.sleeps")
+    def sleeps(until: datetime, then_pays: bool) -> Flow[str]:
+        yield from Sleep(until=until)
+        if then_pays:
+            yield from pays(Amount())
+        return "woken"
+
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
+    async with AsyncDurableService(store_url, [sleeps], converter=register) as service, AsyncDurableService(store_url) as client:
+        broken = await service.start(sleeps(soon, True))
+        others = [await service.start(sleeps(soon, False)) for _ in range(5)]
+        assert [await other.result(5) for other in others] == ["woken"] * 5
+        info = await standing(client.execution(broken.id), "parked")
+        assert "raised by a converter" in str(info.parked)
 
 
 async def test_an_interrupted_at_most_once_step_is_retried_only_if_asked_for(store_url: str) -> None:

@@ -146,6 +146,9 @@ class Driver:
         async def run() -> None:
             try:
                 await going_on
+            except (asyncio.CancelledError, GeneratorExit):  # the loop ends
+                self._rest(live)
+                raise
             except BaseException as error:
                 self._trouble(live, error)
 
@@ -154,7 +157,7 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
     def _trouble(self, live: Live, error: BaseException) -> None:
-        """It cannot go on."""
+        """It cannot go on. Nothing is raised here, where others wait for their turn."""
         match error:
             case LostClaim():
                 self.lose(live)
@@ -164,12 +167,11 @@ class Driver:
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
                 self._loop.call_later(_LONGEST_WAIT, self.wake, live)
-            case Exception() | TurnTooLong():
+            case KeyboardInterrupt() | SystemExit():  # it ends the process
+                self._loop.call_soon(_raise, error)
+            case _:
                 self._later(live, self._park(live, "".join(traceback.format_exception(error))))
                 return
-            case _:  # it ends the task, or the process
-                self._rest(live)
-                raise error
         self._rest(live)
 
     # ── the first turn ──────────────────────────────────────────────────────────────────────────
@@ -430,6 +432,10 @@ class Driver:
                 log.warning("execution %r: %s; trying again in %.2f s", id, error, wait)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _anew(request: Request, fresh: set[Key]) -> bool:

@@ -69,7 +69,7 @@ class Together:
                 if attempt.over:
                     continue
                 suspended = self._begin(attempt, opens, task, ended)
-                if suspended is not None or task.cancelling():  # a body may have cancelled its own task, and ended
+                if suspended is not None or _is_marked(task):
                     self._called = False
                     if self._waiting:
                         self._call()
@@ -122,3 +122,11 @@ class Together:
         for live in ended:
             self._drive(live)
         ended.clear()
+
+
+def _is_marked(task: asyncio.Task[None]) -> bool:
+    """Whether a body has cancelled the task that it ran in: then whoever waits in it next is cancelled.
+
+    Until Python 3.13, that is so also where the body took it back (`uncancel`), which `cancelling` does not tell.
+    """
+    return task.cancelling() > 0 or getattr(task, "_must_cancel", False)
