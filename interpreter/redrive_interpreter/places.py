@@ -119,9 +119,9 @@ def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
                 try:
                     frame.gen.close()
                     break
-                except (KeyboardInterrupt, SystemExit):
+                except KeyboardInterrupt:
                     raise
-                except BaseException as error:
+                except BaseException as error:  # SystemExit too: whoever puts it away goes on
                     _warn(machine, frame, error, None if stood is None else _place_in(*stood))
 
 

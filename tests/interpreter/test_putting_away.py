@@ -87,6 +87,21 @@ def test_a_finally_that_raises_is_told_and_does_no_harm() -> None:
         run.machine.close()
 
 
+def test_a_finally_that_exits_is_told_and_does_no_harm() -> None:
+    """D5: who puts a run away does not end with it."""
+
+    @workflow("exits")
+    def exits() -> Flow[None]:
+        try:
+            yield from Sleep(60)
+        finally:
+            raise SystemExit("in finally")
+
+    run = start(exits(), checked=False)
+    with pytest.warns(RuntimeWarning, match="in finally"):
+        run.machine.close()
+
+
 def test_suspension_is_nothing_that_user_code_can_see() -> None:
     """D4."""
     seen: list[str] = []

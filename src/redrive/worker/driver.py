@@ -5,7 +5,7 @@
 2.  Nothing is acted on before its turn is stored (S2).
 3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3).
     `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
-4.  What the code here cannot go on with parks the execution, and never ends the worker (D2).
+4.  What the code here cannot go on with parks the execution, and never ends the worker (D2). Only Ctrl-C goes on to the loop.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.worker.garbage import LEAST_ROW, no_collection
+from redrive.worker.interrupts import is_ctrl_c
 from redrive.worker.turn import compute
-from redrive.worker.watchdog import TurnTooLong
 from redrive_interpreter.errors import CodecError, HostError
 from redrive_interpreter.history import load_row
 from redrive_interpreter.machine import Machine
@@ -167,7 +167,7 @@ class Driver:
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
                 self._loop.call_later(_LONGEST_WAIT, self.wake, live)
-            case KeyboardInterrupt() | SystemExit():  # it ends the process
+            case _ if is_ctrl_c(error):  # it ends the process
                 self._loop.call_soon(_raise, error)
             case _:
                 self._later(live, self._park(live, "".join(traceback.format_exception(error))))
@@ -185,7 +185,9 @@ class Driver:
         try:
             self.context.run(self._replay, live, [from_json(live.started)])
             return self.context.run(self._compute, live)
-        except (Exception, TurnTooLong) as error:
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
             # It comes again when it is driven from the store: there it parks the execution, which does not exist yet.
             log.debug("execution %r starts without its first turn: %r", live.id, error)
             self.forget(live)
