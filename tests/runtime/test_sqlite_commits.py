@@ -29,10 +29,11 @@ def with_store(path: Path, test: Callable[[SQLiteStore], Awaitable[None]], **opt
     asyncio.run(run())
 
 
-def traced(store: SQLiteStore) -> list[tuple[str, str]]:
-    """Each statement that the store's writing connection runs from now on, and the name of the thread."""
+def traced(store: SQLiteStore, *, reading: bool = False) -> list[tuple[str, str]]:
+    """Each statement that the store's writing connection (or the reading one) runs from now on, and the name of the thread."""
     statements: list[tuple[str, str]] = []
-    store._writer._session._db.set_trace_callback(lambda text: statements.append((text, threading.current_thread().name)))
+    connection = (store._reader if reading else store._writer)._session._db
+    connection.set_trace_callback(lambda text: statements.append((text, threading.current_thread().name)))
     return statements
 
 
@@ -143,6 +144,25 @@ def test_a_lone_turn_on_a_slow_disk_does_not_hold_up_the_loop(tmp_path: Path) ->
         statements = traced(store)
         await store.commit(claim, Turn(expects=1, rows=['"a"']))
         assert threading.current_thread().name not in {thread for _, thread in statements}
+
+    with_store(tmp_path, test)
+
+
+@pytest.mark.parametrize(("took", "on_the_spot"), [(0.0, True), (1.0, False)])
+def test_short_reads_wake_no_thread_on_a_fast_disk_and_hold_up_no_loop_on_a_slow_one(
+    tmp_path: Path, took: float, on_the_spot: bool
+) -> None:
+    async def test(store: SQLiteStore) -> None:
+        claim = await claimed(store)
+        await store.send(claim.id, signal())
+        statements = traced(store, reading=True)
+        store._reader._took = took
+        assert (await store.read(claim.id)) is not None
+        store._reader._took = took
+        assert (await store.mail("ada", 0))[1].keys() == {claim.id}
+        store._reader._took = took
+        assert await store.next_wake(["w"]) is None
+        assert {thread == threading.current_thread().name for _, thread in statements} == {on_the_spot}
 
     with_store(tmp_path, test)
 

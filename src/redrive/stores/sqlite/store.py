@@ -56,8 +56,9 @@ class SQLiteStore:
     """A `Store` in the SQLite file at *path*, which is created where it is missing, its directory not.
 
     With *synchronous* ``full``, the default, what was acknowledged survives power loss; with ``normal`` it survives
-    the death of the process. A locked database or a full disk is tried again for *patience*. With *on_the_spot*, a
-    few short writes at a time are done on the caller's thread while commits take less than a millisecond; without, never.
+    the death of the process. A locked database or a full disk is tried again for *patience*. With *on_the_spot*, short
+    reads and a few short writes at a time are done on the caller's thread while they take less than a millisecond;
+    without, never.
     *clock* gives the time.
     """
 
@@ -80,7 +81,7 @@ class SQLiteStore:
     async def open(self) -> None:
         if self._threads is not None:
             return
-        reader = ConnectionThread(f"redrive reader {self.path}", partial(self._connect, "BEGIN"))
+        reader = ConnectionThread(f"redrive reader {self.path}", partial(self._connect, "BEGIN"), on_the_spot=self._on_the_spot)
         writer = WriterThread(
             f"redrive writer {self.path}",
             partial(self._connect, "BEGIN IMMEDIATE"),
@@ -150,17 +151,17 @@ class SQLiteStore:
         await self._writer.do(owning.release, claims, parked)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
-        return await self._reader.do(inboxes.mail, worker, after)
+        return await self._reader.do_at_once(inboxes.mail, worker, after)
 
     async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
-        return maybe_from_us(await self._reader.do(owning.next_wake, build, tuple(workflows)))
+        return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows)))
 
     async def retire(self, worker: str) -> None:
         await self._writer.do(owning.retire, worker)
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:
-        return await self._reader.do(reading.snapshot, id)
+        return await self._reader.do_at_once(reading.snapshot, id)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await self._reader.do(reading.snapshots, workflow, status, limit)

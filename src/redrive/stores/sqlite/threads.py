@@ -32,14 +32,22 @@ FEW: Final = 32
 
 
 class ConnectionThread:
-    """A thread with a connection of its own, which does whatever jobs are there in one transaction."""
+    """A thread with a connection of its own, which does whatever jobs are there in one transaction.
 
-    def __init__(self, name: str, connect: Callable[[], Session]) -> None:
-        self.name, self._connect = name, connect
+    On a fast disk, short jobs are done on the spot, on the caller's event loop: waking a thread and being woken by it
+    costs as much as a commit. What comes while the thread is at work goes to it, and so does all where jobs have lately
+    taken longer than `FAST`.
+    """
+
+    def __init__(self, name: str, connect: Callable[[], Session], *, on_the_spot: bool) -> None:
+        self.name, self._connect, self._on_the_spot = name, connect, on_the_spot
         self._queue: SimpleQueue[list[Job] | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._live, name=name, daemon=True)
         self._gate = threading.Lock()
         self._closed = False
+        self._busy = threading.Lock()
+        """Held by whoever uses the session."""
+        self._took = FAST * 10
         self._session: Session
 
     async def open(self) -> None:
@@ -62,6 +70,16 @@ class ConnectionThread:
         self._put([job])
         return job
 
+    def do_at_once(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
+        """Run a short job, on the spot where that is faster."""
+        assert not kwargs
+        job = Job(run, args, asyncio.get_running_loop())
+        if self._are_done_here([job]):
+            job.come()
+        else:
+            self._put([job])
+        return job
+
     def call(self, function: Callable[[], None]) -> None:
         """Run *function* on the thread, between transactions."""
         self._queue.put(function)
@@ -74,6 +92,28 @@ class ConnectionThread:
         for job in jobs:
             job.error = StoreError(f"{self.name}: the store is closed")
             job.come()
+
+    def _are_done_here(self, jobs: list[Job]) -> bool:
+        """Do *jobs* on the spot, if that is quick and nothing is in the way; whether they are done."""
+        if not self._on_the_spot or self._took > FAST or self._closed or not self._busy.acquire(blocking=False):
+            return False
+        try:
+            return self._queue.empty() and self._at_once(jobs)
+        finally:
+            self._busy.release()
+
+    def _at_once(self, jobs: list[Job]) -> bool:
+        began = time.perf_counter()
+        news = self._session.do_now(jobs)
+        if news is None:
+            return False
+        self._account(began, len(jobs), news)
+        return True
+
+    def _account(self, began: float, jobs: int, news: int) -> None:
+        """Take note of what was done."""
+        if jobs <= FEW:
+            self._took += (time.perf_counter() - began - self._took) / 5
 
     # ── on the thread ───────────────────────────────────────────────────────────────────────────
     def _live(self) -> None:
@@ -118,27 +158,24 @@ class ConnectionThread:
         return self._queue.get()
 
     def _serve(self, jobs: list[Job]) -> None:
-        self._session.do(jobs)
+        with self._busy:
+            began = time.perf_counter()
+            news = self._session.do(jobs)
         _tell(jobs)
+        self._account(began, len(jobs), news)
 
 
 class WriterThread(ConnectionThread):
-    """The thread that writes. It rings *bell* when there is news, also from other processes.
-
-    On a fast disk, short jobs are done on the spot, on the caller's event loop: waking a thread and being woken by it
-    costs as much as the commit. More than a `FEW` that come together, what comes while the thread is at work, and what
-    would take long go to the thread; and all do where commits have lately taken longer than `FAST`.
-    """
+    """The thread that writes, with up to a `FEW` jobs that come together on the spot. It rings *bell* when there is news,
+    also from other processes."""
 
     def __init__(self, name: str, connect: Callable[[], Session], bell: Bell, *, on_the_spot: bool, reader: ConnectionThread) -> None:
-        super().__init__(name, connect)
-        self._bell, self._on_the_spot, self._reader = bell, on_the_spot, reader
-        self._busy = threading.Lock()
+        super().__init__(name, connect, on_the_spot=on_the_spot)
+        self._bell, self._reader = bell, reader
         self._arrived: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._polling = False
         self._version: int | None = None
         self._polled = 0.0
-        self._took = FAST * 10
         self._since_checkpoint = 0
 
     def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
@@ -157,41 +194,27 @@ class WriterThread(ConnectionThread):
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         jobs = self._arrived.pop(loop)
-        fast = self._on_the_spot and self._took <= FAST
-        if fast and len(jobs) <= FEW and not self._closed and self._busy.acquire(blocking=False):
-            try:
-                done = self._queue.empty() and self._at_once(jobs)
-            finally:
-                self._busy.release()
-            if done:
-                answer_all(jobs)
-                return
+        if len(jobs) <= FEW and self._are_done_here(jobs):
+            answer_all(jobs)
+            return
         for first in range(0, len(jobs), MOST_AT_ONCE):
             self._put(jobs[first : first + MOST_AT_ONCE])
 
-    def _at_once(self, jobs: list[Job]) -> bool:
-        began = time.perf_counter()
-        news = self._session.do_now(jobs)
-        if news is None:
-            return False
-        self._account(began, len(jobs))
-        if news:
-            self._bell.ring(news)
-        return True
-
-    def _account(self, began: float, jobs: int) -> None:
-        if jobs <= FEW:
-            self._took += (time.perf_counter() - began - self._took) / 5
+    def _account(self, began: float, jobs: int, news: int) -> None:
+        super()._account(began, jobs, news)
         self._since_checkpoint += jobs
         if self._since_checkpoint >= CHECKPOINT_EVERY:
             self._since_checkpoint = 0
             self._reader.call(self._checkpoint_elsewhere)
+        if news:
+            self._bell.ring(news)
 
     # ── on the threads ──────────────────────────────────────────────────────────────────────────
     def _checkpoint_elsewhere(self) -> None:
         """On the reader's thread, while writing goes on: most of the work. What was written meanwhile is left to the
         writer's, since the log begins anew only when all of it is in the database."""
-        self._reader._session.checkpoint()
+        with self._reader._busy:
+            self._reader._session.checkpoint()
         self.call(self._checkpoint)
 
     def _checkpoint(self) -> None:
@@ -215,13 +238,7 @@ class WriterThread(ConnectionThread):
             self.call(_nothing)
 
     def _serve(self, jobs: list[Job]) -> None:
-        with self._busy:
-            began = time.perf_counter()
-            news = self._session.do(jobs)
-        _tell(jobs)
-        self._account(began, len(jobs))
-        if news:
-            self._bell.ring(news)
+        super()._serve(jobs)
         if time.monotonic() - self._polled > POLL_EVERY:
             self._poll()
 
