@@ -64,6 +64,23 @@ class Shaky:
         return call
 
 
+class Curt:
+    """A store that says no to every other turn at once, and gives nothing to await."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, *args: Any) -> Any:
+        self.asked += 1
+        if self.asked % 2:
+            raise StoreError("the connection broke", retry_helps=True)
+        return self._store.commit(*args)
+
+
 class Deaf:
     """A store that never tells of news: its users find out by looking."""
 
@@ -181,6 +198,17 @@ async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: 
     assert store.broken["after commit"] > 0
     assert set(attempts.values()) == {3}, "each attempt of a child is begun once"
     assert {effect: times for effect, times in effects.items() if times > 1} == {}
+
+
+async def test_a_turn_that_is_refused_at_once_is_asked_for_again(store_url: str) -> None:
+    """W3."""
+    attempts.clear()
+    store = Curt(open_url(store_url))
+    async with AsyncDurableService(store, [all_of_it, echo, fickle]) as service:
+        execution = await service.start(all_of_it("it"), id="it")
+        await execution.signal(word, 7)
+        assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]
+    assert store.asked > 2
 
 
 async def test_without_any_news_all_works_by_looking(store_url: str) -> None:

@@ -275,7 +275,7 @@ class Driver:
         try:
             answer = self.store.commit(live.claim, turn)
         except StoreError as error:
-            answer = Answer[Committed].failed(error)
+            answer = Answer.failed(error)
         if isinstance(answer, Answer):
             answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:
