@@ -37,6 +37,8 @@ PATIENCE: Final = timedelta(seconds=10)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SHORT: Final = 65_536
 """Characters that can be written without holding up others."""
+_FEW_ROWS: Final = 200
+"""Rows of a history that can be read without holding up others."""
 
 
 def _size(turn: Turn) -> int:
@@ -141,7 +143,8 @@ class SQLiteStore:
         return await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds)
 
     async def load(self, claim: Claim) -> Loaded:
-        return await self._reader.do(reading.load, claim)
+        do = self._reader.do_at_once if claim.length < _FEW_ROWS else self._reader.do
+        return await do(reading.load, claim)
 
     def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
