@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from redrive import (
+    All,
     AsyncDurableService,
     CodecError,
     Emit,
@@ -24,6 +25,7 @@ from redrive import (
     step,
     workflow,
 )
+from redrive.ports.store import Stale
 from redrive.stores import open_url
 from redrive.stores.memory import MemoryStore
 from tests.runtime.support import standing, true
@@ -73,6 +75,54 @@ def straight(kind: str, times: int) -> Flow[int]:
         yield from {"quick": quick, "sync": sync, "once": once}[kind](n)
         yield from Emit(done, n)
     return times
+
+
+class Refusing:
+    """A store that refuses the first turn with an answer in it, and takes the next one only when a body has ended meanwhile."""
+
+    def __init__(self, store: Any, let_go: asyncio.Event, ended: list[str]) -> None:
+        self._store, self._let_go, self._ended = store, let_go, ended
+        self.answers = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, claim: Any, turn: Any) -> Any:
+        if any('"answered"' in row for row in turn.rows):
+            self.answers += 1
+            if self.answers == 1:
+                raise Stale("something was stored that the worker does not know of")
+            self._let_go.set()
+            await true(lambda: self._ended)
+        return await self._store.commit(claim, turn)
+
+
+async def test_a_body_that_ends_while_a_turn_computed_again_is_stored_is_not_begun_again(store_url: str) -> None:
+    """S1."""
+    let_go = asyncio.Event()
+    began: list[str] = []
+    ended: list[str] = []
+
+    @step
+    async def long() -> str:
+        began.append("long")
+        await let_go.wait()
+        ended.append("long")
+        return "long"
+
+    @step
+    async def short() -> str:
+        return "short"
+
+    @workflow("rules.twice")
+    def both() -> Flow[tuple[str, str]]:
+        return (yield from All(long(), short()))
+
+    store = Refusing(open_url(store_url), let_go, ended)
+    async with AsyncDurableService(store, [both]) as service:
+        assert await service.execute(both()) == ("long", "short")
+    assert store.answers > 1
+    assert began == ["long"]
 
 
 @pytest.mark.parametrize(("kind", "each"), [("quick", 1), ("sync", 1), ("once", 2)])

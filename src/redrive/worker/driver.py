@@ -32,7 +32,7 @@ from redrive_interpreter.history import load_row
 from redrive_interpreter.machine import Machine
 from redrive_interpreter.replay import replay
 from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
-from redrive_interpreter.rows import Asked, AttemptStarted, CancelRequested
+from redrive_interpreter.rows import Answered, Asked, AttemptStarted, CancelRequested, Retrying
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -275,7 +275,9 @@ class Driver:
         try:
             answer = self.store.commit(live.claim, turn)
         except StoreError as error:
-            answer = Answer.failed(error)
+            answer = Answer()
+            answer.error = error
+            answer.come()
         if isinstance(answer, Answer):
             answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:
@@ -341,9 +343,10 @@ class Driver:
                     begun()
         if draft.performs:
             pending = live.machine.pending if live.machine is not None else {}
+            told = {fact.key for _, fact in live.facts or () if isinstance(fact, (Answered, Retrying))}
             for key, perform in draft.performs.items():
-                if key not in pending:
-                    continue  # asked again by a replay, and answered in the same turn
+                if key not in pending or key in told:
+                    continue  # asked again by a replay, and answered in the same turn, or while it was stored
                 if perform.due is not None and perform.due > self.clock.now():
                     if live.waiting is None:
                         live.waiting = {}
