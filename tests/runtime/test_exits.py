@@ -123,13 +123,14 @@ async def test_one_that_exits_when_it_is_told_something_has_not_heard_it_yet(sto
         assert await service.execution("it").result(10) == "enough"
 
 
-# ── KeyboardInterrupt ───────────────────────────────────────────────────────────────────────────
+# ── signals ─────────────────────────────────────────────────────────────────────────────────────
 @WHICH
-def test_a_second_ctrl_c_within_a_turn_ends_the_process_and_is_not_the_executions(tmp_path: Path, which: int) -> None:
-    """S5: nothing of the turn is recorded, and the next worker computes it again."""
+@pytest.mark.parametrize(("how", "code"), [("SIGINT", -signal.SIGINT), ("SIGTERM", 3)])
+def test_a_signal_that_ends_the_process_within_a_turn_is_not_the_executions(tmp_path: Path, which: int, how: str, code: int) -> None:
+    """S5: nothing of the turn is recorded, and the next worker computes it again. A second Ctrl-C, and a handler that exits."""
     store = f"sqlite:///{tmp_path / 'it.db'}"
-    ended = subprocess.run([sys.executable, INTERRUPTED, store, str(which)], capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGINT, ended.stderr
+    ended = subprocess.run([sys.executable, INTERRUPTED, store, str(which), how], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == code, ended.stderr
 
     async def go_on() -> None:
         async with mended(store) as service:

@@ -12,6 +12,7 @@ import pytest
 from redrive import (
     All,
     AsyncDurableService,
+    ContinueAs,
     Emit,
     Event,
     Flow,
@@ -79,6 +80,24 @@ class Curt:
         if self.asked % 2:
             raise StoreError("the connection broke", retry_helps=True)
         return self._store.commit(*args)
+
+
+class Forgetful:
+    """A store that stores the first turn which begins another run, and says that it could not."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.lied = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, claim: Any, turn: Any) -> Any:
+        committed = await self._store.commit(claim, turn)
+        if turn.next_run is not None and not self.lied:
+            self.lied = True
+            raise StoreError("the connection broke for good")
+        return committed
 
 
 class Deaf:
@@ -222,3 +241,29 @@ async def test_without_any_news_all_works_by_looking(store_url: str) -> None:
             await client.signal("it", word, 7)
             assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]
         assert await service.execution("it").result(1)
+
+
+@step
+async def runs_once(n: int) -> None:
+    leave()
+
+
+@workflow("rules.runs_on")
+def runs_on(n: int) -> Flow[int]:
+    yield from runs_once(n)
+    if n:
+        return (yield ContinueAs(runs_on(n - 1)))
+    return n
+
+
+async def test_a_run_that_ended_without_an_answer_is_gone_on_with_as_the_next_one(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W3: the claim that is held is of a run that is over, and no turn of it can be stored any more."""
+    monkeypatch.setattr("redrive.worker.driver._LONGEST_WAIT", 0.01)
+    store = Forgetful(open_url(store_url))
+    effects.clear()
+    async with AsyncDurableService(store, [runs_on], lease=1) as service:
+        execution = await service.start(runs_on(2), id="it")
+        assert await execution.result(20) == 0
+        assert (await execution.info()).number == 3
+    assert store.lied
+    assert set(effects.values()) == {3}

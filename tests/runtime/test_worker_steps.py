@@ -9,6 +9,8 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import attrs
+import cattrs
 import pytest
 
 from redrive import (
@@ -36,6 +38,13 @@ from redrive_interpreter.rows import Answered, AttemptStarted, Retrying
 from tests.runtime.support import true
 
 calls: list[Any] = []
+
+
+@attrs.frozen
+class Coin:
+    """Worth something."""
+
+    worth: int
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +221,33 @@ async def test_a_bodys_own_cancelled_error_is_a_failure(store_url: str) -> None:
         return "?"
 
     assert "CancelledError" in await run(store_url, flow)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+async def test_a_hook_that_raises_what_is_no_exception_fails_the_step_and_nothing_hangs(store_url: str, sync: bool) -> None:
+    class Odd(BaseException):
+        pass
+
+    def refuse(money: Coin) -> Any:
+        raise Odd("not this one")
+
+    converter = cattrs.Converter()
+    converter.register_unstructure_hook(Coin, refuse)
+
+    def in_a_thread() -> Coin:
+        return Coin(3)
+
+    async def on_the_loop() -> Coin:
+        return Coin(3)
+
+    def flow() -> Flow[str]:
+        try:
+            yield from Step("pay", in_a_thread if sync else on_the_loop)
+        except StepFailed as failed:
+            return failed.type
+        return "?"
+
+    assert "Odd" in await run(store_url, flow, converter=converter)
 
 
 @pytest.mark.parametrize("sync", [False, True])

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import time
 import traceback
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
@@ -25,14 +24,12 @@ from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.worker.garbage import LEAST_ROW, no_collection
-from redrive.worker.interrupts import is_ctrl_c
+from redrive.worker.interrupts import is_interrupt
+from redrive.worker.reviving import begin, go_on
 from redrive.worker.turn import compute
 from redrive_interpreter.errors import CodecError, HostError
 from redrive_interpreter.history import load_row
-from redrive_interpreter.machine import Machine
-from redrive_interpreter.replay import replay
-from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
-from redrive_interpreter.rows import Answered, Asked, AttemptStarted, CancelRequested, Retrying
+from redrive_interpreter.rows import Answered, AttemptStarted, Retrying
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +42,7 @@ if TYPE_CHECKING:
     from redrive.worker.performer import Performer
     from redrive.worker.turn import Draft
     from redrive.worker.watchdog import Watchdog
-    from redrive_interpreter.keys import Key
-    from redrive_interpreter.requests import Request
-    from redrive_interpreter.rows import Fact, Row
+    from redrive_interpreter.rows import Fact
     from redrive_interpreter.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
@@ -58,7 +53,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 
 @attrs.define(kw_only=True)
 class Driver:
-    """What driving an execution needs. *left*: the execution is not this worker's any more, *ended*: its outcome is stored."""
+    """What driving an execution needs. *left*: the execution is not this worker's any more, *ended*: its outcome is stored,
+    *doubt*: the store may count as this worker's what it does not know of."""
 
     store: Store
     codec: JsonCodec
@@ -70,6 +66,7 @@ class Driver:
     build: str
     left: Callable[[Live], None]
     ended: Callable[[str, str, str], None]
+    doubt: Callable[[], None]
     alarm_set: Callable[[], None]
     performer: Performer = attrs.field(init=False)
     draining: bool = False
@@ -167,7 +164,7 @@ class Driver:
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
                 self._loop.call_later(_LONGEST_WAIT, self.wake, live)
-            case _ if is_ctrl_c(error):  # it ends the process
+            case _ if is_interrupt(error):  # it ends the process
                 self._loop.call_soon(_raise, error)
             case _:
                 self._later(live, self._park(live, "".join(traceback.format_exception(error))))
@@ -186,7 +183,7 @@ class Driver:
             self.context.run(self._replay, live, [from_json(live.started)])
             return self.context.run(self._compute, live)
         except BaseException as error:
-            if is_ctrl_c(error):
+            if is_interrupt(error):
                 raise
             # It comes again when it is driven from the store: there it parks the execution, which does not exist yet.
             log.debug("execution %r starts without its first turn: %r", live.id, error)
@@ -210,6 +207,12 @@ class Driver:
         loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
         with no_collection(len(loaded.history)):
             history, live.unsure = from_json(loaded.history), True
+        if history[0]["run"] != live.claim.run:
+            # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
+            self.lose(live)
+            self.doubt()
+            self._rest(live)
+            return
         held, live.inbox, live.seen = live.inbox, (), 0
         live.add_messages(loaded.inbox)
         live.add_messages(held)  # what came by mail while it was being loaded
@@ -226,31 +229,13 @@ class Driver:
         self.watchdog.enter(live)
         try:
             if len(rows) == 1:
-                self._begin(live, rows[0])
+                begin(live, rows[0], self.codec)
             else:
-                self._go_on(live, rows)
+                go_on(live, rows, self.codec)
         except BaseException as error:
             self.watchdog.leave(error)
             raise
         self.watchdog.leave()
-
-    def _begin(self, live: Live, started: Any) -> None:
-        """Nothing but the start is stored: all that the run does is new."""
-        machine = live.machine = Machine(live.workflow, self.codec)
-        live.requests = machine.receive(started)
-        live.rows = machine.take()[1:]
-        live.cancelling = False
-
-    def _go_on(self, live: Live, rows: list[Row]) -> None:
-        """The run was on its way: bring the machine to where the history ends."""
-        replayed = replay(live.workflow, rows, self.codec)
-        live.machine, live.rows = replayed.machine, replayed.rows
-        live.cancelling = any(type(row) is CancelRequested for row in rows)
-        # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
-        fresh = {row.key for row in replayed.rows if type(row) is Asked}
-        live.requests = [request for request in replayed.requests if _anew(request, fresh)]
-        if live.machine.verdict_ is not None and live.inbox:
-            live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
 
     def _compute(self, live: Live) -> Draft | None:
         watchdog = self.watchdog
@@ -279,7 +264,10 @@ class Driver:
             answer.error = error
             answer.come()
         if isinstance(answer, Answer):
-            answer.then(lambda answer: self._answered(live, draft, turn, answer))
+            if answer.over:  # not here and now: a run may continue as another one for ever
+                self._loop.call_soon(lambda: self._answered(live, draft, turn, answer), context=self._outside)
+            else:
+                answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:
             self._later(live, self._wait_for(live, draft, turn, answer))
 
@@ -441,13 +429,3 @@ class Driver:
 
 def _raise(error: BaseException) -> None:
     raise error
-
-
-def _anew(request: Request, fresh: set[Key]) -> bool:
-    match request:
-        case CancelExecution():
-            return request.answer or bool(fresh)
-        case Perform() | SetTimer() | ClearTimer() | Drop():
-            return True
-        case _:
-            return request.key in fresh

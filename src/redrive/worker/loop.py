@@ -121,6 +121,7 @@ class Worker:
             build=build,
             left=self._left,
             ended=ended,
+            doubt=self._doubt,
             alarm_set=self._arm,
         )
         self._driver.performer = self._performer = Performer(
@@ -412,6 +413,9 @@ class Worker:
     def _left(self, live: Live) -> None:
         if self.lives.get(live.id) is live:
             del self.lives[live.id]
+
+    def _doubt(self) -> None:
+        self._unsure = True
 
     def _sweep_soon(self) -> None:
         if not self._sweeping and not self._stopping:

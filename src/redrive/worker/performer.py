@@ -159,10 +159,7 @@ class Performer:
     def _gave(self, attempt: Attempt, value: Any) -> bool:
         """Whether the execution is to be driven."""
         attempt.task = None  # from here on a cancel is not for this task: others may begin in it
-        if not attempt.end():
-            return False
-        self._answer_with(attempt, value)
-        return True
+        return attempt.end() and self._answer_with(attempt, value)
 
     def _raised(self, attempt: Attempt, error: BaseException) -> bool:
         task, attempt.task = attempt.task, None
@@ -216,11 +213,8 @@ class Performer:
         if error is None and not attempt.over and inspect.isawaitable(value):
             self._together.begin(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
-            if error is None:
-                self._answer_with(attempt, value)
-            elif not self._answer_error(attempt, error):
-                return
-            self._wake(attempt.live)
+            if self._answer_with(attempt, value) if error is None else self._answer_error(attempt, error):
+                self._wake(attempt.live)
         elif isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._broken(error)
 
@@ -286,7 +280,7 @@ class Performer:
         self._wake(attempt.live)
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
-    def _answer_with(self, attempt: Attempt, value: Any) -> None:
+    def _answer_with(self, attempt: Attempt, value: Any) -> bool:
         perform = attempt.perform
         spec = perform.step.spec
         try:
@@ -295,8 +289,11 @@ class Performer:
             outcome: Ok[Any] | Err = Ok(self._codec.dump(value, spec.result_type, f"step {spec.id}", "result"))
         except (CodecError, Misuse) as error:
             outcome = Err(self._dumped(perform, spec, error))
+        except BaseException as error:  # a hook of the user's may raise what is no Exception
+            return self._answer_error(attempt, error)
         now = self._clock.now()
         attempt.live.add_fact(now, Answered(perform.key, outcome, at=now, in_doubt=type(outcome) is Err))
+        return True
 
     def _answer_error(self, attempt: Attempt, error: BaseException) -> bool:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):

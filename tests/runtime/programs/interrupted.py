@@ -1,4 +1,7 @@
-"""Starts an execution on the store of argv[1] that gets two Ctrl-C: within its first turn, or (argv[2]) a later one."""
+"""Starts an execution on the store of argv[1] during which a signal comes: within its first turn, or (argv[2]) a later one.
+
+It is Ctrl-C, twice, or (argv[3]) SIGTERM, with a handler that exits.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,20 @@ async def brief() -> None:
     pass
 
 
-def two_ctrl_c() -> None:
+def leave(number: int, frame: object) -> None:
+    sys.exit(3)
+
+
+def interrupt() -> None:
+    if sys.argv[3] == "SIGTERM":
+        signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGINT)  # asyncio has the main task cancelled
     signal.raise_signal(signal.SIGINT)
 
 
 @workflow("exits.first")
 def first() -> Flow[str]:
-    two_ctrl_c()
+    interrupt()
     yield from brief()
     return "not interrupted"
 
@@ -34,7 +43,7 @@ def first() -> Flow[str]:
 @workflow("exits.later")
 def later() -> Flow[str]:
     yield from brief()
-    two_ctrl_c()
+    interrupt()
     return "not interrupted"
 
 
@@ -44,4 +53,5 @@ async def main() -> None:
         print(await execution.result())
 
 
+signal.signal(signal.SIGTERM, leave)
 asyncio.run(main())

@@ -1,0 +1,48 @@
+"""Gives a live execution its machine: from its start, or from its history."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.machine import Machine
+from redrive_interpreter.replay import replay
+from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
+from redrive_interpreter.rows import Asked, CancelRequested
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive.worker.live import Live
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.requests import Request
+    from redrive_interpreter.rows import Row
+
+
+def begin(live: Live, started: Any, codec: JsonCodec) -> None:
+    """Nothing but the start is stored: all that the run does is new."""
+    machine = live.machine = Machine(live.workflow, codec)
+    live.requests = machine.receive(started)
+    live.rows = machine.take()[1:]
+    live.cancelling = False
+
+
+def go_on(live: Live, rows: list[Row], codec: JsonCodec) -> None:
+    """The run was on its way: bring the machine to where the history ends."""
+    replayed = replay(live.workflow, rows, codec)
+    live.machine, live.rows = replayed.machine, replayed.rows
+    live.cancelling = any(type(row) is CancelRequested for row in rows)
+    # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
+    fresh = {row.key for row in replayed.rows if type(row) is Asked}
+    live.requests = [request for request in replayed.requests if _anew(request, fresh)]
+    if live.machine.verdict_ is not None and live.inbox:
+        live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
+
+
+def _anew(request: Request, fresh: set[Key]) -> bool:
+    match request:
+        case CancelExecution():
+            return request.answer or bool(fresh)
+        case Perform() | SetTimer() | ClearTimer() | Drop():
+            return True
+        case _:
+            return request.key in fresh
