@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -152,27 +153,28 @@ class AsyncDurableService:
         await self.close()
 
     async def close(self, grace: float | timedelta | None = None) -> None:
-        """Stop: no new work; running steps get *grace* (the service's by default), then they are told to stop."""
+        """Stop: no new work; running steps and handlers get *grace* (the service's by default), then they are told to stop."""
         closed = self._closed
         if closed is None or closed.is_set():
             return
+        until = time.monotonic() + (self._grace if grace is None else duration(grace, "grace")).total_seconds()
         closed.set()
         self._news.tell()
         try:
             if self._handlers is not None:
-                await self._handlers.close()
+                await self._handlers.close(max(0.0, until - time.monotonic()))
         finally:
             try:
-                await self._stop_working(self._grace if grace is None else duration(grace, "grace"))
+                await self._stop_working(max(0.0, until - time.monotonic()))
             finally:
                 for task in self._tasks:
                     task.cancel()
                 self._waiters.fail(ServiceClosed("the service was closed"))
                 await self.store.close()
 
-    async def _stop_working(self, grace: timedelta) -> None:
+    async def _stop_working(self, grace: float) -> None:
         if self._worker is not None:
-            await self._worker.stop(grace.total_seconds())
+            await self._worker.stop(grace)
         else:
             with contextlib.suppress(StoreError):
                 await self.store.retire(self.worker_id)

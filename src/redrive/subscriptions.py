@@ -122,6 +122,10 @@ class Handlers:
         self._news = news
         self._worker = worker
         self._tasks: list[asyncio.Task[None]] = []
+        self._busy = 0
+        """Handlers that have begun with an event, and whose place is not stored yet."""
+        self._quiet: asyncio.Future[None] | None = None
+        """There when it closes: done once none is busy."""
 
     def __bool__(self) -> bool:
         return bool(self._tasks)
@@ -131,7 +135,11 @@ class Handlers:
         found = await self._store.take_events(handler.name, handler.source.name, self._worker, AT_ONCE)
         self._tasks.append(asyncio.get_running_loop().create_task(self._work(handler, list(found))))
 
-    async def close(self) -> None:
+    async def close(self, seconds: float) -> None:
+        """Stop: who has begun with an event may end it for *seconds*, or it is heard again."""
+        self._quiet = asyncio.get_running_loop().create_future()
+        if self._busy:
+            await asyncio.wait([self._quiet], timeout=seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -142,8 +150,9 @@ class Handlers:
             news = self._news.waiter()
             try:
                 for event in found:
-                    await self._handle(handler, event)
-                    await self._store.events_done(handler.name, self._worker, event.seq)
+                    if self._quiet is not None:
+                        return
+                    await self._do(handler, event)
                 if not found:
                     await wait_for(news, POLL)
                 found = list(await self._store.take_events(handler.name, handler.source.name, self._worker, AT_ONCE))
@@ -151,6 +160,16 @@ class Handlers:
                 log.warning("handler %s: %s", handler.name, error)
                 found = []
                 await asyncio.sleep(POLL)
+
+    async def _do(self, handler: Handler, event: StoredEvent) -> None:
+        self._busy += 1
+        try:
+            await self._handle(handler, event)
+            await self._store.events_done(handler.name, self._worker, event.seq)
+        finally:
+            self._busy -= 1
+            if not self._busy and self._quiet is not None and not self._quiet.done():
+                self._quiet.set_result(None)
 
     async def _handle(self, handler: Handler, event: StoredEvent) -> None:
         """Call the handler; a few times if it fails, then pass the event over."""

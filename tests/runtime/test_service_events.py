@@ -144,3 +144,36 @@ def test_a_blocking_service_iterates(store_url: str) -> None:
         assert [next(subscription), next(subscription)] == [Order("one"), Order("two")]
         subscription.close()
         assert list(subscription) == []
+
+
+@pytest.mark.parametrize(("grace", "times"), [(20, 1), (0, 2)])
+async def test_a_handler_at_work_when_the_service_closes_has_its_grace_or_hears_the_event_again(
+    store_url: str, grace: float, times: int
+) -> None:
+    heard: list[Order] = []
+    begun, let_go = asyncio.Event(), asyncio.Event()
+
+    async def listens(order: Order) -> None:
+        heard.append(order)
+        begun.set()
+        await let_go.wait()
+
+    def listening() -> AsyncDurableService:
+        service = AsyncDurableService(store_url, [emits], grace=grace)
+        service.on(processed, name="listens")(listens)
+        return service
+
+    service = listening()
+    async with service:
+        await service.execute(emits(["one"]))
+        await begun.wait()
+        closing = asyncio.create_task(service.close())
+        await asyncio.sleep(0)
+        if grace:
+            let_go.set()
+        await closing
+    let_go.set()
+    async with listening() as service:
+        await service.execute(emits(["two"]))
+        await true(lambda: Order("two") in heard)
+    assert heard == [Order("one")] * times + [Order("two")]
