@@ -17,6 +17,9 @@ logging.disable(logging.CRITICAL)
 warnings.simplefilter("ignore")
 
 
+HOW = signal.Signals[sys.argv[3]]
+
+
 @step
 async def brief() -> None:
     pass
@@ -27,10 +30,8 @@ def leave(number: int, frame: object) -> None:
 
 
 def interrupt() -> None:
-    if sys.argv[3] == "SIGTERM":
-        signal.raise_signal(signal.SIGTERM)
-    signal.raise_signal(signal.SIGINT)  # asyncio has the main task cancelled
-    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(HOW)  # asyncio has the main task cancelled at the first Ctrl-C
+    signal.raise_signal(HOW)
 
 
 @workflow("exits.first")
