@@ -251,8 +251,8 @@ async def cost(server: Server) -> AsyncIterator[Result]:
         started = await asyncio.gather(*(service.start(steps(STEPS)) for _ in range(EXECUTIONS)))
         await asyncio.gather(*(execution.result() for execution in started))
         wal, kept, ours, theirs = ((now - then) / count for now, then in zip(_used(server), before, strict=True))
-        await asyncio.sleep(1.5)  # for the server's own counts
-        hot = _share_of_hot_updates(server)
+        while (hot := _share_of_hot_updates(server)) is None:
+            await asyncio.sleep(0.5)  # a session that is idle tells of what it did within ten seconds
     async with await _raw(server) as connection:
         raw_before = _used(server)
         for _ in range(STEPS):
@@ -282,11 +282,12 @@ SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relname
 """
 
 
-def _share_of_hot_updates(server: Server) -> float:
+def _share_of_hot_updates(server: Server) -> float | None:
+    """None: the server's counts do not know of any yet."""
     with server.connect() as connection:
-        query = "SELECT n_tup_hot_upd::float / n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'cost' AND relname = 'executions'"
-        (share,) = connection.execute(query).fetchone() or (0.0,)
-        return float(share)
+        query = "SELECT n_tup_hot_upd, n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'cost' AND relname = 'executions'"
+        hot, all = connection.execute(query).fetchone() or (0, 0)
+        return float(hot / all) if all else None
 
 
 def _seconds_of_children(parent: int) -> float:
