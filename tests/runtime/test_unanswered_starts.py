@@ -11,6 +11,7 @@ import pytest
 
 from redrive import AsyncDurableService, ContinueAs, Flow, Signal, WaitSignal, Workflow, step, workflow
 from redrive.ports.store import Begun, StoreError
+from redrive.stores import open_url
 from redrive.stores.memory import MemoryStore
 
 word = Signal("unanswered.word", str)
@@ -144,3 +145,48 @@ async def test_a_worker_starts_what_others_have_the_code_of() -> None:
     async with AsyncDurableService("memory://", [named, process]) as service:
         execution = await service.start(named(), id="e-1")
         assert (await execution.info()).status == "pending"
+
+
+class Late:
+    """A store whose answer to a start comes while its worker says good-bye."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.started, self.leaving = asyncio.Event(), asyncio.Event()
+        self.asked_for: list[str] = []
+        """What was asked of it after that."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("load", "commit") and self.leaving.is_set():
+            self.asked_for.append(name)
+        return getattr(self._store, name)
+
+    async def start(self, *args: Any, **options: Any) -> Any:
+        begun = await self._store.start(*args, **options)
+        self.started.set()
+        await self.leaving.wait()
+        return begun
+
+    async def retire(self, worker: str) -> None:
+        self.leaving.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await self._store.retire(worker)
+
+
+async def test_an_answer_that_comes_when_the_worker_has_given_all_back_begins_nothing(store_url: str) -> None:
+    """E6: whoever comes next has it."""
+    charged.clear()
+    store = Late(open_url(store_url))
+    service = AsyncDurableService(store, [process])
+    await service.__aenter__()
+    starting = asyncio.create_task(service.start(process("late"), id="it"))
+    await store.started.wait()
+    await service.close()
+    await asyncio.gather(starting, return_exceptions=True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert store.asked_for == []
+    async with AsyncDurableService(open_url(store_url), [process]) as service:
+        assert await service.execution("it", process).result(20) == "late is charged"
+    assert charged["late"] == 1

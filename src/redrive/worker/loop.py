@@ -99,7 +99,7 @@ class Worker:
         self._unknown: set[str] = set()
         """Executions that had mail and were not here: they may be on their way."""
         self._beginning: dict[str, str] = {}  # ids, by run, of what is being started here and may be ours already
-        self._stopping = False
+        self._stopping = self._gave_back = False
         self._looking: asyncio.Future[None] | None = None
         self._look_again = False
         self._handle: asyncio.TimerHandle | None = None
@@ -144,6 +144,8 @@ class Worker:
 
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
+        if self._gave_back:
+            return  # the store is told, or was, that nothing is ours any more
         old = self.lives.get(claim.id)
         if old is not None and old.claim.fence >= claim.fence:
             return  # an answer that came late: we have it already, or let go of it and were given it again
@@ -234,6 +236,7 @@ class Worker:
             self._handle.cancel()
         self._threads.close()
         self._watchdog.close()
+        self._gave_back = True
         for live in list(self.lives.values()):
             live.gone = True
             live.put_away()
