@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redrive import AsyncDurableService, ContinueAs, Flow, workflow
-from redrive.ports.answer import Answer
+from redrive.ports.answer import Answer, failed
 from redrive.ports.store import StoreError
 from redrive.stores.memory import MemoryStore
 
@@ -47,7 +47,7 @@ async def test_an_error_is_raised_to_who_awaits() -> None:
     with pytest.raises(StoreError, match="no"):
         await waiting
     with pytest.raises(StoreError, match="gone"):
-        await Answer.failed(StoreError("gone"))
+        await failed(StoreError("gone"))
 
 
 async def test_who_was_cancelled_while_waiting_does_not_mind_the_answer() -> None:

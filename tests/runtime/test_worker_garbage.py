@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from redrive import All, AsyncDurableService, Flow, step, workflow
+from redrive import All, AsyncDurableService, Flow, Signal, Sleep, WaitSignal, step, workflow
 from redrive.worker.garbage import CROWD, MANY, no_collection, no_collection_for_a_moment
 
 
@@ -70,6 +73,41 @@ def test_a_moment_does_not_switch_it_on_where_the_program_switched_it_off() -> N
     no_collection_for_a_moment()
     moment_over()
     assert not gc.isenabled()
+
+
+async def test_it_rests_while_a_crowd_of_executions_is_started_and_not_for_fewer(tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    @workflow("garbage.started")
+    def started() -> Flow[None]:
+        seen.append(gc.isenabled())
+        yield from WaitSignal(Signal("garbage.go"))
+
+    async with AsyncDurableService(f"sqlite:///{tmp_path / 'x.db'}", [started]) as service:
+        await asyncio.gather(*(service.start(started()) for _ in range(CROWD - 1)))
+        assert all(seen)
+        await asyncio.gather(*(service.start(started()) for _ in range(CROWD + 1)))
+        assert not seen[-1]
+    moment_over()
+    assert gc.isenabled()
+
+
+async def test_it_rests_while_a_crowd_of_timers_rings() -> None:
+    seen: list[bool] = []
+
+    @workflow("garbage.rung")
+    def rung(until: datetime) -> Flow[None]:
+        yield from Sleep(until=until)
+        seen.append(gc.isenabled())
+
+    async with AsyncDurableService("memory://garbage", [rung]) as service:
+        until = datetime.now(UTC) + timedelta(seconds=1)
+        executions = await asyncio.gather(*(service.start(rung(until)) for _ in range(CROWD)))
+        assert gc.isenabled()
+        await asyncio.gather(*(execution.result(10) for execution in executions))
+    assert seen == [False] * CROWD
+    moment_over()
+    assert gc.isenabled()
 
 
 async def test_it_rests_while_a_crowd_of_steps_is_under_way_and_not_for_fewer() -> None:

@@ -23,14 +23,6 @@ class Answer(Generic[T]):
         self.error: BaseException | None = None
         self._tell: Callable[[Answer[T]], object] | None = None
 
-    @classmethod
-    def failed(cls, error: BaseException) -> Answer[T]:
-        """One that is there already."""
-        answer: Answer[T] = Answer()
-        answer.error = error
-        answer.come()
-        return answer
-
     def come(self) -> None:
         """It is there: tell whoever waits. To be called on the loop where it was asked for."""
         self.over = True
@@ -54,3 +46,11 @@ class Answer(Generic[T]):
             raise self.error
         result: T = self.result
         return result
+
+
+def failed(error: BaseException) -> Answer[Any]:
+    """An answer that is there already: *error*."""
+    answer: Answer[Any] = Answer()
+    answer.error = error
+    answer.come()
+    return answer

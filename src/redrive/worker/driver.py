@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from redrive.codec import from_json, to_json
-from redrive.ports.answer import Answer
+from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.interrupts import is_interrupt
@@ -260,9 +260,7 @@ class Driver:
         try:
             answer = self.store.commit(live.claim, turn)
         except StoreError as error:
-            answer = Answer()
-            answer.error = error
-            answer.come()
+            answer = failed(error)
         if isinstance(answer, Answer):
             if answer.over:  # not here and now: a run may continue as another one for ever
                 self._loop.call_soon(lambda: self._answered(live, draft, turn, answer), context=self._outside)

@@ -213,7 +213,8 @@ class Performer:
         if error is None and not attempt.over and inspect.isawaitable(value):
             self._together.begin(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
-            if self._answer_with(attempt, value) if error is None else self._answer_error(attempt, error):
+            drive = self._answer_with(attempt, value) if error is None else self._answer_error(attempt, error)
+            if drive:
                 self._wake(attempt.live)
         elif isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._broken(error)

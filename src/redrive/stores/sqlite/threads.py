@@ -26,7 +26,7 @@ POLL_EVERY: Final = 0.025
 CHECKPOINT_EVERY: Final = 500
 """Jobs; each leaves two or three pages of 4 KiB in the log."""
 FAST: Final = 0.001
-"""Seconds: a commit that takes less may hold up an event loop."""
+"""Seconds: what takes less may hold up an event loop."""
 FEW: Final = 32
 """Jobs that are done on the spot together; with more, the writer's thread costs less than they do."""
 
@@ -130,7 +130,8 @@ class ConnectionThread:
             while self._turn():
                 pass
         finally:
-            session.close()
+            with self._busy:  # another loop may be doing something on the spot
+                session.close()
 
     def _turn(self) -> bool:
         """Wait for something to do and do it; False when the end has come."""

@@ -55,8 +55,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if turn.events:
         emit(tx, claim.id, run, turn.events)
         tx.news |= EVENTS
-    touched = bool(turn.children or turn.outgoing)
-    if touched:
+    if turn.children or turn.outgoing:
         for child in turn.children:
             _bear(tx, claim.id, child)
         for outgoing in turn.outgoing:
@@ -70,7 +69,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     becomes = _becomes(tx, turn, here, recoveries)
     if turn.status in FINAL:
         _end(tx, n, claim.id, turn, becomes, creator)
-    elif touched or not turn.rows or not _stays(tx, (status, wake_us, unread, recoveries, newest), becomes):
+    elif not turn.rows or not _stays(tx, (status, wake_us, unread, recoveries, newest), becomes):
         tx.execute(_TURN, (*becomes, tx.now_us, n))
     if turn.next_run is not None:
         tx.execute(SQL["next_run"], (to_text(turn.next_run.run), to_text(turn.next_run.workflow), n))

@@ -225,6 +225,28 @@ class TurnContract:
         await store.release([attrs.evolve(claim, number=2, run="2", length=1)])
         await take(store, build="b-1")
 
+    @in_lab
+    async def test_a_turn_puts_off_what_was_due(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        now = await store.now()
+        await store.commit(claim, Turn(expects=1, rows=["1"], status="suspended", wake_at=now))
+        await store.commit(claim, Turn(expects=2, rows=["2"], status="suspended", wake_at=now + DAY))
+        await store.release([attrs.evolve(claim, length=3)])
+        assert await store.next_wake(["w"]) == now + DAY
+
+    @in_lab
+    async def test_a_turn_without_rows_counts_as_a_change(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        turn = Turn(expects=1, status="suspended", wake_at=await store.now() + DAY)
+        await store.commit(claim, turn)
+        lab.pass_time(SECOND)
+        await store.commit(claim, turn)
+        found = await store.read(claim.id)
+        assert found is not None
+        assert found.updated_at == await store.now()
+
     # ── other executions ────────────────────────────────────────────────────────────────────────
     @in_lab
     async def test_outgoing_messages_are_answered(self, lab: Lab) -> None:
