@@ -27,6 +27,7 @@ from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.live import Live
 from redrive.worker.opening import open_with
 from redrive.worker.performer import Performer
+from redrive.worker.quarantine import Quarantine
 from redrive.worker.sweeping import dispensable
 from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
@@ -86,7 +87,7 @@ class Worker:
         self._lease = lease
         self._cache = cache
         self._concurrency = concurrency
-        self._max_recoveries = max_recoveries
+        self._quarantine = Quarantine(store, build, self.lives, max_recoveries)
         self._loop = asyncio.get_running_loop()
         self._alarms = Alarms()
         self._threads = Threads(max_threads, self._loop)
@@ -283,7 +284,7 @@ class Worker:
         if not room:
             self._sweep_soon()
             return _FULL_WAIT
-        if self._suspect_at_work():
+        if self._quarantine.suspect_at_work():
             return _FULL_WAIT  # nothing else may be in our hands, not for a moment, if the suspect kills us
         claimed = await self._claim(room)
         self._in_vain = 0 if claimed else self._in_vain + 1
@@ -299,7 +300,7 @@ class Worker:
     async def _claim(self, limit: int) -> int:
         """One at a time, to the end: what a claim lets go of again must not be another one's while the suspect begins."""
         async with self._claiming:
-            return await self._claim_alone(0 if self._suspect_at_work() else limit)
+            return await self._claim_alone(0 if self._quarantine.suspect_at_work() else limit)
 
     async def _claim_alone(self, limit: int) -> int:
         holds = (*self.lives, *self._beginning.values()) if self._unsure else None
@@ -310,40 +311,12 @@ class Worker:
             raise
         if holds is not None:
             self._unsure = False
-        now: list[Claim] = []
-        later: list[Claim] = []
-        alone = self._suspect_at_work()
-        for claim in claims:
-            if claim.recoveries > self._max_recoveries:
-                await self._park(claim)
-            elif self._is_suspect(claim) and alone:
-                later.append(claim)
-            else:
-                alone = alone or self._is_suspect(claim)
-                now.append(claim)
-        if later:
-            # Before the suspect begins: it may kill us at once, and what we still held would count one more death.
-            await self._store.release(later)
+        now, released = await self._quarantine.admit(claims)
         for claim in now:
             if self._stopping:
                 break
             self.adopt(claim)
-        return len(claims) - len(later)
-
-    def _is_suspect(self, claim: Claim) -> bool:
-        """Whether it may be what kills its workers. Suspects run one at a time, or what runs beside a killer would be parked with it."""
-        return 2 * claim.recoveries > self._max_recoveries
-
-    def _suspect_at_work(self) -> bool:
-        return any(
-            self._is_suspect(live.claim) and live.length == live.claim.length and (live.driving or live.attempts)
-            for live in self.lives.values()
-        )
-
-    async def _park(self, claim: Claim) -> None:
-        reason = f"its worker died {claim.recoveries} times without getting any further"
-        log.error("execution %r is parked for build %s: %s", claim.id, self._build, reason)
-        await self._store.release([claim], parked={self._build: reason})
+        return len(claims) - released
 
     # ── heartbeats ──────────────────────────────────────────────────────────────────────────────
     async def _beat(self) -> None:
@@ -364,7 +337,7 @@ class Worker:
         before = self._clock.said
         self._unsure |= not self._unknown <= self.lives.keys()
         self._unknown.intersection_update(self._beginning.values())
-        await self._claim(0 if self._stopping or self._suspect_at_work() else self._room)
+        await self._claim(0 if self._stopping or self._quarantine.suspect_at_work() else self._room)
         await self._clock.ask(self._store)
         if self._clock.said - before > self._lease * _LATE:
             await self._count_what_is_left()
