@@ -101,7 +101,7 @@ async def test_a_lost_answer_of_what_began_its_next_run_at_once_loses_nothing() 
 async def test_a_signal_that_overtakes_the_answer_of_the_start_is_not_passed_over() -> None:
     async def send() -> None:
         await client.signal("w-1", word, "now")
-        while not service._worker._unknown:  # type: ignore[union-attr]
+        while not service._worker._owned.unknown:  # type: ignore[union-attr]
             await asyncio.sleep(0.001)
 
     store = Answering(send)

@@ -26,6 +26,7 @@ from redrive.worker.driver import Driver
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.live import Live
 from redrive.worker.opening import open_with
+from redrive.worker.ownership import Ownership
 from redrive.worker.performer import Performer
 from redrive.worker.quarantine import Quarantine
 from redrive.worker.sweeping import dispensable
@@ -45,8 +46,6 @@ RINGS_AT_ONCE: Final = 2000
 """Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
 _FULL_WAIT: Final = 0.05
 _POLL: Final = 1.0
-_LATE: Final = 0.7
-"""A heartbeat that comes after so much of the lease may have been too late: the store may keep three quarters of it only."""
 _LAST_TURNS: Final = 10.0
 """Seconds that turns on their way to the store get when the worker stops."""
 _LAST_WORDS: Final = 0.5
@@ -76,12 +75,13 @@ class Worker:
         broken: Callable[[BaseException], None],
     ) -> None:
         self.id = id
-        self.lives: dict[str, Live] = {}
         self.broken: BaseException | None = None
         self.stopped = asyncio.Event()
         self._store = store
         self._workflows = workflows
         self._names = tuple(workflows)
+        self._owned = Ownership(store=store, worker=id, build=build, workflows=self._names, lease=lease)
+        self.lives: dict[str, Live] = self._owned.lives
         self._build = build
         self._clock = clock
         self._lease = lease
@@ -94,12 +94,6 @@ class Worker:
         self._watchdog = Watchdog()
         self._mail_seen = 0
         self._in_vain = 0
-        self._unsure = False
-        """Whether the store may count as ours what we do not know of. While it lets go of that, nothing new becomes ours."""
-        self._claiming = asyncio.Lock()
-        self._unknown: set[str] = set()
-        """Executions that had mail and were not here: they may be on their way."""
-        self._beginning: dict[str, str] = {}  # ids, by run, of what is being started here and may be ours already
         self._stopping = self._gave_back = False
         self._looking: asyncio.Future[None] | None = None
         self._look_again = False
@@ -120,9 +114,9 @@ class Worker:
             watchdog=self._watchdog,
             workflows=workflows,
             build=build,
-            left=self._left,
+            left=self._owned.left,
             ended=ended,
-            doubt=self._doubt,
+            doubt=self._owned.doubt,
             alarm_set=self._arm,
         )
         self._driver.performer = self._performer = Performer(
@@ -140,8 +134,7 @@ class Worker:
     def has_room_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* may be this worker's from the start."""
         room = len(self.lives) < self._cache and self._performer.running < self._concurrency
-        letting_go = self._unsure and self._claiming.locked()
-        return room and not letting_go and not self._stopping and workflow in self._workflows
+        return room and not self._owned.settling and not self._stopping and workflow in self._workflows
 
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
@@ -167,24 +160,24 @@ class Worker:
             asked += 1
             return self._store.start(new, claim_for=self.id, first=first)
 
-        self._beginning[new.run] = new.id
-        if len(self._beginning) >= CROWD:
+        self._owned.beginning[new.run] = new.id
+        if len(self._owned.beginning) >= CROWD:
             no_collection_for_a_moment()
         try:
             begun = await patiently(ask)
         except BaseException as error:
             if opening is not None:
                 self._driver.forget(opening.live)
-            self._unsure = True  # it may be stored, and ours
+            self._owned.doubt()  # it may be stored, and ours
             if isinstance(error, asyncio.CancelledError) and not self._stopping:
                 self._tasks.append(self._loop.create_task(self._settle(ask)))
             raise
         finally:
-            del self._beginning[new.run]
+            del self._owned.beginning[new.run]
         claim, committed = begun.claim, begun.committed
         if claim is None and asked > 1:
-            self._unsure = True  # what was stored first may have begun its next run: then it is ours, and not this answer's
-        has_mail = new.id in self._unknown  # which passed us by: what is in the store is to be loaded
+            self._owned.doubt()  # what was stored first may have begun its next run: then it is ours, and not this answer's
+        has_mail = new.id in self._owned.unknown  # which passed us by: what is in the store is to be loaded
         load = has_mail or self._stopping or new.id in self.lives
         if opening is not None and claim is not None and committed is not None and not load:
             opening.live.claim = claim
@@ -269,7 +262,7 @@ class Worker:
         for id, messages in mail.items():
             live = self.lives.get(id)
             if live is None:
-                self._unknown.add(id)
+                self._owned.unknown.add(id)
             elif live.add_messages(messages):
                 self._driver.wake(live)
         if mail:
@@ -299,18 +292,11 @@ class Worker:
 
     async def _claim(self, limit: int) -> int:
         """One at a time, to the end: what a claim lets go of again must not be another one's while the suspect begins."""
-        async with self._claiming:
+        async with self._owned.one_at_a_time():
             return await self._claim_alone(0 if self._quarantine.suspect_at_work() else limit)
 
     async def _claim_alone(self, limit: int) -> int:
-        holds = (*self.lives, *self._beginning.values()) if self._unsure else None
-        try:
-            claims = await self._store.claim(self.id, self._lease, self._build, self._names, limit, holds=holds)
-        except StoreError:
-            self._unsure = True  # the answer may have been lost after we were given something
-            raise
-        if holds is not None:
-            self._unsure = False
+        claims = await self._owned.claim(limit)
         now, released = await self._quarantine.admit(claims)
         for claim in now:
             if self._stopping:
@@ -335,20 +321,13 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         before = self._clock.said
-        self._unsure |= not self._unknown <= self.lives.keys()
-        self._unknown.intersection_update(self._beginning.values())
+        self._owned.look_for_strays()
         await self._claim(0 if self._stopping or self._quarantine.suspect_at_work() else self._room)
         await self._clock.ask(self._store)
-        if self._clock.said - before > self._lease * _LATE:
-            await self._count_what_is_left()
-
-    async def _count_what_is_left(self) -> None:
-        """We were away for so long that others may have taken what we hold: what is idle would never find out."""
-        for live in list(self.lives.values()):
-            snapshot = await self._store.read(live.id)
-            taken = snapshot is None or snapshot.owner != self.id
-            if taken and not live.driving and self.lives.get(live.id) is live:
-                self._driver.lose(live)
+        if self._owned.was_away(self._clock.said - before):
+            for live in await self._owned.taken():
+                if not live.driving and self.lives.get(live.id) is live:
+                    self._driver.lose(live)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _arm(self) -> None:
@@ -386,13 +365,6 @@ class Worker:
             self._arm()
 
     # ── letting go ──────────────────────────────────────────────────────────────────────────────
-    def _left(self, live: Live) -> None:
-        if self.lives.get(live.id) is live:
-            del self.lives[live.id]
-
-    def _doubt(self) -> None:
-        self._unsure = True
-
     def _sweep_soon(self) -> None:
         if not self._sweeping and not self._stopping:
             self._sweeping = True
@@ -409,7 +381,7 @@ class Worker:
             if released:
                 await self._store.release([live.claim for live in released])
         except StoreError as error:
-            self._unsure = True
+            self._owned.doubt()
             log.warning("worker %s: %s", self.id, error)
         finally:
             self._sweeping = False
