@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from redrive import step_results
 from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
 from redrive.testing.samples import NoSample, sample_error, samples
-from redrive.testing.stubs import Stubs, interrupted, listed, subject_of, timed_out
+from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
 from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, WaitSignal
 from redrive_interpreter.keys import ROLLBACK
 
@@ -104,7 +105,7 @@ class Choices:
         if self._undeclared:
             made.append(Err(RuntimeError("undeclared")))
         if spec.at_most_once:
-            made.append(Err(interrupted(perform.key, perform.attempt)))
+            made.append(Err(step_results.interrupted(perform.key, perform.attempt)))
         elif spec.timeout is not None or spec.heartbeat is not None:
             made.append(Err(timed_out(perform.key, perform.attempt)))
         return made

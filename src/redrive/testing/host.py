@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 
 import attrs
 
+from redrive import step_results
 from redrive.codec import JsonCodec, from_json, to_json
 from redrive_interpreter import (
     Answered,
@@ -44,7 +45,6 @@ from redrive_interpreter import (
     replay,
 )
 from redrive_interpreter.facts import DEADLINE
-from redrive_interpreter.retry import after_failure
 from redrive_interpreter.waits import AnswerWait
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Host:
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
     def tell(self, fact: Fact) -> None:
         requests = self.machine.receive(fact)
-        if isinstance(fact, Answered):
+        if isinstance(fact, (Answered, Retrying)):  # of a step that was cut in the meantime no other attempt is asked for
             self.performs.pop(fact.key, None)
         self.rows.extend(self.machine.take())
         for request in requests:
@@ -159,38 +159,18 @@ class Host:
             case _:
                 pass  # the machine keeps the timers, and whoever drives this host asks it
 
-    def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err) -> None:
-        """An attempt gave a value, or raised: then the step's Retry says whether another one comes."""
-        if isinstance(outcome, Ok):
-            self.answer(perform.key, perform.step, outcome)
-            return
-        error = outcome.error
-        spec = perform.step.spec
-        failure, doubt = self.failure(perform, error)
-        token = spec.key or f"{self.machine.info.run}:{perform.key}"
-        due = after_failure(spec.retry, error, attempt=perform.attempt, first_at=perform.first_at or self.now, now=self.now, token=token)
-        if due is None:
-            self.tell(Answered(perform.key, Err(failure), at=self.now, in_doubt=doubt))
-        else:
-            self.tell(Retrying(perform.key, perform.attempt, failure, due, at=self.now, in_doubt=doubt))
-
-    def answer(self, key: Key, command: Command[Any], outcome: Ok[Any] | Err) -> None:
-        """The step at *key* ends for good."""
-        perform = self.performs[key]
+    def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
+        """An attempt gave a value, or raised: its Retry says whether another one comes, unless it is *final*."""
         if isinstance(outcome, Ok):
             spec = perform.step.spec
+            # The value is the test's: one that its type does not take is the test's error, and raised there.
             data = self.codec.dump(outcome.value, spec.result_type, f"step {spec.id}", "result")
-            self.tell(Answered(key, Ok(data), at=self.now))
-        else:
-            failure, doubt = self.failure(perform, outcome.error)
-            self.tell(Answered(key, Err(failure), at=self.now, in_doubt=doubt))
-
-    def failure(self, perform: Perform, error: BaseException) -> tuple[Failure, bool]:
-        """*error* as it is stored live, and whether it leaves the step in doubt."""
-        if isinstance(error, (StepTimeout, StepInterrupted)):
-            return Failure(type(error).__name__, error.message, attempts=perform.attempt), True
-        failure = self.codec.dump_error(error, perform.step.spec.raises)
-        return attrs.evolve(failure, traceback="", attempts=perform.attempt), False
+            self.tell(Answered(perform.key, Ok(data), at=self.now))
+            return
+        error, in_doubt = outcome.error, isinstance(outcome.error, (StepTimeout, StepInterrupted))
+        run = self.machine.info.run
+        fact = step_results.failed(perform, error, run=run, codec=self.codec, now=self.now, final=final, in_doubt=in_doubt)
+        self.tell(_without_traceback(fact))
 
     def begins(self, id: str) -> datetime | None:
         """When the next attempt of the child *id* begins, if it waits for one that it may still get."""
@@ -266,6 +246,15 @@ class Host:
         self.workflows = list(kept.workflows)
         self.runs = [list(run) for run in kept.runs]
         self._resume(self.workflows[-1], self.runs[-1])
+
+
+def _without_traceback(fact: Answered | Retrying) -> Answered | Retrying:
+    """*fact* without the lines of the test that raised the error: a history reads the same wherever it was made."""
+    if isinstance(fact, Retrying):
+        return attrs.evolve(fact, failure=attrs.evolve(fact.failure, traceback=""))
+    if isinstance(fact.outcome, Err):
+        return attrs.evolve(fact, outcome=Err(attrs.evolve(fact.outcome.error, traceback="")))
+    return fact
 
 
 def attributes_of(runs: list[list[Row]]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
 from redrive.testing.purity import assert_pure
 from redrive.testing.story import Unexpected, near_miss, story_of
-from redrive.testing.stubs import Stubs, interrupted, timed_out, typed_of
+from redrive.testing.stubs import Stubs, timed_out, typed_of
 from redrive.testing.telling import trace
 from redrive.testing.view import View
 from redrive_interpreter import (
@@ -79,8 +79,7 @@ class Run(Generic[R]):
             self._child_ends(key, pending, Ok(value))
             self._go_on()
         elif isinstance(pending, Step):
-            self._attempt(key)
-            self._host.answer(key, pending, Ok(value))
+            self._host.attempt_ended(self._attempt(key), Ok(value))
             self._go_on()
         else:
             raise Unexpected(f"{pending!r} takes no answer", self._story())
@@ -98,11 +97,7 @@ class Run(Generic[R]):
                 if attempts > MOST_ATTEMPTS:
                     raise Unexpected(f"{pending!r} is tried again after {MOST_ATTEMPTS:,} attempts; say final=False", self._story())
         elif isinstance(pending, Step):
-            perform = self._attempt(key)
-            if final:
-                self._host.answer(key, pending, Err(error))
-            else:
-                self._host.attempt_ended(perform, Err(error))
+            self._host.attempt_ended(self._attempt(key), Err(error), final=final)
         else:
             raise Unexpected(f"{pending!r} cannot fail: only steps and children do", self._story())
         self._go_on()
@@ -116,7 +111,7 @@ class Run(Generic[R]):
         key, pending = self._asked_now(command)
         if isinstance(pending, Step):
             perform = self._attempt(key)
-            late = (interrupted if pending.spec.at_most_once else timed_out)(key, perform.attempt)
+            late = timed_out(key, perform.attempt, at_most_once=pending.spec.at_most_once)
             self.fail(key, late, final=final)
             return
         due = self._host.machine.timers.get(key)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
+from redrive import step_results
 from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _outcome(answer: Any, call: Callable[[], tuple[tuple[Any, ...], Mapping[str,
     if answer is StepTimeout:
         return Err(timed_out(key, attempt))
     if answer is StepInterrupted:
-        return Err(interrupted(key, attempt))
+        return Err(step_results.interrupted(key, attempt))
     if isinstance(answer, type) and issubclass(answer, BaseException):
         answer = answer()
     elif callable(cast("Any", answer)) and not isinstance(answer, BaseException):
@@ -123,12 +124,8 @@ def _awaited(value: Any) -> Any:
     raise TypeError(f"the stub {coroutine!r} waits for something; a stub only answers")
 
 
-def timed_out(key: Key, attempt: int) -> StepTimeout:
-    return StepTimeout(key, "StepTimeout", "no result in time", "", attempt)
-
-
-def interrupted(key: Key, attempt: int) -> StepInterrupted:
-    return StepInterrupted(key, "StepInterrupted", "an attempt began, and whether it took effect is not known", "", attempt)
+def timed_out(key: Key, attempt: int, *, at_most_once: bool = False) -> StepTimeout | StepInterrupted:
+    return step_results.timed_out(key, attempt, "no result in time", at_most_once=at_most_once)
 
 
 def name_of(key: Any) -> str | None:

@@ -18,18 +18,14 @@ from contextvars import Context
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
+from redrive import step_results
 from redrive.steps import StepContext, enter
 from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.together import Together
-from redrive_interpreter.errors import CodecError, Misuse, StepInterrupted, StepTimeout
-from redrive_interpreter.outcomes import Err, Failure, Ok
-from redrive_interpreter.retry import after_failure
-from redrive_interpreter.rows import Answered, AttemptStarted, Fact, Retrying
-from redrive_interpreter.workflows import Invocation
-from redrive_interpreter.yielding import Command, performing
+from redrive_interpreter.errors import CodecError
+from redrive_interpreter.rows import AttemptStarted, Fact
+from redrive_interpreter.yielding import performing
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
     from redrive.worker.live import Live
     from redrive.worker.threads import Threads
     from redrive_interpreter.requests import Perform
-    from redrive_interpreter.steps import StepSpec
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 _MOMENT: Final = 0.1
@@ -86,8 +81,7 @@ class Performer:
         assert live.machine.started is not None
         if perform.interrupted:
             now = self._clock.now()
-            why = "an attempt began, and whether it took effect is not known"
-            lost = StepInterrupted(perform.key, "StepInterrupted", why, "", perform.attempt)
+            lost = step_results.interrupted(perform.key, perform.attempt)
             live.add_fact(now, self._failed(live, perform, lost, now, in_doubt=True))
             self._wake(live)
             return
@@ -270,10 +264,7 @@ class Performer:
         if not attempt.end():
             return
         perform = attempt.perform
-        cls: type[StepTimeout | StepInterrupted] = StepTimeout
-        if perform.step.spec.at_most_once:
-            cls, why = StepInterrupted, f"{why}; whether it took effect is not known"
-        error = cls(perform.key, cls.__name__, why, "", perform.attempt)
+        error = step_results.timed_out(perform.key, perform.attempt, why, at_most_once=perform.step.spec.at_most_once)
         attempt.tell()
         self._keep_told(attempt)
         now = self._clock.now()
@@ -282,18 +273,11 @@ class Performer:
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
     def _answer_with(self, attempt: Attempt, value: Any) -> bool:
-        perform = attempt.perform
-        spec = perform.step.spec
         try:
-            if isinstance(value, (Command, Invocation)):
-                raise Misuse(f"the body of step {perform.key} returned {value!r}: only workflows yield commands")
-            outcome: Ok[Any] | Err = Ok(self._codec.dump(value, spec.result_type, f"step {spec.id}", "result"))
-        except (CodecError, Misuse) as error:
-            outcome = Err(self._dumped(perform, spec, error))
+            fact = step_results.succeeded(attempt.perform, value, codec=self._codec, now=self._clock.now())
         except BaseException as error:  # a hook of the user's may raise what is no Exception
             return self._answer_error(attempt, error)
-        now = self._clock.now()
-        attempt.live.add_fact(now, Answered(perform.key, outcome, at=now, in_doubt=type(outcome) is Err))
+        attempt.live.add_fact(fact.at, fact)
         return True
 
     def _answer_error(self, attempt: Attempt, error: BaseException) -> bool:
@@ -306,21 +290,7 @@ class Performer:
         return True
 
     def _failed(self, live: Live, perform: Perform, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
-        """The fact of a failed attempt: the next one's due time, or the end."""
-        spec = perform.step.spec
-        failure = self._dumped(perform, spec, error)
-        due = None
-        if not isinstance(error, (Misuse, CodecError)):
-            token = spec.key or f"{live.claim.run}:{perform.key}"
-            due = after_failure(spec.retry, error, attempt=perform.attempt, first_at=perform.first_at or now, now=now, token=token)
-        if due is None:
-            return Answered(perform.key, Err(failure), at=now, in_doubt=in_doubt)
-        return Retrying(perform.key, perform.attempt, failure, due, at=now, in_doubt=in_doubt)
-
-    def _dumped(self, perform: Perform, spec: StepSpec, error: BaseException) -> Failure:
-        if isinstance(error, (StepTimeout, StepInterrupted)):
-            return Failure(error.type, error.message, attempts=perform.attempt)
-        return attrs.evolve(self._codec.dump_error(error, spec.raises), attempts=perform.attempt)
+        return step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
 
     def _keep_told(self, attempt: Attempt) -> None:
         if attempt.context.told is not None:
