@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from redrive_interpreter.raised import recorded_traceback
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -125,6 +127,7 @@ class StepFailed(WorkflowError):
     def __init__(self, key: Key, type: str, message: str, traceback: str = "", attempts: int = 1) -> None:
         super().__init__(key, type, message, traceback, attempts)
         self.key, self.type, self.message, self.traceback, self.attempts = key, type, message, traceback, attempts
+        self.__cause__ = recorded_traceback(traceback)
 
     def __str__(self) -> str:
         tries = "" if self.attempts == 1 else f" after {self.attempts} attempts"
@@ -182,6 +185,7 @@ class UndeclaredError(WorkflowError):
     def __init__(self, type: str, message: str, traceback: str = "") -> None:
         super().__init__(type, message, traceback)
         self.type, self.message, self.traceback = type, message, traceback
+        self.__cause__ = recorded_traceback(traceback)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from redrive_interpreter.errors import (
     Unreadable,
 )
 from redrive_interpreter.outcomes import Failure
+from redrive_interpreter.raised import recorded_traceback
 
 if TYPE_CHECKING:
     from redrive_interpreter.keys import Key
@@ -51,10 +53,16 @@ def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException
 
 def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
     """The declared error of *failure*, if it has one. Raises `Unreadable` where its class no longer takes what is stored."""
+    if failure.declared is None:
+        return None
     try:
-        return codec.load_error(failure, raises) if failure.declared is not None else None
-    except CodecError as error:
-        raise Unreadable(f"the fields of {failure.type}: {error}") from error
+        error = codec.load_error(failure, raises)
+    except CodecError as unreadable:
+        raise Unreadable(f"the fields of {failure.type}: {unreadable}") from unreadable
+    if error is not None and error.__cause__ is None:
+        with contextlib.suppress(Exception):  # whatever the user's class allows
+            error.__cause__ = recorded_traceback(failure.traceback)
+    return error
 
 
 def execution_error(error: Any, id: str) -> ExecutionError | None:

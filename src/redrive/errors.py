@@ -12,14 +12,18 @@ RedriveError
 
 from __future__ import annotations
 
+import contextlib
+
 from redrive_interpreter.errors import RedriveError
+from redrive_interpreter.raised import recorded_traceback
 
 
 class ExecutionEnded(RedriveError):
     """An execution ended without a result.
 
     *type*, *message* and *traceback* are those of the error that ended it; *cause* is that error itself where the
-    workflow declares it in ``raises=`` (and for errors of redrive's own), else None.
+    workflow declares it in ``raises=`` (and for errors of redrive's own), else None. Printed with its traceback, the
+    error shows that of the workflow, and of the step that failed in it, first.
     """
 
     _says = "ended"
@@ -27,7 +31,11 @@ class ExecutionEnded(RedriveError):
     def __init__(self, id: str, type: str = "", message: str = "", traceback: str = "", cause: BaseException | None = None) -> None:
         super().__init__(id, type, message, traceback, cause)
         self.id, self.type, self.message, self.traceback, self.cause = id, type, message, traceback, cause
-        self.__cause__ = cause
+        recorded = recorded_traceback(traceback)
+        self.__cause__ = cause or recorded
+        if cause is not None and cause.__cause__ is None:
+            with contextlib.suppress(Exception):  # whatever the user's class allows
+                cause.__cause__ = recorded
 
     def __str__(self) -> str:
         why = ": ".join(part for part in (self.type, self.message) if part)

@@ -23,6 +23,7 @@ import attrs
 from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
+from redrive.worker import reporting
 from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.interrupts import is_interrupt
 from redrive.worker.reviving import begin, go_on
@@ -315,6 +316,7 @@ class Driver:
         if draft.status in FINAL:
             assert draft.outcome is not None
             self._leave(live)
+            reporting.execution_ended(live.id, live.workflow.name, draft.status, draft.outcome)
             self.ended(live.id, draft.status, draft.outcome)
             return
         if committed.inbox:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive import step_results
 from redrive.steps import StepContext, enter
+from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.together import Together
@@ -278,6 +279,8 @@ class Performer:
         except BaseException as error:  # a hook of the user's may raise what is no Exception
             return self._answer_error(attempt, error)
         attempt.live.add_fact(fact.at, fact)
+        if fact.in_doubt:
+            reporting.attempt_failed(attempt.live.id, attempt.perform, fact)
         return True
 
     def _answer_error(self, attempt: Attempt, error: BaseException) -> bool:
@@ -290,7 +293,9 @@ class Performer:
         return True
 
     def _failed(self, live: Live, perform: Perform, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
-        return step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
+        fact = step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
+        reporting.attempt_failed(live.id, perform, fact, error)
+        return fact
 
     def _keep_told(self, attempt: Attempt) -> None:
         if attempt.context.told is not None:

@@ -1,0 +1,65 @@
+"""What the worker tells the log of failures: each failed attempt and each failed execution once, where it becomes known.
+
+A replay and a turn that is computed again say nothing: the attempt was told when its body ended, the execution is told
+when its end is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.codec import from_json
+from redrive_interpreter.history import load_outcome
+from redrive_interpreter.outcomes import Err, Failure
+from redrive_interpreter.raised import users_traceback
+from redrive_interpreter.rows import Retrying
+
+if TYPE_CHECKING:
+    from redrive.ports.store import Json
+    from redrive_interpreter.requests import Perform
+    from redrive_interpreter.rows import Answered
+
+log: Final = logging.getLogger("redrive.worker")
+
+
+def attempt_failed(id: str, perform: Perform, fact: Answered | Retrying, error: BaseException | None = None) -> None:
+    """Log one failed attempt of a step, with the traceback of its body's *error*; *fact* is what the worker made of it."""
+    if isinstance(fact, Retrying):
+        failure, then = fact.failure, f"the next one is due at {fact.due.isoformat(timespec='milliseconds')}"
+    else:
+        assert isinstance(fact.outcome, Err)
+        failure, then = fact.outcome.error, "it is the last one"
+    trace = None if error is None else users_traceback(error)
+    log.warning(
+        "execution %r: attempt %d of step %s failed, %s: %s: %s",
+        id,
+        perform.attempt,
+        perform.key,
+        then,
+        failure.type,
+        failure.message,
+        exc_info=None if error is None or trace is None else (type(error), error, trace),
+        extra={"execution_id": id, "step_key": perform.key, "attempt": perform.attempt},
+    )
+
+
+def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
+    """Log the stored end of an execution that did not complete, with the traceback of its workflow."""
+    if status == "completed":
+        return
+    ended = load_outcome(from_json(outcome))
+    failure: Any = ended.error if isinstance(ended, Err) else Failure("", "")
+    why = ": ".join(part for part in (failure.type, failure.message) if part)
+    level = logging.INFO if status == "cancelled" else logging.ERROR
+    trace = "" if status == "cancelled" else failure.traceback
+    log.log(
+        level,
+        "execution %r of workflow %r ended %s%s%s",
+        id,
+        workflow,
+        status,
+        f": {why}" if why else "",
+        f"\n{trace.rstrip()}" if "  File " in trace else "",
+        extra={"execution_id": id},
+    )
