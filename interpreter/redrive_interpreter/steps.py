@@ -17,7 +17,7 @@ from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.retry import Retry, policies_of
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.yielding import Command, building, changed, performing, refuse_building
+from redrive_interpreter.yielding import Command, building, built_inside, changed, performing
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -183,9 +183,10 @@ class Step(Command[T]):
 
 def ready_step(spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step[Any]:
     """The step of *spec* with arguments known to fit. Replay makes one per row: it must stay cheap."""
-    if performing.get() is not None:
-        refuse_building(f"Step {spec.id!r}")
     made: Step[Any] = object.__new__(Step)  # pyright: ignore[reportUnknownVariableType]
+    inside = performing.get()
+    if inside is not None:
+        built_inside(inside, made, f"Step {spec.id!r}")
     put(made, "command_id", None)
     put(made, "step_id", spec.id)
     put(made, "fn", spec.body)

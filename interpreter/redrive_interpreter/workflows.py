@@ -16,7 +16,7 @@ from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
 from redrive_interpreter.retry import error_types
 from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.yielding import Branch, Command, Flow
+from redrive_interpreter.yielding import Branch, Built, Command, Flow, built_inside, performing
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -160,8 +160,12 @@ class Workflow(Generic[P, R_co]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Invocation[R_co]:
         if kwargs or len(args) != self.signature.arity:
-            return Invocation(self, *self.signature.arrange(args, kwargs))
-        return Invocation(self, args, kwargs)
+            args, kwargs = self.signature.arrange(args, kwargs)  # type: ignore[assignment]
+        made = Invocation(self, args, kwargs)
+        inside = performing.get()
+        if isinstance(inside, Built):
+            built_inside(inside, made, self.name)
+        return made
 
     def __eq__(self, other: object) -> bool:
         return self.name == other.name if isinstance(other, Workflow) else NotImplemented

@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Generator
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from redrive_interpreter.errors import InvalidDefinition, Misuse
 from redrive_interpreter.frozen import Frozen, put
@@ -16,8 +16,22 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
-performing: Final[ContextVar[str | None]] = ContextVar("redrive_performing", default=None)
-"""The key of the step whose body runs here, or None. Whoever runs bodies sets it around them."""
+
+class Built:
+    """Notes what a workflow builds, for a host that tells which commands were never yielded; it stands in `performing`."""
+
+    def add(self, made: Any, place: str) -> None:
+        """*made*, a command or an invocation, was built at *place*, a file and line."""
+        raise NotImplementedError
+
+    def replace(self, old: Any, new: Any) -> None:
+        """`options` made *new* of *old*, which stands for nothing from now on."""
+        raise NotImplementedError
+
+
+performing: Final[ContextVar[str | Built | None]] = ContextVar("redrive_performing", default=None)
+"""The key of the step whose body runs here, or None. The host that runs bodies sets it around them; a test kit sets a
+`Built` around a workflow's turn."""
 
 _KERNEL: Final = __name__.partition(".")[0]
 
@@ -68,6 +82,9 @@ def changed(command: C, **fields: object) -> C:
     made = copy.copy(command)
     for name, value in fields.items():
         put(made, name, value)
+    inside = performing.get()
+    if isinstance(inside, Built):
+        inside.replace(command, made)
     return made
 
 
@@ -78,14 +95,19 @@ def blank(cls: type[C]) -> C:
 
 def building(command: Command[Any]) -> None:
     """Begin the construction of *command*: refused where no workflow can yield it."""
-    if performing.get() is not None:
-        refuse_building(type(command).__name__)
+    inside = performing.get()
+    if inside is not None:
+        built_inside(inside, command, type(command).__name__)
     put(command, "command_id", None)
 
 
-def refuse_building(what: str) -> NoReturn:
+def built_inside(inside: str | Built, made: Any, what: str) -> None:
+    """*made* is built inside the body of a step, which is refused, or where somebody notes what is built."""
+    if not isinstance(inside, str):
+        inside.add(made, _users_line())
+        return
     raise Misuse(
-        f"{what} was built inside the body of step {performing.get()}, where nothing can yield it: "
+        f"{what} was built inside the body of step {inside}, where nothing can yield it: "
         "call the plain function (charge.body(…)), or move the call into the workflow",
         _users_line(),
     )

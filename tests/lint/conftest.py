@@ -10,7 +10,7 @@ import pytest
 from redrive.lint import chosen, lint_sources
 
 PRELUDE = """\
-from redrive import All, Cancelled, Emit, Flow, Map, Note, Now, Rollback, Signal, Sleep, Spawn, Step, WaitSignal, step, workflow
+from redrive import All, Cancelled, Emit, Flow, Map, Note, Now, Race, Rollback, Signal, Sleep, Spawn, Step, Switch, WaitSignal, step, workflow
 import asyncio, datetime as dt, logging, os, random, subprocess, sys, threading, time, uuid, requests
 from datetime import datetime
 from contextlib import suppress

@@ -28,6 +28,7 @@ MEANT = {
     "tests/testing/test_crashes.py": {"RD101", "RD102"},
     "tests/testing/test_mutations.py": {"RD109"},  # keeps answers in a global
     "tests/testing/test_purity.py": {"RD101", "RD102", "RD103", "RD108", "RD304"},
+    "tests/testing/test_unyielded.py": {"RD201", "RD202"},
     "tests/typing/refused.py": {"RD105"},  # never run
 }
 """Tests that break these rules on purpose, to see what comes of it."""

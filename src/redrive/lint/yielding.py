@@ -30,6 +30,14 @@ _OF_COMMANDS: Final = frozenset(
     ]
 )
 """What a command may be asked for: its own fields."""
+_OF_BRANCHES: Final = frozenset(
+    ["All", "All.of", "ContinueAs", "Map", "Race", "Race.of", "RunChild", "Settle", "Spawn", "StartChild", "Switch"]
+)
+"""The commands that take others as arguments."""
+_OF_VALUES: Final = frozenset(
+    ["bool", "float", "int", "len", "list", "max", "min", "print", "range", "round", "set", "sorted", "str", "sum"]
+)
+"""Built-in functions that make no sense of a command."""
 
 
 class Yielding:
@@ -37,6 +45,7 @@ class Yielding:
 
     def __init__(self, roles: Roles, report: Report) -> None:
         self._roles, self._report = roles, report
+        self._parents_of: tuple[Function | None, dict[ast.AST, ast.AST]] = None, {}
 
     def check(self, function: Function, scope: Scope) -> None:
         is_generator = yields(function) or self._roles.role(function, scope.parent or scope) == "workflow"
@@ -53,10 +62,67 @@ class Yielding:
                         self._say("RD203", node, f"yield {name}", call=False)
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     built = self._roles.command(value, scope)
-                    if built is not None and _is_kept(name, function):
+                    if built is not None and self._is_kept(name, function, scope):
                         self._report("RD202", node, f"{name} = {built}(…) is never yielded: {name} {RULES['RD202'].problem}")
+                case ast.Call():
+                    if (name := self._roles.command(node, scope)) is not None and self._as_value(node, function, scope):
+                        self._say("RD202", node, name)
                 case _:
                     pass
+
+    def _as_value(self, node: ast.expr, function: Function, scope: Scope) -> bool:
+        """Whether *node*, a command or a name that holds one, stands where only its result makes sense."""
+        parent = self._parents(function).get(node)
+        match parent:
+            case ast.If(test=test) | ast.While(test=test) | ast.Assert(test=test) | ast.IfExp(test=test):
+                return node is test
+            case ast.For(iter=iterated) | ast.comprehension(iter=iterated):
+                return node is iterated
+            case ast.BoolOp(values=values):
+                return node is not values[-1] or self._as_value(parent, function, scope)
+            case ast.UnaryOp() | ast.BinOp() | ast.AugAssign() | ast.FormattedValue():
+                return True
+            case ast.Compare(ops=ops):
+                return not all(isinstance(op, (ast.Is, ast.IsNot)) for op in ops)
+            case ast.Subscript(value=value):
+                return node is value
+            case ast.Attribute(attr=field):
+                return field not in _OF_COMMANDS
+            case ast.Call() if node is not parent.func:
+                return self._takes_values(parent, scope)
+            case _:
+                return False
+
+    def _takes_values(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether *call* is of something that a command makes no sense to as an argument: a step, an event, ``str``."""
+        if isinstance(call.func, ast.Name) and call.func.id in _OF_VALUES and scope.find(call.func.id) is None:
+            return True
+        made = call.func
+        if isinstance(made, ast.Attribute) and made.attr in _OF_COMMANDS:
+            return False
+        name = self._roles.command(call, scope)
+        return name is not None and name not in _OF_BRANCHES
+
+    def _parents(self, function: Function) -> dict[ast.AST, ast.AST]:
+        if function is not self._parents_of[0]:
+            self._parents_of = function, {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
+        return self._parents_of[1]
+
+    def _is_kept(self, name: str, function: Function, scope: Scope) -> bool:
+        """Whether *name*, bound once, is only ever used as if it were the result of its command, or not at all."""
+        stores = 0
+        for node in ast.walk(function):
+            match node:
+                case ast.Name(id=found, ctx=ast.Load()) if found == name:
+                    if not self._as_value(node, function, scope):
+                        return False
+                case ast.Name(id=found) if found == name:
+                    stores += 1
+                case ast.Global(names=names) | ast.Nonlocal(names=names) if name in names:
+                    return False
+                case _:
+                    pass
+        return stores == 1
 
     def _say(self, code: str, node: ast.expr, name: str | None, *, call: bool = True) -> None:
         if name is not None:
@@ -78,22 +144,3 @@ def _values(node: ast.expr, scope: Scope) -> Iterator[tuple[ast.expr, Scope]]:
             yield from _values(element, scope)
         case _:
             yield node, scope
-
-
-def _is_kept(name: str, function: Function) -> bool:
-    """Whether *name*, bound once, is only ever asked for fields that its command does not have."""
-    loads, stores = 0, 0
-    fields: list[str] = []
-    for node in ast.walk(function):
-        match node:
-            case ast.Attribute(value=ast.Name(id=owner), attr=field) if owner == name:
-                fields.append(field)
-            case ast.Name(id=found, ctx=ast.Load()) if found == name:
-                loads += 1
-            case ast.Name(id=found) if found == name:
-                stores += 1
-            case ast.Global(names=names) | ast.Nonlocal(names=names) if name in names:
-                return False
-            case _:
-                pass
-    return stores == 1 and loads == len(fields) and not _OF_COMMANDS & set(fields)

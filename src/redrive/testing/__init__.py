@@ -12,6 +12,7 @@ from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
 from redrive.testing.story import Unexpected
 from redrive.testing.stubs import in_turn
+from redrive.testing.unyielded import UnyieldedCommand
 from redrive.testing.view import View
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Play",
     "Run",
     "Unexpected",
+    "UnyieldedCommand",
     "View",
     "Violation",
     "always_eventually",

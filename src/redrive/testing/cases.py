@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from redrive.testing import naming
-from redrive_interpreter import Command, Invocation, Machine, Switch
+from redrive.testing.unyielded import Watching
+from redrive_interpreter import Command, Invocation, Switch
 from redrive_interpreter.switches import OTHERWISE
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Asked, Codec, Key, Workflow
+    from redrive_interpreter import Asked, Codec, Key, Machine, Workflow
 
 Chosen: TypeAlias = tuple[str, str, Switch[Any, Any] | None]
 """The key of a Switch, the label of the case it took, and the command."""
 
 
-class Looking(Machine[Any]):
+class Looking(Watching):
     """A machine that tells *see* of each case that is chosen."""
 
     __slots__ = ("_see",)

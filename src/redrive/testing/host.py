@@ -18,6 +18,7 @@ import attrs
 
 from redrive import step_results
 from redrive.codec import JsonCodec, from_json, to_json
+from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
     Answered,
     AttributeSet,
@@ -72,7 +73,7 @@ class Host:
         self,
         codec: JsonCodec,
         refuse: Callable[[Command[Any]], BaseException | None] = lambda command: None,
-        make: Callable[[Workflow[..., Any], Codec], Machine[Any]] = Machine,
+        make: Callable[[Workflow[..., Any], Codec], Machine[Any]] = Watching,
     ) -> None:
         self.codec = codec
         self.now: datetime
@@ -124,6 +125,8 @@ class Host:
             self._see(request)
         verdict = self.verdict
         if verdict is not None:
+            if verdict.status in ("completed", "continued"):  # one that failed may not have come to what it had built
+                warn(unyielded(self.machine))
             if verdict.status == "continued":
                 self._continue()
             return

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redrive.testing.telling import told
+from redrive.testing.unyielded import unyielded
 from redrive_interpreter import Ended, HostError, Key, Machine, Step
 from redrive_interpreter.places import fibers, place_of
 from redrive_interpreter.rows import FACTS
@@ -40,6 +41,9 @@ def story_of(host: Host) -> str:
         lines += [f"  {command!r}"] + ([f"    at {places[key]}"] if key in places else [])
     if not host.pending:
         lines.append("  nothing: it has ended" if host.verdict is not None else "  nothing")
+    if forgotten := unyielded(host.machine):
+        lines.append("built and not yielded (a forgotten `yield from`?):")
+        lines += [f"  {command!r}\n    at {place}" for command, place in forgotten]
     return "\n".join(lines)
 
 
