@@ -10,7 +10,8 @@ import pytest
 from redrive.lint import chosen, lint_sources
 
 PRELUDE = """\
-from redrive import All, Cancelled, Emit, Flow, Map, Note, Now, Race, Rollback, Signal, Sleep, Spawn, Step, Switch, WaitSignal, step, workflow
+from redrive import All, Cancelled, Emit, Flow, Map, Note, Now, Race, Rollback, Signal, Sleep, Spawn, Step, Switch
+from redrive import WaitSignal, step, workflow
 import asyncio, datetime as dt, logging, os, random, subprocess, sys, threading, time, uuid, requests
 from datetime import datetime
 from contextlib import suppress
