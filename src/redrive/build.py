@@ -7,28 +7,28 @@ try again.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any, cast
+from typing import Any, Final, cast
+
+from redrive.own_code import files_of
+
+STORAGE_RELEASE: Final = 2
+"""Raised by each release of redrive that reads or compares what is stored otherwise than the one before: it may go on
+with what that one parked."""
 
 
 def digest(workflows: Iterable[Any]) -> str:
-    """The digest of the workflows' sources: their own code, and the text of the modules that they live in."""
-    sha = hashlib.sha256()
+    """The digest of the workflows' own code, and of all that their modules import from their own distribution or folder."""
+    sha = hashlib.sha256(f"redrive {STORAGE_RELEASE}".encode())
     modules: set[str] = set()
     for workflow in sorted(workflows, key=lambda w: str(w.name)):
         sha.update(f"\0{workflow.name}\0".encode("utf-8", "surrogatepass"))
         if workflow.fn is not None:
             _add_function(sha, workflow.fn, set())
             modules.add(getattr(workflow.fn, "__module__", None) or "")
-    for name in sorted(modules):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        try:
-            sha.update(b"" if file is None else Path(file).read_bytes())
-        except OSError:  # frozen, zipped or gone: the code objects must do
-            continue
+    for place, content in sorted(files_of(sorted(modules)).items()):
+        sha.update(f"\0{place}\0{content}".encode("utf-8", "surrogatepass"))
     return sha.hexdigest()[:16]
 
 
