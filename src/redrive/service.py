@@ -58,7 +58,8 @@ class AsyncDurableService:
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
 
     *worker* False makes a client only, and so does setting `drives` before it is opened. *build* names the code; by default
-    it is a digest of all code that the workflows' modules import from their own distribution or folder. *converter* adds cattrs hooks. *resources* is a ``svcs.Registry`` for `inject`.
+    it is a digest of all code that the workflows' modules import from their own distribution or folder. *converter* adds
+    cattrs hooks. *resources* is a ``svcs.Registry`` for `inject`.
     *lease* is how long executions of a dead worker stay untouched, *grace* how long running steps may go on when the service
     closes. *max_threads* run sync steps, *concurrency* bounds the bodies under way, *cache* the executions kept in memory.
     *max_bytes* limits one stored value; after *max_recoveries* deaths of its worker without a new row an execution is parked.
