@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import attrs
@@ -35,19 +35,35 @@ _LABEL_IS_ARGUMENT: Final = frozenset(
     {"wait_signal", "emit", "send_signal", "start_child", "run_child", "wait_child", "cancel_child", "join"}
 )
 _INLINE: Final = "workflow run inline"
+_MOST_INSIDE: Final = 3
 
 
 @attrs.frozen
 class Side:
-    """One side of a difference, seen from the scope that holds both: a command, or a workflow run inline."""
+    """One side of a difference, seen from the scope that holds both: a command, or a workflow run inline.
+
+    *inside* are the commands that it holds, as far as they are known: a group has no name of its own.
+    """
 
     kind: str
     name: str
     row: Asked
+    inside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         kind = self.kind.replace("_", " ")
-        return f"{kind} {self.name!r}" if self.name else kind
+        if self.name:
+            return f"{kind} {self.name!r}"
+        if not self.inside:
+            return kind
+        more = f" and {len(self.inside) - _MOST_INSIDE} more" if len(self.inside) > _MOST_INSIDE else ""
+        return f"{kind} with {', '.join(self.inside[:_MOST_INSIDE])}{more} in it"
+
+
+def inside(history: Sequence[Row], row: Asked) -> tuple[str, ...]:
+    """The commands that *history* has inside of *row*, outermost first: the branches of a group, say."""
+    within = [other for other in history if isinstance(other, Asked) and other.key.startswith(f"{row.key}/")]
+    return tuple(str(Side(other.kind, other.label, other)) for other in within)
 
 
 def sides(history: Sequence[Row], recorded: Asked, asked: Asked) -> tuple[Side, Side] | None:
@@ -58,7 +74,7 @@ def sides(history: Sequence[Row], recorded: Asked, asked: Asked) -> tuple[Side, 
     found: list[Side] = []
     for row, parts in ((recorded, left), (asked, right)):
         if at == len(parts) - 1:
-            found.append(Side(row.kind, row.label, row))
+            found.append(Side(row.kind, row.label, row, inside(history, row) if row is recorded and not row.label else ()))
         elif parts[at].startswith("__") or "/".join(parts[: at + 1]) in commands or "/".join(parts[:at]) in commands:
             return None  # a branch of a command that asks for itself
         else:
@@ -69,10 +85,10 @@ def sides(history: Sequence[Row], recorded: Asked, asked: Asked) -> tuple[Side, 
 def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | None, asked: Asked | None, fn: Any) -> tuple[Cause, str]:
     """The cause and what it is about. *history* begins with the turn's fact; *fn* is the body of the step asked for."""
     if recorded is None or asked is None:
-        return _one_sided(machine, recorded, asked)
+        return _one_sided(history, machine, recorded, asked)
     pair = sides(history, recorded, asked)
     if pair is None:
-        return _one_sided(machine, None, asked)
+        return _one_sided(history, machine, None, asked)
     then, now = pair
     if recorded.key == asked.key:
         if recorded.kind != asked.kind:
@@ -86,23 +102,23 @@ def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | No
         return "type changed", f"{then} is now {now}"
     words = _words(machine, now)
     if _comes_later(history, machine, now, recorded):
-        if _is_named(words, then):
+        if is_named(words, then):
             return "reordered", f"{now} comes before {then}"
         return "removed", f"{then} is not asked for any more"
     if then.kind == now.kind and (then.name == getattr(fn, "__name__", None) or (then.name == now.name and then.kind != "step")):
         return "renamed", f"{then} at {recorded.key} is now {now} at {asked.key}"
-    if _is_named(words, then):
+    if is_named(words, then):
         return "inserted", f"the history has no {now} here"
     if then.kind == now.kind:
         return "renamed", f"{then} is now {now}"
     return "type changed", f"{then} is now {now}"
 
 
-def _one_sided(machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> tuple[Cause, str]:
+def _one_sided(history: Sequence[Row], machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> tuple[Cause, str]:
     if recorded is None:
         assert asked is not None
         return "inserted", f"the history has no {Side(asked.kind, asked.label, asked)} here"
-    then = Side(recorded.kind, recorded.label, recorded)
+    then = Side(recorded.kind, recorded.label, recorded, () if recorded.label else inside(history, recorded))
     if machine.verdict_ is not None or _is_over(machine, recorded.key):
         return "returned early", f"it ended without asking for {then}"
     return "removed", f"{then} is not asked for at this point"
@@ -141,25 +157,31 @@ def _base(key: str) -> str:
 
 
 def _words(machine: Machine[Any], now: Side) -> set[str]:
-    """What the code that is running names: words and texts of its source, and the ids of steps, signals and workflows in it.
+    """What the code that is running names. Not the code of a workflow that *now* is: what its own commands are called is no
+    matter of the scope that holds it.
+    """
+    inside = scope_of(now.row.key) if now.kind == _INLINE else None
+    return words_of(code for fiber in fibers(machine) for code in _codes(fiber, inside))
 
-    Not the code of a workflow that *now* is: what its own commands are called is no matter of the scope that holds it.
+
+def words_of(codes: Iterable[tuple[Any, dict[str, Any]]]) -> set[str]:
+    """What *codes* name: words and texts of their source, and the ids of steps, signals and workflows in it.
+
+    With each code object come the names that it knows: its globals and locals.
     """
     words: set[str] = set()
-    inside = scope_of(now.row.key) if now.kind == _INLINE else None
-    for fiber in fibers(machine):
-        for code, known in _codes(fiber, inside):
-            names = {*code.co_names, *code.co_freevars, *code.co_varnames}
-            words |= names | {const for const in code.co_consts if isinstance(const, str)}
-            for name in names:
-                thing = known.get(name)
-                for attribute in ("step_id", "name"):
-                    with contextlib.suppress(Exception):  # whatever the user's objects do
-                        value = getattr(thing, attribute, None)
-                        if isinstance(value, str):
-                            words.add(value)
-                if isinstance(getattr(thing, "step_id", None), str) and getattr(thing, "step_id", None) != name:
-                    words.discard(name)  # the function's name is not its step's
+    for code, known in codes:
+        names = {*code.co_names, *code.co_freevars, *code.co_varnames}
+        words |= names | {const for const in code.co_consts if isinstance(const, str)}
+        for name in names:
+            thing = known.get(name)
+            for attribute in ("step_id", "name"):
+                with contextlib.suppress(Exception):  # whatever the user's objects do
+                    value = getattr(thing, attribute, None)
+                    if isinstance(value, str):
+                        words.add(value)
+            if isinstance(getattr(thing, "step_id", None), str) and getattr(thing, "step_id", None) != name:
+                words.discard(name)  # the function's name is not its step's
     return words
 
 
@@ -172,7 +194,7 @@ def _codes(fiber: Fiber, inside: str | None) -> Iterator[tuple[Any, dict[str, An
             gen = gen.gi_yieldfrom
 
 
-def _is_named(words: set[str], side: Side) -> bool:
+def is_named(words: set[str], side: Side) -> bool:
     """Whether the running code still names this side: by its id, or by the command's class."""
     if side.name and side.kind not in _LABEL_IS_ARGUMENT:
         return side.name in words

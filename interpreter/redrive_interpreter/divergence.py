@@ -10,6 +10,7 @@ import attrs
 
 from redrive_interpreter.causes import Cause, Side, cause_of
 from redrive_interpreter.errors import HostError
+from redrive_interpreter.escapes import Escape, Raised, escape_of, escape_of_end
 from redrive_interpreter.places import fibers, place_of_fiber, place_of_function, places
 from redrive_interpreter.rows import Asked, Ended
 from redrive_interpreter.scopes import scope_of
@@ -29,8 +30,8 @@ _SHOWN: Final = 300
 class Diverged(HostError):
     """The code no longer asks what its history says it asked; *recorded* and *asked* are the two sides.
 
-    *cause* is the nearest explanation, *place* the line of source where the workflow stands. Raised to the
-    host, never into the workflow.
+    *cause* is the nearest explanation, *place* the line of source where the workflow stands. *escape* is the error of the
+    code that kept it from asking what is recorded, if there was one. Raised to the host, never into the workflow.
     """
 
     def __init__(
@@ -42,15 +43,23 @@ class Diverged(HostError):
         cause: Cause,
         place: str = "",
         detail: str = "",
+        escape: Escape | None = None,
     ) -> None:
-        super().__init__(workflow, key, recorded, asked, cause, place, detail)
+        super().__init__(workflow, key, recorded, asked, cause, place, detail, escape)
         self.workflow, self.key, self.recorded, self.asked = workflow, key, recorded, asked
-        self.cause, self.place, self.detail = cause, place, detail
+        self.cause, self.place, self.detail, self.escape = cause, place, detail, escape
 
     def __str__(self) -> str:
-        lines = [f"workflow {self.workflow!r} no longer follows its history at {self.key or 'its end'}: {self.cause}"]
+        follows = f"no longer follows its history at {self.key or 'its end'}: {self.cause}"
         if self.detail:
-            lines[0] += f" ({self.detail})"
+            follows += f" ({self.detail})"
+        if self.escape is None:
+            lines = [f"workflow {self.workflow!r} {follows}"]
+        else:
+            verb = "handles" if self.escape.handled else "raises"
+            lines = [f"workflow {self.workflow!r} {verb} {self.escape}"]
+            lines += [f"  {line}" for line in self.escape.traceback.splitlines()]
+            lines.append(f"so it {follows}")
         lines += _diff(self.recorded, self.asked)
         if self.place:
             lines.append(f"  at {self.place}")
@@ -66,12 +75,26 @@ class Watched:
     at: int = 0
 
 
-def describe(watched: Watched, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, fn: Any = None) -> Diverged:
-    """The error for the first command that differs, with its likeliest cause; *fn* is the body of the step asked for."""
+def describe(
+    watched: Watched,
+    machine: Machine[Any],
+    recorded: Asked | None,
+    asked: Asked | None,
+    fn: Any = None,
+    left: Sequence[Asked] = (),
+    raised: Sequence[Raised] = (),
+) -> Diverged:
+    """The error for the first command that differs, with its likeliest cause.
+
+    *fn* is the body of the step asked for, *left* are the recorded rows of the turn that were not asked for, *raised* the
+    errors with which generators ended in it.
+    """
     cause, detail = cause_of(watched.history[watched.at :], machine, recorded, asked, fn)
     row = asked or recorded
     key = "" if row is None else row.key
-    return Diverged(machine.workflow.name, key, recorded, asked, cause, _standing(machine, key), detail)
+    place = _standing(machine, key)
+    escape = escape_of(machine, raised, left, key)  # last: it closes the generators
+    return Diverged(machine.workflow.name, key, recorded, asked, cause, place, detail, escape)
 
 
 def _standing(machine: Machine[Any], key: str) -> str:
@@ -112,7 +135,8 @@ def _shown(data: Any) -> str:
 def diverged_at_end(machine: Machine[Any], recorded: Ended | None, asked: Ended | None) -> Diverged:
     """The history says that the run ended, and the code that it did not, or otherwise."""
     cause: Cause = "returned early" if recorded is None else "result changed"
-    return Diverged(machine.workflow.name, "", recorded, asked, cause, _standing(machine, ""))
+    raised = () if machine.recorded is None else machine.recorded.raised
+    return Diverged(machine.workflow.name, "", recorded, asked, cause, _standing(machine, ""), "", escape_of_end(machine, raised))
 
 
 def does_not_fit(machine: Machine[Any], key: Key | str, problem: str) -> Diverged:

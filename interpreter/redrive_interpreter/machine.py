@@ -24,6 +24,7 @@ from redrive_interpreter import rows as r
 from redrive_interpreter.effects import HANDLERS, handler_of
 from redrive_interpreter.ending import finish, leave
 from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
+from redrive_interpreter.escapes import Raised
 from redrive_interpreter.facts import TAKE
 from redrive_interpreter.family import Family
 from redrive_interpreter.fibers import WAITING, Fiber, Reply, Waiting
@@ -402,6 +403,8 @@ class Machine(Generic[R_co]):
                 except BaseException as raised:
                     if isinstance(raised, RuntimeError) and isinstance(raised.__cause__, StopIteration):
                         raise Misuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
+                    if self.recorded is not None:
+                        self.recorded.raised += (Raised(raised, frame.scope.prefix, frame.opens or len(frames) == 1),)
                     reply = leave(self, fiber, frame, None, raised)
                 else:
                     streak += 1

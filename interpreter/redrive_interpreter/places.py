@@ -52,11 +52,13 @@ def place_of_fiber(fiber: Fiber) -> str:
 
 
 def place_of_error(error: BaseException) -> str:
-    """The line that raised *error*."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
+    """The line of the user's source that raised *error*: the innermost one."""
+    at, found = error.__traceback__, None
+    while at is not None:
+        if found is None or not str(at.tb_frame.f_globals.get("__name__", "")).startswith(_KERNEL):
+            found = at
         at = at.tb_next
-    return "" if at is None else str(_place_in(at.tb_frame.f_code, at.tb_lineno))
+    return "" if found is None else str(_place_in(found.tb_frame.f_code, found.tb_lineno))
 
 
 def place_of_function(fn: Callable[..., Any] | None) -> str:

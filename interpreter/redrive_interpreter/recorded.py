@@ -14,6 +14,7 @@ from redrive_interpreter.rows import Asked
 from redrive_interpreter.scopes import scope_of
 
 if TYPE_CHECKING:
+    from redrive_interpreter.escapes import Raised
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine import Machine
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 class RecordedTurn:
     """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
 
-    *last*: no fact comes after the turn. *beyond*: the code has gone past the record.
+    *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *raised*: the errors with which
+    generators ended in it.
     """
 
-    __slots__ = ("_at", "_watched", "beyond", "last", "rest")
+    __slots__ = ("_at", "_watched", "beyond", "last", "raised", "rest")
 
     def __init__(self, rows: list[Asked | None], last: bool, watched: Watched) -> None:
         self.rest = rows
@@ -32,6 +34,7 @@ class RecordedTurn:
         self._watched = watched
         self.last = last
         self.beyond = False
+        self.raised: tuple[Raised, ...] = ()
 
     def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
         """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
@@ -114,7 +117,8 @@ class RecordedTurn:
 
     def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
         machine.recorded = None
-        raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None))
+        left = [row for row in (recorded, *self.rest) if row is not None and row.kind != "patch"]
+        raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None), left, self.raised)
 
 
 def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:

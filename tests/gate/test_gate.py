@@ -290,3 +290,11 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
     assert pipe.getvalue() == ""
     assert "[######                  ] 3 of 12 executions, 600 rows/s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
+
+
+def test_an_error_of_the_changed_code_comes_first_with_its_place(shop: Shop) -> None:
+    shop.orders(1)
+    shop.change((CHARGE, f"    raise ValueError('no rate')\n{CHARGE}"))
+    problem = only_problem(swept(shop))
+    assert problem.detail.startswith("ValueError: no rate")
+    assert "raise ValueError('no rate')" in problem.place

@@ -239,3 +239,35 @@ async def test_a_cancelled_execution_is_no_failure(store_url: str, caplog: pytes
     (record,) = told(caplog, "'cancelled'", "ended cancelled")
     assert record.levelname == "INFO"
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+broken = False
+
+
+@workflow("told.changed")
+def changed() -> Flow[str]:
+    if broken:
+        declines("changed code")
+    first = yield from WaitSignal(go)
+    return first
+
+
+async def test_what_changed_code_raises_begins_the_reason_of_its_park(
+    store_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W9, D2: in the log once, in `info()`, and with the place."""
+    async with AsyncDurableService(store_url, [changed], build="good") as service:
+        execution = await service.start(changed(), id="changes")
+        await standing(execution, "suspended")
+    monkeypatch.setattr(f"{__name__}.broken", True)
+    async with AsyncDurableService(store_url, [changed], build="bad") as service:
+        execution = service.execution("changes")
+        await execution.signal(go, "Ada")
+        info = await standing(execution, "parked")
+    reason = info.parked["bad"]
+    first = reason.splitlines()[0]
+    assert first.startswith("workflow 'told.changed' raises ValueError: no funds for changed code at ")
+    assert f"{__file__}:" in first
+    assert "in changed" in reason
+    (record,) = told(caplog, "'changes'", "parked")
+    assert "ValueError: no funds for changed code" in record.getMessage()

@@ -127,16 +127,16 @@ def _unknown(name: str, workflows: Mapping[str, Workflow[..., Any]]) -> Problem:
 
 def _diverged(workflow: Workflow[..., Any], error: Diverged, rows: Sequence[Row]) -> Problem:
     recorded, asked = error.recorded, error.asked
-    fits = error.cause != "history does not fit"
+    fits, escape = error.cause != "history does not fit", error.escape
     before = _before(recorded, rows) if fits else []
     last = pair(recorded, asked)
     return Problem(
         standing="patch" if fits else "breaking",
         cause=error.cause,
-        detail=error.detail,
+        detail=error.detail if escape is None else f"{escape.error}; {error.detail}".removesuffix("; "),
         recorded=(*before, last[0]) if fits else (),
         now=(*before, last[1]) if fits else (),
-        place=error.place or place_of_function(workflow.fn),
+        place=(escape.place if escape is not None else "") or error.place or place_of_function(workflow.fn),
         suggestion=suggested(error) if fits else "put the code back that wrote it: this history is not one of this workflow as it is",
         sign=f"{error.cause} {subject(recorded)} {subject(asked)}" if fits else f"{error.cause} {_without_values(error.detail)}",
     )
