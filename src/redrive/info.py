@@ -33,7 +33,8 @@ _KINDS: Final = {"wait_signal": "signal", "wait_child": "child", "run_child": "c
 class Pending:
     """Something an execution waits for. *until* is when a timer, a timeout or the next attempt is due.
 
-    *failure* is that of the last attempt, where the next one is waited for.
+    *failure* is that of the last attempt, where the next one is waited for. *reason* says what stands in the way where the
+    worker of this service has not begun it: ``waits for a thread: 32 of 32 busy with …``.
     """
 
     key: Key
@@ -43,11 +44,14 @@ class Pending:
     until: datetime | None = None
     attempt: int = 1
     failure: Failure | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
         what = f"{_KINDS.get(self.kind, self.kind.replace('_', ' '))} {self.label or self.key!s}"
         if self.failure is not None:
             what += f", attempt {self.attempt} after {self.failure.type}: {self.failure.message}"
+        if self.reason:
+            what += f", which {self.reason}"
         return what + (f", until {self.until.isoformat(timespec='milliseconds')}" if self.until is not None else "")
 
 
@@ -93,8 +97,13 @@ class ExecutionInfo:
         return text
 
 
-def info_of(snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec) -> ExecutionInfo:
-    """Put together what the snapshot and the rows of the newest run say. *workflow*, where it is known, says it exactly."""
+def info_of(
+    snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec, reasons: Mapping[str, str]
+) -> ExecutionInfo:
+    """Put together what the snapshot and the rows of the newest run say. *workflow*, where it is known, says it exactly.
+
+    *reasons* says why bodies have not begun, by key.
+    """
     result, failure = None, None
     if snapshot.outcome is not None:
         outcome = load_outcome(from_json(snapshot.outcome))
@@ -115,7 +124,7 @@ def info_of(snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any
         updated_at=snapshot.updated_at,
         deadline=snapshot.deadline,
         wake_at=snapshot.wake_at,
-        waiting_on=waiting,
+        waiting_on=tuple(attrs.evolve(p, reason=reasons[p.key]) if p.key in reasons else p for p in waiting),
         unread=snapshot.unread,
         undone=undone(rows),
         in_doubt=doubtful,

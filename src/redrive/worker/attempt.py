@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from redrive.steps import StepContext
     from redrive.worker.live import Live
     from redrive.worker.performer import Performer
+    from redrive.worker.threads import Job
     from redrive_interpreter.requests import Perform
 
 
 class Attempt:
     """From its start until its fact is delivered or nobody wants it any more."""
 
-    __slots__ = ("_performer", "begun", "context", "live", "over", "perform", "task", "timers")
+    __slots__ = ("_performer", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits", "waits_since")
 
     def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
         self._performer = performer
@@ -26,7 +27,15 @@ class Attempt:
         self.context = context
         self.task: asyncio.Task[None] | None = None
         """The task of the body, while it runs: then a cancel is for it."""
+        self.coroutine: Coroutine[Any, Any, Any] | None = None
+        """That of an async body which has waited for something."""
         self.timers: list[asyncio.TimerHandle] = []
+        self.job: Job | None = None
+        """The sync body, once it was handed over to the threads."""
+        self.waits = 0
+        """How often the step's timeout has passed while the body waited for a thread."""
+        self.waits_since = 0
+        """How many bodies had begun in threads when that wait was looked at last."""
         self.begun: Callable[[], None] | None = None
         self.over = False
 
@@ -52,11 +61,13 @@ class Attempt:
     def stop(self) -> None:
         """Nobody wants its result: tell the body, and do not wait for it."""
         if self.end():
-            self.tell()
+            self.tell("its result is not wanted any more")
 
-    def tell(self) -> None:
+    def tell(self, why: str) -> None:
+        """Tell the body to stop, because of *why*. A thread that it holds is replaced."""
         self.context.cancelled = True
         if self.task is not None:
             self.task.cancel()
         if self.begun is not None:
             self.begun()
+        self._performer.given_up(self, why)

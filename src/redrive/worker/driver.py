@@ -340,7 +340,9 @@ class Driver:
                         live.waiting = {}
                     live.waiting[key] = perform
                     self.alarms.set(perform.due, live, key)
-                elif not self.draining and not (live.attempts and key in live.attempts):
+                elif self.draining:
+                    live.unbegun = True
+                elif not (live.attempts and key in live.attempts):
                     self.performer.start(live, perform)
         if self.alarms:
             self.alarm_set()

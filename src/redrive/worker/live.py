@@ -38,12 +38,13 @@ class Live:
     are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next attempt,
     *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest
     message known. *driving*: a turn of it is being computed or stored. *used* is the monotonic time when it was driven last.
-    *unsure*: it was loaded, and what the store says of its status may be old (parked, say).
+    *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
+    for are not begun here any more, so somebody else must look at it, whatever its other bodies give.
     """
 
     __slots__ = (
         "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "inbox", "length",
-        "machine", "requests", "rows", "seen", "started", "told", "unsure", "used", "waiting", "workflow",
+        "machine", "requests", "rows", "seen", "started", "told", "unbegun", "unsure", "used", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -58,6 +59,7 @@ class Live:
         self.gone = False
         self.cancelling = False
         self.unsure = False
+        self.unbegun = False
         self.inbox: deque[Message] | tuple[()] = ()
         self.facts: list[tuple[datetime, Fact]] | None = None
         self.due: list[tuple[datetime, str]] | None = None

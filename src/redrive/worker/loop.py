@@ -199,6 +199,11 @@ class Worker:
             if begun.claim is not None and not self._stopping:
                 self.adopt(begun.claim)
 
+    def starved(self, id: str) -> dict[str, str]:
+        """Why bodies of the execution *id* have not begun here, by key."""
+        live = self.lives.get(id)
+        return {} if live is None else self._performer.starved(live)
+
     def look(self) -> None:
         """Something may have changed: look for mail and for work."""
         self._look_again = True
@@ -212,6 +217,7 @@ class Worker:
             return
         self._stopping = self._driver.draining = True
         self.look()
+        self._performer.stop_waiting()
         try:
             await self._performer.quiet(grace)
         finally:

@@ -3,8 +3,12 @@
 1.  A body gets decoded copies of its arguments, at each attempt anew (S1).
 2.  What it gives or raises becomes one fact: `Answered`, or `Retrying` where its policy says so. What cannot be
     encoded is a final failure, in doubt (S7); so is a command that a body returns.
-3.  An attempt that was told to stop (dropped, timed out, drained) gives no fact any more, whatever it does.
+3.  An attempt that was told to stop (dropped, timed out, drained) gives no fact any more, whatever it does. A thread that
+    it holds is replaced (S6).
 4.  `KeyboardInterrupt` and `SystemExit` stop the worker and are not recorded (S5).
+5.  A step's timeout counts from when its body begins. While it waits for a thread the timeout counts as well, from when the
+    body was due, but only as long as no other body begins either: a queue that moves costs nobody an attempt. A body that
+    has waited through the timeouts of all its attempts fails with `StepTimeout`; until then none of them is used up.
 """
 
 from __future__ import annotations
@@ -16,16 +20,19 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
 
 from redrive import step_results
 from redrive.steps import StepContext, enter
 from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
+from redrive.worker.pressure import Pressure
 from redrive.worker.together import Together
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.rows import AttemptStarted, Fact
+from redrive_interpreter.rows import AttemptStarted, Fact, Retrying
 from redrive_interpreter.yielding import performing
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from redrive.injection import Resources
     from redrive.worker.clock import Clock
     from redrive.worker.live import Live
-    from redrive.worker.threads import Threads
+    from redrive.worker.threads import Job, Threads
     from redrive_interpreter.requests import Perform
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
@@ -72,6 +79,7 @@ class Performer:
         self._alive = alive
         self._loop = asyncio.get_running_loop()
         self._together = Together(context, self._gave, self._raised, drive)
+        self._pressure = Pressure(threads, self._loop)
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
 
@@ -86,16 +94,13 @@ class Performer:
             live.add_fact(now, self._failed(live, perform, lost, now, in_doubt=True))
             self._wake(live)
             return
-        deadline = live.machine.started.deadline
-        if spec.timeout is not None:
-            limit = self._clock.now() + spec.timeout
-            deadline = limit if deadline is None else min(deadline, limit)
+        ends = live.machine.started.deadline
         context = StepContext(
             live.id,
             live.machine.started.run,
             perform.key,
             perform.attempt,
-            deadline,
+            self._deadline(ends, spec.timeout),
             spec.key,
             None if live.told is None else live.told.get(perform.key),
         )
@@ -114,12 +119,35 @@ class Performer:
                     self._limit(attempt, spec.timeout)
                 self._together.begin(attempt, self._open)
         else:
-            self._start_thread(attempt)
+            self._start_thread(attempt, ends)
 
     def stop_all(self, live: Live) -> None:
         """Tell all bodies of *live* to stop; nothing comes of them."""
         for attempt in list((live.attempts or {}).values()):
             attempt.stop()
+
+    def stop_waiting(self) -> None:
+        """Let go of the bodies that have no thread yet: none of them begins."""
+        for job in self._threads.waiters:
+            attempt: Attempt = job.what
+            attempt.live.unbegun = True
+            attempt.stop()
+
+    def given_up(self, attempt: Attempt, why: str) -> None:
+        """Nobody waits for the body of *attempt* any more, wherever it is."""
+        forfeits = attempt.job is not None and self._threads.give_up(attempt.job)
+        if forfeits or attempt.task is not None:
+            self._pressure.given_up(attempt, why)
+
+    def starved(self, live: Live) -> dict[str, str]:
+        """Why bodies of *live* have not begun, by key."""
+        attempts = cast("dict[str, Attempt]", live.attempts or {})
+        return {key: self._why(job) for key, attempt in attempts.items() if (job := attempt.job) is not None and job.waits}
+
+    def _why(self, job: Job) -> str:
+        if self._threads.holds_back(job.name):
+            return f"waits until one of the bodies of {job.name} that were given up returns: {self._threads}"
+        return f"waits for a thread: {self._threads}"
 
     def ended(self) -> None:
         """An attempt is over."""
@@ -170,7 +198,7 @@ class Performer:
             self._wake(attempt.live)
 
     # ── sync bodies ─────────────────────────────────────────────────────────────────────────────
-    def _start_thread(self, attempt: Attempt) -> None:
+    def _start_thread(self, attempt: Attempt, ends: datetime | None) -> None:
         perform = attempt.perform
         spec = perform.step.spec
         try:
@@ -193,16 +221,25 @@ class Performer:
                 began.wait()
                 if attempt.over:
                     return None
-            elif spec.timeout is not None:  # from here, not from when it was put into the queue
+            elif spec.timeout is not None:
                 loop.call_soon_threadsafe(self._limit, attempt, spec.timeout)
             performing.set(perform.key)
             enter(attempt.context)
+            if spec.timeout is not None:  # it may have waited for its thread
+                attempt.context.deadline = self._deadline(ends, spec.timeout)
             if spec.heartbeat is not None:
                 attempt.context.beat_at = time.monotonic()
                 loop.call_soon_threadsafe(self._watch, attempt)
             return body(*args, **kwargs)
 
-        self._threads.run(run, self._context.copy(), lambda value, error: self._thread_ended(attempt, value, error))
+        def ended(value: Any, error: BaseException | None) -> None:
+            self._thread_ended(attempt, value, error)
+
+        attempt.job = self._threads.run(run, self._context.copy(), ended, owner=attempt.live, name=spec.id, what=attempt)
+        if self._threads.free < 0 or self._threads.holds_back(spec.id):
+            self._pressure.somebody_waits()
+            if spec.timeout is not None:
+                self._wait_at_most(attempt, spec.timeout)
 
     def _thread_ended(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
         if error is None and not attempt.over and inspect.isawaitable(value):
@@ -221,6 +258,13 @@ class Performer:
         return _coroutine(awaitable)
 
     # ── limits ──────────────────────────────────────────────────────────────────────────────────
+    def _deadline(self, ends: datetime | None, timeout: timedelta | None) -> datetime | None:
+        """When an attempt that begins now must have ended; *ends* is the execution's deadline."""
+        if timeout is None:
+            return ends
+        until = self._clock.now() + timeout
+        return until if ends is None else min(until, ends)
+
     def _announce(self, attempt: Attempt, begun: Callable[[], object]) -> None:
         """Have it stored that the attempt begins; then call *begun* (also if nothing comes of it any more)."""
         live, perform = attempt.live, attempt.perform
@@ -245,9 +289,39 @@ class Performer:
     def _limit(self, attempt: Attempt, limit: timedelta) -> None:
         if attempt.over:
             return
-        seconds = limit.total_seconds()
+        self._after(attempt, limit, self._expire, f"no result within {limit}")
+
+    def _after(self, attempt: Attempt, wait: timedelta, call: Callable[..., None], *args: Any) -> None:
+        seconds = wait.total_seconds()
         if seconds < 3e9:  # call_later takes no century
-            attempt.timers.append(self._loop.call_later(seconds, self._expire, attempt, f"no result within {limit}"))
+            attempt.timers.append(self._loop.call_later(seconds, call, attempt, *args))
+
+    def _wait_at_most(self, attempt: Attempt, limit: timedelta) -> None:
+        """Look after *limit* whether the body of *attempt* still waits for a thread."""
+        attempt.waits_since = self._threads.begun
+        self._after(attempt, limit, self._waited, limit)
+
+    def _waited(self, attempt: Attempt, limit: timedelta) -> None:
+        job, perform = attempt.job, attempt.perform
+        assert job is not None
+        if attempt.over or not job.waits:
+            return
+        held_back = self._threads.holds_back(job.name)
+        if attempt.waits_since != self._threads.begun and not held_back:
+            self._wait_at_most(attempt, limit)
+            return
+        tried = attrs.evolve(perform, attempt=perform.attempt + attempt.waits)
+        why = f"no thread was free for it within {limit}: it {self._why(job)}"
+        error = step_results.timed_out(perform.key, tried.attempt, why, at_most_once=False)
+        now = self._clock.now()
+        fact = self._failed(attempt.live, tried, error, now)
+        if isinstance(fact, Retrying):
+            attempt.waits += 1
+            self._wait_at_most(attempt, fact.due - now + limit)
+        elif attempt.end():
+            attempt.tell(why)
+            attempt.live.add_fact(now, fact)
+            self._wake(attempt.live)
 
     def _watch(self, attempt: Attempt) -> None:
         """Look after a body's heartbeats, if it promised any."""
@@ -266,7 +340,7 @@ class Performer:
             return
         perform = attempt.perform
         error = step_results.timed_out(perform.key, perform.attempt, why, at_most_once=perform.step.spec.at_most_once)
-        attempt.tell()
+        attempt.tell(why)
         self._keep_told(attempt)
         now = self._clock.now()
         attempt.live.add_fact(now, self._failed(attempt.live, perform, error, now, in_doubt=True))

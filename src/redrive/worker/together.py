@@ -102,6 +102,7 @@ class Together:
         except BaseException as error:
             drive = self._raised(attempt, error)
         else:
+            attempt.coroutine = coroutine
             return Suspended(coroutine, context, waiting)
         if drive:
             ended.append(attempt.live)

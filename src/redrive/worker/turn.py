@@ -201,7 +201,7 @@ def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now:
 
 def _busy(live: Live, draft: Draft, now: datetime) -> bool:
     """Whether bodies run, or will as soon as the turn is stored, or more is to be taken up."""
-    if live.inbox or live.facts or live.due:
+    if live.inbox or live.facts or live.due or live.unbegun:
         return True
     if live.attempts and any(key not in draft.drops for key in live.attempts):
         return True
