@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from redrive.codec.plans import KINDS, OBJECT, Data, Plan, Wrong, brief, refuse_data, refuse_value, show, tagged
+from redrive.codec.plans import KINDS, OBJECT, TAG, Data, Plan, Wrong, brief, is_tagged, other_form, refuse_data, refuse_value, show, tagged
 from redrive.codec.scalars import dump_bytes, dump_int, load_int
 
 
@@ -29,7 +29,7 @@ def enum_plan(cls: type[enum.Enum]) -> Plan:
                 return members[data]
             except KeyError:
                 raise Wrong(name, f"there is no member {brief(data)} (any more)") from None
-        raise refuse_data(data, name)
+        return other_form(data, name, load, f"{cls.__module__}.{name}")
 
     return Plan(name, dump, load, frozenset({"str"}), (cls,), small=True)
 
@@ -43,6 +43,8 @@ def flag_plan(cls: type[enum.Flag]) -> Plan:
         return dump_int(value.value)
 
     def load(data: Data) -> Any:
+        if is_tagged(data) and data[TAG] != "int":
+            return other_form(data, name, load, f"{cls.__module__}.{name}")
         number = load_int(data)
         try:
             flag = cls(number)
@@ -76,8 +78,12 @@ def literal_plan(name: str, values: tuple[Any, ...]) -> Plan:
         try:
             return found[_identity(data)]
         except (KeyError, TypeError):
-            raise refuse_data(data, name) from None
+            pass
+        if type(data) is str and len(named := [value for value in values if isinstance(value, enum.Enum) and value.name == data]) == 1:
+            return named[0]  # it was stored when its enum was all there was
+        return other_form(data, name, load, *tags)
 
+    tags = {"Literal", *(show(type(value)) for value in values)}
     plain = all(type(data) in KINDS and type(data) is not OBJECT for data in stored.values())
     kinds = frozenset(KINDS[type(data)] for data in stored.values())
     return Plan(name, dump, load, kinds, tuple({type(value): None for value in values}), plain=plain, small=True)
@@ -94,10 +100,13 @@ def _members_plan(name: str, values: tuple[Any, ...]) -> Plan:
         return data
 
     def load(data: Data) -> Any:
-        value = plan.load(data)
+        value = load_wrapped(data) if is_tagged(data) else plan.load(data)
         if value not in values:
             raise refuse_data(data, name)
         return value
+
+    def load_wrapped(data: Data) -> Any:
+        return other_form(data, name, load, "Literal", plan.name, f"{cls.__module__}.{plan.name}")
 
     return Plan(name, dump, load, plan.kinds, plan.classes, small=True)
 

@@ -6,7 +6,23 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from redrive.codec.ordering import in_order
-from redrive.codec.plans import ARRAY, OBJECT, TAG, TUPLE, Data, Plan, Wrong, index, key, refuse_data, refuse_value, tagged, untagged
+from redrive.codec.plans import (
+    ARRAY,
+    OBJECT,
+    TAG,
+    TUPLE,
+    Data,
+    Plan,
+    Wrong,
+    index,
+    is_tagged,
+    key,
+    other_form,
+    refuse_data,
+    refuse_value,
+    tagged,
+    untagged,
+)
 from redrive.codec.scalars import is_plain_key
 
 _LIST = frozenset({"list"})
@@ -33,7 +49,12 @@ def variadic_plan(name: str, item: Plan) -> Plan:
             raise refuse_value(value, name)
         return dump_items(value)
 
-    return Plan(name, dump, lambda data: tuple(load_items(data)), _LIST, (tuple,), endless=item.endless)
+    def load(data: Data) -> Any:
+        if type(data) is not ARRAY:
+            return other_form(data, name, load, "builtins.tuple")
+        return tuple(load_items(data))
+
+    return Plan(name, dump, load, _LIST, (tuple,), endless=item.endless)
 
 
 def sequence_plan(name: str, item: Plan) -> Plan:
@@ -48,11 +69,11 @@ def sequence_plan(name: str, item: Plan) -> Plan:
         raise refuse_value(value, name)
 
     def load(data: Data) -> Any:
-        if type(data) is OBJECT and TAG in data:
-            tag, inner = untagged(data, name)
-            if tag == "tuple":
-                return tuple(load_items(inner))
-        return load_items(data)
+        if type(data) is ARRAY:
+            return load_items(data)
+        if is_tagged(data) and data[TAG].partition("[")[0] == "tuple":
+            return tuple(load_items(data["v"]))
+        return other_form(data, name, load, "list")
 
     return Plan(name, dump, load, _LIST, (list, tuple), frozenset({"tuple"}), endless=item.endless)
 
@@ -77,7 +98,7 @@ def fixed_plan(name: str, items: tuple[Plan, ...]) -> Plan:
 
     def load(data: Data) -> Any:
         if type(data) is not ARRAY:
-            raise refuse_data(data, name)
+            return other_form(data, name, load, "builtins.tuple")
         if len(data) != len(loads):
             raise Wrong(name, f"stored are {len(data)} items, and {len(loads)} are declared")
         out: list[Any] = []
@@ -108,10 +129,10 @@ def set_plan(name: str, item: Plan, classes: tuple[type, ...]) -> Plan:
 
     def load(data: Data) -> Any:
         cls: Any = main
-        if len(classes) > 1 and type(data) is OBJECT and TAG in data:
-            tag, inner = untagged(data, name)
-            if tag == "frozenset":
-                data, cls = inner, frozenset
+        if len(classes) > 1 and is_tagged(data) and data[TAG].partition("[")[0] == "frozenset":
+            data, cls = data["v"], frozenset
+        elif type(data) is not ARRAY:
+            return other_form(data, name, load, main.__name__)
         items = load_items(data)
         try:
             return cls(items)
@@ -154,7 +175,7 @@ def mapping_plan(name: str, names: Plan, item: Plan) -> Plan:
         if TAG in data:
             tag, inner = untagged(data, name)
             if tag != "dict" or not _are_pairs(inner):
-                raise refuse_data(data, name)
+                return other_form(data, name, load, "dict", "builtins.dict")
             pairs = inner
         out: dict[Any, Any] = {}
         at: Any = None
@@ -201,7 +222,8 @@ def _load_items(item: Plan, name: str) -> Callable[[Data], list[Any]]:
 
     def load(data: Data) -> list[Any]:
         if type(data) is not ARRAY:
-            raise refuse_data(data, name)
+            found: list[Any] = other_form(data, name, load, "list")
+            return found
         out: list[Any] = []
         try:
             out.extend(map(decode, data))

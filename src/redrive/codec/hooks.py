@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_origin
 import attrs
 
 from redrive.codec.moments import MOMENTS
-from redrive.codec.plans import ANY_KIND, Data, Plan, Wrong, refuse_value, show
+from redrive.codec.plans import ANY_KIND, TAG, Data, Plan, Wrong, is_tagged, other_form, refuse_value, show
 from redrive.codec.scalars import SCALARS
 from redrive.codec.untyped import ANY, dump_any, load_any
 
@@ -69,6 +69,8 @@ class Hooks:
             return dump_any(plain)
 
         def load(data: Data) -> Any:
+            if is_tagged(data) and data[TAG] not in ANY.escapes:
+                return other_form(data, name, load, f"{cls.__module__}.{name}")
             plain = load_any(data)
             try:
                 return structure(plain, type_)

@@ -11,7 +11,7 @@ import re
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final
 
-from redrive.codec.plans import Data, Plan, Wrong, refuse_data, refuse_value
+from redrive.codec.plans import Data, Plan, Wrong, other_form, refuse_value
 
 _TEXT: Final = re.compile(r"([^\[]+)(?:\[([^\]=]+)\])?(\[fold=1\])?(?:\[name=(.*)\])?", re.DOTALL)
 _UTC: Final = timezone.utc  # noqa: UP017 - datetime.UTC is the same object, but `timezone` is what is compared
@@ -29,7 +29,8 @@ def load_date(data: Data) -> date:
             return date.fromisoformat(data)
         except ValueError:
             pass
-    raise refuse_data(data, "date")
+    found: date = other_form(data, "date", load_date, "datetime.date")
+    return found
 
 
 def dump_datetime(value: Any) -> Data:
@@ -51,7 +52,8 @@ def load_datetime(data: Data) -> datetime:
             return value.replace(tzinfo=_zone(value.tzinfo, zone, name, "datetime"), fold=fold)
         except ValueError:
             pass
-    raise refuse_data(data, "datetime")
+    found: datetime = other_form(data, "datetime", load_datetime, "datetime.datetime")
+    return found
 
 
 def dump_time(value: Any) -> Data:
@@ -73,7 +75,8 @@ def load_time(data: Data) -> time:
             return value.replace(tzinfo=_zone(value.tzinfo, zone, name, "time"), fold=fold)
         except ValueError:
             pass
-    raise refuse_data(data, "time")
+    found: time = other_form(data, "time", load_time, "datetime.time")
+    return found
 
 
 def dump_timedelta(value: Any) -> Data:
@@ -89,7 +92,8 @@ def load_timedelta(data: Data) -> timedelta:
             return timedelta(microseconds=data)
         except OverflowError:
             pass
-    raise refuse_data(data, "timedelta")
+    found: timedelta = other_form(data, "timedelta", load_timedelta, "datetime.timedelta")
+    return found
 
 
 def _write(value: datetime | time, zone: tzinfo | None, declared: str) -> str:

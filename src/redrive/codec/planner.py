@@ -19,7 +19,7 @@ from redrive.codec.containers import fixed_plan, list_plan, mapping_plan, sequen
 from redrive.codec.fields import shape_of, substitute, typed_dict_fields
 from redrive.codec.hooks import Hooks
 from redrive.codec.moments import MOMENTS
-from redrive.codec.plans import ANY_KIND, Plan, Wrong, refuse_value, refusing, show
+from redrive.codec.plans import ANY_KIND, Plan, Wrong, is_tagged, other_form, refuse_value, refusing, show
 from redrive.codec.records import record_plan, typed_dict_plan
 from redrive.codec.scalars import SCALARS, dump_str, load_str
 from redrive.codec.unions import union_plan
@@ -214,4 +214,9 @@ def _path_plan(cls: Any) -> Plan | None:
             raise refuse_value(value, name)
         return dump_str(str(value))
 
-    return Plan(name, dump, lambda data: cls(load_str(data)), frozenset({"str"}), (concrete,), frozenset({"str"}))
+    def load(data: Any) -> Any:
+        if is_tagged(data) and data["$"] != "str":
+            return other_form(data, name, load, f"{cls.__module__}.{name}")
+        return cls(load_str(data))
+
+    return Plan(name, dump, load, frozenset({"str"}), (concrete,), frozenset({"str"}))

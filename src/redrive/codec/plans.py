@@ -71,6 +71,8 @@ class Plan:
     """Takes values of any class: the untyped plan, and no other."""
     takes_subclasses: bool = False
     """Takes instances of subclasses: plans made of the user's own hooks."""
+    fields: frozenset[str] | None = None
+    """The keys that an object may have to be read; None where any will do, or where data is no object."""
 
 
 def tagged(tag: str, data: Data) -> Data:
@@ -98,6 +100,23 @@ def refuse_data(data: Data, declared: str) -> Wrong:
     return Wrong(declared, f"stored is {describe(data)}, which this type cannot read")
 
 
+def other_form(data: Data, name: str, load: Load, *tags: str) -> Any:
+    """Read *data* that was stored before today's type was: tagged by a union that it was a member of, or without an annotation (N6).
+
+    *tags* are names that the type goes under besides its own: its untyped tag, and its name with the module.
+    """
+    if is_tagged(data):
+        tag: str = data[TAG]
+        base = tag.partition("[")[0]
+        if base in tags or base in ("Literal", name.partition("[")[0]) or " | " in tag:
+            return load(data["v"])
+    raise refuse_data(data, name)
+
+
+def is_tagged(data: Data) -> bool:
+    return type(data) is OBJECT and len(data) == 2 and "v" in data and type(data.get(TAG)) is str
+
+
 def refusing(name: str, problem: str) -> Plan:
     """The plan of a type that cannot be stored. It says so when a value comes, not before: a field may go unused."""
 
@@ -113,6 +132,8 @@ def kind_of(data: object) -> str:
 
 def describe(data: Data) -> str:
     kind = kind_of(data)
+    if is_tagged(data):
+        return f"a value tagged {brief(data[TAG])}"
     if kind in ("bool", "int", "float", "str"):
         return f"the {kind} {brief(data)}"
     return {"null": "null", "dict": "an object", "list": "a list"}.get(kind, "something else")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redrive.codec.fields import Field, Shape
-from redrive.codec.plans import OBJECT, Data, Load, Plan, Wrong, brief, key, refuse_data, refuse_value
+from redrive.codec.plans import OBJECT, TAG, Data, Load, Plan, Wrong, brief, is_tagged, key, other_form, refuse_data, refuse_value
 
 _DICT: Final = frozenset({"dict"})
 _UNSET: Final = object()
@@ -46,9 +46,10 @@ def record_plan(name: str, shape: Shape, plans: dict[str, Plan]) -> Plan:
         return data
 
     simple = shape.make is not None and all(f.argument is not None and not f.keyword and not f.exact for f in shape.fields)
+    simple = simple and bool(plans.keys() - {"v"})  # the data of every tagged value has a v
     load = _positional(name, shape, plans) if simple and _in_order(shape) else _general(name, shape, plans)
     small = len(plans) <= 32 and all(plan.small for plan in plans.values())
-    return Plan(name, dump, load, _DICT, (cls,), small=small, endless=any(plan.endless for plan in plans.values()))
+    return Plan(name, dump, load, _DICT, (cls,), small=small, endless=any(plan.endless for plan in plans.values()), fields=frozenset(plans))
 
 
 def _in_order(shape: Shape) -> bool:
@@ -97,6 +98,8 @@ def _general(name: str, shape: Shape, plans: dict[str, Plan]) -> Load:
     def load(data: Data) -> Any:
         if type(data) is not OBJECT:
             raise refuse_data(data, name)
+        if TAG in data:
+            return other_form(data, name, load, f"{cls.__module__}.{name}".partition("[")[0])
         arguments: dict[str, Any] = {}
         exact: dict[str, Any] = {}
         for field, decode in loads:
@@ -164,6 +167,8 @@ def typed_dict_plan(name: str, fields: tuple[Field, ...], plans: dict[str, Plan]
     def load(data: Data) -> Any:
         if type(data) is not OBJECT:
             raise refuse_data(data, name)
+        if is_tagged(data) and TAG not in plans:
+            return other_form(data, name, load, "dict")
         return convert(loads, data, True)
 
-    return Plan(name, dump, load, _DICT, (dict,), endless=any(plan.endless for plan in plans.values()))
+    return Plan(name, dump, load, _DICT, (dict,), endless=any(plan.endless for plan in plans.values()), fields=frozenset(plans))

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
 
-from redrive.codec.plans import ARRAY, OBJECT, TAG, Data, Plan, Wrong, refuse_data, refuse_value, tagged, untagged
+from redrive.codec.plans import ARRAY, TAG, Data, Plan, Wrong, is_tagged, other_form, refuse_data, refuse_value, tagged, untagged
 from redrive_interpreter.keys import Key
 
 _BIG: Final = 1 << 2000
@@ -33,7 +33,7 @@ def dump_none(value: object) -> None:
 
 def load_none(data: Data) -> None:
     if data is not None:
-        raise refuse_data(data, "None")
+        other_form(data, "None", load_none)
 
 
 def dump_bool(value: object) -> Data:
@@ -45,7 +45,7 @@ def dump_bool(value: object) -> Data:
 def load_bool(data: Data) -> bool:
     if type(data) is bool:
         return data
-    raise refuse_data(data, "bool")
+    return bool(other_form(data, "bool", load_bool))
 
 
 def dump_int(value: Any) -> Data:
@@ -59,7 +59,7 @@ def dump_int(value: Any) -> Data:
 def load_int(data: Data) -> int:
     if type(data) is int:
         return data
-    if type(data) is OBJECT and TAG in data:
+    if is_tagged(data):
         return read_int(data)
     raise refuse_data(data, "int")
 
@@ -70,8 +70,8 @@ def read_int(data: Data) -> int:
         try:
             return int(text, 16)
         except ValueError:
-            pass
-    raise refuse_data(data, "int")
+            raise refuse_data(data, "int") from None
+    return int(other_form(data, "int", load_int))
 
 
 def dump_float(value: Any) -> Data:
@@ -88,7 +88,7 @@ def dump_float(value: Any) -> Data:
 def load_float(data: Data) -> float:
     if type(data) is float or type(data) is int:
         return data
-    if type(data) is OBJECT and TAG in data:
+    if is_tagged(data):
         return read_float(data)
     raise refuse_data(data, "float")
 
@@ -99,7 +99,8 @@ def read_float(data: Data) -> float:
         return read_int(data)
     if tag == "float" and type(text) is str:
         return read_non_finite(text)
-    raise refuse_data(data, "float")
+    found: float = other_form(data, "float", load_float)  # an int in a float's place stays one
+    return found
 
 
 def write_non_finite(value: float) -> str:
@@ -131,11 +132,42 @@ def dump_str(value: Any) -> Data:
 def load_str(data: Data) -> str:
     if type(data) is str:
         return data
-    if type(data) is OBJECT and TAG in data:
-        tag, text = untagged(data, "str")
-        if tag == "str":
-            return read_bytes(text, "str").decode("utf-8", "surrogatepass")
-    raise refuse_data(data, "str")
+    if is_tagged(data) and data[TAG] == "str":
+        return _escaped(data["v"])
+    return str(other_form(data, "str", load_str))
+
+
+def _escaped(text: Data) -> str:
+    """What ``{"$": "str", "v": text}`` is: text that JSON cannot carry, or the text itself under the tag of a union."""
+    if is_tagged(text) and text[TAG] == "str":
+        return read_text(text["v"])
+    if type(text) is str:
+        return read_text(text) if is_escape(text) else text
+    raise refuse_data(text, "str")
+
+
+def read_text(data: Data) -> str:
+    try:
+        return read_bytes(data, "str").decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise refuse_data(data, "str") from None
+
+
+def is_escape(text: str) -> bool:
+    """Whether `dump_str` may have written *text* under its tag: it says so by the pair of surrogates inside."""
+    if len(text) < 8 or len(text) % 4 or not text.isascii():
+        return False
+    try:
+        return _PAIR.search(read_text(text)) is not None
+    except Wrong:
+        return False
+
+
+def under_tag(data: Data) -> Data:
+    """The data of a str as a union tags it: text that `is_escape` would take for something else is escaped once more."""
+    if type(data) is str and is_escape(data):
+        return tagged("str", write_bytes(data.encode("utf-8")))
+    return data
 
 
 def is_plain_key(key: object) -> bool:
@@ -153,7 +185,8 @@ def read_bytes(data: Data, declared: str = "bytes") -> bytes:
             return binascii.a2b_base64(data, strict_mode=True)
         except ValueError:
             pass
-    raise refuse_data(data, declared)
+    found: bytes = other_form(data, declared, read_bytes)
+    return found
 
 
 def dump_bytes(value: Any) -> Data:
@@ -181,7 +214,7 @@ def dump_complex(value: Any) -> Data:
 def load_complex(data: Data) -> complex:
     if type(data) is ARRAY and len(data) == 2:
         return complex(load_float(data[0]), load_float(data[1]))
-    raise refuse_data(data, "complex")
+    return complex(other_form(data, "complex", load_complex))
 
 
 def dump_decimal(value: Any) -> Data:
@@ -196,7 +229,8 @@ def load_decimal(data: Data) -> Decimal:
             return Decimal(data)
         except InvalidOperation:
             pass
-    raise refuse_data(data, "Decimal")
+    found: Decimal = other_form(data, "Decimal", load_decimal, "decimal", "decimal.Decimal")
+    return found
 
 
 def dump_uuid(value: Any) -> Data:
@@ -211,7 +245,8 @@ def load_uuid(data: Data) -> UUID:
             return UUID(data)
         except ValueError:
             pass
-    raise refuse_data(data, "UUID")
+    found: UUID = other_form(data, "UUID", load_uuid, "uuid", "uuid.UUID")
+    return found
 
 
 def dump_key(value: Any) -> Data:
@@ -222,6 +257,8 @@ def dump_key(value: Any) -> Data:
 
 
 def load_key(data: Data) -> Key:
+    if is_tagged(data) and data[TAG] != "str":
+        return Key(other_form(data, "Key", load_str, "key"))
     return Key(load_str(data))
 
 

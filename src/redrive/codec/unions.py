@@ -7,10 +7,29 @@ the members of the declared union, never imported.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
 
-from redrive.codec.plans import KINDS, OBJECT, TAG, Data, Plan, Wrong, kind_of, refuse_data, refuse_value, tagged
-from redrive.codec.scalars import SCALARS
+from redrive.codec.ordering import same
+from redrive.codec.plans import (
+    ARRAY,
+    KINDS,
+    OBJECT,
+    TAG,
+    Data,
+    Plan,
+    Wrong,
+    describe,
+    is_tagged,
+    kind_of,
+    refuse_data,
+    refuse_value,
+    tagged,
+)
+from redrive.codec.scalars import SCALARS, load_str, under_tag
 
 
 def union_plan(name: str, members: tuple[Plan, ...]) -> Plan:
@@ -75,14 +94,19 @@ class _Union:
                 if deepest is None or len(wrong.steps) > len(deepest.steps):
                     deepest = wrong
             else:
-                return data if tag is None else tagged(tag, data)
+                if tag is None:
+                    return data
+                return tagged(tag, under_tag(data) if tag == "str" else data)
         raise deepest or refuse_value(value, self.name)
 
     def load(self, data: Data) -> Any:
         if type(data) is OBJECT and type(tag := data.get(TAG)) is str:
             plan = self.tagged.get(tag)
             if plan is not None and len(data) == 2 and "v" in data:
-                return plan.load(data["v"])
+                try:
+                    return load_str(data) if plan is _STR else plan.load(data["v"])
+                except Wrong as wrong:
+                    return self._other_form(data, wrong)
             candidates = [self.by_escape[tag]] if tag in self.by_escape else self.by_kind["dict"]
         else:
             candidates = self.by_kind.get(kind_of(data), [])
@@ -93,7 +117,34 @@ class _Union:
             except Wrong as wrong:
                 if deepest is None or len(wrong.steps) > len(deepest.steps):
                     deepest = wrong
-        raise deepest or refuse_data(data, self.name)
+        return self._other_form(data, deepest)
+
+    def _other_form(self, data: Data, deepest: Wrong | None) -> Any:
+        """What the one member that can read *data* reads: it was stored when the type was another (N6)."""
+        found: list[tuple[Plan, Any]] = []
+        for plan in self.members:
+            if plan.fields is not None and type(data) is OBJECT and data and TAG not in data and not plan.fields & data.keys():
+                continue  # a class whose fields may all be missing would read anything
+            try:
+                value = plan.load(data)
+            except Wrong as wrong:
+                if deepest is None or len(wrong.steps) > len(deepest.steps):
+                    deepest = wrong
+            else:
+                if _was_written(plan, value, data) and not any(_alike(value, other) for _, other in found):
+                    found.append((plan, value))
+        if len(found) > 1:
+            found = _plainest(found, data)
+        if len(found) > 1:
+            names = " and ".join(plan.name for plan, _ in found)
+            raise Wrong(self.name, f"stored is {describe(data)}, which {names} can read: nothing tells which of them stored it")
+        if found:
+            return found[0][1]
+        if deepest is None or not deepest.steps:
+            raise refuse_data(data, self.name)
+        if self.name not in deepest.problem:
+            deepest.problem += f", and no other of {self.name} reads it either"
+        raise deepest
 
     def plan(self) -> Plan:
         tags: frozenset[str] = frozenset(self.tagged) | frozenset(self.by_escape)
@@ -114,6 +165,44 @@ class _Union:
     def _by_base(self, value: object) -> list[tuple[str | None, Plan]]:
         """Members that take subclasses: only those with hooks of the user's do, all others refuse."""
         return [found for cls in type(value).__mro__[1:-1] for found in self.by_class.get(cls, ()) if found[1].takes_subclasses]
+
+
+_STR: Final = SCALARS[str]
+_UNMISTAKABLE: Final[dict[type, Callable[[str], bool]]] = {
+    date: lambda text: True,
+    datetime: lambda text: True,
+    time: lambda text: True,
+    UUID: lambda text: True,
+    Decimal: lambda text: "." in text,
+}
+"""Text in the exact form of one of these is hardly ever anything else; a number without a point may be anybody's id."""
+
+_EXACT: Final = frozenset({*_UNMISTAKABLE, bytes, bytearray, complex, timedelta})
+"""Of these the data of a value is the same whatever wrote it."""
+
+
+def _was_written(plan: Plan, value: Any, data: Data) -> bool:
+    """Whether a value of *plan* is ever stored as *data*: ``date`` reads more texts than it writes."""
+    return type(value) not in _EXACT or plan.classes != (type(value),) or is_tagged(data) or same(plan.dump(value), data)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # a class of the user's
+        return False
+
+
+def _plainest(found: list[tuple[Plan, Any]], data: Data) -> list[tuple[Plan, Any]]:
+    """*found* without what reads anything: text in the form of a date is a date, and an array a list, where those are members."""
+    classes = [plan.classes for plan, _ in found]
+    if type(data) is str and (str,) in classes:
+        others = [(plan, value) for plan, value in found if plan.classes != (str,)]
+        telling = _UNMISTAKABLE.get(type(others[0][1])) if len(others) == 1 else None
+        return others if telling is not None and telling(data) else found
+    if type(data) is ARRAY and (list,) in classes:
+        return [(plan, value) for plan, value in found if not isinstance(value, tuple)]
+    return found
 
 
 def _stands_out(plan: Plan, members: tuple[Plan, ...]) -> bool:

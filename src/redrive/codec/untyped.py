@@ -157,6 +157,11 @@ _LOADS: Final[dict[str, Load]] = {
     "float": lambda data: scalars.read_float(tagged("float", data)),
     "str": lambda data: scalars.load_str(tagged("str", data)),
     "dict": _load_pairs,
+    # A union's names for what has the same form here.
+    "Any": load_any,
+    "Decimal": scalars.load_decimal,
+    "UUID": scalars.load_uuid,
+    "Key": scalars.load_key,
     **{tag: load for tag, _, _, load in _BUILTIN},
 }
 
