@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final
@@ -59,9 +61,21 @@ def current_step() -> StepContext:
     try:
         return _current.get()
     except LookupError:
-        raise LookupError("current_step() is for the bodies of steps; no step runs here") from None
+        raise LookupError(
+            "current_step() is for the bodies of steps; no step runs here (a test of a body alone: `with redrive.testing.step_context():`)"
+        ) from None
 
 
 def enter(context: StepContext) -> None:
     """From now on, this context's body is the one of *context*."""
     _current.set(context)
+
+
+@contextmanager
+def entered(context: StepContext) -> Generator[None]:
+    """Inside the block, the body that runs here is the one of *context*."""
+    before = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(before)

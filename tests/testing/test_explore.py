@@ -302,7 +302,7 @@ def test_the_engines_own_retry_counts_unless_the_step_is_idempotent() -> None:
 
 def test_sound_sagas_pass() -> None:
     for sound in (remembers("o-1"), parallel("o-1")):
-        seen = explore(sound, [compensated(), at_most_once(charge), never(ship, after=Cancelled)])
+        seen = explore(sound, [compensated(), at_most_once(charge), never(reserve, after=Cancelled)])
         assert seen.complete
         assert any(end.startswith("failed") for end in seen.ends)
         assert seen.ends["completed"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
-from redrive.testing.invariants import Invariant, InvariantBroken, always_eventually, at_most_once, compensated, never
+from redrive.testing.hiding import hide_frames
+from redrive.testing.invariants import Invariant, InvariantBroken, UntestedInvariant, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
 from redrive.testing.purity import Impure
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
+from redrive.testing.stepping import step_context
 from redrive.testing.story import Unexpected
 from redrive.testing.stubs import in_turn
 from redrive.testing.unyielded import UnyieldedCommand
@@ -24,6 +26,7 @@ __all__ = [
     "Play",
     "Run",
     "Unexpected",
+    "UntestedInvariant",
     "UnyieldedCommand",
     "View",
     "Violation",
@@ -36,4 +39,7 @@ __all__ = [
     "in_turn",
     "never",
     "play",
+    "step_context",
 ]
+
+hide_frames()

@@ -86,16 +86,12 @@ class Choices:
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
     def _attempts(self, perform: Perform, host: Host) -> list[Ok[Any] | Err]:
-        spec, codec = perform.step.spec, host.codec
-
-        def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-            return codec.load_call(spec.signature, perform.input, spec.id)
-
+        spec = perform.step.spec
         for stubs in self._outcomes:
-            found = [stub.step(perform, call) for stub in stubs]
+            found = [stub.step(perform, host) for stub in stubs]
             if found and found[0] is not None:
                 return [outcome for outcome in found if outcome is not None]
-        given = self._answers.step(perform, call)
+        given = self._answers.step(perform, host)
         if isinstance(given, Err):
             return [given]
         made: list[Ok[Any] | Err] = [given] if given is not None else [Ok(value) for value in self._samples(perform)]

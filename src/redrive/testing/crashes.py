@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from redrive.codec import JsonCodec, from_json, to_json
+from redrive.testing.calls import check_invocation
 from redrive.testing.run import BEGIN, Run
 from redrive.testing.telling import describe, trace
 from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, load_row, replay
@@ -55,6 +56,7 @@ def assert_survives_crashes(
     What is recorded, asked, emitted and returned must be the same each time; gives back the run without a crash.
     Raises `CrashChanged` at the first difference.
     """
+    check_invocation(invocation, "assert_survives_crashes")
     run = Run(invocation, answers=answers or {}, signals=signals or {}, id=id, now=now, timeout=timeout, converter=converter)
     codec = JsonCodec(converter=converter)
     for workflow, rows in run.histories():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,12 +124,7 @@ class Driver:
         return begins is None or (self._skip_time and (host.next_due is None or begins <= host.next_due))
 
     def _attempt(self, perform: Perform) -> None:
-        spec, codec = perform.step.spec, self._host.codec
-
-        def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-            return codec.load_call(spec.signature, perform.input, spec.id)
-
-        outcome = self._stubs.step(perform, call)
+        outcome = self._stubs.step(perform, self._host)
         if outcome is None:
             raise self._unanswered(perform.step)
         self._host.attempt_ended(perform, outcome)

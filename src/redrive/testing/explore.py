@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,15 +19,18 @@ import attrs
 
 from redrive.codec import JsonCodec
 from redrive.testing import naming
+from redrive.testing.calls import check_invariants, check_invocation, check_mapping
 from redrive.testing.cases import Cases
 from redrive.testing.choices import Choices, Spent
 from redrive.testing.fingerprints import Fingerprints
 from redrive.testing.host import Host, Kept
-from redrive.testing.invariants import Checked, Invariant, as_invariant
+from redrive.testing.invariants import Checked, Invariant, UntestedInvariant, as_invariant, shown
+from redrive.testing.mentions import mentioned
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import BEGIN
 from redrive.testing.story import story_of
-from redrive.testing.view import View
+from redrive.testing.stubs import name_of
+from redrive.testing.view import View, occurs
 from redrive_interpreter import HostError
 
 if TYPE_CHECKING:
@@ -102,9 +106,15 @@ def explore(
     it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that.
     With *undeclared* it fails with an error that it does not declare, too. *signals* arrive at any time, by
     default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
+    Warns (`UntestedInvariant`) of invariants that held only because what they name never occurred.
     Raises `Violation`, with a test that reproduces it, for the shortest schedule that breaks an invariant, ends in a
     fault of the workflow's own code, or does not survive a crash.
     """
+    check_invocation(invocation, "explore")
+    check_invariants(invariants)
+    check_mapping(answers, "answers", "{charge: 'ch_1'}")
+    check_mapping(outcomes, "outcomes", "{charge: ['ch_1', CardDeclined('no')]}")
+    check_mapping(signals, "signals", "{approved: 'Ada'}")
     choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults, undeclared)
     search = _Search(invocation, [as_invariant(one) for one in invariants], choices, JsonCodec(converter=converter), merge)
     return search.run(random.Random(seed), depth, budget, id=id, now=now, timeout=timeout)
@@ -127,6 +137,8 @@ class _Search:
         self._marks: dict[int, str] = {}
         self._ends: Counter[str] = Counter()
         self._setup: dict[str, Any] = {}
+        self._unseen = [(invariant, what) for invariant in invariants for what in invariant.expected]
+        self._occurred: set[str] = set()
 
     def run(self, lots: random.Random, depth: int, budget: int, **setup: Any) -> Explored:
         self._setup = setup
@@ -154,6 +166,7 @@ class _Search:
                 except HostError as error:
                     raise self._violation("it survives a crash", str(error), host, self._after(node, move, line)) from error
                 self._arrive(host, node.spent.after(move), node, move, line)
+        self._warn_of_the_untested()
         ends, untaken = dict(self._ends), list(self._cases.untaken())
         return Explored(len(self._seen), schedules, complete, ends, self._edges, self._asking, self._marks, self._begins, untaken)
 
@@ -179,9 +192,10 @@ class _Search:
         else:
             self._begins = naming.joined("", self._cases.take(-1))
         view = View.of(host.runs, self._choices.is_final(host, spent), host.workflows[-1])
+        self._look_for_the_unseen(view)
         for invariant in self._invariants:
             if breach := invariant.breach(view):
-                raise self._violation(invariant.name, breach, host, node)
+                raise self._violation(invariant.name, breach, host, node, invariant.things)
         if known is not None:
             host.machine.close()
             return
@@ -198,14 +212,31 @@ class _Search:
             self._queue.append(node)
         host.machine.close()
 
+    def _look_for_the_unseen(self, view: View) -> None:
+        if self._unseen:
+            self._unseen = [(invariant, what) for invariant, what in self._unseen if not occurs(what, view)]
+            self._occurred.update(happening.name for happening in view.happenings if happening.name)
+
+    def _warn_of_the_untested(self) -> None:
+        known = mentioned(self._invocation.workflow) if self._unseen else set[str]()
+        for invariant, what in self._unseen:
+            if what in invariant.tested_by:
+                why = f"{shown(what)} occurred in none of the {len(self._seen):,} states"
+            elif name_of(what) not in known:
+                why = f"{shown(what)} cannot occur: the code of {self._invocation.workflow.name!r} does not speak of it"
+            else:
+                continue
+            occurred = ", ".join(sorted(self._occurred)) or "nothing"
+            warnings.warn(f"{invariant.name} was not tested: {why} (what occurred: {occurred})", UntestedInvariant, stacklevel=4)
+
     def _after(self, node: _Node, move: Move, line: str) -> _Node:
         return _Node(-1, node.kept, "", node.spent, node, move, line, node.depth + 1)
 
-    def _violation(self, invariant: str, breach: str, host: Host, node: _Node) -> Violation:
+    def _violation(self, invariant: str, breach: str, host: Host, node: _Node, things: Sequence[Any] = ()) -> Violation:
         path = node.path()[1:]
         story = story_of(host) if hasattr(host, "machine") else ""
         moves = [one.move for one in path if one.move is not None]
-        return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], story, self._setup)
+        return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], story, self._setup, things)
 
 
 def _fault(view: View) -> str:

@@ -18,6 +18,7 @@ import attrs
 
 from redrive import step_results
 from redrive.codec import JsonCodec, from_json, to_json
+from redrive.steps import StepContext
 from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
     Answered,
@@ -84,6 +85,7 @@ class Host:
         self.emitted: list[tuple[str, Any]] = []
         self.sent: list[Request] = []
         self.cancelled: set[str] = set()
+        self.heartbeats: dict[Key, Any] = {}
         self._refuse, self._make = refuse, make
 
     def start(self, invocation: Invocation[Any], *, id: str, now: datetime, timeout: timedelta | None) -> None:
@@ -161,6 +163,13 @@ class Host:
                 self.sent.append(request)
             case _:
                 pass  # the machine keeps the timers, and whoever drives this host asks it
+
+    def context(self, perform: Perform) -> StepContext:
+        """What the body of *perform* would know of itself."""
+        info, spec = self.machine.info, perform.step.spec
+        limits = [info.deadline, None if spec.timeout is None else self.now + spec.timeout]
+        deadline = min((limit for limit in limits if limit is not None), default=None)
+        return StepContext(info.id, info.run, perform.key, perform.attempt, deadline, spec.key, self.heartbeats.get(perform.key))
 
     def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
         """An attempt gave a value, or raised: its Retry says whether another one comes, unless it is *final*."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from redrive.testing.calls import check_invariant
 from redrive.testing.sources import predicate_source
 from redrive.testing.view import Happening, View, What, about, happened
 from redrive_interpreter.scopes import scope_of
@@ -18,10 +19,21 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Invariant:
-    """*name* as it is written in a test; *breach* says what is wrong with a run, or nothing."""
+    """*name* as it is written in a test; *breach* says what is wrong with a run, or nothing.
+
+    *things* are all that it names. *tested_by* are the conditions without which it holds whatever the workflow does: where
+    exploration never sees one, the invariant was not tested. Nor was it if the code does not even speak of one of *expected*.
+    """
 
     name: str
     breach: Callable[[View], str | None]
+    things: tuple[What, ...] = ()
+    tested_by: tuple[What, ...] = ()
+    expected: tuple[What, ...] = ()
+
+
+class UntestedInvariant(UserWarning):
+    """An invariant held in all that was explored only because what it names never occurred, or cannot."""
 
 
 Checked: TypeAlias = "Invariant | Callable[[View], object]"
@@ -42,6 +54,7 @@ def as_invariant(checked: Checked) -> Invariant:
     """A predicate as an `Invariant`: broken where it gives False, or text, or its own assert fails."""
     if isinstance(checked, Invariant):
         return checked
+    check_invariant(checked)
     predicate = checked
 
     def breach(view: View) -> str | None:
@@ -53,7 +66,7 @@ def as_invariant(checked: Checked) -> Invariant:
             return answer or None
         return "it does not hold" if answer is False else None
 
-    return Invariant(predicate_source(predicate), breach)
+    return Invariant(predicate_source(predicate), breach, (predicate,))
 
 
 def check(view: View, invariants: Sequence[Checked]) -> None:
@@ -81,7 +94,8 @@ def never(what: What, *, after: What = None, before: What = None) -> Invariant:
 
     when = f" after {shown(after)}" if after is not None else f" before {shown(before)}" if before is not None else ""
     how = f", after={shown(after)}" if after is not None else f", before={shown(before)}" if before is not None else ""
-    return Invariant(f"never({shown(what)}{how})", breach)
+    condition = tuple(one for one in (after, before) if one is not None)
+    return Invariant(f"never({shown(what)}{how})", breach, (what, *condition), condition, (what, *condition))
 
 
 def at_most_once(step: What, *, idempotent: bool = False) -> Invariant:
@@ -106,7 +120,8 @@ def at_most_once(step: What, *, idempotent: bool = False) -> Invariant:
                 return f"it may have taken effect {len(effects)} times: {', '.join(key for _, key in effects)}"
         return None
 
-    return Invariant(f"at_most_once({shown(step)}" + (", idempotent=True" if idempotent else "") + ")", breach)
+    name = f"at_most_once({shown(step)}" + (", idempotent=True" if idempotent else "") + ")"
+    return Invariant(name, breach, (step,), expected=(step,))
 
 
 def _may_have_effect(happening: Happening) -> bool:
@@ -139,7 +154,8 @@ def always_eventually(*what: What, after: What = None) -> Invariant:
         return f"{ends} without {' or '.join(map(shown, what))}" if wanted else None
 
     name = ", ".join(map(shown, what)) + ("" if after is None else f", after={shown(after)}")
-    return Invariant(f"always_eventually({name})", breach)
+    condition = () if after is None else (after,)
+    return Invariant(f"always_eventually({name})", breach, (*what, *condition), condition, condition)
 
 
 def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
@@ -171,7 +187,7 @@ def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
         return None
 
     names = [shown(step) for step in steps] + ([] if on is None else [f"on={tuple(on)!r}"])
-    return Invariant(f"compensated({', '.join(names)})", breach)
+    return Invariant(f"compensated({', '.join(names)})", breach, steps, expected=steps)
 
 
 def _undos(view: View, steps: Sequence[What]) -> tuple[list[tuple[int, Key]], list[tuple[tuple[int, Key], str]]]:

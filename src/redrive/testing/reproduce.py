@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.testing.sources import imports, invocation_source
+from redrive.testing.run import BEGIN
+from redrive.testing.sources import homes_of, imports, invocation_source
 from redrive_interpreter import Err
 
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ class Violation(AssertionError):
         lines: Sequence[str],
         story: str,
         setup: dict[str, Any],
+        things: Sequence[Any] = (),
     ) -> Violation:
-        return cls(invariant, breach, [move.label for move in moves], _test(invocation, invariant, moves, lines, setup), story)
+        test = _test(invocation, invariant, moves, lines, setup, things)
+        return cls(invariant, breach, [move.label for move in moves], test, story)
 
 
-def _test(invocation: Invocation[Any], invariant: str, moves: Sequence[Move], lines: Sequence[str], setup: dict[str, Any]) -> str:
+def _test(
+    invocation: Invocation[Any], invariant: str, moves: Sequence[Move], lines: Sequence[str], setup: dict[str, Any], things: Sequence[Any]
+) -> str:
     name = re.sub(r"\W+", "_", f"{invocation.workflow.name} {invariant}").strip("_").lower()[:80]
-    options = "".join(f", {key}={value!r}" for key, value in setup.items() if key == "timeout" and value is not None)
-    options += f", id={setup['id']!r}" if setup.get("id", "test") != "test" else ""
+    usual = {"timeout": None, "id": "test", "now": BEGIN}
+    options = "".join(f", {key}={value!r}" for key, value in setup.items() if value != usual[key])
     body = [f"run = play({invocation_source(invocation)}{options})", *lines]
     if invariant == CRASH:
         body += ["run.restart()"]
@@ -61,5 +66,5 @@ def _test(invocation: Invocation[Any], invariant: str, moves: Sequence[Move], li
         outcome = getattr(move, "outcome", None)
         values.append(getattr(move, "payload", None) if outcome is None else outcome.error if isinstance(outcome, Err) else outcome.value)
     text = "\n".join([f"def test_{name}(play):", *(f"    {line}" for line in body)])
-    needed = imports("\n".join(body), invocation, values, _OWN)
+    needed = imports("\n".join(body), invocation, values, _OWN, homes_of(things))
     return "\n".join([*needed, "", "", text] if needed else [text]) + "\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from redrive.codec import JsonCodec
 from redrive.testing.attributes import Attributes
+from redrive.testing.calls import as_error, check_command, check_invocation, check_mapping, keys_there_are
 from redrive.testing.driver import Driver
 from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
@@ -60,6 +61,9 @@ class Run(Generic[R]):
         skip_time: bool = True,
         check_purity: bool = False,
     ) -> None:
+        check_invocation(invocation, "play")
+        check_mapping(answers, "answers", "{charge: 'ch_1'}")
+        check_mapping(signals, "signals", "{approved: 'Ada'}")
         self.invocation = invocation
         self._check_purity = check_purity
         self._codec = JsonCodec(converter=converter)
@@ -72,7 +76,7 @@ class Run(Generic[R]):
     # ── what the test says ──────────────────────────────────────────────────────────────────────
     def answer(self, command: Command[T] | str, value: T) -> None:
         """*command* (or its key), which must be asked now, comes to *value*. What waits for its next attempt gets there first."""
-        key, pending = self._asked_now(command)
+        key, pending = self._asked_now(command, "answer")
         if isinstance(pending, WaitSignal):
             self.signal(pending.signal, value)
         elif isinstance(pending, (RunChild, WaitChild)):
@@ -89,7 +93,8 @@ class Run(Generic[R]):
 
         With *final* False one attempt failed, and its Retry says what comes next.
         """
-        key, pending = self._asked_now(command)
+        error = as_error(error, "fail")
+        key, pending = self._asked_now(command, "fail")
         if isinstance(pending, (RunChild, WaitChild)):
             attempts = 1
             while self._child_ends(key, pending, Err(error)) and final:
@@ -108,7 +113,7 @@ class Run(Generic[R]):
         A step fails with `StepTimeout` (at most once: `StepInterrupted`), in doubt, *final* as in `fail`; for a wait the
         clock moves on to its timeout.
         """
-        key, pending = self._asked_now(command)
+        key, pending = self._asked_now(command, "time_out")
         if isinstance(pending, Step):
             perform = self._attempt(key)
             late = timed_out(key, perform.attempt, at_most_once=pending.spec.at_most_once)
@@ -123,7 +128,7 @@ class Run(Generic[R]):
 
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, value: object = None, *, error: BaseException | None = None) -> None:
         """A child that was started ends by itself: with *value*, with *error*, or, if that is a `Cancelled`, cancelled."""
-        self._driver.end_child(child, Ok(value) if error is None else Err(error))
+        self._driver.end_child(child, Ok(value) if error is None else Err(as_error(error, "end_child")))
         self._go_on()
 
     def signal(self, signal: Source[T] | str, payload: T = None) -> None:  # type: ignore[assignment]
@@ -270,13 +275,14 @@ class Run(Generic[R]):
             raise Unexpected(f"{key} was cut before its next attempt", self._story())
         return self._host.performs[key]
 
-    def _asked_now(self, command: Command[Any] | str) -> tuple[Key, Command[Any]]:
+    def _asked_now(self, command: Command[Any] | str, verb: str) -> tuple[Key, Command[Any]]:
+        check_command(command, verb)
         pending = self._host.pending
         for key, asked in pending.items():
             if key == command if isinstance(command, str) else asked == command:
                 return key, asked
         if isinstance(command, str):
-            raise Unexpected(f"expected  {command}, a key", self._story())
+            raise Unexpected(f"expected  {command!r}, a key\n{keys_there_are(list(pending), pending.__getitem__)}", self._story())
         hint = near_miss(command, list(pending.values()))
         raise Unexpected(f"expected  {command!r}" + (f"\n{hint}" if hint else ""), self._story())
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import types
 from collections import abc
 from datetime import UTC, date, datetime, time, timedelta
@@ -90,7 +91,26 @@ def sample_error(cls: type[BaseException]) -> BaseException:
             return cls(*args)
         except TypeError:
             continue
-    raise NoSample(f"no sample of the error {cls.__name__}")
+    try:
+        return cls(*_arguments(cls))
+    except NoSample:
+        raise
+    except Exception as error:
+        raise NoSample(f"no sample of the error {cls.__name__}: {error}") from error
+
+
+def _arguments(cls: type[BaseException]) -> list[Any]:
+    """Sample arguments of the constructor of *cls*, by its annotations; text where it has none."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+        hints = get_type_hints(cls.__init__)
+    except (TypeError, ValueError, NameError) as error:
+        raise NoSample(f"no sample of the error {cls.__name__}: {error}") from error
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        raise NoSample(f"no sample of the error {cls.__name__}, which has keyword-only parameters")
+    wanted = [p for p in parameters if p.kind in positional and p.default is p.empty]
+    return [_one(hints.get(p.name, str), p.name, 0) for p in wanted]
 
 
 def _one(type_: Any, name: str, depth: int) -> Any:

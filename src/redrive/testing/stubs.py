@@ -7,9 +7,11 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from redrive import step_results
+from redrive.steps import entered
 from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild
 
 if TYPE_CHECKING:
+    from redrive.testing.host import Host
     from redrive_interpreter import Perform, Source
 
 _NOTHING = object()
@@ -57,9 +59,21 @@ class Stubs:
                 raise TypeError(f"signals: {key!r} is no signal")
             self._signals[name] = listed(value)
 
-    def step(self, perform: Perform, call: Callable[[], tuple[tuple[Any, ...], Mapping[str, Any]]]) -> Ok[Any] | Err | None:
-        """What one attempt comes to; None if nothing says. *call* decodes its arguments, as a body gets them."""
-        return _outcome(self._find(perform.step), call, perform.key, perform.attempt)
+    def step(self, perform: Perform, host: Host) -> Ok[Any] | Err | None:
+        """What one attempt comes to; None if nothing says.
+
+        A stub that is called gets decoded arguments, and `current_step()`, as a body does.
+        """
+        spec, context = perform.step.spec, host.context(perform)
+
+        def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+            return host.codec.load_call(spec.signature, perform.input, spec.id)
+
+        with entered(context):
+            outcome = _outcome(self._find(perform.step), call, perform.key, perform.attempt)
+        if context.told is not None:
+            host.heartbeats[perform.key] = context.told
+        return outcome
 
     def child(self, command: Command[Any]) -> Ok[Any] | Err | None:
         return _outcome(self._find(command), lambda: arguments_of(command), Key(""), 1)

@@ -127,6 +127,11 @@ def happened(what: What, happening: Happening) -> bool:
     return happening.kind in ("done", "signal", "child") and about(what, happening)
 
 
+def occurs(what: What, view: View) -> bool:
+    """Whether *view* has anything of *what*: asked for or happened."""
+    return any(about(what, happening) or happened(what, happening) for happening in view.happenings)
+
+
 def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
     for run, rows in enumerate(runs):
         known: dict[Key, Asked] = {}
