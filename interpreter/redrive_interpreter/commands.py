@@ -13,7 +13,7 @@ from redrive_interpreter.durations import Duration, duration, moment, optional_d
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
 from redrive_interpreter.frozen import put
 from redrive_interpreter.keys import Key, check_id, check_name
-from redrive_interpreter.messages import Attribute, Event, Signal, Source, event_of, signal_of
+from redrive_interpreter.messages import Attribute, Event, Payload, Signal, Source, event_of, signal_of
 from redrive_interpreter.run_info import RunInfo
 from redrive_interpreter.steps import Step
 from redrive_interpreter.switches import Switch
@@ -131,7 +131,7 @@ class Emit(Command[None]):
     payload: Any
 
     @overload
-    def __init__(self, event: Event[A], payload: A, /) -> None: ...
+    def __init__(self, event: Event[A], payload: Payload[A], /) -> None: ...
     @overload
     def __init__(self, event: Event[None], /) -> None: ...
     @overload
@@ -155,7 +155,7 @@ class SendSignal(Command[None]):
     payload: Any
 
     @overload
-    def __init__(self, target: str | ChildRef[Any], signal: Signal[A], payload: A, /) -> None: ...
+    def __init__(self, target: str | ChildRef[Any], signal: Signal[A], payload: Payload[A], /) -> None: ...
     @overload
     def __init__(self, target: str | ChildRef[Any], signal: Signal[None], /) -> None: ...
     @overload
@@ -274,7 +274,7 @@ class SetAttribute(Command[None]):
     attribute: Attribute[Any]
     value: Any
 
-    def __init__(self, attribute: Attribute[A], value: A, /) -> None:
+    def __init__(self, attribute: Attribute[A], value: Payload[A], /) -> None:
         building(self)
         if not isinstance(attribute, Attribute):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidDefinition(f"SetAttribute: {attribute!r} is not an Attribute")

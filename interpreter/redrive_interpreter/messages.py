@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, final, overload
 
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+@final
+class NoOther(Generic[T]):
+    """Part of `Payload`; no value is one."""
+
+
+# mypy looks for T in what holds a callable last: the signal alone decides what T is, and a payload of another type is told
+# by both types, where `payload: T` would only say that T cannot be inferred.
+Payload: TypeAlias = T | NoOther[Callable[[], T]]
+"""The payload of a ``Signal[T]`` (the value of an ``Attribute[T]``, the answer of a ``Command[T]``): a T, and no other."""
 
 
 class Source(Frozen, Generic[T_co]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from datetime import timedelta
 from types import TracebackType
@@ -15,12 +15,12 @@ from redrive.execution import Execution
 from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
-    from redrive.options import ServiceOptions
+    from redrive.options import ServiceOptions, Workflows
     from redrive.ports.inside import Cursor
     from redrive.ports.store import Store
     from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
-    from redrive_interpreter.messages import Event, Signal
+    from redrive_interpreter.messages import Event, Payload, Signal
     from redrive_interpreter.workflows import Invocation, Workflow
 
 R = TypeVar("R")
@@ -29,12 +29,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class DurableService:
-    """`AsyncDurableService` for code without asyncio: the same arguments, the same methods, ``with`` and no ``await``.
+    """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``with``.
 
-    *aio* is the async service that it runs.
+    For code without asyncio; `AsyncDurableService`, with the same arguments and methods, is for code with. *worker* False
+    makes a client only. *build* names the code; by default it is a digest of the workflows' sources. *converter* adds cattrs
+    hooks. *resources* is a ``svcs.Registry`` for `inject`. *lease* is how long executions of a dead worker stay untouched,
+    *grace* how long running steps may go on when the service closes. *max_threads* run sync steps, *concurrency* bounds the
+    bodies under way, *cache* the executions kept in memory. *max_bytes* limits one stored value; after *max_recoveries*
+    deaths of its worker without a new row an execution is parked.
+
+    *aio* is the async service that it runs, on a thread and an event loop of its own.
     """
 
-    def __init__(self, store: str | Store, workflows: Iterable[Workflow[..., Any]] = (), **options: Unpack[ServiceOptions]) -> None:
+    def __init__(self, store: str | Store, workflows: Workflows = (), **options: Unpack[ServiceOptions]) -> None:
         self.aio = AsyncDurableService(store, workflows, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -56,7 +63,11 @@ class DurableService:
         self.close()
 
     def close(self, grace: float | timedelta | None = None) -> None:
-        """See `AsyncDurableService.close`. A second Ctrl-C meanwhile cuts the grace short."""
+        """Stop working and close the store.
+
+        No new work begins; running steps and handlers get *grace* seconds (the service's by default), then they are told to
+        stop. What did not finish resumes elsewhere. A second Ctrl-C cuts the grace short.
+        """
         if self._loop is None or self._loop.is_closed():
             return
         try:
@@ -65,17 +76,28 @@ class DurableService:
             self._end()
 
     def start(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> Execution[R]:
-        """See `AsyncDurableService.start`."""
+        """Start an execution, or give back the one that has this *id*, workflow and input; returns at once.
+
+        Without *id* the execution gets one of its own. The options are those of `StartOptions`: ``timeout=``, ``delay=``,
+        ``start_at=``, ``attributes=``, ``restart=``. Raises `ExecutionConflict` if the id belongs to another call.
+        """
         return Execution(self._call(self.aio.start(invocation, id=id, **options)), self._call)
 
     def start_in(
         self, cursor: Cursor, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]
     ) -> Execution[R]:
-        """See `AsyncDurableService.start_in`. *cursor* stays on the caller's thread."""
+        """Start an execution in the transaction that *cursor* is in: it begins when that commits, and never was if it does not.
+
+        *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store; it
+        stays on the caller's thread. No ``restart=``. Raises `ExecutionConflict`, and the driver's own errors.
+        """
         return Execution(self.aio.start_in(cursor, invocation, id=id, **options), self._call)
 
     def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
-        """See `AsyncDurableService.execute`."""
+        """Start an execution and wait for its result: `start` and `Execution.result` in one.
+
+        Raises what they raise: `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionConflict`.
+        """
         return self._call(self.aio.execute(invocation, id=id, **options))
 
     @overload
@@ -84,10 +106,20 @@ class DurableService:
     ) -> Execution[R]: ...
     @overload
     def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Unpack[StartOptions]
+        self,
+        invocation: Invocation[R],
+        *,
+        id: str,
+        signal: Signal[T],
+        payload: Payload[T],
+        key: str | None = None,
+        **options: Unpack[StartOptions],
     ) -> Execution[R]: ...
     def signal_with_start(self, invocation: Invocation[R], *, id: str, signal: Any, **options: Any) -> Execution[R]:
-        """See `AsyncDurableService.signal_with_start`."""
+        """Start an execution and send it *signal*, in one commit; an execution that exists already gets the signal alone.
+
+        *key* makes a repeat harmless. Raises what `start` and `signal` raise; nothing is stored then.
+        """
         return Execution(self._call(self.aio.signal_with_start(invocation, id=id, signal=signal, **options)), self._call)
 
     @overload
@@ -95,15 +127,21 @@ class DurableService:
     @overload
     def execution(self, id: str, workflow: Workflow[..., R]) -> Execution[R]: ...
     def execution(self, id: str, workflow: Workflow[..., Any] | None = None) -> Execution[Any]:
-        """See `AsyncDurableService.execution`."""
+        """The handle of an execution, typed if the workflow is given; the store is asked only when the handle is used."""
         return Execution(self.aio.execution(id) if workflow is None else self.aio.execution(id, workflow), self._call)
 
     @overload
     def signal(self, id: str, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
-    def signal(self, id: str, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    def signal(self, id: str, signal: Signal[T], payload: Payload[T], /, *, key: str | None = None) -> bool: ...
+    @overload
+    def signal(self, id: str, signal: str, payload: object, /, *, key: str | None = None) -> bool: ...
     def signal(self, id: str, signal: Any, /, *payload: Any, key: str | None = None) -> bool:
-        """See `AsyncDurableService.signal`."""
+        """Put *signal* into an execution's inbox; False if one with this *key* was there before.
+
+        Raises `CodecError` for a payload that is not of the signal's type, `UndeclaredSignal`, `ExecutionNotFound`,
+        `ExecutionFinished`; nothing is stored then.
+        """
         return self._call(self.aio.signal(id, signal, *payload, key=key))
 
     def subscribe(self, event: Event[T]) -> BlockingSubscription[T]:
@@ -117,7 +155,11 @@ class DurableService:
         return BlockingSubscription(self._call(begin()), self._call)
 
     def on(self, event: Event[T], *, name: str | None = None) -> Callable[[F], F]:
-        """See `AsyncDurableService.on`."""
+        """Call the decorated function with each payload of *event*: at least once, on one worker, also after a restart.
+
+        The place of the handler is stored under *name*, by default the function's module and name. Put it before the service
+        opens.
+        """
         if self._loop is None:
             return self.aio.on(event, name=name)
 
@@ -131,7 +173,7 @@ class DurableService:
 
     @property
     def operator(self) -> BlockingOperator:
-        """See `AsyncDurableService.operator`."""
+        """What people do about executions that cannot help themselves, such as `BlockingOperator.retry_rollback`."""
         return BlockingOperator(self)
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -173,7 +215,7 @@ class DurableService:
 
 
 class BlockingSubscription(Generic[T]):
-    """`Subscription`, blocking: a plain iterator."""
+    """The payloads of an event, from when it was subscribed to: a plain iterator, which blocks until the next one."""
 
     def __init__(self, inner: Subscription[T], call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._inner = inner
@@ -189,7 +231,7 @@ class BlockingSubscription(Generic[T]):
             raise StopIteration from None
 
     def close(self) -> None:
-        """End it: whoever iterates is told that there is no more."""
+        """End the subscription: the loop over it ends."""
         self._call(self._inner.aclose())
 
     async def _next(self) -> T:
@@ -197,11 +239,11 @@ class BlockingSubscription(Generic[T]):
 
 
 class BlockingOperator:
-    """`Operator`, blocking."""
+    """The operator's side of a `DurableService`: ``service.operator``."""
 
     def __init__(self, service: DurableService) -> None:
         self._service = service
 
     def retry_rollback(self, id: str) -> None:
-        """See `Operator.retry_rollback`."""
+        """Try the undos of an execution that ended ``compensation_failed`` again, from the one that failed, and never forward."""
         self._service._call(self._service.aio.operator.retry_rollback(id))

@@ -12,7 +12,7 @@ from redrive_interpreter.rows import Started
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
     from redrive.service import AsyncDurableService
-    from redrive_interpreter.messages import Signal
+    from redrive_interpreter.messages import Payload, Signal
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
 
@@ -47,7 +47,9 @@ class AsyncExecution(Generic[R_co]):
     @overload
     async def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
-    async def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    async def signal(self, signal: Signal[T], payload: Payload[T], /, *, key: str | None = None) -> bool: ...
+    @overload
+    async def signal(self, signal: str, payload: object, /, *, key: str | None = None) -> bool: ...
     async def signal(self, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
         """Send *signal*; False if one with this *key* was sent before. See `AsyncDurableService.signal`.
 
@@ -95,7 +97,7 @@ class AsyncExecution(Generic[R_co]):
 
 
 class Execution(Generic[R_co]):
-    """`AsyncExecution`, blocking."""
+    """The handle of an execution: asks the store each time, and waits for its answer. It may be made for any id, at any time."""
 
     __slots__ = ("_call", "_inner")
 
@@ -105,38 +107,52 @@ class Execution(Generic[R_co]):
 
     @property
     def id(self) -> str:
+        """The execution's id: the one it was started with, or the one that `start` made."""
         return self._inner.id
 
     @property
     def workflow(self) -> Workflow[..., R_co] | None:
+        """The workflow that the handle was made for, if it was given; its types are those of `result`."""
         return self._inner.workflow
 
     def result(self, timeout: float | timedelta | None = None) -> R_co:
-        """See `AsyncExecution.result`."""
+        """Wait for the end of the execution, at most *timeout* seconds, and give back its result; follows ContinueAs.
+
+        Raises `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionNotFound`, or `TimeoutError`, which
+        says what the execution waits for; `ExecutionConflict` if it runs another workflow than the handle says.
+        """
         return self._call(self._inner.result(timeout))  # type: ignore[no-any-return]
 
     @overload
     def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
-    def signal(self, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    def signal(self, signal: Signal[T], payload: Payload[T], /, *, key: str | None = None) -> bool: ...
+    @overload
+    def signal(self, signal: str, payload: object, /, *, key: str | None = None) -> bool: ...
     def signal(self, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
-        """See `AsyncExecution.signal`."""
+        """Send *signal*; False if one with this *key* was sent before. See `DurableService.signal`.
+
+        Raises `ExecutionConflict` if the execution runs another workflow than the handle says.
+        """
         return self._call(self._inner.signal(signal, payload, key=key))  # type: ignore[no-any-return]
 
     def cancel(self, reason: str = "") -> None:
-        """See `AsyncExecution.cancel`."""
+        """Ask the execution to cancel; the first reason counts. Raises `ExecutionNotFound`, `ExecutionFinished`."""
         self._call(self._inner.cancel(reason))
 
     def info(self) -> ExecutionInfo:
-        """See `AsyncExecution.info`."""
+        """How the execution stands: its status, what it waits for, what was undone, its result.
+
+        Raises `ExecutionNotFound`, or `ExecutionConflict` if it runs another workflow than the handle says.
+        """
         return self._call(self._inner.info())  # type: ignore[no-any-return]
 
     def history(self, run: int = -1) -> list[Row]:
-        """See `AsyncExecution.history`."""
+        """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""
         return self._call(self._inner.history(run))  # type: ignore[no-any-return]
 
     def attributes(self) -> dict[str, Any]:
-        """See `AsyncExecution.attributes`."""
+        """The attributes that the execution was started with or has set, by name. Raises `ExecutionNotFound`."""
         return self._call(self._inner.attributes())  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:

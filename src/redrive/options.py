@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
 from redrive_interpreter.durations import positive_duration
 from redrive_interpreter.errors import InvalidDefinition
@@ -13,6 +13,24 @@ from redrive_interpreter.workflows import Workflow
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.ports.store import Store
+
+
+class ListOfAny(Protocol):
+    """A list of objects, as mypy sees ``flows = [one, other]``: it finds no common type of two workflows."""
+
+    def __iter__(self) -> Iterator[object]: ...
+    def append(self, item: object, /) -> None: ...
+
+
+class SetOfAny(Protocol):
+    """A set of objects; see `ListOfAny`."""
+
+    def __iter__(self) -> Iterator[object]: ...
+    def add(self, item: object, /) -> None: ...
+
+
+Workflows: TypeAlias = "Iterable[Workflow[..., Any]] | ListOfAny | SetOfAny"
+"""What ``workflows=`` takes: functions under ``@workflow``."""
 
 
 class ServiceOptions(TypedDict, total=False):
@@ -31,7 +49,7 @@ class ServiceOptions(TypedDict, total=False):
     max_recoveries: int
 
 
-def registered(workflows: Iterable[Workflow[..., Any]]) -> dict[str, Workflow[..., Any]]:
+def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:
     """*workflows* by name. Raises `InvalidDefinition` for two of one name, and for what is not a workflow."""
     if isinstance(workflows, Workflow):
         raise InvalidDefinition(f"workflows= takes a list: write workflows=[{workflows.name}]")

@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -43,10 +43,11 @@ from redrive_interpreter.workflows import Invocation, Workflow
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.info import ExecutionInfo
+    from redrive.options import Workflows
     from redrive.ports.inside import Cursor
     from redrive.subscriptions import Handler, Handlers, Subscription
     from redrive.worker.loop import Worker
-    from redrive_interpreter.messages import Event, Signal
+    from redrive_interpreter.messages import Event, Payload, Signal
     from redrive_interpreter.rows import Row
 
 R = TypeVar("R")
@@ -68,7 +69,7 @@ class AsyncDurableService:
     def __init__(
         self,
         store: str | Store,
-        workflows: Iterable[Workflow[..., Any]] = (),
+        workflows: Workflows = (),
         *,
         worker: bool = True,
         build: str | None = None,
@@ -213,7 +214,10 @@ class AsyncDurableService:
         return AsyncExecution(self, begun, invocation.workflow, checked=True)
 
     async def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
-        """Start an execution and wait for its result."""
+        """Start an execution and wait for its result: `start` and `AsyncExecution.result` in one.
+
+        Raises what they raise: `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionConflict`.
+        """
         return await (await self.start(invocation, id=id, **options)).result()
 
     @overload
@@ -222,7 +226,14 @@ class AsyncDurableService:
     ) -> AsyncExecution[R]: ...
     @overload
     async def signal_with_start(
-        self, invocation: Invocation[R], *, id: str, signal: Signal[T], payload: T, key: str | None = None, **options: Unpack[StartOptions]
+        self,
+        invocation: Invocation[R],
+        *,
+        id: str,
+        signal: Signal[T],
+        payload: Payload[T],
+        key: str | None = None,
+        **options: Unpack[StartOptions],
     ) -> AsyncExecution[R]: ...
     async def signal_with_start(
         self,
@@ -234,7 +245,10 @@ class AsyncDurableService:
         key: str | None = None,
         **options: Unpack[StartOptions],
     ) -> AsyncExecution[R]:
-        """`start` and `signal` in one commit; an execution that exists gets the signal, unless it has ended."""
+        """Start an execution and send it *signal*, in one commit; an execution that exists already gets the signal alone.
+
+        *key* makes a repeat harmless. Raises what `start` and `signal` raise; nothing is stored then.
+        """
         message = message_of(signal, payload, key, self._known(invocation.workflow), self.codec)
         return await self._start(invocation, id, message, options)
 
@@ -249,7 +263,9 @@ class AsyncDurableService:
     @overload
     async def signal(self, id: str, signal: Signal[None], /, *, key: str | None = None) -> bool: ...
     @overload
-    async def signal(self, id: str, signal: Signal[T] | str, payload: T, /, *, key: str | None = None) -> bool: ...
+    async def signal(self, id: str, signal: Signal[T], payload: Payload[T], /, *, key: str | None = None) -> bool: ...
+    @overload
+    async def signal(self, id: str, signal: str, payload: object, /, *, key: str | None = None) -> bool: ...
     async def signal(self, id: str, signal: Any, payload: Any = NOT_GIVEN, /, *, key: str | None = None) -> bool:
         """Put *signal* into an execution's inbox; False if one with this *key* was there before.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
+import attrs
+
 from redrive import (
     AsyncDurableService,
     AsyncExecution,
@@ -19,6 +21,7 @@ from redrive import (
     current_step,
     workflow,
 )
+from redrive.testing import Run
 
 approved = Signal("approved", str)
 tick = Signal("tick")
@@ -69,3 +72,61 @@ async def not_blocking(service: AsyncDurableService) -> None:
 def in_a_body() -> None:
     assert_type(current_step(), StepContext)
     assert_type(current_step().idempotency_key, str)
+
+
+@attrs.frozen
+class Order:
+    id: str
+
+
+@workflow("orders")
+def orders(order: Order, *, rush: bool = False) -> Flow[int]:
+    yield from Sleep(1)
+    return len(order.id) + rush
+
+
+@workflow("nothing")
+def nothing() -> Flow[None]:
+    yield from Sleep(1)
+
+
+def services(more: list[Workflow[..., Any]]) -> None:
+    DurableService("memory://", [typed, orders])
+    DurableService("memory://", workflows=[typed, orders, nothing, by_name])
+    AsyncDurableService("memory://", (typed, orders, nothing))
+    AsyncDurableService("memory://", {typed, orders})
+    DurableService("memory://", more)
+    flows = [typed, orders, nothing]
+    DurableService("memory://", flows)
+    AsyncDurableService("memory://", workflows=flows)
+    DurableService("memory://", [*flows, by_name])
+    DurableService("memory://", (flow for flow in more))
+    several = {typed, orders}
+    DurableService("memory://", several)
+    pair = (typed, orders)
+    AsyncDurableService("memory://", pair)
+
+
+placed = Signal("placed", Order)
+several = Signal("several", list[int | str])
+either: Signal[int | None] = Signal("either", int | None)
+anything: Signal[Any] = Signal("anything", Any)
+
+
+def payloads(execution: Execution[str], service: DurableService, run: Run[str], order: Order) -> None:
+    execution.signal(placed, order)
+    execution.signal(several, [1, "a"])
+    execution.signal(several, [])
+    execution.signal(either, None)
+    execution.signal(either, 3)
+    execution.signal(anything, order)
+    execution.signal("by name", order, key="k")
+    service.signal("t", "by name", 3)
+    service.signal("t", either, None)
+    service.signal_with_start(typed(1), id="t", signal=tick)
+    service.signal_with_start(typed(1), id="t", signal=placed, payload=order)
+    run.signal(placed, order)
+    run.signal(several, [1])
+    run.signal(tick)
+    run.signal("by name")
+    run.signal("by name", 3)

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from redrive import AsyncDurableService, DurableService, Flow, Signal, Sleep, workflow
+import attrs
+
+from redrive import (
+    AsyncDurableService,
+    Attribute,
+    DurableService,
+    Emit,
+    Event,
+    Execution,
+    Flow,
+    SendSignal,
+    SetAttribute,
+    Signal,
+    Sleep,
+    step,
+    workflow,
+)
+from redrive.testing import Run
 
 approved = Signal("approved", str)
 tick = Signal("tick")
@@ -31,3 +48,49 @@ async def not_blocking(service: AsyncDurableService) -> None:
     await execution.signal(approved, 3)  # wrong: the payload is a str
     wrong: int = await execution.result()  # wrong: the result is a str
     print(wrong)
+
+
+@attrs.frozen
+class Order:
+    id: str
+
+
+placed = Signal("placed", Order)
+several = Signal("several", list[int])
+
+
+@step
+def count(order: Order) -> int:
+    return len(order.id)
+
+
+def plain(n: int) -> int:
+    return n
+
+
+def workflows() -> None:
+    DurableService("memory://", [plain])  # wrong: not a workflow
+    DurableService("memory://", (typed, plain))  # wrong: one of them is not a workflow
+    AsyncDurableService("memory://", typed)  # wrong: a list is wanted
+    AsyncDurableService("memory://", typed(1))  # wrong: a list of workflows is wanted
+
+
+def payloads(execution: Execution[str], service: DurableService, run: Run[str], order: Order) -> None:
+    execution.signal(placed, 3)  # wrong: names int and Order
+    execution.signal(several, ["a"])  # wrong: names str and int
+    service.signal("t", placed, 3)  # wrong: names int and Order
+    service.signal_with_start(typed(1), id="t", signal=placed, payload=3)  # wrong: names int and Order
+    run.signal(placed, 3)  # wrong: names int and Order
+    run.answer(count(order), order)  # wrong: names Order and int
+    SendSignal("t", placed, 3)  # wrong: names int and Order
+    Emit(Event("shipped", int), order)  # wrong: names Order and int
+    SetAttribute(Attribute("state", int), order)  # wrong: names Order and int
+    run.signal(placed)  # wrong: it has a payload
+    run.signal(tick, 3)  # wrong: it has no payload
+    service.signal("t", tick, 3)  # wrong: it has no payload
+
+
+async def payloads_async(service: AsyncDurableService, order: Order) -> None:
+    await service.signal("t", placed, 3)  # wrong: names int and Order
+    await (await service.start(typed(1))).signal(placed, 3)  # wrong: names int and Order
+    await service.signal_with_start(typed(1), id="t", signal=placed, payload=order.id)  # wrong: names str and Order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from redrive.codec import JsonCodec
 from redrive.testing.attributes import Attributes
@@ -35,7 +35,8 @@ from redrive_interpreter import (
 from redrive_interpreter.failures import workflow_error
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Perform, Request, Row, Source, Verdict, Workflow
+    from redrive_interpreter import Event, Perform, Request, Row, Signal, Source, Verdict, Workflow
+    from redrive_interpreter.messages import Payload
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -74,11 +75,12 @@ class Run(Generic[R]):
         self._go_on()
 
     # ── what the test says ──────────────────────────────────────────────────────────────────────
-    def answer(self, command: Command[T] | str, value: T) -> None:
+    def answer(self, command: Command[T] | str, value: Payload[T]) -> None:
         """*command* (or its key), which must be asked now, comes to *value*. What waits for its next attempt gets there first."""
         key, pending = self._asked_now(command, "answer")
         if isinstance(pending, WaitSignal):
-            self.signal(pending.signal, value)
+            self._driver.signal(pending.signal, value)
+            self._go_on()
         elif isinstance(pending, (RunChild, WaitChild)):
             self._child_ends(key, pending, Ok(value))
             self._go_on()
@@ -131,7 +133,13 @@ class Run(Generic[R]):
         self._driver.end_child(child, Ok(value) if error is None else Err(as_error(error, "end_child")))
         self._go_on()
 
-    def signal(self, signal: Source[T] | str, payload: T = None) -> None:  # type: ignore[assignment]
+    @overload
+    def signal(self, signal: Signal[None] | Event[None]) -> None: ...
+    @overload
+    def signal(self, signal: Signal[T] | Event[T], payload: Payload[T]) -> None: ...
+    @overload
+    def signal(self, signal: str, payload: object = None) -> None: ...
+    def signal(self, signal: Source[Any] | str, payload: Any = None) -> None:
         """*signal* arrives now; a name alone stands for a signal whose payload is not typed."""
         self._driver.signal(signal, payload)
         self._go_on()
