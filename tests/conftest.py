@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres.fixtures import postgres, schema
+from tests.postgres.fixtures import postgres, schema, stock
 
-__all__ = ["plain_terminal", "postgres", "schema"]
+__all__ = ["plain_terminal", "postgres", "schema", "stock"]
 
 SECONDS = 30
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres.server import Server, named, serve
+from tests.postgres.server import STOCK_MISSING, Server, named, serve, stock_programs
 
 _numbers = itertools.count(1)
 
@@ -21,6 +21,16 @@ def postgres() -> Iterator[Server]:
         yield server
         return
     with serve(fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stock() -> Iterator[Server]:
+    """A server with default settings, built as the system's packages are: PostgreSQL 14 to 17 compile costly statements (JIT)."""
+    found = stock_programs()
+    if found is None:
+        pytest.skip(STOCK_MISSING)
+    with serve(fsync=True, stock=found) as server:
         yield server
 
 

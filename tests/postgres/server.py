@@ -41,9 +41,22 @@ def programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+STOCK: Final = Path("/usr/lib/postgresql")
+STOCK_MISSING: Final = (
+    "needs PostgreSQL as Debian and Ubuntu install it, with JIT: apt-get install postgresql (its programs go to /usr/lib/postgresql/*/bin)"
+)
+
+
+def stock_programs() -> Path | None:
+    """The newest of the system's own PostgreSQL installations, built with LLVM: the server that people have."""
+    found = [path.parent for path in STOCK.glob("*/bin/initdb") if (path.parent / "pg_ctl").exists()]
+    return max(found, key=lambda path: float(path.parent.name), default=None)
+
+
 @attrs.frozen
 class Server:
-    """*url* is a superuser's, with no database schema chosen; *folder* holds the data, None where the server is not ours."""
+    """*url* is a superuser's, with no database schema chosen; *folder* holds the data, None where the server is not ours.
+    *programs* is the folder of its programs where those are not the ones of all tests."""
 
     host: str
     port: int
@@ -51,6 +64,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     user: str = "postgres"
     options: str = ""
+    programs: Path | None = None
 
     def url(self, *, schema: str, user: str | None = None, password: str = "secret", database: str = "postgres", **options: object) -> str:
         more = "".join(f"&{name}={value}" for name, value in options.items()) + (self.options and f"&{self.options}")
@@ -77,8 +91,11 @@ def named() -> Server | None:
 
 
 @contextlib.contextmanager
-def serve(*, fsync: bool, **settings: object) -> Iterator[Server]:
-    """A new server, on a free port of this host. Without *fsync* it is quick, and would not survive power loss."""
+def serve(*, fsync: bool, stock: Path | None = None, **settings: object) -> Iterator[Server]:
+    """A new server, on a free port of this host. Without *fsync* it is quick, and would not survive power loss.
+
+    With *stock*, the folder of its programs, all its settings are the defaults but for *settings*.
+    """
     # Not in pytest's folder, which only its owner may enter: PostgreSQL refuses to run as root.
     folder = Path(tempfile.mkdtemp(prefix="redrive-postgres-"))
     try:
@@ -87,8 +104,8 @@ def serve(*, fsync: bool, **settings: object) -> Iterator[Server]:
         password.write_text("secret")
         password.chmod(0o644)
         make = ["initdb", "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8", "--no-sync"]
-        _run(make, as_user)
-        server = Server("127.0.0.1", _free_port(), folder, None)
+        _run(make, as_user, stock)
+        server = Server("127.0.0.1", _free_port(), folder, None, programs=stock)
         process = start(server, fsync=fsync, **settings)
         try:
             yield attrs.evolve(server, process=process)
@@ -102,19 +119,13 @@ def serve(*, fsync: bool, **settings: object) -> Iterator[Server]:
 def start(server: Server, *, fsync: bool = True, **more: object) -> subprocess.Popen[bytes]:
     """Start *server*, which does not run, on its data, and wait until it answers."""
     assert server.folder is not None
-    settings = {
-        "listen_addresses": server.host,
-        "port": server.port,
-        "unix_socket_directories": "",
-        "fsync": "on" if fsync else "off",
-        "synchronous_commit": "on" if fsync else "off",
-        "max_connections": 200,
-        "shared_buffers": "64MB",
-        "autovacuum_naptime": "5s",
-        "max_worker_processes": 4,
-        **more,
-    }
-    command = [str(programs() / "postgres"), "-D", str(server.folder / "data")]
+    settings: dict[str, object] = {"listen_addresses": server.host, "port": server.port, "unix_socket_directories": ""}
+    if not fsync:
+        settings |= {"fsync": "off", "synchronous_commit": "off"}
+    if server.programs is None:
+        settings |= {"max_connections": 200, "shared_buffers": "64MB", "autovacuum_naptime": "5s", "max_worker_processes": 4}
+    settings |= more
+    command = [str((server.programs or programs()) / "postgres"), "-D", str(server.folder / "data")]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     with open(server.folder / "log", "ab") as log:
@@ -158,8 +169,10 @@ def _unprivileged(folder: Path) -> str | None:
     return nobody.pw_name
 
 
-def _run(command: list[str], user: str | None) -> None:
-    done = subprocess.run([str(programs() / command[0]), *command[1:]], capture_output=True, text=True, env=_env(), cwd="/", user=user)
+def _run(command: list[str], user: str | None, folder: Path | None = None) -> None:
+    done = subprocess.run(
+        [str((folder or programs()) / command[0]), *command[1:]], capture_output=True, text=True, env=_env(), cwd="/", user=user
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -194,3 +194,40 @@ def test_a_worker_needs_no_more_than_to_read_and_write_the_tables(postgres: Serv
         await store.close()
 
     asyncio.run(run())
+
+
+def test_a_schema_of_the_last_release_is_brought_up_to_date_with_what_is_in_it(postgres: Server, schema: str) -> None:
+    from redrive.stores.postgres.connecting import connect
+    from redrive.stores.postgres.schema import bring_up_to_date, migrations
+
+    url = postgres.url(schema=schema)
+
+    async def run() -> list[str]:
+        connection = await connect(parse(url))
+        await bring_up_to_date(connection, parse(url), migrations()[:2])
+        await connection.close()
+        postgres.execute(
+            f"INSERT INTO {schema}.executions (id, workflow, run, status, stored_us, updated_us, created_us, attributes) "
+            "SELECT 'e-' || i, 'w-' || i % 2, 'r', 'suspended', 1, 1, 1, '{}' FROM generate_series(1, 6) AS i",
+            f"INSERT INTO {schema}.history SELECT n, 1, 1, 1, '1', '1' FROM {schema}.executions",
+        )
+        store = PostgresStore(url)
+        await store.open()
+        found = [snapshot.id for snapshot in await store.list(workflow="w-0")]
+        await store.close()
+        return found
+
+    assert asyncio.run(run()) == ["e-6", "e-4", "e-2"]
+
+
+def test_no_session_of_a_store_compiles_what_it_is_asked(postgres: Server, schema: str) -> None:
+    async def run() -> str:
+        store = PostgresStore(postgres.url(schema=schema))
+        await store.open()
+        async with store._open.sessions.session() as session:
+            found = await (await session.connection.execute(b"SHOW jit")).fetchone()
+        await store.close()
+        assert found is not None
+        return str(found[0])
+
+    assert asyncio.run(run()) == "off"

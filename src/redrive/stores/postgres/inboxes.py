@@ -44,13 +44,13 @@ class Mailbox:
             rows = await self.sessions.rows("mail_since", to_text(worker), look[1])
         else:
             rows = await self.sessions.rows("mail", to_text(worker), after)
-        last, is_called, oldest = rows[0][:3]
-        newest = max(after, last if is_called else 0)
+        last, oldest = rows[0][:2]
+        newest = max(after, last)
         self._looks[worker] = (newest, oldest)
         found: dict[str, list[Message]] = {}
         for row in rows:
-            if row[3] is not None:
-                found.setdefault(from_text(row[3]), []).append(read_message(*row[4:]))
+            if row[2] is not None:
+                found.setdefault(from_text(row[2]), []).append(read_message(*row[3:]))
         return newest, {id: tuple(messages) for id, messages in found.items()}
 
     def forget(self, worker: str) -> None:

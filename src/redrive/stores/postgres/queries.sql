@@ -1,5 +1,17 @@
 -- Every statement of the PostgreSQL store but its schema. A name, what it is for, the statement.
 -- A list of texts comes as one text with a separator (values.py), which is read faster than an array.
+--
+-- A connection keeps a statement's plan from when the tables were small, so each has one plan only that can be chosen. How:
+--
+-- 1. No table, and no sequence, is read without a condition that an index has: where all of a small table is meant, one that
+--    is always true. Sessions have sequential scans off, which makes a statement that needs one look dear enough to compile it.
+-- 2. `e.n = ANY (ARRAY[held.n])` joins by a look into the index for each row of the other side. An `=` could be joined the other
+--    way round, too: all of the table, in the order of the index, and for each of its rows a look through the few.
+-- 3. `ORDER BY n + 0` sorts what was found by another condition. `ORDER BY n` could read the whole table in that order, and filter.
+-- 4. `coalesce(owner, '')` is compared where another index is to be used: by the index of owners, all that one owns would be read.
+-- 5. A list of one workflow or status is asked for from it up to it: with an `=`, the order of `n` alone would do.
+--    And what is looked for in the order of an index is not said to be rare (a subquery that IS NULL), or all of it would be sorted.
+-- 6. A lookup in a subquery with OFFSET 0, or one that stands for a value, is made as it is written, not turned into a join.
 
 -- ── turns ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -16,11 +28,11 @@ asked AS MATERIALIZED (
 ),
 held AS MATERIALIZED (
     SELECT e.n, asked.*, asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
-    FROM asked JOIN redrive.executions e ON e.id = asked.id
-    WHERE e.fence = asked.fence AND e.owner IS NOT NULL AND e.number = asked.number AND e.length = asked.expects
+    FROM asked JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
+    WHERE e.fence = asked.fence AND coalesce(e.owner, '') <> '' AND e.number = asked.number AND e.length = asked.expects
         AND e.newest <= asked.taken AND e.status <> 'parked'
         AND (e.creator_id IS NULL OR asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled'))
-    ORDER BY e.n FOR NO KEY UPDATE OF e
+    ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
 turned AS (
     UPDATE redrive.executions e
@@ -30,7 +42,7 @@ turned AS (
         owner = CASE WHEN held.ends THEN NULL ELSE e.owner END,
         wake_us = CASE WHEN held.ends THEN NULL ELSE held.wake_us END,
         outcome = CASE WHEN held.ends THEN held.outcome ELSE e.outcome END
-    FROM held CROSS JOIN moment WHERE e.n = held.n
+    FROM held CROSS JOIN moment WHERE e.n = ANY (ARRAY[held.n])
     RETURNING held.i
 ),
 written AS (
@@ -38,7 +50,7 @@ written AS (
     SELECT held.n, held.number, held.expects + held.added, moment.now_us, held.rows FROM held CROSS JOIN moment WHERE held.rows IS NOT NULL
 ),
 read AS (
-    DELETE FROM redrive.inbox USING held WHERE held.taken > 0 AND inbox.n = held.n AND inbox.seq <= held.taken
+    DELETE FROM redrive.inbox USING held WHERE held.taken > 0 AND inbox.n = ANY (ARRAY[held.n]) AND inbox.seq <= held.taken
 )
 SELECT turned.i, moment.now_us FROM turned CROSS JOIN moment;
 
@@ -54,7 +66,7 @@ turned AS (
         wake_us = CASE WHEN $12 THEN NULL ELSE $7::bigint END,
         outcome = CASE WHEN $12 THEN $11 ELSE e.outcome END
     FROM moment
-    WHERE e.id = $1 AND e.fence = $2::bigint AND e.owner IS NOT NULL AND e.number = $3::integer AND e.length = $4::integer
+    WHERE e.id = $1 AND e.fence = $2::bigint AND coalesce(e.owner, '') <> '' AND e.number = $3::integer AND e.length = $4::integer
         AND e.newest = 0 AND e.status <> 'parked' AND (e.creator_id IS NULL OR NOT $12)
     RETURNING e.n, e.number, e.length, moment.now_us
 ),
@@ -81,9 +93,9 @@ SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, reco
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
-    JOIN redrive.executions child ON child.id = ended.id AND child.creator_id IS NOT NULL
+    JOIN redrive.executions child ON child.id = ANY (ARRAY[ended.id]) AND child.creator_id IS NOT NULL
 ))
-ORDER BY n FOR NO KEY UPDATE;
+ORDER BY n + 0 FOR NO KEY UPDATE;
 
 -- name: save
 UPDATE redrive.executions e
@@ -99,7 +111,7 @@ FROM unnest(
     string_to_array($12, ',')::bigint[], string_to_array($13, ',')::integer[], string_to_array($15, ',')::integer[],
     string_to_array($16, E'\x1e', '')
 ) AS new (n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, has_outcome, outcome)
-WHERE e.n = new.n;
+WHERE e.n = ANY (ARRAY[new.n]);
 
 -- name: same_chunk
 -- Whether the last chunk of a run is this one.
@@ -117,7 +129,7 @@ UPDATE redrive.executions SET attributes = $2 WHERE n = $1;
 
 -- name: take
 DELETE FROM redrive.inbox USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, ',')::bigint[]) AS taken (n, seq)
-WHERE inbox.n = taken.n AND inbox.seq <= taken.seq;
+WHERE inbox.n = ANY (ARRAY[taken.n]) AND inbox.seq <= taken.seq;
 
 -- name: forget_park
 DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = '*';
@@ -243,7 +255,8 @@ DELETE FROM redrive.landed WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 -- Which of these messages landed before. Asked under the locks of their executions.
 SELECT asked.id, asked.dedup
 FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e')) AS asked (id, dedup)
-JOIN redrive.executions e ON e.id = asked.id JOIN redrive.landed ON landed.n = e.n AND landed.dedup = asked.dedup;
+JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
+CROSS JOIN LATERAL (SELECT FROM redrive.landed WHERE landed.n = e.n AND landed.dedup = asked.dedup OFFSET 0) AS found;
 
 -- name: insert_landed
 INSERT INTO redrive.landed (n, dedup)
@@ -261,7 +274,8 @@ ORDER BY new.i;
 
 -- name: inboxes
 SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
-FROM unnest(string_to_array($1, E'\x1e')) AS wanted (id) JOIN redrive.executions e ON e.id = wanted.id JOIN redrive.inbox ON inbox.n = e.n
+FROM unnest(string_to_array($1, E'\x1e')) AS wanted (id) JOIN redrive.executions e ON e.id = ANY (ARRAY[wanted.id])
+JOIN redrive.inbox ON inbox.n = ANY (ARRAY[e.n])
 ORDER BY inbox.seq;
 
 -- name: send
@@ -275,7 +289,7 @@ asked AS MATERIALIZED (
 held AS MATERIALIZED (
     SELECT n, id, stored_us FROM redrive.executions
     WHERE id = ANY (string_to_array($1, E'\x1e')) AND status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled')
-    ORDER BY n FOR NO KEY UPDATE
+    ORDER BY n + 0 FOR NO KEY UPDATE
 ),
 fresh AS (
     INSERT INTO redrive.landed (n, dedup) SELECT held.n, asked.dedup FROM asked JOIN held USING (id) WHERE asked.dedup IS NOT NULL
@@ -295,28 +309,31 @@ woken AS (
     UPDATE redrive.executions e
     SET newest = last.seq, stored_us = last.stored_us, updated_us = moment.now_us,
         wake_us = CASE WHEN e.status = 'pending' THEN e.wake_us ELSE least(e.wake_us, moment.now_us) END
-    FROM (SELECT n, max(seq) AS seq, max(stored_us) AS stored_us FROM stored GROUP BY n) AS last CROSS JOIN moment WHERE e.n = last.n
+    FROM (SELECT n, max(seq) AS seq, max(stored_us) AS stored_us FROM stored GROUP BY n) AS last CROSS JOIN moment WHERE e.n = ANY (ARRAY[last.n])
 )
 SELECT asked.i, moment.now_us, asked.dedup IS NULL OR fresh.n IS NOT NULL
 FROM asked JOIN held USING (id) CROSS JOIN moment LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup;
 
 -- name: mail
 -- What a worker has not taken yet. The newest seq, and the oldest transaction that this look may have been too early for.
-SELECT messages.last_value, messages.is_called, pg_snapshot_xmin(pg_current_snapshot())::text, found.*
-FROM redrive.messages LEFT JOIN LATERAL (
+SELECT moment.last, moment.oldest, found.*
+FROM (SELECT coalesce(pg_sequence_last_value('redrive.messages'), 0) AS last, pg_snapshot_xmin(pg_current_snapshot())::text AS oldest OFFSET 0) AS moment
+LEFT JOIN LATERAL (
     SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
-    FROM redrive.executions e JOIN redrive.inbox ON inbox.n = e.n
+    FROM redrive.executions e JOIN redrive.inbox ON inbox.n = ANY (ARRAY[e.n])
     WHERE e.owner = $1 AND inbox.seq > $2
 ) AS found ON true
 ORDER BY found.seq;
 
 -- name: mail_since
 -- The same from where an earlier look ended: what was not visible then has that transaction's number or a higher one.
-SELECT messages.last_value, messages.is_called, pg_snapshot_xmin(pg_current_snapshot())::text, found.*
-FROM redrive.messages LEFT JOIN LATERAL (
+-- (From it to the highest there can be: by the planner's guess that is little, everything above a number a third of all.)
+SELECT moment.last, moment.oldest, found.*
+FROM (SELECT coalesce(pg_sequence_last_value('redrive.messages'), 0) AS last, pg_snapshot_xmin(pg_current_snapshot())::text AS oldest OFFSET 0) AS moment
+LEFT JOIN LATERAL (
     SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
-    FROM redrive.inbox JOIN redrive.executions e ON e.n = inbox.n
-    WHERE e.owner = $1 AND inbox.xact >= $2::text::xid8
+    FROM redrive.inbox JOIN redrive.executions e ON e.n = ANY (ARRAY[inbox.n])
+    WHERE coalesce(e.owner, '') = $1 AND inbox.xact BETWEEN $2::text::xid8 AND '18446744073709551615'
 ) AS found ON true
 ORDER BY found.seq;
 
@@ -335,9 +352,9 @@ SELECT owner FROM found WHERE owner IS NOT NULL;
 -- name: due_workflows
 -- What has something due, now or later: one look into the index for each.
 WITH RECURSIVE found AS (
-    (SELECT workflow FROM redrive.executions WHERE due_us IS NOT NULL ORDER BY workflow LIMIT 1)
+    (SELECT workflow FROM redrive.executions WHERE due_us IS NOT NULL ORDER BY workflow, due_us LIMIT 1)
     UNION ALL
-    SELECT (SELECT e.workflow FROM redrive.executions e WHERE e.due_us IS NOT NULL AND e.workflow > found.workflow ORDER BY e.workflow LIMIT 1)
+    SELECT (SELECT e.workflow FROM redrive.executions e WHERE e.due_us IS NOT NULL AND e.workflow > found.workflow ORDER BY e.workflow, e.due_us LIMIT 1)
     FROM found WHERE found.workflow IS NOT NULL
 )
 SELECT workflow FROM found WHERE workflow IS NOT NULL;
@@ -354,24 +371,24 @@ ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excl
     build = excluded.build, workflows = excluded.workflows;
 
 -- name: latest_beat
-SELECT coalesce(max(beat_us), 0) FROM redrive.workers;
+SELECT coalesce(max(beat_us), 0) FROM redrive.workers WHERE id >= '';
 
 -- name: workers
-SELECT id, expires_us, lease_us, beat_us, workflows FROM redrive.workers;
+SELECT id, expires_us, lease_us, beat_us, workflows FROM redrive.workers WHERE id >= '';
 
 -- name: clock_went_back
 -- Nobody lives longer for it.
-UPDATE redrive.workers SET expires_us = least(expires_us, $1::bigint + lease_us), beat_us = least(beat_us, $1);
+UPDATE redrive.workers SET expires_us = least(expires_us, $1::bigint + lease_us), beat_us = least(beat_us, $1) WHERE id >= '';
 
 -- name: keep_due
 -- What was due by then stays due, and so does what was due when it was written. To wake a sleeper early is harmless.
 UPDATE redrive.executions e SET wake_us = $1
 FROM (
     SELECT n FROM redrive.executions
-    WHERE wake_us > $1 AND (wake_us <= $2 OR wake_us <= updated_us + CASE WHEN owner IS NULL THEN 0 ELSE 1000000 END)
-    ORDER BY n FOR NO KEY UPDATE
+    WHERE id >= '' AND wake_us > $1 AND (wake_us <= $2 OR wake_us <= updated_us + CASE WHEN owner IS NULL THEN 0 ELSE 1000000 END)
+    ORDER BY n + 0 FOR NO KEY UPDATE
 ) AS held
-WHERE e.n = held.n;
+WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: bury
 -- Who is just telling that he lives is not dead, and who is just being buried need not be once more: both hold the row.
@@ -386,30 +403,30 @@ DELETE FROM redrive.workers WHERE id = $1;
 -- name: disown_dead
 -- Of all of them at once, in the order of `n`.
 UPDATE redrive.executions e SET owner = NULL, recoveries = e.recoveries + CASE WHEN e.wake_us <= $2 THEN 1 ELSE 0 END
-FROM (SELECT n FROM redrive.executions WHERE owner = ANY (string_to_array($1, E'\x1e')) ORDER BY n FOR NO KEY UPDATE) AS held
-WHERE e.n = held.n;
+FROM (SELECT n FROM redrive.executions WHERE owner = ANY (string_to_array($1, E'\x1e')) ORDER BY n + 0 FOR NO KEY UPDATE) AS held
+WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: disown
 UPDATE redrive.executions e SET owner = NULL
-FROM (SELECT n FROM redrive.executions WHERE owner = $1 ORDER BY n FOR NO KEY UPDATE) AS held
-WHERE e.n = held.n;
+FROM (SELECT n FROM redrive.executions WHERE owner = $1 ORDER BY n + 0 FOR NO KEY UPDATE) AS held
+WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: let_go
 -- What a worker owns and does not know of.
 UPDATE redrive.executions e SET owner = NULL
 FROM (
     SELECT n FROM redrive.executions
-    WHERE owner = $1 AND NOT EXISTS (SELECT 1 FROM unnest(string_to_array($2, E'\x1e')) AS known (id) WHERE known.id = executions.id)
-    ORDER BY n FOR NO KEY UPDATE
+    WHERE owner = $1 AND id NOT IN (SELECT unnest(string_to_array($2, E'\x1e')))
+    ORDER BY n + 0 FOR NO KEY UPDATE
 ) AS held
-WHERE e.n = held.n;
+WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: park_due
 WITH held AS MATERIALIZED (
-    SELECT n FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n FOR NO KEY UPDATE
+    SELECT n FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n + 0 FOR NO KEY UPDATE
 ),
 shown AS (
-    UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = held.n
+    UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = ANY (ARRAY[held.n])
 ),
 parks AS (
     INSERT INTO redrive.parked (n, build, reason) SELECT n, '*', $3 FROM held
@@ -430,12 +447,12 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.due_us <= $3
-            AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
         ORDER BY e.due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
-UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = due.n
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
 
 -- name: claim_parked
@@ -444,12 +461,12 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.parked_due_us AS due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.parked_due_us <= $3
-            AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
         ORDER BY e.parked_due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
-UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = due.n
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
 
 -- name: release
@@ -459,15 +476,15 @@ WITH asked AS MATERIALIZED (
     ) AS asked (id, fence, owner)
 ),
 held AS MATERIALIZED (
-    SELECT e.n, e.status = 'parked' AS was_parked FROM asked JOIN redrive.executions e ON e.id = asked.id
-    WHERE e.fence = asked.fence AND e.owner = asked.owner
-    ORDER BY e.n FOR NO KEY UPDATE OF e
+    SELECT e.n, e.status = 'parked' AS was_parked FROM asked JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
+    WHERE e.fence = asked.fence AND coalesce(e.owner, '') = asked.owner
+    ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
 released AS (
     UPDATE redrive.executions e
     SET owner = NULL, status = CASE WHEN $4::text = '' THEN e.status ELSE 'parked' END,
         updated_us = CASE WHEN $4 = '' THEN e.updated_us ELSE redrive.now_us() END
-    FROM held WHERE e.n = held.n
+    FROM held WHERE e.n = ANY (ARRAY[held.n])
 ),
 parks AS (
     INSERT INTO redrive.parked (n, build, reason)
@@ -486,7 +503,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.due_us IS NOT NULL
-                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
             ORDER BY e.due_us LIMIT 1
         ) AS found
     ),
@@ -494,10 +511,10 @@ SELECT redrive.now_us(),
         SELECT min(found.wake_us) FROM redrive.workers
         CROSS JOIN LATERAL (
             SELECT min(e.wake_us) AS wake_us FROM redrive.executions e
-            WHERE e.owner = workers.id AND e.workflow = ANY (string_to_array($1, E'\x1e'))
-                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
+            WHERE e.owner = workers.id AND coalesce(e.workflow, '') = ANY (string_to_array($1, E'\x1e'))
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
         ) AS found
-        WHERE workers.expires_us <= (SELECT redrive.now_us())
+        WHERE workers.id >= '' AND workers.expires_us <= (SELECT redrive.now_us())
     ),
     counters.value,
     (
@@ -505,7 +522,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.parked_due_us AS due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.parked_due_us IS NOT NULL AND counters.value <> $3
-                AND (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
             ORDER BY e.parked_due_us LIMIT 1
         ) AS found
     )
@@ -537,7 +554,7 @@ SELECT id, workflow, status, run, number, length,
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
     (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
 FROM redrive.executions e
-WHERE workflow = $1 ORDER BY n DESC LIMIT $2;
+WHERE workflow >= $1 AND workflow <= $1 ORDER BY workflow, -n LIMIT $2;
 
 -- name: list_notable
 -- Of a status that an execution stays in, or that somebody should look at.
@@ -546,7 +563,7 @@ SELECT id, workflow, status, run, number, length,
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
     (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
 FROM redrive.executions e
-WHERE notable = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY n DESC LIMIT $3;
+WHERE notable >= $1 AND notable <= $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY notable DESC, n DESC LIMIT $3;
 
 -- name: list_open
 -- Of a status that comes and goes: among all that is not over.
@@ -561,8 +578,8 @@ WHERE open_n IS NOT NULL AND status = $1 AND ($2::text IS NULL OR workflow = $2)
 SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
 FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e'))
     WITH ORDINALITY AS asked (id, fence, owner, i)
-JOIN redrive.executions e ON e.id = asked.id
-WHERE e.fence = asked.fence AND e.owner = asked.owner;
+JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
+WHERE e.fence = asked.fence AND coalesce(e.owner, '') = asked.owner;
 
 -- name: history
 SELECT (
@@ -602,7 +619,7 @@ WITH new AS MATERIALIZED (
         string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e'),
         string_to_array($5, ',')::bigint[], string_to_array($6, ',')::integer[]
     ) WITH ORDINALITY AS asked (name, payload, key, execution, n, number, i)
-    WHERE NOT EXISTS (SELECT 1 FROM redrive.events WHERE events.n = asked.n AND events.number = asked.number AND events.key = asked.key)
+    WHERE (SELECT events.seq FROM redrive.events WHERE events.n = asked.n AND events.number = asked.number AND events.key = asked.key) IS NULL
 ),
 counted AS (
     UPDATE redrive.counters SET value = value + (SELECT count(*) FROM new) WHERE name = 'events' RETURNING value
@@ -649,7 +666,7 @@ UPDATE redrive.counters SET value = $1 WHERE name = 'pruned_us' AND value <= $1 
 -- name: prune_events
 DELETE FROM redrive.events WHERE seq IN (
     SELECT seq FROM redrive.events
-    WHERE at_us <= $1 AND NOT EXISTS (SELECT 1 FROM redrive.handlers WHERE handlers.event = events.name AND done < events.seq)
+    WHERE at_us <= $1 AND NOT EXISTS (SELECT 1 FROM redrive.handlers WHERE handlers.id >= '' AND handlers.event = events.name AND done < events.seq)
     ORDER BY at_us LIMIT 10000);
 
 -- ── news ──────────────────────────────────────────────────────────────────────────────────────
