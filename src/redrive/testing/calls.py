@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from redrive.testing.hiding import WrongCall
 from redrive_interpreter import Command, Invocation, Key, StepFunction, Workflow
@@ -64,7 +64,7 @@ def check_invariants(value: object) -> None:
     """Raises `WrongCall` unless *value* is a sequence of invariants and predicates."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise WrongCall(f"explore() takes invariants as a list, like [never(ship, before=charge)]; it got {value!r}")
-    for one in value:  # pyright: ignore[reportUnknownVariableType]
+    for one in cast("Sequence[object]", value):
         check_invariant(one)
 
 

@@ -30,10 +30,10 @@ _WORD: Final = re.compile(r"(?<![\w.'\"])[A-Za-z_]\w*")
 
 def value_source(value: Any) -> str:
     """The source of *value*, as far as its class can be built by its fields; else its repr."""
-    cls: type = type(value)
+    cls: Any = type(value)
     if isinstance(value, enum.Enum):
         return _enum_source(value)
-    if isinstance(value, float) and cls is float and not math.isfinite(value):
+    if cls is float and not math.isfinite(value):
         return f"float({str(value)!r})"
     if cls in _BRACKETS:
         opening, closing = _BRACKETS[cls]
