@@ -45,11 +45,12 @@ def value_source(value: Any) -> str:
     if cls is dict:
         return "{" + ", ".join(f"{value_source(key)}: {value_source(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple) and hasattr(cls, "_fields"):
-        return _call(cls, zip(cls._fields, value, strict=True))
+        names: tuple[str, ...] = getattr(cls, "_fields", ())
+        return _call(cls, zip(names, value, strict=True))
     if attrs.has(cls):
         return _call(cls, ((field.alias or field.name, getattr(value, field.name)) for field in attrs.fields(cls) if field.init))
     if dataclasses.is_dataclass(cls):
-        return _call(cls, ((field.name, getattr(value, field.name)) for field in dataclasses.fields(cls) if field.init))
+        return _call(type(value), ((field.name, getattr(value, field.name)) for field in dataclasses.fields(cls) if field.init))
     if isinstance(fields := getattr(cls, "model_fields", None), dict):  # pydantic's
         return _call(cls, ((name, getattr(value, name)) for name in fields))
     if isinstance(value, BaseException):
