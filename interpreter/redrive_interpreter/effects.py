@@ -177,8 +177,9 @@ def _race(m: Machine[Any], fiber: Fiber, command: parallel.Race[Any]) -> Reply:
     if not command.branches:
         raise Misuse("a Race needs at least one branch")
     group = Group(_key(fiber, command), fiber, command.branches, command.names, race=True, limit=None, enough=None, combine=list)
-    group.passed_over = passed_over(m, command.branches)
-    return _group(m, fiber, command, group, _width(command))
+    reply = _group(m, fiber, command, group, _width(command))
+    group.passed_over = passed_over(m, group.key, command.branches)  # before any branch starts
+    return reply
 
 
 def _map(m: Machine[Any], fiber: Fiber, command: parallel.Map[Any]) -> Reply:

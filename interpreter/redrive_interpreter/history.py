@@ -19,6 +19,7 @@ which ``format`` the run began with.
 ``asked``           key kind label input undo
 ``noted``           key text data
 ``attribute``       name value
+``set_aside``       key name error
 ``ended``           status, ``ok`` or ``err``, bug unread
 ==================  ==========================================================================================
 
@@ -280,6 +281,14 @@ def _load_attribute(data: Mapping[str, Any]) -> r.AttributeSet:
     return r.AttributeSet(name=data["name"], value=data["value"])
 
 
+def _dump_set_aside(row: r.SetAside) -> dict[str, Any]:
+    return {"row": "set_aside", "key": row.key, "name": row.name, "error": row.error}
+
+
+def _load_set_aside(data: Mapping[str, Any]) -> r.SetAside:
+    return r.SetAside(key=Key(data["key"]), name=data["name"], error=data["error"])
+
+
 def _dump_ended(row: r.Ended) -> dict[str, Any]:
     data = {"row": "ended", "status": row.status, **dump_outcome(row.outcome)}
     if row.bug:
@@ -307,6 +316,7 @@ _DUMP: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     r.Asked: _dump_asked,
     r.Noted: _dump_noted,
     r.AttributeSet: _dump_attribute,
+    r.SetAside: _dump_set_aside,
     r.Ended: _dump_ended,
 }
 _LOAD: Final[Mapping[str, Callable[[Any], r.Row]]] = {
@@ -323,6 +333,7 @@ _LOAD: Final[Mapping[str, Callable[[Any], r.Row]]] = {
     "asked": _load_asked,
     "noted": _load_noted,
     "attribute": _load_attribute,
+    "set_aside": _load_set_aside,
     "ended": _load_ended,
 }
 TAGS: Final = tuple(_LOAD)

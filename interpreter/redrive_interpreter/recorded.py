@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class RecordedTurn:
     """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
 
-    *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *raised*: the errors with which
-    generators ended in it.
+    *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *aside*: the keys of the commands that
+    set a signal aside, in order; None where none did. *raised*: the errors with which generators ended in it.
     """
 
-    __slots__ = ("_at", "_watched", "beyond", "last", "raised", "rest")
+    __slots__ = ("_at", "_watched", "aside", "beyond", "last", "raised", "rest")
 
     def __init__(self, rows: list[Asked | None], last: bool, watched: Watched) -> None:
         self.rest = rows
@@ -35,6 +35,7 @@ class RecordedTurn:
         self.last = last
         self.beyond = False
         self.raised: tuple[Raised, ...] = ()
+        self.aside: list[Key] | None = None
 
     def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
         """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
@@ -77,6 +78,13 @@ class RecordedTurn:
     def patched(self, key: str) -> bool:
         """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
         return self.has(key) or (self.last and self._is_over())
+
+    def set_aside(self, key: Key) -> bool | None:
+        """Whether the signal that *key* is offered now was set aside then; None past the end of the record: that is decided now."""
+        if self.aside and key in self.aside:
+            self.aside.remove(key)
+            return True
+        return None if self.last and not self.aside and self._is_over() else False
 
     def finish(self, machine: Machine[Any]) -> None:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""

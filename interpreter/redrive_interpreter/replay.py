@@ -21,10 +21,11 @@ from redrive_interpreter.live import LIVE
 from redrive_interpreter.machine import Machine
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.recorded import RecordedTurn, same_value
-from redrive_interpreter.requests import CancelExecution, Publish, StartExecution
-from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried
+from redrive_interpreter.requests import CancelExecution, KeepAside, Publish, StartExecution
+from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried, SetAside
 
 if TYPE_CHECKING:
+    from redrive_interpreter.keys import Key
     from redrive_interpreter.requests import Request
     from redrive_interpreter.rows import Row
     from redrive_interpreter.values import Codec
@@ -64,7 +65,7 @@ def replay(
     fresh = [
         request
         for request in requests
-        if isinstance(request, Publish)
+        if isinstance(request, (Publish, KeepAside))
         or (isinstance(request, CancelExecution) and not request.answer)
         or (isinstance(request, StartExecution) and request.again is not None)
     ]
@@ -89,6 +90,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             raise does_not_fit(machine, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
         end = at + 1
         asked: list[Asked | None] = []
+        aside: list[Key] = []
         ended: Ended | None = None
         while end < total:
             row = history[end]
@@ -99,11 +101,15 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
                 break
             elif kind is Ended:
                 ended = row  # type: ignore[assignment]
+            elif kind is SetAside:
+                aside.append(row.key)  # type: ignore[union-attr]
             end += 1
         last = end >= total
         watched.at = at
         turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
         turn.beyond = last and end == at + 1  # the fact alone is stored: whatever the turn does is new
+        if aside:
+            turn.aside = aside
         before = machine.counted
         try:
             requests = machine.receive(fact)  # type: ignore[arg-type]
@@ -113,6 +119,8 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             raise does_not_fit(machine, getattr(fact, "key", ""), f"{type(fact).__name__} changed something then, and changes nothing now")
         if turn.rest:
             turn.finish(machine)
+        if turn.aside:
+            raise does_not_fit(machine, turn.aside[0], "a signal that could not be read was set aside then, and is not taken up now")
         if ended is not None or machine.verdict_ is not None:
             _check_end(machine, ended, last, history, end)
         at = end

@@ -121,4 +121,15 @@ class CancelExecution:
     answer: bool = False
 
 
-Request: TypeAlias = Perform | Drop | SetTimer | ClearTimer | Publish | SendTo | StartExecution | CancelExecution
+@attrs.define
+class KeepAside:
+    """Keep a signal that the command at *key* could not read, with the *error*, for people to look at. Needs no answer."""
+
+    key: Key
+    signal: str
+    payload: Data
+    sent_at: datetime
+    error: str
+
+
+Request: TypeAlias = Perform | Drop | SetTimer | ClearTimer | Publish | SendTo | StartExecution | CancelExecution | KeepAside

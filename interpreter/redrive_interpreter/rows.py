@@ -1,7 +1,7 @@
 """The rows of a history: facts, what was asked, and what was noted on the way.
 
 A history begins with `Started`. A *fact* is something that happened outside and began a turn; the `Asked`,
-`Noted`, `AttributeSet` and `Ended` rows behind it are what the workflow did in that turn. Rows are values:
+`Noted`, `AttributeSet`, `SetAside` and `Ended` rows behind it are what the workflow did in that turn. Rows are values:
 nothing changes one after it was made (they are not frozen because replay makes a hundred thousand of them
 and a frozen one costs four times as much).
 """
@@ -186,6 +186,18 @@ class AttributeSet:
 
 
 @attrs.define(kw_only=True)
+class SetAside:
+    """The command at *key* was offered the oldest signal *name*, and could not read it; *error* says why.
+
+    The signal ends no wait. Replay finds it here, and does not ask today's types again.
+    """
+
+    key: Key
+    name: str
+    error: str
+
+
+@attrs.define(kw_only=True)
 class Ended:
     """The run is over. *bug*: its own code was at fault, and fixed code may go on from before this row.
 
@@ -210,7 +222,7 @@ Fact: TypeAlias = (
     | ChildFinished
     | RollbackRetried
 )
-Row: TypeAlias = Fact | Asked | Noted | AttributeSet | Ended
+Row: TypeAlias = Fact | Asked | Noted | AttributeSet | SetAside | Ended
 FACTS: tuple[type, ...] = (
     Started,
     Answered,

@@ -14,7 +14,7 @@ from redrive_interpreter.requests import CancelExecution, Drop, Perform
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redrive_interpreter.commands import Command, Step
+    from redrive_interpreter.commands import Command, Step, WaitSignal
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.fibers import Fiber, Reply, TaskState
     from redrive_interpreter.groups import Group
@@ -101,8 +101,9 @@ class SignalWait(Wait):
     """A signal called *name*, stored up to *due*."""
 
     __slots__ = ("due", "name")
+    command: WaitSignal[Any]
 
-    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
+    def __init__(self, key: Key, command: WaitSignal[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
         super().__init__(key, command, fiber)
         self.name = name
         self.due = due

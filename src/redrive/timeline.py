@@ -127,6 +127,9 @@ class _Reader:
                 self._reopen()
             case r.Noted():
                 self._add(Entry(key=row.key, kind="note", label=row.text, value=dict(row.data) or None, asked_at=self._at, state="note"))
+            case r.SetAside(key=key, name=name, error=error):
+                self._set_aside(key, name)
+                self._happened("set_aside", f"signal {name}: {error}")
             case r.AttributeSet():
                 self._happened("attribute", row.name, row.value)
             case r.Ended():
@@ -210,6 +213,18 @@ class _Reader:
                 self._end(entry, "done", signal.payload)
                 return
         self._unread.setdefault(name, deque()).append(signal)
+
+    def _set_aside(self, key: str, name: str) -> None:
+        """The signal that seemed to end the wait at *key* did not: it waits on, or took the next one that was kept."""
+        entry, unread = self._commands.get(key), self._unread.get(name)
+        if entry is None or entry.kind != "wait_signal":  # a Race, before it began its branches
+            if unread:
+                unread.popleft()
+            return
+        entry.state, entry.ended_at, entry.value = "waiting", None, None
+        self._waiting[key] = entry
+        if unread:
+            self._end(entry, "done", unread.popleft().payload)
 
     def _child(self, row: r.ChildFinished) -> None:
         self._waited_for_child = []

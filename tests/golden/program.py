@@ -123,6 +123,12 @@ def wait_signal() -> Flow[str]:
     return first + (yield from WaitSignal(approved, timeout=5, default=" and nobody"))
 
 
+@workflow("golden.set_aside")
+def set_aside() -> Flow[str]:
+    yield from release("hold")
+    return (yield from WaitSignal(approved))
+
+
 @workflow("golden.emit")
 def emit(order: Order) -> Flow[None]:
     yield from Emit(ready, order)

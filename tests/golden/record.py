@@ -23,6 +23,7 @@ from redrive_interpreter import (
     Ok,
     RollbackRetried,
     Row,
+    Signal,
     dump_row,
     replay,
 )
@@ -83,6 +84,16 @@ def without_places(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def set_aside() -> list[Row]:
+    """Signals of another release of the sender: one is kept, one comes while it is waited for."""
+    run = play(p.set_aside(), id="golden")
+    run.signal(Signal("approved", int), 1)
+    run.answer(p.release("hold"), None)
+    run.signal(Signal("approved", int), 2)
+    run.signal(p.approved, "Ada")
+    return run.history
+
+
 RECORDINGS: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "step": lambda: stubbed(p.one_step(ORDER)),
     "raw_step": lambda: stubbed(p.raw_step(ORDER)),
@@ -96,6 +107,7 @@ RECORDINGS: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "attempt": attempted,
     "sleep": lambda: stubbed(p.sleep()),
     "wait_signal": lambda: stubbed(p.wait_signal(), first="Ada"),
+    "set_aside": set_aside,
     "emit": lambda: stubbed(p.emit(ORDER)),
     "send_signal": lambda: stubbed(p.send_signal()),
     "rollback": lambda: stubbed(p.rollback(ORDER)),

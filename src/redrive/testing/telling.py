@@ -21,6 +21,7 @@ from redrive_interpreter import (
     Ok,
     Retrying,
     RollbackRetried,
+    SetAside,
     Signalled,
     Started,
     TimerFired,
@@ -96,6 +97,8 @@ class _Teller:
                 return f"{self._child(row.id)} ended {row.status} {_ended(row.outcome).removeprefix('failed: ')}"
             case RollbackRetried():
                 return "the undos are tried again"
+            case SetAside():
+                return f"  sets aside signal {row.name}, which {name_of_key(row.key)} cannot read"
             case Noted():
                 return f"  notes {row.text}" + (f" {_shown(dict(row.data))}" if row.data else "")
             case AttributeSet():
