@@ -14,8 +14,10 @@ from redrive.ports.store import StoreError, Turn, UnusableStore
 from redrive.stores import open_url
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.address import parse
+from redrive.stores.postgres.connecting import connect
 from redrive.stores.postgres.failures import as_store_error
-from redrive.testing.contracts.lab import claimed, signal
+from redrive.stores.postgres.schema import bring_up_to_date, migrations
+from redrive.testing.contracts.lab import claimed, execution, signal
 from tests.postgres.server import Server
 
 ROLE = "runtime"
@@ -123,6 +125,24 @@ def test_many_who_open_a_new_schema_at_once_make_it_once(postgres: Server, schem
         await asyncio.gather(*(store.open() for store in stores))
         assert await stores[0].list() == []
         await asyncio.gather(*(store.close() for store in stores))
+
+    asyncio.run(run())
+
+
+def test_a_schema_of_an_earlier_release_is_brought_up_to_date(postgres: Server, schema: str) -> None:
+    url = postgres.url(schema=schema)
+
+    async def run() -> None:
+        connection = await connect(parse(url))
+        await bring_up_to_date(connection, parse(url), migrations()[:2])
+        await connection.close()
+        store = PostgresStore(url)
+        await store.open()
+        await store.start(execution())
+        assert list(await store.set_aside("e-1", 10)) == []
+        assert await store.drop_aside("e-1", None) == 0
+        assert list(await store.list_held(None, None, 10)) == []
+        await store.close()
 
     asyncio.run(run())
 

@@ -29,6 +29,7 @@ from redrive import (
 )
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.archive import Archived
+from redrive.ports.aside import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.stores.sqlite.archive import SQLiteArchive
 
@@ -83,11 +84,15 @@ def url(path: Path) -> str:
 
 async def fill(store: str) -> None:
     """Something of everything that can wait, and of what has ended."""
-    async with AsyncDurableService(store, WORKFLOWS, build="then") as service:
+    async with AsyncDurableService(store, WORKFLOWS, build="then") as service, AsyncDurableService(store, worker=False) as stranger:
+        assert not await service.store.take_events("moving.handler", told.name, service.worker_id, 10)
         for name in ("plain", "odd \ud800 name", "ünï"):
             await service.start(waits(name), id=name, timeout=timedelta(days=3))
         unread = await service.start(waits("unread"), id="unread")
         await unread.signal(other, "never waited for", key="k")
+        await stranger.signal("unread", Signal("moving.word", int), 5)
+        while not await service.store.set_aside("unread", 1):
+            await service.store.changed(0.01)
         await service.start(sleeps(3600 * 24 * 365), id="asleep")
         await service.start(parent(), id="parent")
         assert await service.execute(sleeps(0), id="done") == "slept"
@@ -95,6 +100,11 @@ async def fill(store: str) -> None:
             await service.execute(fails(), id="failed")
         while {status.status for status in await service.store.list(limit=100)} & {"pending", "running"}:
             await service.store.changed(0.01)
+        dead, waiting, *_ = await service.store.take_events("moving.handler", told.name, service.worker_id, 10)
+        now = await service.store.now()
+        held = HeldEvent(handler="moving.handler", event=dead, attempts=3, first_at=now, error="odd \ud800", dead=True)
+        later = HeldEvent(handler="moving.handler", event=waiting, attempts=1, first_at=now, due=now, error="no")
+        await service.store.hold_events(service.worker_id, [held, later])
     async with AsyncDurableService(store, WORKFLOWS, worker=False) as client:  # nobody takes it from the inbox
         await client.signal("unread", other, "nor this")
 
@@ -117,6 +127,8 @@ async def test_what_is_moved_goes_on_where_it_was(tmp_path: Path) -> None:
     assert await everything(new) == before
     async with AsyncDurableService(new, WORKFLOWS, build="now") as service:
         assert not await service.signal("unread", other, "again", key="k")
+        assert [one.data for one in await service.store.set_aside("unread", 10)] == ["5"]
+        assert [(one.attempts, one.dead) for one in await service.store.list_held(None, None, 10)] == [(3, True), (1, False)]
         for name in ("plain", "odd \ud800 name", "ünï", "unread", "child"):
             await service.signal(name, word, "go")
         assert await service.execution("odd \ud800 name", waits).result(10) == "odd \ud800 name heard go"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -112,8 +113,11 @@ def test_damage_found_later_is_told_as_damage(tmp_path: Path) -> None:
         await store.open()
         await store.start(execution())
         await store.close()
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            tables = [page for (page,) in db.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 1")]
         content = bytearray(path.read_bytes())
-        content[4096:] = os.urandom(len(content) - 4096)
+        for page in tables:
+            content[(page - 1) * 4096 : page * 4096] = os.urandom(4096)
         path.write_bytes(content)
         await store.open()
         try:
@@ -158,6 +162,27 @@ def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_has(tmp_path: P
     assert db.execute("SELECT * FROM things").fetchall() == [(1, "a;b"), (2, "x")]
     assert db.execute("PRAGMA user_version").fetchone() == (2,)
     db.close()
+
+
+def test_a_store_of_the_first_schema_is_opened_and_keeps_signals_aside(tmp_path: Path) -> None:
+    path = str(tmp_path / "first.db")
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", migrations()[:1])
+    db.execute(
+        "INSERT INTO executions (id, workflow, run, number, status, stored_us, updated_us, created_us, attributes)"
+        " VALUES ('e-1', 'w', 'r', 1, 'pending', 1, 1, 1, '{}')"
+    )
+    db.close()
+
+    async def run() -> None:
+        store = SQLiteStore(path)
+        await store.open()
+        assert list(await store.set_aside("e-1", 10)) == []
+        assert await store.drop_aside("e-1", None) == 0
+        assert list(await store.list_held(None, None, 10)) == []
+        await store.close()
+
+    asyncio.run(run())
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import Creator, Json, Message
 
 
@@ -37,7 +38,8 @@ class ArchivedRun:
 class Archived:
     """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
     *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
-    ever got, *landed* the dedup keys of all of them, sorted, long ones as digests (`short_key`)."""
+    ever got, *landed* the dedup keys of all of them, sorted, long ones as digests (`short_key`),
+    *aside* the signals that were set aside."""
 
     id: str
     workflow: str
@@ -61,6 +63,7 @@ class Archived:
     inbox: Sequence[Message]
     landed: Sequence[str]
     parked: Mapping[str, str]
+    aside: Sequence[Aside] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -76,11 +79,12 @@ class ArchivedEvent:
 
 @attrs.frozen(kw_only=True)
 class ArchivedHandler:
-    """A durable handler, which has done its events up to the seq *done*."""
+    """A durable handler, which has done its events up to the seq *done*, but those *held*."""
 
     id: str
     event: str
     done: int
+    held: Sequence[HeldEvent] = ()
 
 
 class Archive(Protocol):

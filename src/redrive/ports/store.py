@@ -30,6 +30,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
+from redrive.ports.aside import HoldsEvents, KeepsAside, NewAside
 from redrive_interpreter.errors import RedriveError
 
 Json: TypeAlias = str
@@ -210,7 +211,8 @@ class Turn:
     *outcome* belongs to a final status: ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a
     ``child`` message with ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The
     owner loses its claim with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
-    *attributes*: all of them, as one JSON object; None leaves them. A turn with rows sets the count of recoveries to 0.
+    *attributes*: all of them, as one JSON object; None leaves them. *aside*: signals to be kept aside.
+    A turn with rows sets the count of recoveries to 0.
     """
 
     expects: int
@@ -227,6 +229,7 @@ class Turn:
     outcome: Json | None = None
     unread: int = 0
     next_run: NextRun | None = None
+    aside: Sequence[NewAside] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -279,7 +282,7 @@ class Told(NamedTuple):
     events: int = 0
 
 
-class Store(Protocol):
+class Store(KeepsAside, HoldsEvents, Protocol):
     """Keeps executions. See the module's docstring for what each implementation promises."""
 
     async def open(self) -> None:

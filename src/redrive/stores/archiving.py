@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedRun, Chunk
-from redrive.ports.store import Message
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
+from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.store import Event, Message
 from redrive.stores.snapshots import creator_of
 from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 
@@ -19,12 +20,13 @@ Row = tuple[Any, ...]
 @attrs.frozen(kw_only=True)
 class Parts:
     """The rows of other tables that belong to one execution, each without its number: chunks (number, upto, at, rows, input),
-    messages (seq, kind, name, data, at), dedup keys, and parks (build, reason)."""
+    messages (seq, kind, name, data, at), dedup keys, parks (build, reason), and signals set aside (seq, name, data, sent, error, at)."""
 
     chunks: Sequence[Row]
     inbox: Sequence[Row]
     landed: Sequence[Row]
     parked: Sequence[Row]
+    aside: Sequence[Row]
 
 
 @attrs.frozen
@@ -62,10 +64,36 @@ class Archiving:
             inbox=[self._message(*message) for message in parts.inbox],
             landed=sorted(self.read(dedup) for (dedup,) in parts.landed),
             parked={self.read(build): self.read(reason) for build, reason in parts.parked},
+            aside=[self._aside(self.read(id), *row) for row in parts.aside],
         )
 
     def event(self, seq: int, name: str, payload: str, execution: str, at_us: int) -> ArchivedEvent:
         return ArchivedEvent(seq=seq, name=self.read(name), payload=payload, execution=self.read(execution), at=from_us(at_us))
+
+    def handlers(self, rows: Sequence[Row], held: Sequence[Row]) -> list[ArchivedHandler]:
+        """Of rows (id, event, done), and those of what is held: handler, seq, event, payload, execution, at, dead, attempts, first,
+        due, error."""
+        by_handler: dict[str, list[HeldEvent]] = {}
+        for row in held:
+            by_handler.setdefault(self.read(row[0]), []).append(self._held(*row))
+        named = [(self.read(id), self.read(event), done) for id, event, done in rows]
+        return [ArchivedHandler(id=id, event=event, done=done, held=by_handler.get(id, [])) for id, event, done in named]
+
+    def _held(self, *row: Any) -> HeldEvent:
+        handler, seq, name, payload, execution, at_us, dead, attempts, first_us, due_us, error = row
+        return HeldEvent(
+            handler=self.read(handler),
+            event=Event(seq=seq, name=self.read(name), payload=payload, execution=self.read(execution), at=from_us(at_us)),
+            attempts=attempts,
+            first_at=maybe_from_us(first_us),
+            due=maybe_from_us(due_us),
+            error=self.read(error),
+            dead=bool(dead),
+        )
+
+    def _aside(self, id: str, seq: int, name: str, data: str, sent_us: int, error: str, at_us: int) -> Aside:
+        name, error, sent_at, at = self.read(name), self.read(error), from_us(sent_us), from_us(at_us)
+        return Aside(seq=seq, execution=id, name=name, data=data, sent_at=sent_at, error=error, at=at)
 
     def _message(self, seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:
         return Message(seq=seq, kind=kind, name=self.read(name), data=data, stored_at=from_us(stored_us))
@@ -99,6 +127,19 @@ class Archiving:
         """n, build, reason."""
         for build, reason in it.parked.items():
             yield (n, self.stored(build), self.stored(reason))
+
+    def aside(self, n: int, it: Archived) -> Iterator[Row]:
+        """n, seq, name, data, sent, error, at."""
+        for one in it.aside:
+            yield (n, one.seq, self.stored(one.name), one.data, to_us(one.sent_at), self.stored(one.error), to_us(one.at))
+
+    def held(self, handlers: Sequence[ArchivedHandler]) -> Iterator[Row]:
+        """handler, seq, event, payload, execution, at, dead, attempts, first, due, error."""
+        for one in (one for handler in handlers for one in handler.held):
+            event = one.event
+            what = (self.stored(event.name), event.payload, self.stored(event.execution), to_us(event.at))
+            how = (one.dead, one.attempts, maybe_us(one.first_at), maybe_us(one.due), self.stored(one.error))
+            yield (self.stored(one.handler), event.seq, *what, *how)
 
 
 def newest_message(it: Archived) -> int:

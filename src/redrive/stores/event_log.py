@@ -1,16 +1,20 @@
-"""The events of the memory store, and how far its durable handlers have got."""
+"""The events of the memory store, how far its durable handlers have got, and what they could not handle."""
 
 from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 import attrs
 
+from redrive.ports.aside import HeldEvent
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
+
+_AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @attrs.define
@@ -28,6 +32,7 @@ class EventLog:
         self._events: list[Event] = []
         self._handlers: dict[str, _Handler] = {}
         self._pruned_at: datetime | None = None
+        self._held: dict[tuple[str, int], HeldEvent] = {}
 
     def emit(self, execution: str, emitted: set[str], new: Sequence[NewEvent], now: datetime) -> None:
         """*emitted*: the keys of the run's events so far."""
@@ -57,6 +62,49 @@ class EventLog:
         known = self._handlers.get(handler)
         if known is not None and known.worker == worker:
             known.done = max(known.done, through)
+
+    def hold(self, worker: str, held: Sequence[HeldEvent]) -> None:
+        for one in held:
+            known, key = self._handlers.get(one.handler), (one.handler, one.event.seq)
+            if known is None or known.worker != worker:
+                return
+            if one.event.seq > known.done or key in self._held:
+                self._held[key] = one
+                known.done = max(known.done, one.event.seq)
+
+    def held(self, handler: str, event: str, worker: str, limit: int) -> tuple[HeldEvent, ...]:
+        known = self._handlers.get(handler)
+        if known is None or known.worker != worker:
+            return ()
+        first: dict[str, HeldEvent] = {}
+        for one in self.list_held(handler, False):
+            if one.event.name == event:
+                first.setdefault(one.event.execution, one)
+        return tuple(sorted(first.values(), key=lambda one: (one.due or _AT_ONCE, one.event.seq))[:limit])
+
+    def held_done(self, handler: str, worker: str, seq: int) -> None:
+        known = self._handlers.get(handler)
+        if known is not None and known.worker == worker:
+            self._held.pop((handler, seq), None)
+
+    def list_held(self, handler: str | None, dead: bool | None) -> list[HeldEvent]:
+        return [one for _, one in sorted(self._held.items()) if handler in (None, one.handler) and dead in (None, one.dead)]
+
+    def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        found = self._chosen(handler, seqs)
+        for one in found:
+            key = (handler, one.event.seq)
+            self._held[key] = attrs.evolve(one, attempts=0, first_at=None, due=None, dead=False)
+        return len(found)
+
+    def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        found = self._chosen(handler, seqs)
+        for one in found:
+            del self._held[handler, one.event.seq]
+        return len(found)
+
+    def _chosen(self, handler: str, seqs: Sequence[int] | None) -> list[HeldEvent]:
+        return [one for one in self.list_held(handler, True if seqs is None else None) if seqs is None or one.event.seq in seqs]
 
     def _awaited(self, event: Event) -> bool:
         return any(handler.event == event.name and handler.done < event.seq for handler in self._handlers.values())

@@ -37,6 +37,7 @@ from redrive.ports.store import (
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import OK, child_result, nobody_has, refusal, wall_clock
 from redrive.stores.event_log import EventLog
+from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.records import Record
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
@@ -49,10 +50,11 @@ class _Worker:
     workflows: frozenset[str]
 
 
-class MemoryStore:
+class MemoryStore(AsideInMemory):
     """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
 
     def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = threading.RLock()
         self._bell = Bell()
@@ -181,6 +183,7 @@ class MemoryStore:
         while record.inbox and record.inbox[0].seq <= turn.taken:
             record.inbox.popleft()
         self._events.emit(record.id, record.emitted, turn.events, now)
+        self._keep_aside(record, turn.aside, now)
         for child in turn.children:
             self._bear(record, child, now)
         for outgoing in turn.outgoing:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from redrive.ports.aside import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
 
 
@@ -39,6 +40,7 @@ class Record:
     last_stored: datetime
     cancelled_run: int = 0
     """The number of the run that a cancel was accepted for."""
+    aside: list[Aside] = attrs.Factory(list[Aside])
     ticket: int = 0
     """The place in the queue of the due that counts; 0: in none."""
 
@@ -61,7 +63,7 @@ class Record:
 
     def begin_again(self, new: NewExecution, now: datetime) -> None:
         fresh: dict[str, Any] = attrs.asdict(Record.begin(new, now), recurse=False)
-        for kept in ("id", "created_at", "runs", "fence", "last_stored", "ticket"):
+        for kept in ("id", "created_at", "runs", "fence", "last_stored", "aside", "ticket"):
             del fresh[kept]
         for name, value in fresh.items():
             setattr(self, name, value)

@@ -311,6 +311,8 @@ class Driver:
         before, live.length = live.length, live.length + len(draft.rows)
         if before < LONG_HISTORY <= live.length:
             log.warning("execution %r: the history of its run has %d rows; ContinueAs keeps it short", live.id, live.length)
+        for aside in draft.aside:
+            reporting.signal_set_aside(live.id, aside)
         for key in draft.drops:
             self._drop(live, key)
         if draft.status in FINAL:

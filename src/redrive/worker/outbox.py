@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from redrive.codec import to_json
+from redrive.ports.aside import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing
 from redrive_interpreter.history import dump_row
 from redrive_interpreter.rows import Parent, Started
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
-    from redrive_interpreter.requests import CancelExecution, Publish, SendTo, StartExecution
+    from redrive_interpreter.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
     from redrive_interpreter.workflows import Workflow
 
 _FAILED: Final = frozenset({"failed"})
@@ -28,6 +29,10 @@ def event(request: Publish) -> NewEvent:
 def signal(request: SendTo, run: str) -> Outgoing:
     message = NewMessage(kind="signal", name=request.signal, data=to_json(request.payload), dedup=f"sent:{run}:{request.key}")
     return Outgoing(target=request.target, message=message, answer_to=request.key)
+
+
+def aside(request: KeepAside) -> NewAside:
+    return NewAside(name=request.signal, data=to_json(request.payload), sent_at=request.sent_at, error=request.error)
 
 
 def cancel(request: CancelExecution) -> Outgoing:

@@ -1,4 +1,4 @@
-"""What the worker tells the log of failures: each failed attempt and each failed execution once, where it becomes known.
+"""What the worker tells the log of failures: each failed attempt, failed execution and signal set aside once, where it becomes known.
 
 A replay and a turn that is computed again say nothing: the attempt was told when its body ended, the execution is told
 when its end is stored.
@@ -16,6 +16,7 @@ from redrive_interpreter.raised import users_traceback
 from redrive_interpreter.rows import Retrying
 
 if TYPE_CHECKING:
+    from redrive.ports.aside import NewAside
     from redrive.ports.store import Json
     from redrive_interpreter.requests import Perform
     from redrive_interpreter.rows import Answered
@@ -63,3 +64,8 @@ def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
         f"\n{trace.rstrip()}" if "  File " in trace else "",
         extra={"execution_id": id},
     )
+
+
+def signal_set_aside(id: str, aside: NewAside) -> None:
+    """Log that a signal was set aside, once that is stored."""
+    log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, aside.name, aside.error)

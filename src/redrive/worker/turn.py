@@ -21,13 +21,25 @@ from redrive.worker.live import timer_fact
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history import dump_outcome, dump_row
 from redrive_interpreter.outcomes import Ok
-from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, Publish, Request, SendTo, SetTimer, StartExecution
+from redrive_interpreter.requests import (
+    CancelExecution,
+    ClearTimer,
+    Drop,
+    KeepAside,
+    Perform,
+    Publish,
+    Request,
+    SendTo,
+    SetTimer,
+    StartExecution,
+)
 from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from redrive.codec import JsonCodec
+    from redrive.ports.aside import NewAside
     from redrive.ports.store import ExecutionStatus, Json
     from redrive.worker.alarms import Alarms
     from redrive.worker.live import Live
@@ -55,6 +67,7 @@ class Draft:
     outcome: Json | None = None
     unread: int = 0
     next_run: NextRun | None = None
+    aside: tuple[NewAside, ...] = ()
     drops: tuple[str, ...] = ()
     fed: tuple[tuple[datetime, Fact], ...] = ()
 
@@ -78,6 +91,7 @@ class Draft:
             outcome=self.outcome,
             unread=self.unread,
             next_run=self.next_run,
+            aside=self.aside,
         )
 
 
@@ -167,6 +181,8 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
                 draft.outgoing += (outbox.cancel(request),)
                 if request.answer:
                     live.add_fact(now, Answered(request.key, Ok(None), at=now))
+            case KeepAside():
+                draft.aside += (outbox.aside(request),)
             case StartExecution():
                 draft.children += (outbox.child(request, live.id, live.claim.run, now, codec),)
 

@@ -31,6 +31,7 @@ _PARTS: Final = {
     "write_messages": _ARCHIVING.messages,
     "write_landed": _ARCHIVING.landed,
     "write_parked": _ARCHIVING.parked,
+    "write_aside": _ARCHIVING.aside,
 }
 
 
@@ -84,12 +85,11 @@ class PostgresArchive:
 
     async def handlers(self) -> Sequence[ArchivedHandler]:
         async with self._errors():
-            rows = await self._rows("handlers")
-        return [ArchivedHandler(id=from_text(id), event=from_text(event), done=done) for id, event, done in rows]
+            return _ARCHIVING.handlers(await self._rows("handlers"), await self._rows("held_events"))
 
     async def _parts(self, ns: list[int]) -> list[Parts]:
         found: dict[str, dict[int, list[tuple[Any, ...]]]] = {}
-        for name in ("chunks", "inbox", "landed", "parked"):
+        for name in ("chunks", "inbox", "landed", "parked", "aside"):
             rows = await self._rows(name, ns)
             found[name] = {n: [row[1:] for row in of_one] for n, of_one in groupby(rows, key=lambda row: row[0])}
         return [Parts(**{name: part.get(n, []) for name, part in found.items()}) for n in ns]
@@ -128,6 +128,7 @@ class PostgresArchive:
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None:
         async with self._errors():
             await self._copy("write_handlers", ((to_text(one.id), to_text(one.event), one.done, "") for one in handlers))
+            await self._copy("write_held", _ARCHIVING.held(handlers))
 
     async def finish_writing(self) -> None:
         async with self._errors():

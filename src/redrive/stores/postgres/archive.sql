@@ -2,7 +2,7 @@
 
 -- name: alone
 -- Who reads goes on; who would write waits until we are done.
-LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
 -- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
@@ -52,11 +52,17 @@ SELECT n, dedup FROM redrive.landed WHERE n = ANY ($1) ORDER BY n;
 -- name: parked
 SELECT n, build, reason FROM redrive.parked WHERE n = ANY ($1) ORDER BY n;
 
+-- name: aside
+SELECT n, seq, name, data, sent_us, error, at_us FROM redrive.aside WHERE n = ANY ($1) ORDER BY n, seq;
+
 -- name: events
 SELECT seq, name, payload, execution, at_us FROM redrive.events WHERE seq > $1 ORDER BY seq LIMIT $2;
 
 -- name: handlers
 SELECT id, event, done FROM redrive.handlers ORDER BY id;
+
+-- name: held_events
+SELECT handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error FROM redrive.held_events ORDER BY handler, seq;
 
 -- name: mark
 UPDATE redrive.schema_version SET number = $1, oldest = $2;
@@ -84,9 +90,16 @@ COPY redrive.events (seq, name, payload, execution, n, number, key, at_us) FROM 
 -- name: write_handlers
 COPY redrive.handlers (id, event, done, worker) FROM STDIN;
 
+-- name: write_aside
+COPY redrive.aside (n, seq, name, data, sent_us, error, at_us) FROM STDIN;
+
+-- name: write_held
+COPY redrive.held_events (handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error) FROM STDIN;
+
 -- name: numbered_on
 -- What is new comes after all that is old.
 SELECT setval(pg_get_serial_sequence('redrive.executions', 'n'), greatest(1, (SELECT max(n) FROM redrive.executions))),
+    setval(pg_get_serial_sequence('redrive.aside', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.aside))),
     setval('redrive.messages', greatest(1, (SELECT max(seq) FROM redrive.inbox)));
 
 -- name: events_from

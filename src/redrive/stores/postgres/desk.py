@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from redrive.ports.aside import NewAside
 from redrive.ports.store import Message, NewEvent, NewExecution, NewMessage
 from redrive.stores.bell import WORK
 from redrive.stores.postgres.events import Emitted, emit
@@ -34,6 +35,7 @@ class Desk:
     _attributes: list[tuple[Held, str]] = attrs.Factory(list[tuple[Held, str]])
     _unparked: dict[bool, list[Held]] = attrs.Factory(lambda: {False: list[Held](), True: list[Held]()})
     _events: list[Emitted] = attrs.Factory(list[Emitted])
+    _aside: list[tuple[Held, NewAside]] = attrs.Factory(list[tuple[Held, NewAside]])
 
     async def lock(
         self,
@@ -123,6 +125,9 @@ class Desk:
     def emit(self, held: Held, number: int, events: Sequence[NewEvent]) -> None:
         self._events.append((held, number, events))
 
+    def keep_aside(self, held: Held, new: Sequence[NewAside]) -> None:
+        self._aside += [(held, one) for one in new]
+
     def wake_us(self, new: NewExecution) -> int:
         return self.now_us if new.not_before is None else to_us(new.not_before)
 
@@ -144,12 +149,14 @@ class Desk:
                 await session.run("forget_parks" if for_all else "forget_park", _ns(unparked))
         if self._messages:
             await self._store_messages()
+        if self._aside:
+            await self._store_aside()
         changed = [held for held in self.held.values() if held.changed]
         if changed:
             await self._save(changed)
         if self._events:
             await emit(session, self._events, self.now_us)
-        self._chunks, self._taken, self._attributes, self._messages, self._events = [], [], [], [], []
+        self._chunks, self._taken, self._attributes, self._messages, self._events, self._aside = [], [], [], [], [], []
         self._unparked = {False: [], True: []}
 
     async def inboxes(self, ids: Iterable[str]) -> dict[str, list[Message]]:
@@ -196,6 +203,18 @@ class Desk:
             SEPARATOR.join(to_text(message.name) for message in messages),
             SEPARATOR.join(message.data for message in messages),
             numbers(stored_us for *_, stored_us in self._messages),
+        )
+
+    async def _store_aside(self) -> None:
+        new = [one for _, one in self._aside]
+        await self.session.run(
+            "keep_aside",
+            _ns(held for held, _ in self._aside),
+            SEPARATOR.join(to_text(one.name) for one in new),
+            SEPARATOR.join(one.data for one in new),
+            numbers(to_us(one.sent_at) for one in new),
+            SEPARATOR.join(to_text(one.error) or "?" for one in new),
+            self.now_us,
         )
 
     async def _save(self, changed: Sequence[Held]) -> None:

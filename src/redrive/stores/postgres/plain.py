@@ -22,7 +22,7 @@ Told: TypeAlias = Callable[[int, int], None]
 
 
 def is_plain(turn: Turn) -> bool:
-    return not (turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.seen < turn.taken)
+    return not (turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.aside or turn.seen < turn.taken)
 
 
 def size_of(turn: Turn) -> int:

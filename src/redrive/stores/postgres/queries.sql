@@ -669,6 +669,84 @@ DELETE FROM redrive.events WHERE seq IN (
     WHERE at_us <= $1 AND NOT EXISTS (SELECT 1 FROM redrive.handlers WHERE handlers.id >= '' AND handlers.event = events.name AND done < events.seq)
     ORDER BY at_us LIMIT 10000);
 
+-- ── what is kept for people ───────────────────────────────────────────────────────────────────
+
+-- name: keep_aside
+-- In this order: so their seqs rise.
+INSERT INTO redrive.aside (n, name, data, sent_us, error, at_us)
+SELECT new.n, new.name, new.data, new.sent_us, new.error, $6
+FROM unnest(
+    string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, ',')::bigint[],
+    string_to_array($5, E'\x1e')
+) WITH ORDINALITY AS new (n, name, data, sent_us, error, i)
+ORDER BY new.i;
+
+-- name: all_aside
+SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.aside a JOIN redrive.executions e ON e.n = a.n
+ORDER BY a.seq LIMIT $1;
+
+-- name: aside_of
+SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.executions e JOIN redrive.aside a ON a.n = e.n
+WHERE e.id = $1 ORDER BY a.seq LIMIT $2::bigint;
+
+-- name: forget_aside
+DELETE FROM redrive.aside USING redrive.executions e
+WHERE e.id = $1 AND aside.n = e.n AND aside.seq = ANY (string_to_array($2, ',')::bigint[]);
+
+-- name: drop_aside
+-- Whether there is such an execution, and how many it had.
+WITH gone AS (
+    DELETE FROM redrive.aside USING redrive.executions e
+    WHERE e.id = $1 AND aside.n = e.n AND ($2::text IS NULL OR aside.seq = ANY (string_to_array($2::text, ',')::bigint[]))
+    RETURNING 1
+)
+SELECT EXISTS (SELECT 1 FROM redrive.executions WHERE id = $1), (SELECT count(*) FROM gone);
+
+-- name: lock_handler
+SELECT done FROM redrive.handlers WHERE id = $1 AND worker = $2 FOR UPDATE;
+
+-- name: hold
+INSERT INTO redrive.held_events (handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: change_held
+UPDATE redrive.held_events SET dead = $3, attempts = $4, first_us = $5, due_us = $6, error = $7 WHERE handler = $1 AND seq = $2;
+
+-- name: held_events
+-- The oldest of each execution.
+SELECT held.handler, held.seq, held.event, held.payload, held.execution, held.at_us, held.dead, held.attempts, held.first_us, held.due_us,
+    held.error
+FROM redrive.held_events held JOIN redrive.handlers h ON h.id = held.handler
+WHERE held.handler = $1 AND held.event = $2 AND h.worker = $3 AND NOT held.dead AND NOT EXISTS (
+    SELECT 1 FROM redrive.held_events older
+    WHERE older.handler = held.handler AND older.execution = held.execution AND older.seq < held.seq AND NOT older.dead
+        AND older.event = held.event)
+ORDER BY coalesce(held.due_us, 0), held.seq LIMIT $4;
+
+-- name: held_done
+DELETE FROM redrive.held_events WHERE handler = $1 AND seq = $3
+    AND EXISTS (SELECT 1 FROM redrive.handlers h WHERE h.id = $1 AND h.worker = $2);
+
+-- name: list_held
+SELECT handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error FROM redrive.held_events
+WHERE ($1::text IS NULL OR handler = $1::text) AND ($2::boolean IS NULL OR dead = $2::boolean) ORDER BY handler, seq LIMIT $3;
+
+-- name: retry_held
+WITH again AS (
+    UPDATE redrive.held_events SET dead = false, attempts = 0, first_us = NULL, due_us = NULL
+    WHERE handler = $1 AND CASE WHEN $2::text IS NULL THEN dead ELSE seq = ANY (string_to_array($2::text, ',')::bigint[]) END
+    RETURNING 1
+)
+SELECT count(*) FROM again;
+
+-- name: drop_held
+WITH gone AS (
+    DELETE FROM redrive.held_events
+    WHERE handler = $1 AND CASE WHEN $2::text IS NULL THEN dead ELSE seq = ANY (string_to_array($2::text, ',')::bigint[]) END
+    RETURNING 1
+)
+SELECT count(*) FROM gone;
+
 -- ── news ──────────────────────────────────────────────────────────────────────────────────────
 
 -- name: tell

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from redrive.ports.answer import Answer
+from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.inside import Cursor, Standing
 from redrive.ports.store import (
     Begun,
@@ -29,9 +30,9 @@ from redrive.ports.store import (
     Told,
     Turn,
 )
-from redrive.stores.bell import WORK, Bell
+from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.postgres import aside, events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres import claims as owning
-from redrive.stores.postgres import events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connecting import check, connect, make_pool, parameters
 from redrive.stores.postgres.failures import as_store_error
@@ -301,6 +302,38 @@ class PostgresStore:
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await events.events_done(self._open.sessions, handler, worker, through)
+
+    # ── what is kept for people ─────────────────────────────────────────────────────────────────
+    async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
+        return await aside.set_aside(self._open.sessions, id, limit)
+
+    async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
+        found, news, now_us = await self._open.sessions.transact(partial(aside.redeliver, id=id, seqs=seqs))
+        self._told(now_us, news)
+        return found
+
+    async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
+        return await aside.drop_aside(self._open.sessions, id, seqs)
+
+    async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
+        await aside.hold_events(self._open.sessions, worker, held)
+
+    async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
+        return await aside.held_events(self._open.sessions, handler, event, worker, limit)
+
+    async def held_done(self, handler: str, worker: str, seq: int) -> None:
+        await aside.held_done(self._open.sessions, handler, worker, seq)
+
+    async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
+        return await aside.list_held(self._open.sessions, handler, dead, limit)
+
+    async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        found = await aside.retry_held(self._open.sessions, handler, seqs)
+        self._told(0, EVENTS if found else 0)
+        return found
+
+    async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        return await aside.drop_held(self._open.sessions, handler, seqs)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

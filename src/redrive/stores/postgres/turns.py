@@ -109,6 +109,8 @@ def _change(desk: Desk, held: Held, turn: Turn) -> None:
         desk.take(held, turn.taken)
     if turn.events:
         desk.emit(held, held.number, turn.events)
+    if turn.aside:
+        desk.keep_aside(held, turn.aside)
     desk.unpark(held, for_all=turn.next_run is not None)
     _settle(desk, held, turn)
     if turn.next_run is not None:

@@ -24,12 +24,13 @@ from redrive.stores.sqlite.values import from_text, to_text, to_us
 _SQL: Final = read_queries(Path(__file__).with_name("archive.sql").read_text(encoding="utf-8"))
 _PAGE: Final = 200
 _ARCHIVING: Final = Archiving(to_text, from_text)
-_PARTS: Final = ("chunks", "inbox", "landed", "parked")
+_PARTS: Final = ("chunks", "inbox", "landed", "parked", "aside")
 _WRITTEN: Final = {
     "write_chunk": _ARCHIVING.chunks,
     "write_message": _ARCHIVING.messages,
     "write_landed": _ARCHIVING.landed,
     "write_parked": _ARCHIVING.parked,
+    "write_aside": _ARCHIVING.aside,
 }
 _PATIENCE: Final = 10.0
 
@@ -78,8 +79,7 @@ class SQLiteArchive:
 
     async def handlers(self) -> Sequence[ArchivedHandler]:
         with self._errors():
-            rows = self._db.execute(_SQL["handlers"]).fetchall()
-        return [ArchivedHandler(id=from_text(id), event=from_text(event), done=done) for id, event, done in rows]
+            return _ARCHIVING.handlers(self._db.execute(_SQL["handlers"]).fetchall(), self._db.execute(_SQL["held_events"]).fetchall())
 
     def _archived(self, row: tuple[Any, ...]) -> Archived:
         return _ARCHIVING.archived(row, Parts(**{name: self._db.execute(_SQL[name], (row[0],)).fetchall() for name in _PARTS}))
@@ -110,6 +110,7 @@ class SQLiteArchive:
         with self._errors(), self._transaction():
             for handler in handlers:
                 self._db.execute(_SQL["write_handler"], (to_text(handler.id), to_text(handler.event), handler.done))
+            self._db.executemany(_SQL["write_held"], _ARCHIVING.held(handlers))
             self._db.execute(_SQL["events_begun"])
             self._db.execute(_SQL["events_from"], (max((handler.done for handler in handlers), default=0),))
 

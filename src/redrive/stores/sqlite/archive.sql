@@ -39,11 +39,17 @@ SELECT dedup FROM landed WHERE n = ? ORDER BY dedup;
 -- name: parked
 SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
 
+-- name: aside
+SELECT seq, name, data, sent_us, error, at_us FROM aside WHERE n = ? ORDER BY seq;
+
 -- name: events
 SELECT seq, name, payload, execution, at_us FROM events WHERE seq > ? ORDER BY seq LIMIT ?;
 
 -- name: handlers
 SELECT id, event, done FROM handlers ORDER BY id;
+
+-- name: held_events
+SELECT handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error FROM held_events ORDER BY handler, seq;
 
 -- name: write_execution
 INSERT INTO executions (id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run, wake_us, created_us,
@@ -74,3 +80,10 @@ INSERT INTO sqlite_sequence (name, seq) SELECT 'events', 0 WHERE NOT EXISTS (SEL
 
 -- name: write_handler
 INSERT INTO handlers (id, event, done, worker) VALUES (?, ?, ?, '');
+
+-- name: write_aside
+INSERT INTO aside (n, seq, name, data, sent_us, error, at_us) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: write_held
+INSERT INTO held_events (handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);

@@ -279,3 +279,53 @@ DELETE FROM events WHERE seq IN (
     SELECT seq FROM events WHERE at_us <= ?
         AND NOT EXISTS (SELECT 1 FROM handlers WHERE handlers.event = events.name AND done < events.seq)
     ORDER BY at_us LIMIT 10000);
+
+-- ── what is kept for people ───────────────────────────────────────────────────────────────────
+
+-- name: keep_aside
+INSERT INTO aside (n, name, data, sent_us, error, at_us) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: all_aside
+SELECT seq, id, name, data, sent_us, error, at_us FROM aside CROSS JOIN executions USING (n) ORDER BY seq LIMIT ?;
+
+-- name: aside_of
+SELECT seq, id, name, data, sent_us, error, at_us FROM executions CROSS JOIN aside USING (n) WHERE id = ? ORDER BY seq LIMIT ?;
+
+-- name: forget_aside
+DELETE FROM aside WHERE n = ? AND seq = ?;
+
+-- name: hold
+INSERT INTO held_events (handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: change_held
+UPDATE held_events SET dead = ?, attempts = ?, first_us = ?, due_us = ?, error = ? WHERE handler = ? AND seq = ?;
+
+-- name: held_events
+-- The oldest of each execution.
+SELECT handler, seq, held_events.event, payload, execution, at_us, dead, attempts, first_us, due_us, error
+FROM held_events JOIN handlers ON handlers.id = held_events.handler
+WHERE handler = ? AND held_events.event = ? AND worker = ? AND dead = 0 AND NOT EXISTS (
+    SELECT 1 FROM held_events older
+    WHERE older.handler = held_events.handler AND older.execution = held_events.execution AND older.seq < held_events.seq
+        AND older.dead = 0 AND older.event = held_events.event)
+ORDER BY coalesce(due_us, 0), seq LIMIT ?;
+
+-- name: held_done
+DELETE FROM held_events WHERE handler = ? AND seq = ? AND EXISTS (SELECT 1 FROM handlers WHERE handlers.id = handler AND worker = ?);
+
+-- name: list_held
+SELECT handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error FROM held_events
+WHERE (:handler IS NULL OR handler = :handler) AND (:dead IS NULL OR dead = :dead) ORDER BY handler, seq LIMIT :limit;
+
+-- name: retry_held
+UPDATE held_events SET dead = 0, attempts = 0, first_us = NULL, due_us = NULL WHERE handler = ? AND seq = ?;
+
+-- name: retry_held_dead
+UPDATE held_events SET dead = 0, attempts = 0, first_us = NULL, due_us = NULL WHERE handler = ? AND dead = 1;
+
+-- name: drop_held
+DELETE FROM held_events WHERE handler = ? AND seq = ?;
+
+-- name: drop_held_dead
+DELETE FROM held_events WHERE handler = ? AND dead = 1;

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final, Literal
 
 from redrive.ports.answer import Answer
+from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -25,8 +26,8 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.stores.bell import Bell
+from redrive.stores.sqlite import aside, events, inboxes, reading, starting, turns
 from redrive.stores.sqlite import claims as owning
-from redrive.stores.sqlite import events, inboxes, reading, starting, turns
 from redrive.stores.sqlite.connecting import connect
 from redrive.stores.sqlite.jobs import Memo
 from redrive.stores.sqlite.session import Session
@@ -182,6 +183,34 @@ class SQLiteStore:
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await self._writer.do(events.events_done, handler, worker, through)
+
+    # ── what is kept for people ─────────────────────────────────────────────────────────────────
+    async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
+        return await self._reader.do(aside.set_aside, id, limit)
+
+    async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
+        return await self._writer.do(aside.redeliver, id, seqs)
+
+    async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
+        return await self._writer.do(aside.drop_aside, id, seqs)
+
+    async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
+        await self._writer.do(aside.hold_events, worker, held)
+
+    async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
+        return await self._reader.do(aside.held_events, handler, event, worker, limit)
+
+    async def held_done(self, handler: str, worker: str, seq: int) -> None:
+        await self._writer.do(aside.held_done, handler, worker, seq)
+
+    async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
+        return await self._reader.do(aside.list_held, handler, dead, limit)
+
+    async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        return await self._writer.do(aside.retry_held, handler, seqs)
+
+    async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
+        return await self._writer.do(aside.drop_held, handler, seqs)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

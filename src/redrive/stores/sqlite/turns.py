@@ -13,6 +13,7 @@ from typing import TypeAlias
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, child_result, refusal
+from redrive.stores.sqlite.aside import keep_aside
 from redrive.stores.sqlite.beginning import begin, begin_again
 from redrive.stores.sqlite.events import emit
 from redrive.stores.sqlite.inboxes import deliver, inbox
@@ -55,6 +56,8 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if turn.events:
         emit(tx, claim.id, run, turn.events)
         tx.news |= EVENTS
+    if turn.aside:
+        keep_aside(tx, n, turn.aside)
     if turn.children or turn.outgoing:
         for child in turn.children:
             _bear(tx, claim.id, child)

@@ -12,6 +12,7 @@ class TestMyStore(StoreContract):
 
 from __future__ import annotations
 
+from redrive.testing.contracts.aside import AsideContract
 from redrive.testing.contracts.children import ChildContract
 from redrive.testing.contracts.claims import ClaimContract
 from redrive.testing.contracts.events import EventContract
@@ -24,7 +25,15 @@ from redrive.testing.contracts.turns import TurnContract
 
 
 class StoreContract(
-    StartContract, FirstTurnContract, ClaimContract, InboxContract, TurnContract, ChildContract, EventContract, ReadingContract
+    StartContract,
+    FirstTurnContract,
+    ClaimContract,
+    InboxContract,
+    TurnContract,
+    ChildContract,
+    EventContract,
+    AsideContract,
+    ReadingContract,
 ):
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
