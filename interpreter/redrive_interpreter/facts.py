@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.machine import Machine
 
+NOTHING: Final[frozenset[Key]] = frozenset()
 DEADLINE: Final = Key("__deadline")
 """The key of the timer that is the execution's deadline."""
 
@@ -175,7 +176,15 @@ def _interrupt(m: Machine[Any], fact: r.CancelRequested | r.DeadlinePassed, canc
     if type(fact) is r.DeadlinePassed:
         del m.timers[DEADLINE]
     m.clear_timer(DEADLINE)
+    if fact.unbegun is None:
+        m.cut(m.root, cancel)
+        return
+    m.unbegun = frozenset(fact.unbegun)
     m.cut(m.root, cancel)
+    for task in (m.tasks or {}).values():  # E3: nothing new begins in them either
+        if task.outcome is None:
+            m.cut(task.fiber, cancel)
+    m.unbegun = NOTHING
 
 
 def _child(m: Machine[Any], fact: r.ChildFinished) -> None:

@@ -12,8 +12,8 @@ which ``format`` the run began with.
 ``retrying``        key n err due at doubt
 ``fired``           key at
 ``signalled``       name payload at sent
-``cancel``          reason by at
-``deadline``        at
+``cancel``          reason by at unbegun[key]
+``deadline``        at unbegun[key]
 ``child``           id status at, ``ok`` or ``err``
 ``rollback_retry``  at
 ``asked``           key kind label input undo
@@ -232,11 +232,29 @@ def _load_signalled(data: Mapping[str, Any]) -> r.Signalled:
 
 
 def _dump_cancel(row: r.CancelRequested) -> dict[str, Any]:
-    return {"row": "cancel", "reason": row.reason, "by": row.by, "at": to_micros(row.at)}
+    return {"row": "cancel", "reason": row.reason, "by": row.by, "at": to_micros(row.at), **_dump_unbegun(row)}
 
 
 def _load_cancel(data: Mapping[str, Any]) -> r.CancelRequested:
-    return r.CancelRequested(reason=data["reason"], by=data["by"], at=from_micros(data["at"]))
+    return r.CancelRequested(reason=data["reason"], by=data["by"], at=from_micros(data["at"]), unbegun=_load_unbegun(data))
+
+
+def _dump_deadline(row: r.DeadlinePassed) -> dict[str, Any]:
+    return {"row": "deadline", "at": to_micros(row.at), **_dump_unbegun(row)}
+
+
+def _load_deadline(data: Mapping[str, Any]) -> r.DeadlinePassed:
+    return r.DeadlinePassed(at=from_micros(data["at"]), unbegun=_load_unbegun(data))
+
+
+def _dump_unbegun(row: r.CancelRequested | r.DeadlinePassed) -> dict[str, Any]:
+    # Also where there is none: rows without it are of releases that cut spawned tasks only when their scope ended.
+    return {} if row.unbegun is None else {"unbegun": list(row.unbegun)}
+
+
+def _load_unbegun(data: Mapping[str, Any]) -> tuple[Key, ...] | None:
+    keys = data.get("unbegun")
+    return None if keys is None else tuple(map(Key, keys))
 
 
 def _dump_finished_child(row: r.ChildFinished) -> dict[str, Any]:
@@ -310,7 +328,7 @@ _DUMP: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     r.TimerFired: _dump_fired,
     r.Signalled: _dump_signalled,
     r.CancelRequested: _dump_cancel,
-    r.DeadlinePassed: lambda row: {"row": "deadline", "at": to_micros(row.at)},
+    r.DeadlinePassed: _dump_deadline,
     r.ChildFinished: _dump_finished_child,
     r.RollbackRetried: lambda row: {"row": "rollback_retry", "at": to_micros(row.at)},
     r.Asked: _dump_asked,
@@ -327,7 +345,7 @@ _LOAD: Final[Mapping[str, Callable[[Any], r.Row]]] = {
     "fired": _load_fired,
     "signalled": _load_signalled,
     "cancel": _load_cancel,
-    "deadline": lambda data: r.DeadlinePassed(at=from_micros(data["at"])),
+    "deadline": _load_deadline,
     "child": _load_finished_child,
     "rollback_retry": lambda data: r.RollbackRetried(at=from_micros(data["at"])),
     "asked": _load_asked,

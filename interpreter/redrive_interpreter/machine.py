@@ -25,7 +25,7 @@ from redrive_interpreter.effects import HANDLERS, handler_of
 from redrive_interpreter.ending import finish, leave
 from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
 from redrive_interpreter.escapes import Raised
-from redrive_interpreter.facts import TAKE
+from redrive_interpreter.facts import NOTHING, TAKE
 from redrive_interpreter.family import Family
 from redrive_interpreter.fibers import WAITING, Fiber, Reply, Waiting
 from redrive_interpreter.keys import Key
@@ -69,31 +69,9 @@ class Machine(Generic[R_co]):
     """
 
     __slots__ = (
-        "_agenda",
-        "_closed",
-        "_family",
-        "_ready",
-        "_requests",
-        "_saga",
-        "_settled",
-        "codec",
-        "continues",
-        "counted",
-        "fresh",
-        "mailbox",
-        "now",
-        "patches",
-        "pending",
-        "recorded",
-        "root",
-        "rows",
-        "run",
-        "started",
-        "tasks",
-        "thrown",
-        "timers",
-        "verdict_",
-        "workflow",
+        "_agenda", "_closed", "_family", "_ready", "_requests", "_saga", "_settled", "codec", "continues", "counted",
+        "fresh", "mailbox", "now", "patches", "pending", "recorded", "root", "rows", "run", "started", "tasks",
+        "thrown", "timers", "unbegun", "verdict_", "workflow",
     )  # fmt: skip
 
     def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE) -> None:
@@ -117,6 +95,7 @@ class Machine(Generic[R_co]):
         self.patches: dict[str, bool] | None = None
         self.thrown: list[BaseException] | None = None
         self.continues: Invocation[Any] | None = None
+        self.unbegun: frozenset[Key] = NOTHING
         self.verdict_: Finished | None = None
         self._requests: list[Request] = []
         self._ready: list[Fiber] = []
@@ -143,6 +122,16 @@ class Machine(Generic[R_co]):
                 finish(self, None, misuse, bug=True)
         if not self._requests:
             return []  # never the list that later turns fill
+        requests, self._requests = self._requests, []
+        return requests
+
+    def hold(self, started: r.Started) -> list[Request]:
+        """Take *started* and run nothing yet: a cancel, or the deadline, was there before the run began.
+
+        That fact is to be received next, with `THE_RUN` among its ``unbegun``: then the workflow's code is never called.
+        """
+        take = TAKE[type(started)]
+        take(self, started)
         requests, self._requests = self._requests, []
         return requests
 

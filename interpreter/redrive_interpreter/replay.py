@@ -22,7 +22,7 @@ from redrive_interpreter.machine import Machine
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.recorded import RecordedTurn, same_value
 from redrive_interpreter.requests import CancelExecution, KeepAside, Publish, StartExecution
-from redrive_interpreter.rows import FACTS, Asked, Ended, RollbackRetried, SetAside
+from redrive_interpreter.rows import FACTS, THE_RUN, Asked, CancelRequested, DeadlinePassed, Ended, RollbackRetried, SetAside
 
 if TYPE_CHECKING:
     from redrive_interpreter.keys import Key
@@ -112,7 +112,10 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             turn.aside = aside
         before = machine.counted
         try:
-            requests = machine.receive(fact)  # type: ignore[arg-type]
+            if end < total and at == 0 and _before_it_began(history[end]):
+                requests = machine.hold(fact)  # type: ignore[arg-type]
+            else:
+                requests = machine.receive(fact)  # type: ignore[arg-type]
         except UnexpectedFact as error:
             raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
         if machine.counted == before:
@@ -126,6 +129,11 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         at = end
     machine.recorded = None
     return requests
+
+
+def _before_it_began(row: Row) -> bool:
+    """Whether *row* is what ended the run before any of its code was called."""
+    return isinstance(row, (CancelRequested, DeadlinePassed)) and row.unbegun is not None and THE_RUN in row.unbegun
 
 
 def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:

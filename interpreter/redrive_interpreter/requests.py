@@ -42,7 +42,10 @@ class Perform:
 
 @attrs.define
 class Drop:
-    """The answer to *key* is no longer wanted: tell its body to stop, and do not wait for it."""
+    """The answer to *key* is no longer wanted: tell its body to stop, and do not wait for it.
+
+    Of a child whose start the host said is ``unbegun``: do not start it.
+    """
 
     key: Key
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import attrs
@@ -40,6 +40,10 @@ class Child:
     on_parent_close: str
     status: str | None = None
     outcome: Ok[Data] | Err | None = None
+
+
+THE_RUN: Final = Key("")
+"""In ``unbegun``: the run, none of whose code had been called."""
 
 
 # ── facts: each begins one turn ─────────────────────────────────────────────────────────────────
@@ -121,18 +125,25 @@ class Signalled:
 
 @attrs.define(kw_only=True)
 class CancelRequested:
-    """Someone asked for the execution to be cancelled."""
+    """Someone asked for the execution to be cancelled.
+
+    *unbegun* are the keys of the steps and child starts that were asked and had not begun when the request was taken:
+    they never do. The key `THE_RUN` means the run itself: nothing of it runs. None is what older releases
+    stored: spawned tasks then went on until their scope ended.
+    """
 
     reason: str = ""
     by: CancelledBy = "cancel"
     at: datetime
+    unbegun: tuple[Key, ...] | None = ()
 
 
 @attrs.define(kw_only=True)
 class DeadlinePassed:
-    """The execution's deadline passed."""
+    """The execution's deadline passed. *unbegun* is that of `CancelRequested`."""
 
     at: datetime
+    unbegun: tuple[Key, ...] | None = ()
 
 
 @attrs.define(kw_only=True)

@@ -69,7 +69,7 @@ class StepWait(Wait):
         spec = self.command.spec
         if self.undoing is not None:
             return False  # E3: never into a Rollback
-        in_flight = self.in_flight(machine)
+        in_flight = self.key not in machine.unbegun and self.in_flight(machine)
         if in_flight and (spec.undo is not None or spec.at_most_once):
             return False  # S10: its effect must be known, so that it can be undone or is not repeated
         machine.settle(self)
@@ -134,7 +134,12 @@ class AnswerWait(Wait):
         return execution_error(error, self.target) or step_error(codec, error, self.key, ())
 
     def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        return False
+        if self.refusing is None or self.key not in machine.unbegun:
+            return False
+        self.refusing()  # a child whose start is not stored: it never is
+        machine.settle(self)
+        machine.request(Drop(self.key))
+        return True
 
     def requests(self) -> list[Request]:
         return [self.again]

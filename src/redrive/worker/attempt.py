@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Attempt:
     """From its start until its fact is delivered or nobody wants it any more."""
 
-    __slots__ = ("_performer", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits", "waits_since")
+    __slots__ = (
+        "_performer", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits", "waits_since",
+    )  # fmt: skip
 
     def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
         self._performer = performer
@@ -38,6 +40,24 @@ class Attempt:
         """How many bodies had begun in threads when that wait was looked at last."""
         self.begun: Callable[[], None] | None = None
         self.over = False
+        self._unentered = [None]
+
+    def enter(self) -> bool:
+        """The body is about to be called: False if it must not be. Any thread may ask."""
+        try:
+            self._unentered.pop()  # one of two threads gets it
+        except IndexError:
+            return False
+        return not self.over
+
+    def withhold(self) -> bool:
+        """See to it that a body which has not begun never does, and gives no fact; False if it has."""
+        try:
+            self._unentered.pop()
+        except IndexError:
+            return False
+        self.stop()
+        return True
 
     @property
     def number(self) -> int:

@@ -23,14 +23,13 @@ import attrs
 from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
-from redrive.worker import reporting
+from redrive.worker import beginnings, reporting
 from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.interrupts import is_interrupt
 from redrive.worker.reviving import begin, go_on
 from redrive.worker.turn import compute
 from redrive_interpreter.errors import CodecError, HostError
 from redrive_interpreter.history import load_row
-from redrive_interpreter.rows import Answered, AttemptStarted, Retrying
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,8 +128,16 @@ class Driver:
                 live.length = len(history)
                 self.context.run(self._replay, live, history)
             draft = None if live.gone else self.context.run(self._compute, live)
+            if draft is not None and draft.overtaken:
+                self._again(live, draft)
+                live.interrupt_first = True
+                self._turn(live)
+                return
+            beginnings.begin_held(self, live)
             if draft is None:
                 self._rest(live)
+                if live.facts and not live.gone:
+                    self.wake(live)
             elif draft.attributes is not None and live.attributes is None:
                 self._later(live, self._ask_with_attributes(live, draft))
             else:
@@ -182,7 +189,11 @@ class Driver:
         live.driving = True
         try:
             self.context.run(self._replay, live, [from_json(live.started)])
-            return self.context.run(self._compute, live)
+            draft = self.context.run(self._compute, live)
+            if draft is None or not draft.overtaken:
+                return draft
+            self.forget(live)
+            return None
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -195,7 +206,7 @@ class Driver:
         """The first turn of *live* was stored: go on."""
         live.started, live.driving, live.used = None, False, time.monotonic()
         self._stored(live, draft, committed)
-        if live.ready:
+        if live.ready or live.held:
             self.wake(live)
 
     def forget(self, live: Live) -> None:
@@ -230,7 +241,7 @@ class Driver:
         self.watchdog.enter(live)
         try:
             if len(rows) == 1:
-                begin(live, rows[0], self.codec)
+                begin(live, rows[0], self.codec, self.clock.now())
             else:
                 go_on(live, rows, self.codec)
         except BaseException as error:
@@ -289,7 +300,7 @@ class Driver:
             error = answer.error
             if error is None:
                 self._stored(live, draft, answer.result)
-                if live.ready:
+                if live.ready or live.held:
                     self._turn(live)
                 else:
                     self._rest(live)
@@ -326,26 +337,7 @@ class Driver:
         if draft.next_run is not None:
             self._continue(live, draft)
             return
-        for _, fact in draft.fed:
-            if type(fact) is AttemptStarted and live.began is not None:
-                begun = live.began.pop(fact.key, None)
-                if begun is not None:
-                    begun()
-        if draft.performs:
-            pending = live.machine.pending if live.machine is not None else {}
-            told = {fact.key for _, fact in live.facts or () if isinstance(fact, (Answered, Retrying))}
-            for key, perform in draft.performs.items():
-                if key not in pending or key in told:
-                    continue  # asked again by a replay, and answered in the same turn, or while it was stored
-                if perform.due is not None and perform.due > self.clock.now():
-                    if live.waiting is None:
-                        live.waiting = {}
-                    live.waiting[key] = perform
-                    self.alarms.set(perform.due, live, key)
-                elif self.draining:
-                    live.unbegun = True
-                elif not (live.attempts and key in live.attempts):
-                    self.performer.start(live, perform)
+        beginnings.after(self, live, draft)
         if self.alarms:
             self.alarm_set()
 
@@ -362,7 +354,8 @@ class Driver:
         assert run is not None
         self.performer.stop_all(live)
         live.put_away()
-        live.facts = live.began = live.told = None
+        live.facts = live.began = live.told = live.announced = None
+        live.uncertain = {}
         live.claim = attrs.evolve(live.claim, run=run.run, number=live.claim.number + 1, workflow=run.workflow, length=1)
         live.length, live.cancelling = 1, False
         workflow = self.workflows.get(run.workflow)

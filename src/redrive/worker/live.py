@@ -30,6 +30,8 @@ class Running(Protocol):
 
     def stop(self) -> None: ...
 
+    def withhold(self) -> bool: ...
+
 
 class Live:
     """One execution. Ten thousand of these may be in memory at once, most of them idle: empty lists are shared.
@@ -38,13 +40,18 @@ class Live:
     are due: each oldest first. *attempts* are the bodies under way, *waiting* the steps that wait for their next attempt,
     *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest
     message known. *driving*: a turn of it is being computed or stored. *used* is the monotonic time when it was driven last.
+    *held* are steps whose turn is stored and that begin once the next turn is computed, *announced* those at most once whose
+    start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun; None
+    until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a cancel, or the deadline, is to be
+    taken before all else. *ahead* is the newest seq that was taken out of order.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
     for are not begun here any more, so somebody else must look at it, whatever its other bodies give.
     """
 
     __slots__ = (
-        "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "inbox", "length",
-        "machine", "requests", "rows", "seen", "started", "told", "unbegun", "unsure", "used", "waiting", "workflow",
+        "ahead", "announced", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "held",
+        "inbox", "interrupt_first", "length", "machine", "requests", "rows", "seen", "started", "told", "unbegun", "uncertain", "unsure",
+        "untouched", "used", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -68,6 +75,11 @@ class Live:
         self.attempts: dict[str, Running] | None = None
         self.waiting: dict[str, Perform] | None = None
         self.began: dict[str, Callable[[], None]] | None = None
+        self.held: dict[str, Perform] | None = None
+        self.announced: list[Callable[[], None]] | None = None
+        self.uncertain: dict[str, datetime | None] | None = None
+        self.untouched = self.interrupt_first = False
+        self.ahead = 0
         self.told: dict[str, Any] | None = None
         self.attributes: dict[str, Any] | None = None
 
@@ -83,7 +95,7 @@ class Live:
     @property
     def idle(self) -> bool:
         """Whether nothing at all goes on: then it may be put away."""
-        return not (self.driving or self.attempts or self.facts or self.due or self.inbox)
+        return not (self.driving or self.attempts or self.held or self.facts or self.due or self.inbox)
 
     def take_message(self) -> Message:
         """The oldest message; there must be one."""
@@ -92,6 +104,14 @@ class Live:
         if not self.inbox:
             self.inbox = ()
         return message
+
+    def take(self, message: Message) -> None:
+        """Take *message*, whatever lies before it."""
+        assert isinstance(self.inbox, deque)
+        self.inbox.remove(message)
+        if not self.inbox:
+            self.inbox = ()
+        self.ahead = max(self.ahead, message.seq)
 
     def timer(self, key: str) -> datetime | None:
         """When the timer or the next attempt of *key* is due, if there is one and it has not rung yet."""
@@ -121,7 +141,9 @@ class Live:
     def put_away(self) -> None:
         """Close the machine; what bodies gave and is not stored yet is kept, to be taken up after the inbox."""
         machine, self.machine = self.machine, None
-        self.due = self.waiting = None
+        self.due = self.waiting = self.held = None
+        self.ahead = 0
+        self.untouched = self.interrupt_first = False
         self.requests, self.rows = (), []
         self.unsure = False
         if machine is not None:

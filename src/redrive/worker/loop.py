@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.patience import patiently
 from redrive.ports.store import StoreError
+from redrive.worker import beginnings
 from redrive.worker.alarms import Alarms
 from redrive.worker.driver import Driver
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
@@ -359,9 +360,7 @@ class Worker:
             no_collection_for_a_moment()
         for due, live, key in rung:
             if live.waiting and key in live.waiting:
-                perform = live.waiting.pop(key)
-                if not self._stopping:
-                    self._performer.start(live, perform)
+                beginnings.attempt_due(self._driver, live, key)
             else:
                 live.add_due(due, key)
                 self._driver.wake(live)

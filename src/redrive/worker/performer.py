@@ -169,6 +169,7 @@ class Performer:
     # ── async bodies ────────────────────────────────────────────────────────────────────────────
     def _open(self, attempt: Attempt) -> Coroutine[Any, Any, Any]:
         """Call the body, in its context."""
+        attempt.enter()
         spec = attempt.perform.step.spec
         performing.set(attempt.perform.key)
         enter(attempt.context)
@@ -223,6 +224,8 @@ class Performer:
                     return None
             elif spec.timeout is not None:
                 loop.call_soon_threadsafe(self._limit, attempt, spec.timeout)
+            if not attempt.enter():
+                return None
             performing.set(perform.key)
             enter(attempt.context)
             if spec.timeout is not None:  # it may have waited for its thread

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from redrive.worker import precedence
 from redrive_interpreter.machine import Machine
 from redrive_interpreter.replay import replay
 from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
     from redrive_interpreter.rows import Row
 
 
-def begin(live: Live, started: Any, codec: JsonCodec) -> None:
-    """Nothing but the start is stored: all that the run does is new."""
+def begin(live: Live, started: Any, codec: JsonCodec, now: datetime) -> None:
+    """Nothing but the start is stored: all that the run does is new. Whatever cancels it was there first."""
     machine = live.machine = Machine(live.workflow, codec)
-    live.requests = machine.receive(started)
+    live.untouched = live.interrupt_first = precedence.is_waiting(live, started.deadline, now)
+    live.requests = machine.hold(started) if live.untouched else machine.receive(started)
+    live.uncertain = {}
     live.rows = machine.take()[1:]
     live.cancelling = False
 
@@ -34,6 +38,12 @@ def go_on(live: Live, rows: list[Row], codec: JsonCodec) -> None:
     # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
     fresh = {row.key for row in replayed.rows if type(row) is Asked}
     live.requests = [request for request in replayed.requests if _anew(request, fresh)]
+    if live.uncertain is None:
+        live.uncertain = {
+            request.key: request.due
+            for request in live.requests
+            if isinstance(request, Perform) and request.key not in fresh and (request.interrupted or not request.step.spec.at_most_once)
+        }
     if live.machine.verdict_ is not None and live.inbox:
         live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
 

@@ -1,7 +1,8 @@
 """A worker's turn: take what has come in for an execution, and make of it one `Turn` for the store.
 
 1.  What is ready is taken oldest first: inbox messages by their stored time, timers by their due time, answers of
-    bodies by the time they came. Of a message and a timer of the same moment the message is first (G2).
+    bodies by the time they came. Of a message and a timer of the same moment the message is first (G2). What a cancel
+    and a passed deadline come before is the subject of `precedence`.
 2.  Everything that is ready goes into one commit, up to `MOST_FACTS`; each fact is a turn of its own to the machine.
 3.  Nothing is acted on here. What the machine asks is either part of the commit (events, messages, children) or
     comes back in the `Draft`, to be acted on once it is stored.
@@ -15,7 +16,7 @@ from uuid import uuid4
 
 from redrive.codec import to_json
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
-from redrive.worker import outbox
+from redrive.worker import outbox, precedence
 from redrive.worker.facts import fact_of
 from redrive.worker.live import timer_fact
 from redrive_interpreter.errors import UnexpectedFact
@@ -33,7 +34,7 @@ from redrive_interpreter.requests import (
     SetTimer,
     StartExecution,
 )
-from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, Fact
+from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, DeadlinePassed, Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +71,8 @@ class Draft:
     aside: tuple[NewAside, ...] = ()
     drops: tuple[str, ...] = ()
     fed: tuple[tuple[datetime, Fact], ...] = ()
+    overtaken: bool = False
+    """It would end the run, and something that must come first has been there: it is not to be stored."""
 
     def __init__(self, expects: int) -> None:
         self.expects = expects
@@ -104,14 +107,13 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms, complai
     requests, live.requests = live.requests, ()
     if requests:
         _sort(live, draft, requests, now, codec, alarms)
-    count = 0
-    while count < MOST_FACTS:
-        if machine.verdict_ is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
-            break
-        fact = _next(live, machine, draft, now)
+    passed = precedence.note_deadline(live, machine, now)
+    again, live.interrupt_first = live.interrupt_first, False
+    facts = _Facts(live, machine, draft, now, interrupt_first=again)
+    while facts.taken < MOST_FACTS:
+        fact = facts.next()
         if fact is None:
             break
-        count += 1
         try:
             asked = machine.receive(fact)
         except UnexpectedFact as error:
@@ -121,6 +123,10 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms, complai
             _sort(live, draft, asked, now, codec, alarms)
         if type(fact) is CancelRequested:
             live.cancelling = True
+    verdict = machine.verdict_
+    if verdict is not None and not again and not _is_interrupted(machine) and precedence.is_waiting(live, passed, now):
+        draft.overtaken = True
+        return draft
     rows = machine.take()
     if live.rows:
         rows, live.rows = live.rows + rows, []
@@ -128,6 +134,36 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms, complai
         return None
     _fill(live, machine, draft, rows, now)
     return draft
+
+
+def _is_interrupted(machine: Machine[Any]) -> bool:
+    return machine.root is not None and machine.root.cancel is not None
+
+
+class _Facts:
+    """What is ready, oldest first; then what follows from the turn itself. *taken* counts them."""
+
+    def __init__(self, live: Live, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> None:
+        self.taken = 0
+        self._live, self._machine, self._draft, self._now = live, machine, draft, now
+        self._interrupt_first = interrupt_first
+        self._not_begun: list[Answered] = []
+
+    def next(self) -> Fact | None:
+        live, machine, draft, now = self._live, self._machine, self._draft, self._now
+        if machine.verdict_ is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
+            return None
+        fact: Fact | None = None
+        if self._interrupt_first:
+            self._interrupt_first = False
+            fact = precedence.first(live, machine, draft, now)
+        fact = fact or _next(live, machine, draft, now)
+        if fact is None:
+            if not self._not_begun:
+                self._not_begun = precedence.not_begun(live, machine, draft, now)
+            fact = self._not_begun.pop() if self._not_begun else None
+        self.taken += fact is not None
+        return fact
 
 
 def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
@@ -141,13 +177,19 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
         live.take_message()
         # The operator's retry is taken before what came earlier: the most that was taken counts.
         draft.taken = max(draft.taken, message.seq)
-        return fact_of(message, now)
+        taken = fact_of(message, now)
+        if type(taken) is CancelRequested:
+            precedence.mark(live, machine, draft, taken, message.stored_at)
+        return taken
     if due is not None and (fact is None or due[0] <= fact[0]):
         assert live.due is not None
         del live.due[0]
         if draft.not_after is None or draft.not_after < due[0]:
             draft.not_after = due[0]
-        return timer_fact(due[1], due[0], now)
+        fired = timer_fact(due[1], due[0], now)
+        if type(fired) is DeadlinePassed:
+            precedence.mark(live, machine, draft, fired, due[0])
+        return fired
     if fact is not None:
         assert live.facts is not None
         del live.facts[0]
@@ -173,6 +215,8 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
             case Drop():
                 draft.drops += (request.key,)
                 draft.performs.pop(request.key, None)
+                if draft.children:
+                    draft.children = tuple(child for child in draft.children if child.answer_to != request.key)
             case Publish():
                 draft.events += (outbox.event(request),)
             case SendTo():
@@ -194,6 +238,11 @@ def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now:
             if draft.attributes is None:
                 draft.attributes = {}
             draft.attributes[row.name] = row.value
+    draft.taken = max(draft.taken, live.ahead)
+    if not live.inbox or live.ahead < live.inbox[0].seq:
+        live.ahead = 0
+    if draft.taken and live.inbox:  # what was taken out of order goes with the last that lies before it
+        draft.taken = min(draft.taken, live.inbox[0].seq - 1)
     verdict = machine.verdict_
     draft.unread = machine.unread
     if verdict is None:
@@ -217,7 +266,7 @@ def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now:
 
 def _busy(live: Live, draft: Draft, now: datetime) -> bool:
     """Whether bodies run, or will as soon as the turn is stored, or more is to be taken up."""
-    if live.inbox or live.facts or live.due or live.unbegun:
+    if live.inbox or live.facts or live.due or live.held or live.unbegun:
         return True
     if live.attempts and any(key not in draft.drops for key in live.attempts):
         return True

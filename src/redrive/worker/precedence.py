@@ -1,0 +1,124 @@
+"""What a cancel or a passed deadline comes before, although it was seen after it.
+
+1.  Facts are taken by their stored times (O2, O3). A turn that would end the run, although a cancel lies in the inbox or
+    the deadline has passed, is thrown away and computed again with that first (E3, E4).
+2.  Where nothing of the run was called yet, a cancel or a passed deadline is taken before its code: nothing ever runs.
+3.  The fact says which bodies and children had been asked for and had not begun (``unbegun``). They never begin.
+4.  A body that is about to begin, because its turn was stored, waits until the worker has computed the turn of what it knows
+    by then: a commit hands back what was stored before it.
+5.  A body whose branch was cut by something else (a lost race, a failed sibling) before it began is answered: not begun.
+
+A body counts as begun if the worker has called it, or if a worker before it may have (`ActiveExecution.uncertain`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from redrive.worker.facts import fact_of
+from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.keys import Key
+from redrive_interpreter.outcomes import Err, Failure
+from redrive_interpreter.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
+from redrive_interpreter.waits import StepWait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redrive.ports.store import Message
+    from redrive.worker.live import Live
+    from redrive.worker.turn import Draft
+    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.rows import Fact
+
+
+def is_waiting(live: Live, deadline: datetime | None, now: datetime) -> bool:
+    """Whether a cancel lies in the inbox of *live*, or *deadline* has passed."""
+    return (deadline is not None and deadline <= now) or _cancel(live) is not None
+
+
+def note_deadline(live: Live, machine: Machine[Any], now: datetime) -> datetime | None:
+    """Count the run's deadline as due if it has passed, whether its alarm has rung or not; gives it back then."""
+    deadline = machine.timers.get(DEADLINE)
+    if deadline is None or deadline > now:
+        return None
+    if (deadline, DEADLINE) not in (live.due or ()):
+        live.add_due(deadline, DEADLINE)
+    return deadline
+
+
+def first(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
+    """Take the cancel that lies in the inbox, or the deadline that has passed, before anything else; the older of the two."""
+    message, deadline = _cancel(live), note_deadline(live, machine, now)
+    if message is not None and (deadline is None or message.stored_at <= deadline):
+        live.take(message)
+        draft.taken = max(draft.taken, message.seq)
+        fact = fact_of(message, now)
+        mark(live, machine, draft, fact, message.stored_at)
+        return fact
+    if deadline is not None:
+        passed = DeadlinePassed(at=max(now, deadline))
+        draft.not_after = deadline
+        mark(live, machine, draft, passed, deadline)
+        return passed
+    return None
+
+
+def mark(live: Live, machine: Machine[Any], draft: Draft, fact: Fact, moment: datetime) -> None:
+    """Say in *fact*, if it interrupts the run, what had not begun at *moment*; and see to it that it does not."""
+    if not isinstance(fact, (CancelRequested, DeadlinePassed)):
+        return
+    if live.untouched:
+        live.untouched, fact.unbegun = False, (THE_RUN,)
+    elif machine.root is not None and machine.root.cancel is None and machine.verdict_ is None:
+        fact.unbegun = tuple(dict.fromkeys(_unbegun(live, machine, draft, moment)))
+
+
+def not_begun(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> list[Answered]:
+    """The answers to those steps that were cut before they began, and that would otherwise be awaited (S10)."""
+    found: list[Answered] = []
+    if machine.verdict_ is not None:
+        return found
+    for performs in (draft.performs, live.held or {}):
+        for key in tuple(performs):
+            wait = machine.pending.get(key)  # type: ignore[call-overload]
+            if type(wait) is not StepWait or wait.undoing is not None or wait.fiber.cancel is None or wait.fiber.thrown:
+                continue
+            if not _may_have_begun(live, key, now):
+                del performs[key]
+                failure = Failure("StepNotBegun", "its branch was cut before it began")
+                found.append(Answered(wait.key, Err(failure), at=now))
+    return found
+
+
+def _cancel(live: Live) -> Message | None:
+    return next((message for message in live.inbox if message.kind == "cancel"), None)
+
+
+def _unbegun(live: Live, machine: Machine[Any], draft: Draft, moment: datetime) -> Iterator[Key]:
+    for key in (*draft.performs, *(live.held or ()), *(live.waiting or ())):
+        if _would_be_cut(machine, key) and not _may_have_begun(live, key, moment):
+            yield Key(key)
+    for key, attempt in tuple((live.attempts or {}).items()):
+        if _would_be_cut(machine, key) and attempt.withhold():
+            yield Key(key)
+    for child in draft.children:
+        if child.answer_to is not None:
+            yield Key(child.answer_to)
+
+
+def _would_be_cut(machine: Machine[Any], key: str) -> bool:
+    wait = machine.pending.get(key)  # type: ignore[call-overload]
+    return type(wait) is StepWait and wait.undoing is None and wait.fiber.cancel is None
+
+
+def _may_have_begun(live: Live, key: str, moment: datetime) -> bool:
+    """Whether an attempt of *key* is under way, or may have been under another worker."""
+    if live.attempts and key in live.attempts:
+        return True
+    if not live.uncertain or key not in live.uncertain:
+        return False
+    due = live.uncertain[key]
+    # A further attempt that was due only after *moment* was begun by nobody, unless a worker died on it.
+    return due is None or due <= moment or live.claim.recoveries > 0
