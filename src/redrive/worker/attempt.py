@@ -19,7 +19,8 @@ class Attempt:
     """From its start until its fact is delivered or nobody wants it any more."""
 
     __slots__ = (
-        "_performer", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits", "waits_since",
+        "_performer", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits",
+        "waits_since",
     )  # fmt: skip
 
     def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
