@@ -11,6 +11,7 @@ from redrive.errors import (
     ServiceClosed,
     UndeclaredSignal,
     WorkflowTimeout,
+    WrongContext,
 )
 from redrive.execution import AsyncExecution, Execution
 from redrive.ports.store import Store, StoreError, UnusableStore
@@ -177,6 +178,7 @@ __all__ = [
     "Workflow",
     "WorkflowError",
     "WorkflowTimeout",
+    "WrongContext",
     "current_step",
     "inject",
     "step",

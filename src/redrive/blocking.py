@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from redrive.errors import ServiceClosed
 from redrive.execution import Execution
+from redrive.home import Process
 from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
@@ -45,10 +46,13 @@ class DurableService:
         self.aio = AsyncDurableService(store, workflows, **options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = Process("this service")
 
     def __enter__(self) -> Self:
         if self._loop is not None:
+            self._process.check()
             raise ServiceClosed("the service is open already, or was: make another one")
+        self._process = Process("this service")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="redrive-service", daemon=True)
         self._thread.start()
@@ -60,7 +64,8 @@ class DurableService:
         return self
 
     def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        if self._process.is_ours:  # in a child that leaves its copy of the block there is nothing to close
+            self.close()
 
     def close(self, grace: float | timedelta | None = None) -> None:
         """Stop working and close the store.
@@ -70,6 +75,7 @@ class DurableService:
         """
         if self._loop is None or self._loop.is_closed():
             return
+        self._process.check()
         try:
             self._call(self.aio.close(grace))
         finally:
@@ -182,6 +188,9 @@ class DurableService:
         if loop is None or loop.is_closed():
             coroutine.close()
             raise ServiceClosed
+        if not self._process.is_ours:
+            coroutine.close()
+            self._process.check()
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking service cannot be called from its own loop: an async step wants AsyncDurableService")

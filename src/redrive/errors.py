@@ -7,7 +7,8 @@ RedriveError
 │   └── CompensationFailed
 ├── WorkflowTimeout (TimeoutError)      the cause of an execution that failed at its deadline
 ├── UndeclaredSignal (ValueError)       a signal that the workflow does not list in ``signals=``
-└── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
+├── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
+└── WrongContext (RuntimeError)         a service or store that was opened on another event loop, or before a fork
 """
 
 from __future__ import annotations
@@ -88,3 +89,7 @@ class ServiceClosed(RedriveError, RuntimeError):
 
     def __init__(self, problem: str = "the service is not open: use it inside `with` or `async with`") -> None:
         super().__init__(problem)
+
+
+class WrongContext(RedriveError, RuntimeError):
+    """A service or a store is used on another event loop than the one that opened it, or in a process that was forked since."""

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
-from uuid import uuid4
 
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
 from redrive.errors import ServiceClosed
 from redrive.execution import AsyncExecution
+from redrive.home import Home, new_worker_id
 from redrive.injection import Resources
 from redrive.news import News
 from redrive.operator import Operator
@@ -87,7 +85,7 @@ class AsyncDurableService:
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
         self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
         self.build: str = build if build is not None else _digest(self.workflows)
-        self.worker_id: str = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.worker_id: str = new_worker_id()
         self.store_name: str = without_password(store) if isinstance(store, str) else type(store).__name__
         self.drives = worker
         self._resources = Resources(resources)
@@ -104,13 +102,12 @@ class AsyncDurableService:
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
         self._listening: list[Subscription[Any]] = []
-        self._closed: asyncio.Event | None = None
+        self._home = Home()
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────
     async def __aenter__(self) -> Self:
-        if self._closed is not None:
-            raise ServiceClosed("the service is open already, or was: make another one")
-        self._closed = asyncio.Event()
+        self._home.open()
+        self.worker_id = new_worker_id()
         await self.store.open()
         try:
             await self._open()
@@ -152,13 +149,15 @@ class AsyncDurableService:
             await self._handlers.add(handler)
 
     async def __aexit__(self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.close()
+        if not self._home.is_left:
+            await self.close()
 
     async def close(self, grace: float | timedelta | None = None) -> None:
         """Stop: no new work; running steps and handlers get *grace* (the service's by default), then they are told to stop."""
-        closed = self._closed
+        closed = self._home.closed
         if closed is None or closed.is_set():
             return
+        self._home.check()
         until = time.monotonic() + (self._grace if grace is None else duration(grace, "grace")).total_seconds()
         closed.set()
         self._news.tell()
@@ -185,8 +184,8 @@ class AsyncDurableService:
         """Wait until the service stops working; gives back what a step's body raised to end it, if one did."""
         self._check_open()
         if self._worker is None:
-            assert self._closed is not None
-            await self._closed.wait()
+            assert self._home.closed is not None
+            await self._home.closed.wait()
             return None
         await self._worker.stopped.wait()
         return self._worker.broken
@@ -208,7 +207,7 @@ class AsyncDurableService:
         *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store. No
         ``restart=``. Raises `ExecutionConflict`, and the driver's own errors.
         """
-        self._check_open()
+        self._home.check(any_loop=True)
         workflow = self._known(checked(invocation).workflow)
         begun = start_in(self.store, cursor, invocation, workflow, id, self._clock.now(), self.codec, options)
         return AsyncExecution(self, begun, invocation.workflow, checked=True)
@@ -280,8 +279,7 @@ class AsyncDurableService:
         from redrive.subscriptions import Subscription
 
         self._check_open()
-        assert self._closed is not None
-        subscription = Subscription(event, self.store, self.codec, self._news, self._closed)
+        subscription = Subscription(event, self.store, self.codec, self._news, self._home)
         self._listening.append(subscription)
         return subscription
 
@@ -299,6 +297,7 @@ class AsyncDurableService:
                 raise InvalidDefinition(f"two handlers are called {handler.name!r}: give one of them a name=")
             self._on.append(handler)
             if self._handlers is not None:
+                self._check_open()
                 self._tasks.append(asyncio.get_running_loop().create_task(self._handlers.add(handler)))
             return function
 
@@ -444,8 +443,7 @@ class AsyncDurableService:
         self._waiters.fail(_stopped_by(error))
 
     def _check_open(self) -> None:
-        if self._closed is None or self._closed.is_set():
-            raise ServiceClosed
+        self._home.check()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store_name}: {', '.join(self.workflows) or 'no workflows'}>"

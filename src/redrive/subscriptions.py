@@ -21,6 +21,7 @@ from redrive_interpreter.errors import CodecError
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
+    from redrive.home import Home
     from redrive.ports.store import Event as StoredEvent
     from redrive.ports.store import Store
     from redrive_interpreter.messages import Source
@@ -40,12 +41,12 @@ def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any
 class Subscription(Generic[T]):
     """The payloads of an event, from when it was subscribed to: ``async for``, until `aclose` or for ever."""
 
-    def __init__(self, source: Source[T], store: Store, codec: JsonCodec, news: News, closed: asyncio.Event) -> None:
+    def __init__(self, source: Source[T], store: Store, codec: JsonCodec, news: News, home: Home) -> None:
         self._source = source
         self._store = store
         self._codec = codec
         self._news = news
-        self._closed = closed
+        self._home = home
         self._ready: list[StoredEvent] = []
         self._done = False
         # Begun at once: what is emitted between `subscribe` and the first `anext` counts.
@@ -67,8 +68,10 @@ class Subscription(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._home.is_open:
+            self._home.check()
         after = await asyncio.shield(self._place)
-        while not self._done and not self._closed.is_set():
+        while not self._done and self._home.is_open:
             while self._ready:
                 event = self._ready.pop(0)
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from redrive.stores.memory import MemoryStore
 
 _named: Final[dict[str, MemoryStore]] = {}
+if hasattr(os, "register_at_fork"):
+    # A copy would hold executions that the parent's worker still runs.
+    os.register_at_fork(after_in_child=_named.clear)
 _KNOWN: Final = (
     "memory:// (or memory://name, shared within the process), sqlite:///relative/path.db, sqlite:////absolute/path.db "
     "and postgresql://user:password@host/database"

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.inside import Cursor, Standing
@@ -82,7 +83,7 @@ class _Opened:
     starts: Group[AskedStart]
     long_starts: Group[AskedStart]
     signals: Group[AskedSend]
-    loop: asyncio.AbstractEventLoop
+    place: Place
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
@@ -142,13 +143,14 @@ class PostgresStore:
             starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1, impatient=True),
             long_starts=Group(sessions, self._write_long_starts, self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
-            loop=asyncio.get_running_loop(),
+            place=Place("this store"),
         )
 
     async def close(self) -> None:
         state = self._state
         if state is None:
             return
+        state.place.check()
         for group in (state.turns, state.long_turns, state.loads, state.starts, state.long_starts, state.signals):
             await group.close()
         await state.news.close()
@@ -160,8 +162,7 @@ class PostgresStore:
     def _open(self) -> _Opened:
         if self._state is None:
             raise StoreError(f"{self.address.shown}: the store is not open")
-        if self._state.loop is not asyncio.get_running_loop():
-            raise StoreError(f"{self.address.shown}: the store was opened on another event loop; make one for each")
+        self._state.place.check()
         return self._state
 
     def _told(self, now_us: int, news: int) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
+from redrive.home import Process
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import (
@@ -80,10 +81,12 @@ class SQLiteStore:
         self._bell = Bell(self._look_up)
         self._memo = Memo()
         self._threads: tuple[WriterThread, ConnectionThread] | None = None
+        self._process = Process("this store")
 
     async def open(self) -> None:
         if self._threads is not None:
             return
+        self._process = Process("this store")
         reader = ConnectionThread(f"redrive reader {self.path}", partial(self._connect, "BEGIN"), on_the_spot=self._on_the_spot)
         writer = WriterThread(
             f"redrive writer {self.path}",
@@ -101,6 +104,7 @@ class SQLiteStore:
         self._threads = (writer, reader)
 
     async def close(self) -> None:
+        self._process.check()
         threads, self._threads = self._threads, None
         if threads is not None:
             # The writer last: the last connection to close brings the log into the database.
@@ -122,6 +126,7 @@ class SQLiteStore:
     def _open_threads(self) -> tuple[WriterThread, ConnectionThread]:
         if self._threads is None:
             raise StoreError(f"{self.path}: the store is not open")
+        self._process.check()
         return self._threads
 
     async def now(self) -> datetime:
