@@ -1,6 +1,6 @@
 # `make demo` and `make test` work from a clean clone with nothing but Python (3.11 or later) and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults check bench bench-postgres clean
+.PHONY: help demo test test-faults check docs bench bench-postgres clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,9 @@ check: $(VENV)/.dev ## lint, types, layers: what CI checks besides the tests
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev ## the reference page, made from the docstrings
+	@$(BIN)/python docs/reference.py
 
 bench: $(VENV)/.dev ## speed, as ratios to baselines timed in the same run
 	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
