@@ -23,7 +23,8 @@ MODULES = {
 HEAD = """\
 # Reference
 
-Made from the docstrings by `make docs`; a test holds it against the code. The [guides](guide/getting-started.md) tell how things are used together.
+Made from the docstrings by `make docs`; a test holds it against the code. The
+[guides](guide/getting-started.md) tell how things are used together.
 """
 _MEMORY = re.compile(r" at 0x[0-9a-f]+")
 ALIASES = {
