@@ -93,3 +93,8 @@ class ServiceClosed(RedriveError, RuntimeError):
 
 class WrongContext(RedriveError, RuntimeError):
     """A service or a store is used on another event loop than the one that opened it, or in a process that was forked since."""
+
+
+def stopped_by(error: BaseException) -> ServiceClosed:
+    """What those who wait are told when the body of a step ended the worker."""
+    return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")

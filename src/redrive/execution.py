@@ -41,8 +41,10 @@ class AsyncExecution(Generic[R_co]):
         Raises `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionNotFound`, or `TimeoutError`, which
         says what the execution waits for; `ExecutionConflict` if it runs another workflow than the handle says.
         """
+        from redrive.outcomes import result_of
+
         await self._check()
-        return await self._service._result(self.id, self.workflow, timeout)  # type: ignore[no-any-return]
+        return await result_of(self._service, self.id, self.workflow, timeout)  # type: ignore[no-any-return]
 
     @overload
     async def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.codec import from_json
-from redrive.errors import CompensationFailed, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout
+from redrive.errors import CompensationFailed, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout, stopped_by
+from redrive.ports.store import FINAL
+from redrive.waiters import End
+from redrive_interpreter.durations import duration
 from redrive_interpreter.history import load_outcome
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.rows import CancelRequested
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.waiters import End
+    from redrive.service import AsyncDurableService
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
 
@@ -22,6 +27,34 @@ _ERRORS: Final[dict[str, type[ExecutionEnded]]] = {
     "cancelled": ExecutionCancelled,
     "compensation_failed": CompensationFailed,
 }
+
+
+async def result_of(service: AsyncDurableService, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
+    """Wait for the end of execution *id*, at most *timeout* seconds; its result, or the error that ended it."""
+    service._check_open()
+    if service._worker is not None and service._worker.broken is not None:
+        raise stopped_by(service._worker.broken)
+    waiter = service._waiters.add(id)
+    try:
+        end = await _end(service, id, waiter, None if timeout is None else duration(timeout, "timeout").total_seconds())
+    finally:
+        service._waiters.remove(id, waiter)
+    if workflow is None or workflow.name in service.workflows:
+        workflow = await service._workflow_of(id, workflow)
+    return await ended_with(id, end, workflow, service.codec, lambda: service._history(id))
+
+
+async def _end(service: AsyncDurableService, id: str, waiter: asyncio.Future[End], seconds: float | None) -> End:
+    if service._worker is None or id not in service._worker.lives:  # else the worker tells us, and the store need not be asked
+        snapshot = await service._read(id)
+        if snapshot.status in FINAL:
+            return End(snapshot.status, snapshot.outcome or "{}")
+    if seconds is None:
+        return await waiter
+    done, _ = await asyncio.wait([waiter], timeout=seconds)
+    if done:
+        return waiter.result()
+    raise TimeoutError(str(await service._info(id, None)))
 
 
 async def ended_with(

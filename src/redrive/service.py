@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
-from redrive.errors import ServiceClosed
+from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
 from redrive.home import Home, new_worker_id
 from redrive.injection import Resources
@@ -24,7 +24,7 @@ from redrive.operator import Operator
 from redrive.options import checked_store, more_than_zero, registered
 from redrive.passwords import without_password
 from redrive.patience import patiently
-from redrive.ports.store import FINAL, NewMessage, Snapshot, Store, StoreError
+from redrive.ports.store import NewMessage, Snapshot, Store, StoreError
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, checked, compare, new_execution, start_in
 from redrive.stores import open_url
@@ -309,33 +309,6 @@ class AsyncDurableService:
         return Operator(self)
 
     # ── what handles ask ────────────────────────────────────────────────────────────────────────
-    async def _result(self, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
-        from redrive.outcomes import ended_with
-
-        self._check_open()
-        if self._worker is not None and self._worker.broken is not None:
-            raise _stopped_by(self._worker.broken)
-        waiter = self._waiters.add(id)
-        try:
-            end = await self._end(id, waiter, None if timeout is None else duration(timeout, "timeout").total_seconds())
-        finally:
-            self._waiters.remove(id, waiter)
-        if workflow is None or workflow.name in self.workflows:
-            workflow = await self._workflow_of(id, workflow)
-        return await ended_with(id, end, workflow, self.codec, lambda: self._history(id))
-
-    async def _end(self, id: str, waiter: asyncio.Future[End], seconds: float | None) -> End:
-        if self._worker is None or id not in self._worker.lives:  # else the worker tells us, and the store need not be asked
-            snapshot = await self._read(id)
-            if snapshot.status in FINAL:
-                return End(snapshot.status, snapshot.outcome or "{}")
-        if seconds is None:
-            return await waiter
-        done, _ = await asyncio.wait([waiter], timeout=seconds)
-        if done:
-            return waiter.result()
-        raise TimeoutError(str(await self._info(id, None)))
-
     async def _signal(self, id: str, signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None) -> bool:
         self._check_open()
         check_name(id, "execution id")
@@ -440,7 +413,7 @@ class AsyncDurableService:
         self._waiters.tell(id, End(status, outcome))
 
     def _broken(self, error: BaseException) -> None:
-        self._waiters.fail(_stopped_by(error))
+        self._waiters.fail(stopped_by(error))
 
     def _check_open(self) -> None:
         self._home.check()
@@ -453,7 +426,3 @@ def _digest(workflows: Mapping[str, Workflow[..., Any]]) -> str:
     from redrive.build import digest
 
     return digest(workflows.values())
-
-
-def _stopped_by(error: BaseException) -> ServiceClosed:
-    return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")

@@ -230,12 +230,6 @@ def test_a_file_that_is_no_database_is_left_alone(run: Shell, shop: Path) -> Non
     assert (shop / "notes.db").read_text() == "milk, eggs\n" * 100
 
 
-def test_an_app_whose_import_fails_shows_its_own_traceback(run: Shell, shop: Path) -> None:
-    (shop / "broken.py").write_text("import no_such_thing\n")
-    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
-        main(["list", "--app", "broken:service"])
-
-
 # ── processes ───────────────────────────────────────────────────────────────────────────────────
 def test_a_terminal_that_knows_ascii_alone_gets_ascii(started: Shell) -> None:
     command = [sys.executable, "-m", "redrive.cli", "show", "order-1", "--store", "sqlite:///shop.db"]

@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import os
-import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from redrive import AsyncDurableService, DurableService
 from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.cli.loading import call, load_name
 from redrive.passwords import without_password
 
-_EXAMPLE: Final = "write module:service, like shop.orders:service"
+_EXAMPLE: Final = "module:service, like shop.orders:service"
 
 
 def load_app(name: str) -> AsyncDurableService:
-    """The service that *name* says, not opened yet; a function is called for it.
-
-    The working directory is importable, as under ``python -m``.
-    """
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise Complaint(f"{name!r} does not name a service", _EXAMPLE)
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    module = _module(module_name)
-    found: Any = module
-    for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            public = [known for known in dir(module) if not known.startswith("_")]
-            raise Complaint(f"module {module_name!r} has no {attribute!r}", did_you_mean(part, public, _EXAMPLE)) from None
+    """The service that *name* says, not opened yet; a function is called for it."""
+    found = load_name(name, _EXAMPLE, "a service")
     if not isinstance(found, (AsyncDurableService, DurableService)) and callable(found) and not isinstance(found, type):
-        found = found()
+        found = call(found, name)
+    if inspect.iscoroutine(found):
+        found.close()
+        raise Complaint(f"{name!r} is an async function", "name a service, or a plain function that makes one: opening it is done here")
     if isinstance(found, DurableService):
         found = found.aio
     if not isinstance(found, AsyncDurableService):
-        raise Complaint(f"{name!r} is a {type(found).__name__}, not a DurableService or AsyncDurableService, nor a function that makes one")
-    return found
-
-
-def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the app is there; what it imports is not: its traceback says more than we could
-        near = [path.stem for path in Path.cwd().glob("*.py")] + [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
+        kind = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise Complaint(f"{name!r} is {kind}, not a DurableService or AsyncDurableService, nor a function that makes one")
+    if found._home.closed is not None:  # a service opens once
         raise Complaint(
-            f"there is no module {name!r}", did_you_mean(name, near, f"looked in {Path.cwd()} and where Python looks")
-        ) from None
+            f"{name!r} was opened while its module was imported",
+            'keep what runs at once, like `with service:`, under `if __name__ == "__main__":`',
+        )
+    return found
 
 
 def refuse_typo(url: str, *, create: bool = False) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from redrive import CodecError
 from redrive.cli.complaints import Complaint
 from redrive.timeline import json_object
 
@@ -19,32 +21,68 @@ def parse_json(text: str, what: str) -> Any:
         raise Complaint(f"{what} is not JSON: {error.msg} at column {error.colno}: {text}", hint) from None
 
 
-def parse_input(text: str | None, pairs: Sequence[str]) -> dict[str, Any]:
-    """The arguments by name: a JSON object, then ``name=value`` pairs over it.
+class Arguments(dict[str, Any]):
+    """The arguments of a workflow by name. *texts* are those that came as ``name=value`` and look like JSON, as they were typed."""
 
-    A value is JSON if it can be read so, else text; ``order.id=o-1`` sets a field inside ``order``.
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.texts: dict[tuple[str, ...], str] = {}
+
+    def read(self, load: Callable[[str, Any], Any]) -> dict[str, Any]:
+        """Each argument as *load* reads it: what does not fit its type as JSON is tried as the text that was typed.
+
+        Raises the `CodecError` of the first reading.
+        """
+        return {name: self._read(name, load) for name in self}
+
+    def _read(self, name: str, load: Callable[[str, Any], Any]) -> Any:
+        try:
+            return load(name, self[name])
+        except CodecError as error:
+            first = wrong = error
+        left = {path: text for path, text in self.texts.items() if path[0] == name}
+        while left:
+            at = tuple(re.findall(r"[^.\[\]'\"]+", wrong.path))
+            paths = [path for path in left if path == at] or list(left)
+            for path in paths:
+                self._put(path, left.pop(path))
+            try:
+                return load(name, self[name])
+            except CodecError as error:
+                wrong = error
+        raise first if wrong.path == first.path else wrong
+
+    def _put(self, path: tuple[str, ...], value: Any) -> None:
+        place: dict[str, Any] = self
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+
+
+def parse_input(text: str | None, pairs: Sequence[str]) -> Arguments:
+    """The arguments: a JSON object, then ``name=value`` pairs over it; ``order.id=o-1`` sets a field inside ``order``.
+
+    A value is what its type says: text where a text is meant, else JSON; where the type is not known, JSON if it can be read so.
     """
     given = None if text is None else parse_json(text, "--input")
-    arguments = {} if text is None else json_object(given)
-    if arguments is None:
+    values = {} if text is None else json_object(given)
+    if values is None:
         raise Complaint("--input must be a JSON object of the workflow's arguments by name", """like --input '{"order": {"id": "o-1"}}'""")
+    arguments = Arguments(values)
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise Complaint(f"{pair!r} is not an argument", "write name=value, or --input JSON")
         *path, last = name.split(".")
-        place = arguments
+        place: dict[str, Any] = arguments
         for part in path:
             inner = json_object(place.setdefault(part, {}))
             if inner is None:
                 raise Complaint(f"{name}: {part} was given a value already, not fields")
             place = inner
-        place[last] = _loosely(value)
+        try:
+            place[last] = json.loads(value)
+            arguments.texts[*path, last] = value
+        except json.JSONDecodeError:
+            place[last] = value
     return arguments
-
-
-def _loosely(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

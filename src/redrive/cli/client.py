@@ -13,7 +13,9 @@ import attrs
 
 from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation, RedriveError, Signal, Workflow
 from redrive.cli.apps import load_app, refuse_typo
+from redrive.cli.arguments import Arguments
 from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.cli.logs import start_logging
 from redrive.codec import JsonCodec, from_json
 from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
@@ -40,7 +42,7 @@ class Client:
         """Empty with ``--store``: the code is not at hand."""
         return self.service.workflows
 
-    def invocation(self, name: str, arguments: Mapping[str, Any]) -> Invocation[Any]:
+    def invocation(self, name: str, arguments: Arguments) -> Invocation[Any]:
         """The call of workflow *name*, its arguments read as their declared types where the code is at hand."""
         workflow = self.workflows.get(name)
         if workflow is None:
@@ -50,7 +52,7 @@ class Client:
         takes = "" if workflow.fn is None else f"{name}{inspect.signature(workflow.fn)}"
         where = f"workflow {name}"
         try:
-            typed = {key: self.codec.load(value, workflow.signature.parameter(key), where, key) for key, value in arguments.items()}
+            typed = arguments.read(lambda key, value: self.codec.load(value, workflow.signature.parameter(key), where, key))
             return workflow(**typed)
         except (CodecError, DefinitionError) as error:
             raise Complaint(str(error), takes) from None
@@ -114,12 +116,14 @@ async def client_for(given: argparse.Namespace, *, create: bool = False) -> Asyn
         raise Complaint("which store?", "say --app module:service, or --store sqlite:///orders.db")
     if url is not None:
         refuse_typo(url, create=create)
+        start_logging(given.log_level)
         try:
             service = AsyncDurableService(url, worker=False)
         except ValueError as error:
             raise Complaint(str(error)) from None
     else:
         service = load_app(given.app)
+        start_logging(given.log_level)
         service.drives = False
         if "://" in service.store_name:
             refuse_typo(service.store_name, create=create)

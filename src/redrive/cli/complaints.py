@@ -1,4 +1,4 @@
-"""What the command line says instead of a traceback, and the exit codes it ends with."""
+"""What the command line says instead of a traceback, and the exit codes it ends with: one for each fault, whatever the command."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from redrive import CodecError, DefinitionError, ExecutionFinished, ExecutionNotFound
+from redrive.errors import UndeclaredSignal
+
 DONE: Final = 0
 FAILED: Final = 1
-"""The execution failed or was cancelled; the demo's verdict is bad; a store refused."""
+"""It went wrong: the execution failed or was cancelled, the id belongs to another call, the store refused, `replay` or `lint`
+found something."""
 REFUSED: Final = 2
-"""What was asked for cannot be: a typo in an id, an unknown workflow, bad JSON, a missing file."""
+"""What was asked for cannot be: a typo, an unknown id, workflow or signal, a value of another type, an execution that has ended,
+a missing file, an app that cannot be loaded."""
 LATE: Final = 3
 """`result --timeout` passed first."""
 INTERRUPTED: Final = 130
+
+_REFUSED: Final = (DefinitionError, CodecError, UndeclaredSignal, ExecutionNotFound, ExecutionFinished)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code for an *error* that a command did not foresee."""
+    return REFUSED if isinstance(error, _REFUSED) else FAILED
 
 
 class Complaint(Exception):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
-import importlib
 import json
 import sys
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.complaints import DONE, Complaint, did_you_mean
 from redrive.cli.gating import Line
+from redrive.cli.loading import load_name
 from redrive.codec import JsonCodec
 from redrive.passwords import without_password
 from redrive_interpreter import Invocation, Workflow
@@ -106,19 +105,7 @@ async def _traffic(
 
 
 def _workflow(name: str) -> Workflow[..., Any] | Invocation[Any]:
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise Complaint(f"{name!r} does not name a workflow", "write module:workflow, like shop.orders:process_order")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module_name))
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise
-        raise Complaint(f"there is no module {module_name!r}", f"looked in {Path.cwd()} and where Python looks") from None
-    except AttributeError:
-        raise Complaint(f"module {module_name!r} has no {attribute!r}") from None
+    found = load_name(name, "module:workflow, like shop.orders:process_order", "a workflow")
     if isinstance(found, Workflow) and found.fn is None:
         raise Complaint(f"the code of workflow {found.name!r} is not here: it is known by name only")
     if not isinstance(found, (Workflow, Invocation)):

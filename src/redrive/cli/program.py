@@ -11,18 +11,26 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from redrive.cli import verbs
-from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint
+from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
+from redrive.cli.logs import LEVELS
 from redrive.cli.moving import add_moving
 from redrive.cli.paint import paint_for, visible
 from redrive.cli.preparing import add_preparing
 from redrive_interpreter import RedriveError
 
 _EPILOG = """\
-exit codes: 0 done; 1 the execution failed or was cancelled, or the store refused; 2 what was asked for cannot be;
-            3 `result --timeout` passed.  REDRIVE_APP and REDRIVE_STORE stand in for --app and --store."""
+exit codes:
+  0    done
+  1    it went wrong: the execution failed or was cancelled, the id belongs to another call, the store refused or
+       cannot be reached, a body ended the worker, `replay` or `lint` found something
+  2    what was asked for cannot be: a typo, an unknown id, workflow or signal, a value of another type, an execution
+       that has ended, a missing database file, an app that cannot be loaded
+  3    `result --timeout` passed
+  130  Ctrl-C
+REDRIVE_APP and REDRIVE_STORE stand in for --app and --store."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,12 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complaint.code
     except RedriveError as error:
         print(f"{paint('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
-        return FAILED
+        return code_of(error)
     except KeyboardInterrupt:
+        if given.verb is verbs.result:
+            print(f"not waiting any longer; execution {given.id!r} goes on", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `redrive list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"{paint('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
+        return FAILED
 
 
 def _take_late(parser: argparse.ArgumentParser, given: argparse.Namespace, more: list[str]) -> None:
@@ -70,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="redrive", description="Durable workflows, from a shell.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"redrive {version('redrive')}")
+    parser.add_argument("--log-level", metavar="LEVEL", type=str.lower, choices=LEVELS, default=None, help="the same, before the command")
     words = parser.add_subparsers(required=True, metavar="command")
 
     demo = words.add_parser("demo", help="an order whose worker is killed three times, with the right result")
@@ -83,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
 
     start = _client(words, "start", "start an execution; prints its id", verbs.start, json=False)
     start.add_argument("workflow", metavar="WORKFLOW", help="its name")
-    start.add_argument("pairs", metavar="NAME=VALUE", nargs="*", help="arguments; order.id=o-1 sets a field; values are JSON, or else text")
+    start.add_argument(
+        "pairs",
+        metavar="NAME=VALUE",
+        nargs="*",
+        help="arguments; order.id=o-1 sets a field; a value is read as its type says: text, or JSON",
+    )
     start.add_argument("--input", metavar="JSON", help="the arguments by name, as one JSON object")
     start.add_argument("--id", help="the idempotency key: the same id and input is the same execution")
     start.add_argument("--timeout", metavar="SECONDS", type=float, help="a deadline over all of its runs")
@@ -121,6 +140,15 @@ def _parser() -> argparse.ArgumentParser:
     add_diagram(words)
     add_preparing(words)
     add_moving(words)
+    for word in words.choices.values():
+        word.add_argument(
+            "--log-level",
+            metavar="LEVEL",
+            type=str.lower,
+            choices=LEVELS,
+            default=argparse.SUPPRESS,
+            help=f"{', '.join(LEVELS)}; on stderr",
+        )
     return parser
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
 
 from redrive import AsyncDurableService
 from redrive.cli.complaints import DONE, FAILED, Complaint
+from redrive.cli.logs import start_logging
 
 
-async def serve(service: AsyncDurableService) -> int:
-    """Run *service* as a worker until SIGTERM or SIGINT."""
+async def serve(service: AsyncDurableService, log_level: str | None = None) -> int:
+    """Run *service* as a worker until SIGTERM or SIGINT; *log_level* is ``info`` by default."""
     # The process is a worker and nothing else. It makes small objects all the time and keeps many of them: with Python's own
     # thresholds (700, 10, 10), a fifth of its time went into looking for garbage that is hardly ever there.
     gc.set_threshold(10_000, 50, 50)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    start_logging(log_level, "info")
     told = asyncio.Event()
 
     def stop(number: int) -> None:

@@ -44,7 +44,7 @@ async def worker(given: argparse.Namespace) -> int:
     name = given.app or given.app_option
     if name is None:
         raise Complaint("which service?", "redrive worker module:service")
-    return await serve(load_app(name))
+    return await serve(load_app(name), given.log_level)
 
 
 async def start(given: argparse.Namespace) -> int:
@@ -60,6 +60,8 @@ async def listing(given: argparse.Namespace) -> int:
     statuses = get_args(ExecutionStatus)
     if given.status is not None and given.status not in statuses:
         raise Complaint(f"there is no status {given.status!r}", did_you_mean(given.status, statuses))
+    if given.limit < 1:
+        raise Complaint(f"--limit {given.limit} leaves nothing to list")
     async with client_for(given) as client:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
         if given.json:
