@@ -11,22 +11,32 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
+from redrive.stores.kernel import ticks_us
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, to_text
+from redrive.stores.sqlite.witness import Fate, workers
+
+
+class Burial(NamedTuple):
+    """A worker that others count as dead; *left* of its executions had something to do."""
+
+    worker: str
+    fate: Fate
+    left: int
 
 
 def claim(
     tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int, holds: Sequence[str] | None
-) -> list[Claim]:
+) -> tuple[list[Claim], list[Burial]]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
-    listed = _bury_the_dead(tx)
+    listed, burials = _bury_the_dead(tx)
     if holds is not None:
         _let_go(tx, worker, holds)
     _park_unlisted(tx, listed)
@@ -46,31 +56,38 @@ def claim(
                 recoveries=recoveries,
             )
         )
-    return claims
+    return claims, burials
 
 
 def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str]) -> None:
     known = tx.execute(SQL["worker"], (to_text(worker),)).fetchone()
     listing = json.dumps(sorted(workflows))
-    if known is not None and known[1:] == (to_text(build), listing):
-        left = known[0] - tx.now_us
-        if lease_us * 3 / 4 <= left <= lease_us:
+    shown = tx.memo.evidence.get(worker)
+    kernel, text, stall_us = (None, None, 0) if shown is None else (shown.kernel, shown.text, shown.stall_us)
+    ticks = None if kernel is None else ticks_us()
+    if known is not None and known[2:] == (to_text(build), listing, text):
+        left = [known[0] - tx.now_us, *(() if ticks is None else (known[1] - ticks,))]
+        if all(lease_us * 3 / 4 <= us <= lease_us for us in left):
             return  # fresh enough: no write, so no fsync for a claim that finds nothing
-    tx.execute(SQL["heartbeat"], (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing))
+    by_ticks = (None, None) if ticks is None else (ticks + lease_us, ticks + stall_us)
+    row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text)
+    tx.execute(SQL["heartbeat"], row)
 
 
-def _bury_the_dead(tx: Transaction) -> frozenset[str]:
-    """Disown what dead workers had; gives back the workflows that live ones list."""
+def _bury_the_dead(tx: Transaction) -> tuple[frozenset[str], list[Burial]]:
+    """Disown what dead workers had; gives back the workflows that live ones list, and what the dead had that was due."""
     listed: set[str] = set()
-    for worker, expires_us, lease_us, workflows in tx.execute(SQL["workers"]).fetchall():
-        if expires_us <= tx.now_us:
-            tx.execute(SQL["count_recoveries"], (worker, tx.now_us))
-            _forget(tx, worker)
+    burials: list[Burial] = []
+    for row, fate in workers(tx):
+        if fate is not Fate.ALIVE:
+            left = tx.execute(SQL["count_recoveries"], (row.id, tx.now_us)).rowcount
+            _forget(tx, row.id)
+            burials.append(Burial(from_text(row.id), fate, left))
             continue
-        if expires_us > tx.now_us + lease_us:  # the clock went back: nobody lives longer for it
-            tx.execute(SQL["shorten_lease"], (tx.now_us + lease_us, worker))
-        listed.update(json.loads(workflows))
-    return frozenset(listed)
+        if row.expires_us > tx.now_us + row.lease_us:  # the clock went back: nobody lives longer for it
+            tx.execute(SQL["shorten_lease"], (tx.now_us + row.lease_us, row.id))
+        listed.update(json.loads(row.workflows))
+    return frozenset(listed), burials
 
 
 def _forget(tx: Transaction, worker: str) -> None:
@@ -165,9 +182,9 @@ def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...]) -> int | 
     wakes = list(_wakes(tx, "next_wake", build, workflows))
     if tx.memo.nothing_parked.get((build, workflows)) != _parks(tx):
         wakes.extend(_wakes(tx, "next_parked_wake", build, workflows))
-    for worker, expires_us, _, _ in tx.execute(SQL["workers"]).fetchall():
-        if expires_us <= tx.now_us:
-            orphans = tx.execute(SQL["orphans_wake"], (worker, to_text(build)))
+    for row, fate in workers(tx):
+        if fate is not Fate.ALIVE:
+            orphans = tx.execute(SQL["orphans_wake"], (row.id, to_text(build)))
             wakes.extend(wake_us for wake_us, workflow in orphans if from_text(workflow) in workflows)
     return min(wakes, default=None)
 

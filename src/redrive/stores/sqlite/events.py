@@ -13,6 +13,7 @@ from redrive.stores.sqlite.inboxes import last_seq
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, from_us, to_text
+from redrive.stores.sqlite.witness import is_alive
 
 _KEPT_US: Final = EVENTS_KEPT // timedelta(microseconds=1)
 _PRUNE_EVERY_US: Final = PRUNE_EVERY // timedelta(microseconds=1)
@@ -49,7 +50,7 @@ def newer_events(tx: Transaction, handler: str, event: str, worker: str, limit: 
         return None
     _, done, holder = known
     if holder != to_text(worker):
-        return () if tx.execute(SQL["alive"], (holder, tx.now_us)).fetchone() else None
+        return () if is_alive(tx, from_text(holder)) else None
     return _after(tx, done, [event], limit)
 
 
@@ -57,7 +58,7 @@ def take_events(tx: Transaction, handler: str, event: str, worker: str, limit: i
     known = tx.execute(SQL["handler"], (to_text(handler),)).fetchone()
     holder, name = to_text(worker), to_text(event)
     done = last_seq(tx, "events") if known is None else known[1]
-    if known is not None and known[2] != holder and tx.execute(SQL["alive"], (known[2], tx.now_us)).fetchone():
+    if known is not None and known[2] != holder and is_alive(tx, from_text(known[2])):
         return ()
     if known is None or (known[0], known[2]) != (name, holder):
         tx.execute(SQL["set_handler"], (to_text(handler), name, done, holder))

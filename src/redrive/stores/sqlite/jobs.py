@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from redrive.ports.answer import Answer
+
+if TYPE_CHECKING:
+    from redrive.stores.sqlite.witness import Evidence
 
 
 @attrs.define(eq=False)
@@ -21,14 +24,18 @@ class Memo:
     """The latest time that was seen since what is due was looked after; 0: it was not yet."""
     nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
     """By build and workflows: the count of parks at which nothing parked was claimable for them."""
+    evidence: dict[str, Evidence] = attrs.Factory(dict[str, "Evidence"])
+    """By worker: what its claims show of it. The one thing here that is not to be forgotten."""
 
 
 @attrs.define(eq=False)
 class Transaction:
-    """What a job may use. *now_us* is one moment for all of a transaction; *news*: the kinds of news, as for `Bell.ring`."""
+    """What a job may use. *path* is the file; *now_us* is one moment for all of a transaction; *news*: the kinds of news, as
+    for `Bell.ring`."""
 
     execute: Callable[..., sqlite3.Cursor]
     memo: Memo
+    path: str
     now_us: int = 0
     news: int = 0
 

@@ -100,13 +100,21 @@ SELECT creator_id, creator_run, creator_key FROM executions WHERE n = ?;
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: worker
-SELECT expires_us, build, workflows FROM workers WHERE id = ?;
+SELECT expires_us, expires_ticks, build, workflows, evidence FROM workers WHERE id = ?;
 
 -- name: heartbeat
-INSERT OR REPLACE INTO workers (id, expires_us, lease_us, build, workflows) VALUES (?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO workers (id, expires_us, lease_us, build, workflows, kernel, expires_ticks, stalls_until, evidence)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: beat
+-- From a thread, while the worker's event loop is not to be heard: nothing but the lease.
+UPDATE workers SET expires_us = ?, expires_ticks = ? WHERE id = ?;
 
 -- name: workers
-SELECT id, expires_us, lease_us, workflows FROM workers;
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence FROM workers;
+
+-- name: worker_row
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence FROM workers WHERE id = ?;
 
 -- name: shorten_lease
 UPDATE workers SET expires_us = ? WHERE id = ?;
@@ -267,9 +275,6 @@ SELECT event, done, worker FROM handlers WHERE id = ?;
 
 -- name: set_handler
 INSERT OR REPLACE INTO handlers (id, event, done, worker) VALUES (?, ?, ?, ?);
-
--- name: alive
-SELECT 1 FROM workers WHERE id = ? AND expires_us > ?;
 
 -- name: events_done
 UPDATE handlers SET done = ? WHERE id = ? AND worker = ? AND done < ?;

@@ -42,7 +42,7 @@ class Session:
         patience: float,
     ) -> None:
         self._db, self._path, self._begin, self._clock_us, self._patience = db, path, begin, clock_us, patience
-        self._tx = Transaction(db.execute, memo)
+        self._tx = Transaction(db.execute, memo, path)
         self._file = os.path.abspath(path)
         self._identity: tuple[int, int] | None = None
         self._identity = self._look_at_the_file()

@@ -15,6 +15,7 @@ from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.reading import snapshot
 from redrive.stores.sqlite.turns import commit
 from redrive.stores.sqlite.values import from_text, from_us, to_text
+from redrive.stores.sqlite.witness import is_alive
 
 
 def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:
@@ -94,4 +95,4 @@ def _claim(now: Snapshot, worker: str, fence: int) -> Claim:
 
 
 def _may_own(tx: Transaction, new: NewExecution, worker: str) -> bool:
-    return wake_us(tx, new) <= tx.now_us and tx.execute(SQL["alive"], (to_text(worker), tx.now_us)).fetchone() is not None
+    return wake_us(tx, new) <= tx.now_us and is_alive(tx, worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -31,10 +32,13 @@ from redrive.stores.sqlite import aside, events, inboxes, reading, starting, tur
 from redrive.stores.sqlite import claims as owning
 from redrive.stores.sqlite.connecting import connect
 from redrive.stores.sqlite.jobs import Memo
+from redrive.stores.sqlite.lifeline import SQLiteLifeline
 from redrive.stores.sqlite.session import Session
 from redrive.stores.sqlite.threads import ConnectionThread, WriterThread
 from redrive.stores.sqlite.values import from_us, maybe_from_us, to_us
+from redrive.stores.sqlite.witness import Evidence
 
+log: Final = logging.getLogger("redrive.stores.sqlite")
 PATIENCE: Final = timedelta(seconds=10)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SHORT: Final = 65_536
@@ -146,7 +150,20 @@ class SQLiteStore:
     async def claim(
         self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
     ) -> Sequence[Claim]:
-        return await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds)
+        claims, burials = await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds)
+        for buried, fate, left in burials:
+            log.warning("worker %s is taken for dead: %s; it leaves %d executions with something to do", buried, fate.value, left)
+        return claims
+
+    def lifeline(self, worker: str, lease: timedelta, max_stall: timedelta) -> SQLiteLifeline:
+        """See `HasLifelines`."""
+        return SQLiteLifeline(self.path, self._synchronous, worker, lease, max_stall, self._clock_us, self._show)
+
+    def _show(self, worker: str, evidence: Evidence | None) -> None:
+        if evidence is None:
+            self._memo.evidence.pop(worker, None)
+        else:
+            self._memo.evidence[worker] = evidence
 
     async def load(self, claim: Claim) -> Loaded:
         do = self._reader.do_at_once if claim.length < _FEW_ROWS else self._reader.do

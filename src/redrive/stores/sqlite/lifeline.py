@@ -1,0 +1,84 @@
+"""A worker's evidence of life in a database file: see `redrive.ports.liveness` and witness.py."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from redrive.stores.kernel import Process, kernel, ticks_us
+from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.sqlite.locks import Lock, lock_file
+from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.values import to_text
+from redrive.stores.sqlite.witness import Evidence, Fate, WorkerRow, evidence_text, fate
+
+log: Final = logging.getLogger("redrive.stores.sqlite")
+_PATIENCE: Final = 1.0
+"""Seconds that a heartbeat waits for the file; it is tried again soon."""
+
+
+class SQLiteLifeline:
+    """See `Lifeline`. *show* gives the store what the worker's claims write, and None when there is nothing any more."""
+
+    look_every = 0.25
+
+    def __init__(
+        self,
+        path: str,
+        synchronous: str,
+        worker: str,
+        lease: timedelta,
+        max_stall: timedelta,
+        clock_us: Callable[[], int],
+        show: Callable[[str, Evidence | None], None],
+    ) -> None:
+        self._path, self._synchronous, self._worker, self._clock_us, self._show = path, synchronous, worker, clock_us, show
+        self._lease_us, self._stall_us = lease // timedelta(microseconds=1), max_stall // timedelta(microseconds=1)
+        self._lock: Lock | None = None
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        try:
+            self._lock = Lock(lock_file(self._path))
+        except OSError as error:
+            # The process table is looked at then, which is as good but for other containers.
+            log.info("%s: no lock can be held next to it: %s", self._path, error)
+        lock = self._lock
+        text = evidence_text(Process.here(), None if lock is None else lock.file, 0 if lock is None else lock.byte)
+        self._show(self._worker, Evidence(kernel=kernel(), text=text, stall_us=self._stall_us))
+
+    def beat(self) -> bool:
+        values = (self._clock_us() + self._lease_us, ticks_us() + self._lease_us, to_text(self._worker))
+        return self._ask("beat", values).rowcount > 0
+
+    def somebody_died(self) -> bool:
+        me, now_us = to_text(self._worker), self._clock_us()
+        rows = [WorkerRow(*row) for row in self._ask("workers", ()).fetchall()]
+        return any(row.id != me and fate(self._path, row, now_us) is Fate.DEAD for row in rows)
+
+    def close(self) -> None:
+        self._show(self._worker, None)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+        self._hang_up()
+
+    def _ask(self, name: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            if self._db is None:
+                self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
+                self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
+            return self._db.execute(SQL[name], values)
+        except sqlite3.Error as error:
+            self._hang_up()
+            raise as_store_error(error, self._path) from error
+
+    def _hang_up(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
