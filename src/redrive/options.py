@@ -47,6 +47,7 @@ class ServiceOptions(TypedDict, total=False):
     cache: int
     max_bytes: int
     max_recoveries: int
+    max_stall: float | timedelta
 
 
 def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:

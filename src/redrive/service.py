@@ -7,7 +7,6 @@ imported where it is used: to import redrive is quick.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -24,7 +23,7 @@ from redrive.operator import Operator
 from redrive.options import checked_store, more_than_zero, registered
 from redrive.passwords import without_password
 from redrive.patience import patiently
-from redrive.ports.store import NewMessage, Snapshot, Store, StoreError
+from redrive.ports.store import NewMessage, Snapshot, Store
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, checked, compare, new_execution, start_in
 from redrive.stores import open_url
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from redrive.ports.inside import Cursor
     from redrive.subscriptions import Handler, Handlers, Subscription
     from redrive.worker.loop import Worker
+    from redrive.worker.presence import Presence
     from redrive_interpreter.messages import Event, Payload, Signal
     from redrive_interpreter.rows import Row
 
@@ -80,6 +80,7 @@ class AsyncDurableService:
         cache: int = 10_000,
         max_bytes: int = MAX_BYTES,
         max_recoveries: int = 10,
+        max_stall: float | timedelta = 300,
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
@@ -91,6 +92,7 @@ class AsyncDurableService:
         self._resources = Resources(resources)
         self._lease = more_than_zero(lease, "lease")
         self._grace = duration(grace, "grace")
+        self._max_stall = more_than_zero(max_stall, "max_stall")
         self._limits = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
         if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
             raise InvalidDefinition(f"a service needs at least one of each: {self._limits}")
@@ -98,6 +100,7 @@ class AsyncDurableService:
         self._clock = Clock()
         self._waiters = Waiters()
         self._worker: Worker | None = None
+        self._presence: Presence | None = None
         self._handlers: Handlers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
@@ -119,6 +122,7 @@ class AsyncDurableService:
     async def _open(self) -> None:
         from redrive.subscriptions import Handlers
         from redrive.worker.loop import Worker
+        from redrive.worker.presence import Presence
 
         await self._clock.ask(self.store)
         runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
@@ -132,19 +136,19 @@ class AsyncDurableService:
                 resources=self._resources,
                 clock=self._clock,
                 lease=self._lease,
+                max_stall=self._max_stall,
                 ended=self._ended,
                 broken=self._broken,
                 **self._limits,
             )
             await self._worker.start()
-        elif self._on:
-            await self._be_alive()
+        else:
+            self._presence = Presence(self.store, self.worker_id, self.build, self._lease, self._max_stall, self._has_handlers)
+            await self._presence.start()
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
         loop = asyncio.get_running_loop()
         seen = await self.store.changed(0)
         self._tasks = [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
-        if not self.drives:
-            self._tasks.append(loop.create_task(self._beat()))
         for handler in self._on:
             await self._handlers.add(handler)
 
@@ -176,9 +180,8 @@ class AsyncDurableService:
     async def _stop_working(self, grace: float) -> None:
         if self._worker is not None:
             await self._worker.stop(grace)
-        else:
-            with contextlib.suppress(StoreError):
-                await self.store.retire(self.worker_id)
+        elif self._presence is not None:
+            await self._presence.stop()
 
     async def stopped(self) -> BaseException | None:
         """Wait until the service stops working; gives back what a step's body raised to end it, if one did."""
@@ -394,16 +397,8 @@ class AsyncDurableService:
     async def _look_for_ends(self) -> int:
         return await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
 
-    async def _beat(self) -> None:
-        """A client has no worker, but its handlers hold their place by being alive."""
-        while True:
-            await asyncio.sleep(self._lease.total_seconds() / 3)
-            if self._handlers:
-                with contextlib.suppress(StoreError):
-                    await self._be_alive()
-
-    async def _be_alive(self) -> None:
-        await self.store.claim(self.worker_id, self._lease, self.build, (), 0)
+    def _has_handlers(self) -> bool:
+        return bool(self._on)
 
     def _look(self) -> None:
         if self._worker is not None:

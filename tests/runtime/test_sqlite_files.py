@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,31 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
         prepare(db, path, "full", [first, "CREATE TABLE more (n INTEGER); INSERT INTO nowhere VALUES (1);"])
     assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("things",)]
     assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+
+
+def test_a_worker_of_the_first_schema_keeps_its_lease_through_the_upgrade(tmp_path: Path) -> None:
+    """W2: it shows no evidence of life, and writes on as it did; its lease by the wall clock decides."""
+    path = str(tmp_path / "older.db")
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", migrations()[:1])
+    beat = "INSERT OR REPLACE INTO workers (id, expires_us, lease_us, build, workflows) VALUES (?, ?, ?, ?, ?)"
+    later = time.time_ns() // 1000 + 60_000_000
+    db.execute(beat, ("old", later, 15_000_000, "b-1", '["w"]'))
+    db.execute(beat, ("dead", 1, 15_000_000, "b-1", '["w"]'))
+
+    async def claim() -> None:
+        store = SQLiteStore(path)
+        await store.open()
+        lifeline = store.lifeline("new", timedelta(seconds=15), timedelta(seconds=300))
+        lifeline.open()
+        await store.claim("new", timedelta(seconds=15), "b-1", ["w"], 10)
+        lifeline.close()
+        await store.close()
+
+    asyncio.run(claim())
+    db.execute(beat, ("old", later + 1, 15_000_000, "b-1", '["w"]'))
+    assert [id for (id,) in db.execute("SELECT id FROM workers ORDER BY id")] == ["new", "old"]
     db.close()
 
 

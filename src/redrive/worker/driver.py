@@ -221,7 +221,8 @@ class Driver:
             history, live.unsure = from_json(loaded.history), True
         if history[0]["run"] != live.claim.run:
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
-            self.lose(live)
+            self.performer.stop_all(live)
+            self._leave(live)
             self.doubt()
             self._rest(live)
             return
@@ -230,6 +231,9 @@ class Driver:
         live.add_messages(held)  # what came by mail while it was being loaded
         live.length = len(history)
         self.context.run(self._replay, live, history)
+        if live.orphan:
+            live.orphan = False
+            reporting.taken_over(live)
         self._turn(live)
 
     def _replay(self, live: Live, history: list[Any]) -> None:
@@ -377,6 +381,8 @@ class Driver:
         live.attributes = None
 
     def lose(self, live: Live) -> None:
+        """Another worker has it: stop, and write nothing."""
+        reporting.lease_lost(live)
         self.performer.stop_all(live)
         self._leave(live)
 

@@ -44,14 +44,15 @@ class Live:
     start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun; None
     until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a cancel, or the deadline, is to be
     taken before all else. *ahead* is the newest seq that was taken out of order.
+    *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
     for are not begun here any more, so somebody else must look at it, whatever its other bodies give.
     """
 
     __slots__ = (
         "ahead", "announced", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "held",
-        "inbox", "interrupt_first", "length", "machine", "requests", "rows", "seen", "started", "told", "unbegun", "uncertain", "unsure",
-        "untouched", "used", "waiting", "workflow",
+        "inbox", "interrupt_first", "length", "machine", "orphan", "requests", "rows", "seen", "started", "told", "unbegun", "uncertain",
+        "unsure", "untouched", "used", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -67,6 +68,7 @@ class Live:
         self.cancelling = False
         self.unsure = False
         self.unbegun = False
+        self.orphan = claim.recoveries > 0
         self.inbox: deque[Message] | tuple[()] = ()
         self.facts: list[tuple[datetime, Fact]] | None = None
         self.due: list[tuple[datetime, str]] | None = None

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ from redrive.worker.live import Live
 from redrive.worker.opening import open_with
 from redrive.worker.ownership import Ownership
 from redrive.worker.performer import Performer
+from redrive.worker.pulse import Pulse, lifeline_of
 from redrive.worker.quarantine import Quarantine
 from redrive.worker.sweeping import dispensable
 from redrive.worker.threads import Threads
@@ -72,6 +73,7 @@ class Worker:
         cache: int,
         concurrency: int,
         max_recoveries: int,
+        max_stall: timedelta,
         ended: Callable[[str, str, str], None],
         broken: Callable[[BaseException], None],
     ) -> None:
@@ -102,6 +104,9 @@ class Worker:
         self._handle_due: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._beating: asyncio.Task[None]
+        self._pulse = Pulse(self, lifeline_of(store, id, lease, max_stall), lease, max_stall)
+        self._orphans = False
+        """Whether somebody has died whose work is to be claimed."""
         self._sweeping = False
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
@@ -121,16 +126,28 @@ class Worker:
             alarm_set=self._arm,
         )
         self._driver.performer = self._performer = Performer(
-            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke, self._is_alive
+            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke, self.is_alive
         )
 
     async def start(self) -> None:
+        await self._pulse.open()
         await self._heartbeat()
         self._beating = self._loop.create_task(self._beat())
         self._tasks = [self._loop.create_task(self._work()), self._beating]
+        self._pulse.start()
 
-    def _is_alive(self) -> bool:
-        return not self._beating.done()
+    def is_alive(self) -> bool:
+        """Whether nobody has cancelled the worker's tasks but itself."""
+        return self._stopping or not self._beating.done()
+
+    def under_way(self) -> Sequence[object]:
+        """The attempts under way, as far as another thread can tell."""
+        return [attempt for live in list(self.lives.values()) for attempt in list((live.attempts or {}).values())]
+
+    def look_for_orphans(self) -> None:
+        """Another worker is dead: claim what it had, before its lease has passed."""
+        self._orphans = True
+        self.look()
 
     def has_room_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* may be this worker's from the start."""
@@ -246,6 +263,7 @@ class Worker:
             await self._store.retire(self.id)
         except StoreError as error:  # the lease will pass
             log.warning("worker %s could not say that it is gone: %s", self.id, error)
+        await self._pulse.close()
         self.stopped.set()
 
     # ── looking for work ────────────────────────────────────────────────────────────────────────
@@ -274,6 +292,9 @@ class Worker:
                 self._driver.wake(live)
         if mail:
             await asyncio.sleep(0)  # the turns that the mail began come before the search for more
+        if self._orphans:
+            self._orphans = False
+            await self._claim(self._room)
         wake = await self._store.next_wake(self._names, self._build)
         if wake is None:
             return _POLL
@@ -304,6 +325,7 @@ class Worker:
 
     async def _claim_alone(self, limit: int) -> int:
         claims = await self._owned.claim(limit)
+        self._pulse.beaten()
         now, released = await self._quarantine.admit(claims)
         for claim in now:
             if self._stopping:

@@ -17,20 +17,25 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from redrive.ports.liveness import HasLifelines
 from redrive.ports.store import StoreError
 from redrive.worker.stalls import report_silence, report_stall
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from redrive.ports.liveness import Lifeline
+    from redrive.ports.store import Store
 
 log: Final = logging.getLogger("redrive.worker")
-ASK_EVERY: Final = 1.0
+ASK_EVERY: Final = 0.5
 """Seconds between two questions to the loop."""
 WARN_AFTER: Final = 2.0
 _OVERDUE: Final = 5 / 12
 """So much of the lease after its last renewal, the loop is late with the next one: it is due after a third."""
+
+_TRY_AGAIN_AFTER: Final = 1.0
 
 
 class Worked(Protocol):
@@ -42,6 +47,30 @@ class Worked(Protocol):
     def is_alive(self) -> bool: ...
 
     def look_for_orphans(self) -> None: ...
+
+    def under_way(self) -> Sequence[object]:
+        """The attempts under way; called on the thread."""
+        ...
+
+
+class _NoLifeline:
+    """For a store that takes heartbeats from the loop alone."""
+
+    look_every = ASK_EVERY
+
+    def open(self) -> None: ...
+
+    def beat(self) -> bool:
+        return True
+
+    def somebody_died(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+
+def lifeline_of(store: Store, worker: str, lease: timedelta, max_stall: timedelta) -> Lifeline:
+    return store.lifeline(worker, lease, max_stall) if isinstance(store, HasLifelines) else _NoLifeline()
 
 
 class Pulse:
@@ -94,7 +123,7 @@ class Pulse:
                     return
                 now = time.monotonic()
                 if now - slept - every > WARN_AFTER:
-                    report_silence(now - slept - every)
+                    report_silence(self._worker.id, now - slept - every, self._worker.under_way())
                 if not self._loop_lives():
                     return
                 if self._asked is None and now >= asked_next:
@@ -126,10 +155,10 @@ class Pulse:
         if now - self._beaten > self._lease * _OVERDUE:
             try:
                 self._lifeline.beat()
+                self._beaten = now
             except StoreError as error:
                 log.warning("worker %s: heartbeat: %s", self._worker.id, error)
-            else:
-                self._beaten = now
+                self._beaten += _TRY_AGAIN_AFTER
 
     def _look(self) -> None:
         try:

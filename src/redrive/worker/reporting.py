@@ -1,4 +1,4 @@
-"""What the worker tells the log of failures: each failed attempt, failed execution and signal set aside once, where it becomes known.
+"""What the worker tells the log: failed attempts and executions, signals set aside, takeovers and lost leases, once each.
 
 A replay and a turn that is computed again say nothing: the attempt was told when its body ended, the execution is told
 when its end is stored.
@@ -13,12 +13,13 @@ from redrive.codec import from_json
 from redrive_interpreter.history import load_outcome
 from redrive_interpreter.outcomes import Err, Failure
 from redrive_interpreter.raised import users_traceback
+from redrive_interpreter.requests import Perform
 from redrive_interpreter.rows import Retrying
 
 if TYPE_CHECKING:
     from redrive.ports.aside import NewAside
     from redrive.ports.store import Json
-    from redrive_interpreter.requests import Perform
+    from redrive.worker.live import Live
     from redrive_interpreter.rows import Answered
 
 log: Final = logging.getLogger("redrive.worker")
@@ -69,3 +70,26 @@ def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
 def signal_set_aside(id: str, aside: NewAside) -> None:
     """Log that a signal was set aside, once that is stored."""
     log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, aside.name, aside.error)
+
+
+def taken_over(live: Live) -> None:
+    """Log that this worker goes on with what another one left: it died, or its lease passed."""
+    again = [request.key for request in live.requests if isinstance(request, Perform)]
+    log.warning(
+        "execution %r is taken over here: its worker died, or lost its lease (%s in a row without a new row); %s",
+        live.id,
+        "once" if live.claim.recoveries == 1 else f"{live.claim.recoveries} times",
+        f"to be run again: step {', '.join(again)}" if again else "no step was under way",
+        extra={"execution_id": live.id, "step_keys": again},
+    )
+
+
+def lease_lost(live: Live) -> None:
+    """Log that another worker has taken over what this one holds; nothing is written for it here any more."""
+    stopped = list(live.attempts or ())
+    log.warning(
+        "execution %r is not this worker's any more: its lease was lost; %s",
+        live.id,
+        f"told to stop: step {', '.join(stopped)}" if stopped else "no step was under way",
+        extra={"execution_id": live.id, "step_keys": stopped},
+    )

@@ -7,13 +7,16 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import FrameType
 from typing import Final
 
 from redrive.worker.attempt import Attempt
 
 log: Final = logging.getLogger("redrive.worker")
+_STACKS: Final = 8
+"""Stacks in one entry at most."""
 _OURS: Final = __name__.rpartition(".")[0]
 
 
@@ -36,18 +39,21 @@ def report_stall(worker: str, seconds: float, loop_thread: int, loop: asyncio.Ab
     )
 
 
-def report_silence(seconds: float) -> None:
-    """No Python code ran for so long, and does again. Whose code held the GIL stands still where it gave it back."""
+def report_silence(worker: str, seconds: float, under_way: Iterable[object]) -> None:
+    """No Python code ran for so long, and does again. The code that held the GIL stands where it gave it back, or has just ended:
+    *under_way* are all attempts whose end is not known yet."""
     mine = threading.get_ident()
-    found = [
-        f"the body of {_named(attempt)} stands at\n{''.join(traceback.format_stack(frame))}"
-        for thread, frame in sys._current_frames().items()
-        if thread != mine and (attempt := _attempt_at(frame)) is not None
-    ]
+    stands = {
+        attempt: frame for thread, frame in sys._current_frames().items() if thread != mine and (attempt := _attempt_at(frame)) is not None
+    }
+    attempts = {*stands, *(attempt for attempt in under_way if isinstance(attempt, Attempt))}
+    bodies = [_named(attempt) for attempt in attempts]
+    stacks = [f"{_named(attempt)} stands at\n{''.join(traceback.format_stack(at))}" for attempt, at in islice(stands.items(), _STACKS)]
     log.warning(
-        "no thread of this process ran for %.1f s: C code held the GIL, or the process was stopped. %s",
+        "worker %s: no thread of this process ran for %.1f s: C code held the GIL, or the process was stopped. Under way: %s",
+        worker,
         seconds,
-        "\n".join(found) or "No body of a step is under way.",
+        "\n".join([" ".join(bodies) or "no step.", *stacks]),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from redrive.ports.store import StoreError
 from redrive.stores.kernel import Process, kernel, ticks_us
 from redrive.stores.sqlite.failures import as_store_error
 from redrive.stores.sqlite.locks import Lock, lock_file
@@ -64,8 +65,14 @@ class SQLiteLifeline:
         self._show(self._worker, None)
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            lock.release(remove=self._was_the_last())
         self._hang_up()
+
+    def _was_the_last(self) -> bool:
+        try:
+            return not self._ask("workers", ()).fetchall()
+        except StoreError:
+            return False
 
     def _ask(self, name: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:

@@ -39,24 +39,29 @@ class Lock:
             raise OSError("there are no locks that belong to an open file here")
         self.path = path
         self.byte = secrets.randbits(62)
-        self._fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-        try:
-            fcntl.fcntl(self._fd, _SET, struct.pack(_FLOCK, _READ, os.SEEK_SET, self.byte, 1, 0))
-        except BaseException:
-            os.close(self._fd)
-            raise
-        self.file = _identity(os.fstat(self._fd))
+        while True:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+            try:
+                fcntl.fcntl(self._fd, _SET, struct.pack(_FLOCK, _READ, os.SEEK_SET, self.byte, 1, 0))
+                self.file = _identity(os.fstat(self._fd))
+                if self.file == _identity(os.stat(path)):
+                    break
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(self._fd)
+                raise
+            os.close(self._fd)  # the last worker to leave removed it just now
         _held.add(self)
 
-    def release(self) -> None:
-        """Let go of the byte; the file goes with the last one."""
+    def release(self, *, remove: bool) -> None:
+        """Let go of the byte. *remove*: no evidence names the file any more, so it goes with the last lock."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
         with contextlib.suppress(OSError):
             fcntl.fcntl(fd, _SET or 0, struct.pack(_FLOCK, _FREE, os.SEEK_SET, self.byte, 1, 0))
-            # Whoever locks it at this very moment holds a file without a name: then its process is what others look at.
-            if not _is_locked(fd, 0, 0) and _identity(os.stat(self.path)) == self.file:
+            if remove and not _is_locked(fd, 0, 0) and _identity(os.stat(self.path)) == self.file:
                 os.unlink(self.path)
         os.close(fd)
 
