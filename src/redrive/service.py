@@ -62,6 +62,7 @@ class AsyncDurableService:
     *lease* is how long executions of a dead worker stay untouched, *grace* how long running steps may go on when the service
     closes. *max_threads* run sync steps, *concurrency* bounds the bodies under way, *cache* the executions kept in memory.
     *max_bytes* limits one stored value; after *max_recoveries* deaths of its worker without a new row an execution is parked.
+    *max_stall* is how long the worker keeps its lease while user code blocks its event loop or holds the GIL.
     """
 
     def __init__(

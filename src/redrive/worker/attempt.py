@@ -76,7 +76,7 @@ class Attempt:
             del attempts[self.perform.key]
             if not attempts:
                 self.live.attempts = None
-        self._performer.ended()
+        self._performer.ended(self)
         return True
 
     def stop(self) -> None:

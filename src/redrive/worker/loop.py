@@ -141,8 +141,9 @@ class Worker:
         return self._stopping or not self._beating.done()
 
     def under_way(self) -> Sequence[object]:
-        """The attempts under way, as far as another thread can tell."""
-        return [attempt for live in list(self.lives.values()) for attempt in list((live.attempts or {}).values())]
+        """The attempts under way, or that ended last, as far as another thread can tell."""
+        running = [attempt for live in list(self.lives.values()) for attempt in list((live.attempts or {}).values())]
+        return [*running, *self._performer.last_ended]
 
     def look_for_orphans(self) -> None:
         """Another worker is dead: claim what it had, before its lease has passed."""

@@ -17,6 +17,7 @@ import asyncio
 import inspect
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from datetime import datetime, timedelta
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from redrive_interpreter.requests import Perform
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
+_REMEMBERED: Final = 8
+"""Attempts that ended last: one of them may have held up all others."""
 _MOMENT: Final = 0.1
 """Seconds after which a loop that goes on was not about to end."""
 _BRIEF: Final = 0.01
@@ -82,6 +85,7 @@ class Performer:
         self._pressure = Pressure(threads, self._loop)
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
+        self.last_ended: deque[Attempt] = deque(maxlen=_REMEMBERED)
 
     def start(self, live: Live, perform: Perform) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
@@ -149,9 +153,10 @@ class Performer:
             return f"waits until one of the bodies of {job.name} that were given up returns: {self._threads}"
         return f"waits for a thread: {self._threads}"
 
-    def ended(self) -> None:
+    def ended(self, attempt: Attempt) -> None:
         """An attempt is over."""
         self.running -= 1
+        self.last_ended.append(attempt)
         if not self.running and self._quiet is not None and not self._quiet.done():
             self._quiet.set_result(None)
 

@@ -49,7 +49,7 @@ class Worked(Protocol):
     def look_for_orphans(self) -> None: ...
 
     def under_way(self) -> Sequence[object]:
-        """The attempts under way; called on the thread."""
+        """The attempts under way, and those that ended last; called on the thread."""
         ...
 
 

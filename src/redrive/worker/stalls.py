@@ -41,7 +41,7 @@ def report_stall(worker: str, seconds: float, loop_thread: int, loop: asyncio.Ab
 
 def report_silence(worker: str, seconds: float, under_way: Iterable[object]) -> None:
     """No Python code ran for so long, and does again. The code that held the GIL stands where it gave it back, or has just ended:
-    *under_way* are all attempts whose end is not known yet."""
+    *under_way* are the attempts whose end is not known yet, and those that ended last."""
     mine = threading.get_ident()
     stands = {
         attempt: frame for thread, frame in sys._current_frames().items() if thread != mine and (attempt := _attempt_at(frame)) is not None
@@ -50,7 +50,7 @@ def report_silence(worker: str, seconds: float, under_way: Iterable[object]) -> 
     bodies = [_named(attempt) for attempt in attempts]
     stacks = [f"{_named(attempt)} stands at\n{''.join(traceback.format_stack(at))}" for attempt, at in islice(stands.items(), _STACKS)]
     log.warning(
-        "worker %s: no thread of this process ran for %.1f s: C code held the GIL, or the process was stopped. Under way: %s",
+        "worker %s: no thread of this process ran for %.1f s: C code held the GIL, or the process was stopped. Under way, or just over: %s",
         worker,
         seconds,
         "\n".join([" ".join(bodies) or "no step.", *stacks]),
