@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 
+from redrive_interpreter.annotations import names_around
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.retry import Retry, error_types, policies_of
-from redrive_interpreter.signatures import Signature, caller_names
-from redrive_interpreter.steps import Step, StepSpec, check_body, ready_step, undo_id_of
+from redrive_interpreter.signatures import Signature
+from redrive_interpreter.steps import Step, StepSpec, check_body, ready_step, undo_id_of, undoing_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class StepDecorator(Generic[U]):
         self._options = options
 
     def __call__(self, fn: Returns[P, B, U | Awaitable[U]], /) -> StepFunction[P, B]:
-        return cast("StepFunction[P, B]", _define(fn, self._id, self._options, caller_names(2)))
+        return cast("StepFunction[P, B]", _define(fn, self._id, self._options, 2))
 
 
 @overload
@@ -117,7 +118,7 @@ def step(fn: Any = None, /, **options: Any) -> Any:
     """
     if fn is None or isinstance(fn, str):
         return StepDecorator[Any](fn, options)
-    return _define(fn, None, options, caller_names(2))
+    return _define(fn, None, options, 2)
 
 
 class _Injected:
@@ -157,20 +158,20 @@ def refuse_self(fn: object, what: str) -> None:
         raise InvalidDefinition(f"{what} {qualname} is a method: {_INSTEAD}")
 
 
-def _define(fn: Any, id: str | None, options: dict[str, Any], names: Any) -> StepFunction[..., Any]:
+def _define(fn: Any, id: str | None, options: dict[str, Any], depth: int) -> StepFunction[..., Any]:
     if isinstance(fn, (staticmethod, classmethod)):
         raise InvalidDefinition("put @staticmethod above @step; a classmethod cannot be a step")
     check_body(fn, "@step")
     refuse_self(inspect.unwrap(fn), "step")
     step_id = check_id(_name(fn) if id is None else id, "step id")
-    spec = _spec(fn, step_id, names, **options)
+    spec = _spec(fn, step_id, depth + 1, **options)
     return StepFunction(fn, spec)
 
 
 def _spec(
     fn: Callable[..., Any],
     id: str,
-    names: Any,
+    depth: int,
     *,
     undo: Any = None,
     retry: Any = None,
@@ -182,7 +183,7 @@ def _spec(
 ) -> StepSpec:
     where = f"step {id}"
     injected = _injected(fn, where)
-    signature = Signature(fn, where, names, injected)
+    signature = Signature(fn, where, names_around(fn, depth), injected)
     _refuse_generic(fn, signature, where)
     return StepSpec(
         id=id,
@@ -192,6 +193,7 @@ def _spec(
         heartbeat=positive_duration(heartbeat, f"{where} heartbeat"),
         undo=undo,
         undo_id=undo_id_of(undo, where),
+        undoing=undoing_of(undo, where, depth),
         raises=error_types(raises, f"{where} raises"),
         at_most_once=bool(at_most_once),
         key=None if key is None else check_id(key, "idempotency key"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from redrive_interpreter.annotations import annotated
 from redrive_interpreter.errors import CodecError, InvalidDefinition
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -17,18 +16,18 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class Signature:
     """The parameters and types of *fn*, read once.
 
-    Hints are resolved at once where they can be, with the names of the frame that defines *fn*, and else at
-    first use: a type may be defined after the function. What cannot be resolved then is a `CodecError`.
+    Hints are resolved at once where they can be, with *scope*, the names around *fn* (`annotations.names_around`), and else
+    at first use: a type may be defined after the function. What cannot be resolved then is a `CodecError`.
     *compiled* is a place for the codec to keep what it made of the types.
     """
 
-    __slots__ = ("_fn", "_hints", "_least", "_movable", "_names", "_plain", "_sig", "arity", "compiled", "injected", "where")
+    __slots__ = ("_fn", "_hints", "_least", "_movable", "_names", "_plain", "_scope", "_sig", "arity", "compiled", "injected", "where")
 
     def __init__(
         self,
         fn: Callable[..., Any],
         where: str,
-        local_names: Mapping[str, Any] | None = None,
+        scope: Mapping[str, Any] | None = None,
         injected: frozenset[str] = frozenset(),
     ) -> None:
         self._fn = fn
@@ -49,8 +48,8 @@ class Signature:
         self._movable = tuple(p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and p.name not in injected)
         # How many positional arguments make a complete call that needs no further check; -1: none does.
         self.arity = len(self._names) if self._plain else -1
-        self._hints: dict[str, Any] | None = None
-        self._hints = self._resolve(local_names)
+        self._scope = scope or {}
+        self._hints = self._resolve()
 
     def bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by parameter name; ``*args`` under ``*name``, extra keywords under their own names.
@@ -170,38 +169,26 @@ class Signature:
 
     def _types(self) -> dict[str, Any]:
         if self._hints is None:
-            self._hints = self._resolve(None)
+            self._hints = self._resolve()
         if self._hints is None:
             raise CodecError(self.where, "annotations", self._unresolved(), "a name in the annotations cannot be resolved at run time")
         return self._hints
 
-    def _resolve(self, local_names: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def _resolve(self) -> dict[str, Any] | None:
         try:
-            return typing.get_type_hints(_hinted(self._fn), localns=dict(local_names) if local_names else None, include_extras=True)
+            return self._hints_of()
         except NameError:
             return None
         except (TypeError, AttributeError):  # a callable object without annotations of its own
             return {}
 
+    def _hints_of(self) -> dict[str, Any]:
+        # A mapping of its own each time: where locals and globals are one, typing keeps what a name meant in another module.
+        return typing.get_type_hints(annotated(self._fn), localns=dict(self._scope), include_extras=True)
+
     def _unresolved(self) -> str:
         try:
-            typing.get_type_hints(_hinted(self._fn))
+            self._hints_of()
         except NameError as error:
             return str(error)
         return "?"
-
-
-def _hinted(fn: Callable[..., Any]) -> Any:
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    if inspect.isfunction(fn) or inspect.ismethod(fn):
-        return inspect.unwrap(fn)
-    if inspect.isclass(fn):
-        return fn.__init__
-    return getattr(type(fn), "__call__", fn)  # noqa: B004 - its annotations are wanted
-
-
-def caller_names(depth: int) -> Mapping[str, Any] | None:
-    """The local names of the frame *depth* calls up, if it is a function's: what its annotations may mean."""
-    frame = sys._getframe(depth)
-    return frame.f_locals if frame.f_code.co_flags & inspect.CO_OPTIMIZED else None

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self
 
 import attrs
 
+from redrive_interpreter.annotations import meaning, names_around
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.retry import Retry, policies_of
-from redrive_interpreter.signatures import Signature, caller_names
+from redrive_interpreter.signatures import Signature
 from redrive_interpreter.yielding import Command, building, built_inside, changed, performing
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class StepSpec:
 
     *retry* empty means one attempt. *timeout* is for one attempt, *heartbeat* the longest silence within one.
     *key* takes the place of the idempotency key. *injected* are the parameters that the performer fills in.
-    *typed* is the result's type where a `StepId` or a registry declares it, *read* the signature once it was read.
+    *typed* is the result's type where a `StepId` or a registry declares it, *read* the signature once it was read, *scope*
+    the names around the body that its annotations use. *undoing* is what is fixed about an undo that is a plain function.
     """
 
     id: str
@@ -74,14 +76,16 @@ class StepSpec:
     at_most_once: bool = False
     key: str | None = None
     injected: frozenset[str] = frozenset()
+    undoing: StepSpec | None = attrs.field(default=None, repr=False)
     typed: Any = attrs.field(default=_NOT_GIVEN, repr=False)
+    scope: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     read: Signature | None = attrs.field(default=None, repr=False)
 
     @property
     def signature(self) -> Signature:
         """The body's parameters and types; read at first use, for a step may be built many times and run once."""
         if self.read is None:
-            put(self, "read", _signature(self.id, self.body, None))
+            put(self, "read", _signature(self.id, self.body, self.scope))
         assert self.read is not None
         return self.read
 
@@ -100,7 +104,9 @@ class StepSpec:
         undo = self.undo
         if undo is None or isinstance(undo, Step):
             return undo  # pyright: ignore[reportUnknownVariableType]
-        return cast("Step[Any]", undo(result) if hasattr(undo, "step_id") else Step(self.undo_id or "", undo, result))
+        if self.undoing is None:
+            return cast("Step[Any]", undo(result))
+        return ready_step(self.undoing, *self.undoing.signature.arrange((result,), {}))
 
 
 class Step(Command[T]):
@@ -124,12 +130,11 @@ class Step(Command[T]):
     def __init__(self, id: str | StepId[T], fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         building(self)
         if isinstance(id, StepId):
-            spec = StepSpec(id=id.name, body=fn, typed=id.type)
+            spec = StepSpec(id=id.name, body=fn, typed=id.type, scope=names_around(fn, 1))
         else:
-            spec = StepSpec(id=check_id(id, "step id"), body=fn)
+            spec = StepSpec(id=check_id(id, "step id"), body=fn, scope=names_around(fn, 1))
         if kwargs or not _plainly_fits(fn, len(args)):
             check_body(fn, f"step {spec.id}")
-            put(spec, "read", _signature(spec.id, fn, caller_names(2)))
             args, kwargs = spec.signature.arrange(args, kwargs)
         put(self, "step_id", spec.id)
         put(self, "fn", fn)
@@ -160,6 +165,7 @@ class Step(Command[T]):
             fields["timeout"] = positive_duration(timeout, f"step {step_id} timeout")
         if undo is not None:
             fields["undo"], fields["undo_id"] = undo, undo_id_of(undo, f"step {step_id}")
+            fields["undoing"] = undoing_of(undo, f"step {step_id}", 1)
         if key is not None:
             fields["key"] = check_id(key, "idempotency key")
         return changed(self, step_id=step_id, spec=attrs.evolve(self.spec, **fields))
@@ -224,6 +230,13 @@ def undo_id_of(undo: object, where: str) -> str | None:
     return check_id(name, "undo step id")
 
 
+def undoing_of(undo: Any, where: str, depth: int) -> StepSpec | None:
+    """What is fixed about *undo* as a step, where it is a plain function: its annotations mean what they mean here and now."""
+    if undo is None or isinstance(getattr(undo, "step_id", None), str):
+        return None
+    return StepSpec(id=undo_id_of(undo, where) or "", body=undo, scope=names_around(undo, depth + 1))
+
+
 def _awaited(hint: Any) -> Any:
     """*hint*, or what it gives when awaited."""
     origin = get_origin(hint)
@@ -243,17 +256,19 @@ def _plainly_fits(fn: object, count: int) -> bool:
 
 
 # A workflow that builds `Step("quote", lambda: …)` makes a new function each time from the same code. Signatures
-# are kept by that code; few, for each holds on to one of those functions.
+# are kept by that code and what the annotations mean; few, for each holds on to one of those functions.
 _KEPT: Final = 512
-_signatures: dict[tuple[str, CodeType], Signature] = {}
+_signatures: dict[tuple[str, CodeType, tuple[Any, ...]], Signature] = {}
 
 
-def _signature(id: str, fn: Callable[..., Any], names: Mapping[str, Any] | None) -> Signature:
-    if type(fn) is not FunctionType or fn.__defaults__ or fn.__kwdefaults__ or hasattr(fn, "__wrapped__"):
-        return Signature(fn, f"step {id}", names)
-    known = _signatures.get((id, fn.__code__))
+def _signature(id: str, fn: Callable[..., Any], scope: Mapping[str, Any]) -> Signature:
+    plain = type(fn) is FunctionType and not (fn.__defaults__ or fn.__kwdefaults__ or hasattr(fn, "__wrapped__"))
+    meant = meaning(fn, scope) if plain else None
+    if meant is None:
+        return Signature(fn, f"step {id}", scope)
+    known = _signatures.get((id, fn.__code__, meant))
     if known is None:
         if len(_signatures) >= _KEPT:
             _signatures.clear()
-        known = _signatures[id, fn.__code__] = Signature(fn, f"step {id}", names)
+        known = _signatures[id, fn.__code__, meant] = Signature(fn, f"step {id}", scope)
     return known

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, get_origin, overload
 
+from redrive_interpreter.annotations import names_around
 from redrive_interpreter.definitions import refuse_method, refuse_self
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
@@ -15,7 +16,7 @@ from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
 from redrive_interpreter.retry import error_types
-from redrive_interpreter.signatures import Signature, caller_names
+from redrive_interpreter.signatures import Signature
 from redrive_interpreter.yielding import Branch, Built, Command, Flow, built_inside, performing
 
 if TYPE_CHECKING:
@@ -143,11 +144,11 @@ class Workflow(Generic[P, R_co]):
         self.on_cancel = on_cancel
 
     @classmethod
-    def _of(cls, fn: Callable[..., Any], name: str | None, names: Mapping[str, Any] | None, options: dict[str, Any]) -> Workflow[..., Any]:
+    def _of(cls, fn: Callable[..., Any], name: str | None, depth: int, options: dict[str, Any]) -> Workflow[..., Any]:
         made = cast("Workflow[..., Any]", object.__new__(Workflow))
         name = _checked(fn, name)
         functools.update_wrapper(made, fn)
-        made._fill(name, fn, Signature(fn, f"workflow {name}", names), **options)
+        made._fill(name, fn, Signature(fn, f"workflow {name}", names_around(fn, depth)), **options)
         return made
 
     @property
@@ -190,7 +191,7 @@ class WorkflowDecorator:
         self._options = options
 
     def __call__(self, fn: Callable[P, Generator[Command[Any], Any, R]], /) -> Workflow[P, R]:
-        return cast("Workflow[P, R]", Workflow._of(fn, self._name, caller_names(2), self._options))  # pyright: ignore[reportPrivateUsage]
+        return cast("Workflow[P, R]", Workflow._of(fn, self._name, 2, self._options))  # pyright: ignore[reportPrivateUsage]
 
 
 @overload
@@ -215,7 +216,7 @@ def workflow(fn: Any = None, /, **options: Any) -> Any:
     """
     if fn is None or isinstance(fn, str):
         return WorkflowDecorator(fn, options)
-    return Workflow._of(fn, None, caller_names(2), options)  # pyright: ignore[reportPrivateUsage]
+    return Workflow._of(fn, None, 2, options)  # pyright: ignore[reportPrivateUsage]
 
 
 def _checked(fn: Any, name: str | None) -> str:

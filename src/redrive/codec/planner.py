@@ -98,7 +98,7 @@ class Planner:
     def _of_alias(self, type_: Any) -> Plan | None:
         """What is not a class by itself: generic aliases, unions, Literal, Annotated, NewType, type variables."""
         if isinstance(type_, (str, ForwardRef)):
-            return self.plan(_resolved(type_))
+            _resolved(type_)
         if isinstance(type_, TypeVar):
             constraints: tuple[Any, ...] = type_.__constraints__
             return self.plan(_union(constraints) if constraints else type_.__bound__ or Any)
@@ -159,9 +159,8 @@ class _Impossible(Exception):
     """A type that cannot be stored, and why."""
 
 
-def _resolved(name: str | ForwardRef) -> Any:
-    if isinstance(name, ForwardRef) and getattr(name, "__forward_evaluated__", False):
-        return name.__forward_value__
+def _resolved(name: str | ForwardRef) -> NoReturn:
+    # Also of one that says what it means: typing keeps one for all modules, and another may have resolved it.
     text = name if isinstance(name, str) else name.__forward_arg__
     raise Wrong(text, "this annotation cannot be resolved at run time")
 

@@ -1,0 +1,171 @@
+"""What the names in a function's annotations mean: what they would mean to Python where the function is defined.
+
+Annotations that are text (all of a module under ``from __future__ import annotations``) are resolved later than Python would
+resolve them, and the scopes they were written in may be over by then. One rule finds the names, whichever way a function
+became a step or a workflow: first the variables that the function has closed over, then the class that it is a method of,
+then the functions on the stack that it is local to, innermost first, and what functions local to the same one know of it.
+`typing.get_type_hints` adds the module and the builtins.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any, Final, ForwardRef, Literal, get_args, get_origin
+
+_KERNEL: Final = __name__.partition(".")[0]
+_DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_KEPT: Final = 512
+_LOCAL: Final = ".<locals>."
+_MISSING: Final = object()
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def annotated(fn: Callable[..., Any]) -> Any:
+    """What holds the annotations of *fn*: of a partial or a decorated function the inner one, of a class its ``__init__``."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if inspect.isfunction(fn) or inspect.ismethod(fn):
+        return inspect.unwrap(fn)
+    if inspect.isclass(fn):
+        return fn.__init__
+    return getattr(type(fn), "__call__", fn)  # noqa: B004 - its annotations are wanted
+
+
+def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
+    """The names that annotations of *fn* use and that are in no module, asked for *depth* calls below the user's code."""
+    holder = annotated(fn)
+    names = _names_of(holder)
+    if not names:
+        return _NOTHING
+    wanted = {name.partition(".")[0] for name in names}
+    found: dict[str, Any] = {}
+    for scope in (_closure(holder), _class_of(fn, holder), *_frames(holder, sys._getframe(depth + 1))):
+        for name in wanted - found.keys():
+            if name in scope:
+                found[name] = scope[name]
+    return found
+
+
+def meaning(fn: Any, scope: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """All that the types of a plain function depend on, hashable; None if that cannot be said.
+
+    Functions made by one ``def`` share their code, and yet may have other annotations, or the same with other names in them.
+    """
+    annotations = _annotations(fn)
+    if not annotations:
+        return ()
+    known = tuple(annotations.items())
+    try:
+        hash(known)
+        names = _names_of(fn)
+        if not names:
+            return known
+        meant = tuple([_look_up(name, scope, fn.__globals__) for name in names])
+        hash(meant)
+    except Exception:  # an annotation without a hash, or a name whose attributes cannot be read
+        return None
+    return (known, meant)
+
+
+def _look_up(name: str, scope: Mapping[str, Any], module: Mapping[str, Any]) -> tuple[type, Any]:
+    first, *rest = name.split(".")
+    found = scope.get(first, module.get(first, getattr(builtins, first, _MISSING)))
+    for attribute in rest:
+        found = getattr(found, attribute, _MISSING)
+    return type(found), found
+
+
+def _annotations(holder: Any) -> Mapping[str, Any]:
+    try:
+        return getattr(holder, "__annotations__", None) or _NOTHING
+    except NameError:  # Python 3.14 evaluates them now, in the function's own scopes: no other names are of use
+        return _NOTHING
+
+
+def _names_of(holder: Any) -> tuple[str, ...]:
+    """The names in those annotations that are text, dotted where they are."""
+    names: tuple[str, ...] = ()
+    for annotation in _annotations(holder).values():
+        if type(annotation) is not type:
+            names += _names_in(annotation)
+    return names
+
+
+def _names_in(annotation: Any) -> tuple[str, ...]:
+    try:
+        known = _names.get(annotation)
+    except TypeError:
+        return tuple(_texts(annotation))
+    if known is None:
+        if len(_names) >= _KEPT:
+            _names.clear()
+        known = _names[annotation] = tuple(dict.fromkeys(name for text in _texts(annotation) for name in _DOTTED.findall(text)))
+    return known
+
+
+_names: dict[Any, tuple[str, ...]] = {}
+
+
+def _texts(annotation: Any) -> Iterator[str]:
+    if isinstance(annotation, str):
+        yield annotation
+    elif isinstance(annotation, ForwardRef):
+        yield annotation.__forward_arg__
+    elif get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _texts(part)
+
+
+def _closure(holder: Any) -> Mapping[str, Any]:
+    cells = getattr(holder, "__closure__", None)
+    if not cells:
+        return _NOTHING
+    found: dict[str, Any] = {}
+    for name, cell in zip(holder.__code__.co_freevars, cells, strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    return found
+
+
+def _class_of(fn: Any, holder: Any) -> Mapping[str, Any]:
+    """The namespace of the class that *fn*, a method or a callable object, has its code from."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if inspect.isfunction(fn):
+        return _NOTHING
+    if inspect.isclass(fn):
+        return vars(sys.modules[fn.__module__]) if fn.__module__ in sys.modules else _NOTHING
+    owner: Any = getattr(fn, "__self__", fn)
+    plain = getattr(holder, "__func__", holder)
+    for base in (owner if inspect.isclass(owner) else type(owner)).__mro__:
+        if any(getattr(member, "__func__", member) is plain for member in vars(base).values()):
+            return vars(base)
+    return _NOTHING
+
+
+def _frames(holder: Any, frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+    """The names of those callers that *holder* was defined in, or beside."""
+    code = getattr(holder, "__code__", None)
+    if code is None or "." not in code.co_qualname:
+        return
+    name = code.co_qualname
+    outermost, is_local, _ = name.partition(_LOCAL)
+    outside: list[Mapping[str, Any]] = []
+    while frame is not None and not frame.f_globals.get("__name__", "").startswith(_KERNEL):
+        its = frame.f_code
+        if its.co_filename == code.co_filename:
+            if name.startswith(its.co_qualname + (_LOCAL if its.co_flags & inspect.CO_OPTIMIZED else ".")):
+                yield frame.f_locals
+            elif is_local and its.co_qualname.startswith(outermost + _LOCAL):
+                values = frame.f_locals
+                outside.append({free: values[free] for free in its.co_freevars if free in values})
+        frame = frame.f_back
+    yield from outside
