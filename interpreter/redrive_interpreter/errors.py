@@ -20,6 +20,7 @@ Cancelled (BaseException)               thrown into workflow code; `except Excep
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from redrive_interpreter.raised import recorded_traceback
@@ -131,7 +132,13 @@ class StepFailed(WorkflowError):
 
     def __str__(self) -> str:
         tries = "" if self.attempts == 1 else f" after {self.attempts} attempts"
-        return f"step {self.key} failed{tries}: {self.type}: {self.message}"
+        return f"step {self.key} failed{tries}: {self.type}: {self.message}{self._advice()}"
+
+    def _advice(self) -> str:
+        """How the error becomes one that can be caught by its own class; nothing for those that are redrive's own."""
+        module, _, name = self.type.rpartition(".")
+        own = module.startswith("redrive") or (not module and not hasattr(builtins, name))
+        return "" if own or type(self) is not StepFailed else f" (to catch {name} itself, declare it: @step(raises=[{name}]))"
 
 
 class StepTimeout(StepFailed):

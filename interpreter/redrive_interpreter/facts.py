@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from redrive_interpreter import rows as r
-from redrive_interpreter.errors import CodecError, UnexpectedFact, Unreadable
+from redrive_interpreter.errors import CodecError, InvalidDefinition, UnexpectedFact, Unreadable
 from redrive_interpreter.failures import step_error
 from redrive_interpreter.fibers import Fiber, Frame, Waiting
 from redrive_interpreter.keys import Key
@@ -53,10 +53,12 @@ def _start(m: Machine[Any], fact: r.Started) -> None:
         data = codec.dump_call(workflow.signature, fact.args, fact.kwargs, workflow.name)
         fact = attrs.evolve(fact, args=(), kwargs={}, input=data, workflow=fact.workflow or workflow.name)
     try:
+        if m.recorded is None or m.recorded.beyond:  # later on the code may well take less than it did
+            workflow.signature.check_spread(fact.input)
         args, kwargs = codec.load_call(workflow.signature, fact.input, workflow.name)
         assert workflow.fn is not None
         gen = workflow.fn(*args, **kwargs)
-    except (CodecError, TypeError) as error:
+    except (CodecError, InvalidDefinition, TypeError) as error:
         raise Unreadable(f"the input of {workflow.name!r} does not fit its code: {error}") from error
     m.started = fact
     _took(m, fact)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from redrive_interpreter.durations import LATEST, LONGEST, Duration, duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration, StepInterrupted
 from redrive_interpreter.frozen import Frozen, put
 
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
+# Defaults are told by identity from the same values given: of `Retry(delay=1)` somebody expects a second attempt.
+_ONE: Final[Any] = object()
+_SECOND: Final = timedelta(seconds=1)
+_DOUBLED: Final = 2.0
+_NO_JITTER: Final = float("0")
+_ANY: Final = (Exception,)
+_NONE: Final[tuple[type[BaseException], ...]] = ()
+
 _LARGE: Final = 1e9  # as a factor it reaches the longest delay at once
 _SPAN: Final = float(1 << 64)
 
@@ -18,10 +26,10 @@ _SPAN: Final = float(1 << 64)
 class Retry(Frozen):
     """How often, and how far apart, a failing step or child is tried again.
 
-    *attempts* counts the first one; None means for ever. The wait begins with *delay*, is multiplied by
-    *factor* after each attempt and never exceeds *max_delay*; *jitter*, from 0 to 1, is the share of it that
-    is random. No attempt is due later than *within* after the step or child was asked for. Only errors of *on*, and not
-    of *give_up_on*, are retried; a `StepInterrupted` only where *on* names it.
+    *attempts* counts the first one; None means for ever. It is to be given with anything else: ``Retry()`` alone is one attempt.
+    The wait begins with *delay*, is multiplied by *factor* after each attempt and never exceeds *max_delay*; *jitter*, from 0
+    to 1, is the share of it that is random. No attempt is due later than *within* after the step or child was asked for. Only
+    errors of *on*, and not of *give_up_on*, are retried; a `StepInterrupted` only where *on* names it.
     Durations are seconds or timedeltas.
     """
 
@@ -37,15 +45,16 @@ class Retry(Frozen):
 
     def __init__(
         self,
-        attempts: int | None = 1,
-        delay: Duration = timedelta(seconds=1),
-        factor: float = 2,
+        attempts: int | None = _ONE,
+        delay: Duration = _SECOND,
+        factor: float = _DOUBLED,
         max_delay: Duration | None = None,
-        jitter: float = 0.0,
+        jitter: float = _NO_JITTER,
         within: Duration | None = None,
-        on: ErrorTypes = (Exception,),
-        give_up_on: ErrorTypes = (),
+        on: ErrorTypes = _ANY,
+        give_up_on: ErrorTypes = _NONE,
     ) -> None:
+        bare, attempts = attempts is _ONE, 1 if attempts is _ONE else attempts
         if attempts is not None and (type(attempts) is not int or attempts < 1):
             raise InvalidDefinition(f"Retry attempts={attempts!r}: give a number from 1, or None for ever")
         if not _is_number(factor) or factor < 1:
@@ -60,6 +69,14 @@ class Retry(Frozen):
         put(self, "within", positive_duration(within, "Retry within"))
         put(self, "on", error_types(on, "Retry on"))
         put(self, "give_up_on", error_types(give_up_on, "Retry give_up_on"))
+        if bare:
+            given = {"delay": delay is not _SECOND, "factor": factor is not _DOUBLED, "max_delay": max_delay is not None}
+            given |= {"jitter": jitter is not _NO_JITTER, "within": within is not None, "on": on is not _ANY}
+            given |= {"give_up_on": give_up_on is not _NONE}
+            if names := [f"{name}=" for name, is_given in given.items() if is_given]:
+                raise InvalidDefinition(
+                    f"Retry({names[0]}…) without attempts= would be one attempt, and no other: give attempts=, a number or None for ever"
+                )
 
     def retries(self, error: BaseException) -> bool:
         """Whether *error* is one that this policy tries again after, attempts and time apart."""

@@ -18,14 +18,15 @@ class Signature:
 
     Hints are resolved at once where they can be, with *scope*, the names around *fn* (`annotations.names_around`), and else
     at first use: a type may be defined after the function. What cannot be resolved then is a `CodecError`.
-    *compiled* is a place for the codec to keep what it made of the types.
+    *compiled* is a place for the codec to keep what it made of the types. Without *fn* anything is taken: positional arguments
+    are bound under ``*args``, until a function is at hand that `spread` them.
     """
 
     __slots__ = ("_fn", "_hints", "_least", "_movable", "_names", "_plain", "_scope", "_sig", "arity", "compiled", "injected", "where")
 
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., Any] | None,
         where: str,
         scope: Mapping[str, Any] | None = None,
         injected: frozenset[str] = frozenset(),
@@ -35,7 +36,7 @@ class Signature:
         self.injected = injected
         self.compiled: Any = None
         try:
-            self._sig: inspect.Signature | None = inspect.signature(fn)
+            self._sig: inspect.Signature | None = None if fn is None else inspect.signature(fn)
         except (TypeError, ValueError):  # some builtins have none: then arguments are bound by position
             self._sig = None
         parameters = [] if self._sig is None else list(self._sig.parameters.values())
@@ -128,6 +129,20 @@ class Signature:
             named["*" + name] = over
         return {**named, **rest}
 
+    def check_spread(self, values: Mapping[str, Any]) -> None:
+        """Raises `InvalidDefinition` if *values*, bound where the function was known by name only, are not all taken by it."""
+        if "*args" not in values or self._sig is None:
+            return
+        given = values["*args"]
+        kinds = {p.kind for p in self._sig.parameters.values()}
+        if len(given) > len(self._names) and inspect.Parameter.VAR_POSITIONAL not in kinds:
+            raise InvalidDefinition(f"{self.where} takes {len(self._names)} positional arguments, and was given {len(given)}")
+        if twice := [name for name in self._names[: len(given)] if name in values]:
+            raise InvalidDefinition(f"{self.where} was given {twice[0]!r} by position and by name")
+        over = [name for name in values if name != "*args" and name not in self._sig.parameters]
+        if over and inspect.Parameter.VAR_KEYWORD not in kinds:
+            raise InvalidDefinition(f"{self.where} takes no {over[0]!r}; its parameters are {', '.join(self._sig.parameters) or 'none'}")
+
     def parameter(self, name: str) -> Any:
         """The declared type of the parameter that `bind` calls *name*; ``Any`` if it has none."""
         hints = self._types()
@@ -175,6 +190,8 @@ class Signature:
         return self._hints
 
     def _resolve(self) -> dict[str, Any] | None:
+        if self._fn is None:
+            return {}
         try:
             return self._hints_of()
         except NameError:
@@ -184,6 +201,7 @@ class Signature:
 
     def _hints_of(self) -> dict[str, Any]:
         # A mapping of its own each time: where locals and globals are one, typing keeps what a name meant in another module.
+        assert self._fn is not None
         return typing.get_type_hints(annotated(self._fn), localns=dict(self._scope), include_extras=True)
 
     def _unresolved(self) -> str:

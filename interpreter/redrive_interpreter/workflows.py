@@ -6,7 +6,21 @@ import functools
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_args, get_origin, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from redrive_interpreter.annotations import names_around
 from redrive_interpreter.definitions import refuse_method, refuse_self
@@ -17,7 +31,7 @@ from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
 from redrive_interpreter.retry import error_types
 from redrive_interpreter.signatures import Signature
-from redrive_interpreter.yielding import Branch, Built, Command, Flow, built_inside, performing
+from redrive_interpreter.yielding import Branch, Built, Command, Flow, built_inside, performing, refuse_use
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -46,6 +60,14 @@ class Invocation(Frozen, Generic[R_co]):
 
     def __iter__(self) -> Generator[Command[Any], Any, R_co]:
         return cast("R_co", (yield cast("Command[Any]", self)))
+
+    def __bool__(self) -> NoReturn:
+        refuse_use(self, "has no truth value")
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> NoReturn:
+            refuse_use(self, "is not awaited")
 
     def __hash__(self) -> int:
         return hash(self.workflow)
@@ -114,7 +136,7 @@ class Workflow(Generic[P, R_co]):
         signals: Iterable[Source[Any]] | None = None,
         timeout: Duration | None = None,
     ) -> None:
-        self._fill(name, None, Signature(_anything, f"workflow {name}"), raises=raises, signals=signals, timeout=timeout)
+        self._fill(name, None, Signature(None, f"workflow {name}"), raises=raises, signals=signals, timeout=timeout)
         self._result = type(None) if returns is None else returns
 
     def _fill(
@@ -242,7 +264,3 @@ def _checked(fn: Any, name: str | None) -> str:
         if "<locals>" in name:
             raise InvalidDefinition(f"workflow {shown} is local to a function: give it a name, @workflow('orders.process')")
     return check_id(name, "workflow name")
-
-
-def _anything(*args: Any, **kwargs: Any) -> Any:
-    """The signature of a workflow whose code is elsewhere."""

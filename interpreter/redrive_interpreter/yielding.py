@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Generator
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, Generic, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
 from redrive_interpreter.errors import InvalidDefinition, Misuse
 from redrive_interpreter.frozen import Frozen, put
@@ -50,6 +50,14 @@ class Command(Frozen, Generic[T]):
     def __iter__(self) -> Generator[Command[Any], Any, T]:
         answer: T = yield self
         return answer
+
+    def __bool__(self) -> NoReturn:
+        refuse_use(self, "has no truth value")
+
+    if not TYPE_CHECKING:  # to the type checkers it is no awaitable, and they say so
+
+        def __await__(self) -> NoReturn:
+            refuse_use(self, "is not awaited")
 
     def options(self, *, id: str) -> Self:
         """The same command under *id*, which names it in its scope instead of its kind."""
@@ -109,6 +117,14 @@ def built_inside(inside: str | Built, made: Any, what: str) -> None:
     raise Misuse(
         f"{what} was built inside the body of step {inside}, where nothing can yield it: "
         "call the plain function (charge.body(…)), or move the call into the workflow",
+        _users_line(),
+    )
+
+
+def refuse_use(what: object, problem: str) -> NoReturn:
+    raise Misuse(
+        f"{_shown(what)} {problem}: it asks for something, and runs when it is yielded: say `yield from` in front of it, "
+        "in the workflow's own generator function",
         _users_line(),
     )
 

@@ -111,6 +111,8 @@ def test_jitter_shortens_the_wait_by_its_share_and_is_the_same_each_time() -> No
         ({"within": 0}, InvalidDuration),
         ({"on": (5,)}, InvalidDefinition),
         ({"give_up_on": "x"}, InvalidDefinition),
+        *(({"delay": 5}, InvalidDefinition), ({"delay": 1}, InvalidDefinition), ({"factor": 2}, InvalidDefinition)),  # of one attempt
+        *(({"within": 60}, InvalidDefinition), ({"on": Exception}, InvalidDefinition), ({"jitter": 0.0}, InvalidDefinition)),
     ],
 )
 def test_a_policy_that_means_nothing_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
@@ -120,6 +122,11 @@ def test_a_policy_that_means_nothing_is_refused(options: dict[str, Any], error: 
 
 def test_a_factor_of_any_size_ends_at_the_longest_delay() -> None:
     assert waits(Retry(9, factor=10**400, max_delay=60)) == [1, 60, 60, 60, 60]
+
+
+def test_one_attempt_is_what_a_bare_policy_or_a_stated_one_means() -> None:
+    assert Retry() == Retry(1) == Retry(attempts=1, delay=1)
+    assert Retry(None, delay=5).attempts is None
 
 
 def test_policies_are_values() -> None:
