@@ -11,7 +11,7 @@ from redrive_interpreter.annotations import names_around
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import check_id
-from redrive_interpreter.retry import Retry, error_types, policies_of
+from redrive_interpreter.retry import Retry, policies_of, raised_types
 from redrive_interpreter.signatures import Signature
 from redrive_interpreter.steps import Step, StepSpec, check_body, ready_step, undo_id_of, undoing_of
 
@@ -194,7 +194,7 @@ def _spec(
         undo=undo,
         undo_id=undo_id_of(undo, where),
         undoing=undoing_of(undo, where, depth),
-        raises=error_types(raises, f"{where} raises"),
+        raises=raised_types(raises, f"{where} raises"),
         at_most_once=bool(at_most_once),
         key=None if key is None else check_id(key, "idempotency key"),
         injected=injected,

@@ -21,7 +21,7 @@ Cancelled (BaseException)               thrown into workflow code; `except Excep
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from redrive_interpreter.raised import recorded_traceback
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from redrive_interpreter.keys import Key
+
+OWN_PACKAGES: Final = frozenset({"redrive", "redrive_interpreter"})
+"""Where redrive's own errors are: by a name in ``redrive_shop`` a user's is meant."""
 
 CancelledBy: TypeAlias = Literal["cancel", "deadline", "parent", "race", "sibling"]
 
@@ -137,7 +140,7 @@ class StepFailed(WorkflowError):
     def _advice(self) -> str:
         """How the error becomes one that can be caught by its own class; nothing for those that are redrive's own."""
         module, _, name = self.type.rpartition(".")
-        own = module.startswith("redrive") or (not module and not hasattr(builtins, name))
+        own = module.partition(".")[0] in OWN_PACKAGES or (not module and not hasattr(builtins, name))
         return "" if own or type(self) is not StepFailed else f" (to catch {name} itself, declare it: @step(raises=[{name}]))"
 
 

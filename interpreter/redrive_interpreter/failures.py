@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter.errors import (
+    OWN_PACKAGES,
     Cancelled,
     CodecError,
     ExecutionConflict,
@@ -78,4 +79,4 @@ def execution_error(error: Any, id: str) -> ExecutionError | None:
 def _own_name(failure: Failure) -> str:
     """The name of redrive's own error class, or nothing: a user's ``shop.StepTimeout`` is the user's."""
     module, _, name = failure.type.rpartition(".")
-    return name if not module or module.startswith("redrive") else ""
+    return name if not module or module.partition(".")[0] in OWN_PACKAGES else ""

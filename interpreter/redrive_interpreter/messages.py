@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, final, overload
 
 from redrive_interpreter.frozen import Frozen, put
@@ -104,6 +104,16 @@ class Attribute(Frozen, Generic[T]):
 
     def __repr__(self) -> str:
         return f"Attribute({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"
+
+
+def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None:
+    """What *name* is among *sources*: one that is called so, else the `of` of the one with the longest name before a colon."""
+    declared = list(sources)
+    for source in declared:
+        if source.name == name:
+            return source
+    longest = max((source for source in declared if name.startswith(f"{source.name}:")), key=lambda source: len(source.name), default=None)
+    return None if longest is None else longest.of(name[len(longest.name) + 1 :])
 
 
 def signal_of(signal: Source[Any] | str) -> Source[Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 from redrive_interpreter.durations import LATEST, LONGEST, Duration, duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration, StepInterrupted
 from redrive_interpreter.frozen import Frozen, put
+from redrive_interpreter.raised import type_name
 
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
 # Defaults are told by identity from the same values given: of `Retry(delay=1)` somebody expects a second attempt.
@@ -162,6 +163,15 @@ def error_types(types: object, where: str) -> tuple[type[BaseException], ...]:
             raise InvalidDefinition(f"{where}: {type_!r} is not an exception class")
         checked.append(type_)
     return tuple(checked)
+
+
+def raised_types(types: object, where: str) -> tuple[type[BaseException], ...]:
+    """`error_types` that can be told apart by the name that a failure is stored under."""
+    checked = tuple(dict.fromkeys(error_types(types, where)))
+    names = [type_name(type_) for type_ in checked]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InvalidDefinition(f"{where}: two classes are called {twice[0]}, and a stored error could not say which of them it was")
+    return checked
 
 
 def listed(one_or_more: object) -> tuple[object, ...]:

@@ -29,7 +29,7 @@ from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 from redrive_interpreter.messages import Source, signal_of
-from redrive_interpreter.retry import error_types
+from redrive_interpreter.retry import raised_types
 from redrive_interpreter.signatures import Signature
 from redrive_interpreter.yielding import Branch, Built, Command, Flow, built_inside, performing, refuse_use
 
@@ -156,7 +156,7 @@ class Workflow(Generic[P, R_co]):
         self.fn = fn
         self.signature = signature
         self._result = _NOT_GIVEN
-        self.raises = error_types(raises if isinstance(raises, type) else tuple(raises), f"{where} raises")
+        self.raises = raised_types(raises if isinstance(raises, type) else tuple(raises), f"{where} raises")
         self.signals = None if signals is None else tuple(signal_of(signal) for signal in signals)
         self.timeout = positive_duration(timeout, f"{where} timeout")
         for option in (on_failure, on_cancel):

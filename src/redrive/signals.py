@@ -8,7 +8,8 @@ from uuid import uuid4
 from redrive.codec import to_json
 from redrive.errors import UndeclaredSignal
 from redrive.ports.store import NewMessage
-from redrive_interpreter.messages import signal_of
+from redrive_interpreter.errors import InvalidId
+from redrive_interpreter.messages import declared_as, signal_of
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
@@ -33,17 +34,25 @@ def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..
             codec.load(dumped, declared.type, f"signal {source.name}", "payload")
     data = to_json(dumped)
     # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
-    dedup = f"once:{uuid4().hex}" if key is None else f"key:{source.name}:{key}"
+    dedup = f"once:{uuid4().hex}" if key is None else dedup_of(source.name, key)
     return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
+
+
+def dedup_of(name: str, key: str) -> str:
+    """What a signal of *name* with the sender's *key* is stored under, once for an execution's life; no two of them alike (N7)."""
+    if not isinstance(key, str):
+        raise InvalidId("signal key", key, f"is a {type(key).__name__}, not a str")
+    return f"key:{name.replace('%', '%25').replace(':', '%3A')}:{key}"
 
 
 def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] | None) -> Source[Any]:
     """The signal as its receiver declares it, which may list others only."""
     if workflow is None or workflow.signals is None:
         return source
-    for declared in workflow.signals:
-        if source.base == declared.base:
-            return declared if by_name else source
-        if by_name and source.name.startswith(f"{declared.name}:"):
-            return declared.of(source.name[len(declared.name) + 1 :])
+    if by_name:
+        found = declared_as(source.name, workflow.signals)
+    else:
+        found = source if any(source.base == declared.base for declared in workflow.signals) else None
+    if found is not None:
+        return found
     raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))

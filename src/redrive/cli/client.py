@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation, RedriveError, Signal, Workflow
+from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation, RedriveError, Workflow
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.arguments import Arguments
 from redrive.cli.complaints import Complaint, did_you_mean
@@ -20,6 +20,7 @@ from redrive.codec import JsonCodec, from_json
 from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
 from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, load_row, replay
+from redrive_interpreter.messages import declared_as
 
 
 @attrs.frozen
@@ -86,22 +87,21 @@ class Client:
         if source.type is None:
             if payload is not None:
                 raise Complaint(f"signal {name!r} takes no payload")
-            await self.service.signal(snapshot.id, Signal(name), key=key)
+            await self.service.signal(snapshot.id, source, key=key)
             return
         try:
-            value = self.codec.load(payload, source.type, f"signal {name}", "payload")
+            value: Any = self.codec.load(payload, source.type, f"signal {name}", "payload")
         except CodecError as error:
             raise Complaint(str(error)) from None
-        await self.service.signal(snapshot.id, Signal(name, source.type), value, key=key)
+        await self.service.signal(snapshot.id, source, value, key=key)
 
-    async def _source(self, snapshot: Snapshot, name: str) -> Source[Any] | None:
+    async def _source(self, snapshot: Snapshot, name: str) -> Any:
         """The signal as the workflow declares it, or as it waits for it now; None if neither is known here."""
         workflow = self.workflows.get(snapshot.workflow)
         if workflow is None or workflow.fn is None:
             return None
-        for declared in workflow.signals or ():
-            if name == declared.name or name.startswith(f"{declared.name}:"):
-                return declared
+        if (declared := declared_as(name, workflow.signals or ())) is not None:
+            return declared
         if workflow.signals is not None:
             names = [declared.name for declared in workflow.signals]
             raise Complaint(f"{workflow.name!r} takes no signal {name!r}", did_you_mean(name, names))

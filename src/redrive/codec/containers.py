@@ -160,6 +160,8 @@ def mapping_plan(name: str, names: Plan, item: Plan) -> Plan:
                 out: dict[str, Data] = {}
                 for encoded, at in zip(keys, value, strict=True):
                     out[encoded] = encode(value[at])
+                if len(out) < len(keys):  # by a converter's hook
+                    raise Wrong(name, "two of its keys are stored alike")
                 return out
             pairs: list[Data] = []
             for encoded, at in zip(keys, value, strict=True):

@@ -143,7 +143,7 @@ class Host:
         ended = self.machine
         assert ended.continues is not None
         assert ended.started is not None
-        started = ended.next_run(run=uuid5(_RUNS, f"{ended.started.id}:{len(self.runs)}"), at=self.now)
+        started = ended.next_run(run=uuid5(uuid5(_RUNS, ended.started.id), str(len(self.runs))), at=self.now)
         ended.close()
         self._begin(ended.continues.workflow, started)
 

@@ -1,0 +1,151 @@
+"""No two ids, names or keys meet in one stored text (N7)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redrive.codec import JsonCodec
+from redrive.signals import dedup_of, message_of
+from redrive.worker import outbox
+from redrive_interpreter import All, InvalidDefinition, InvalidId, Key, Machine, NewId, Now, Signal, Step, Switch, step, workflow
+from redrive_interpreter.errors import StepFailed, StepTimeout
+from redrive_interpreter.failures import step_error
+from redrive_interpreter.keys import ROLLBACK, ReservedId, check_id
+from redrive_interpreter.messages import declared_as
+from redrive_interpreter.outcomes import Failure
+from redrive_interpreter.requests import SendTo
+from redrive_interpreter.rows import Asked, Started
+from redrive_interpreter.values import Codec
+
+CODEC = JsonCodec()
+hostile = st.text(st.sampled_from("ab:/#%_23F\x1e "), min_size=1, max_size=6)
+names = hostile.filter(lambda text: not text.startswith("__"))
+
+
+@given(st.tuples(names, hostile), st.tuples(names, hostile))
+def test_two_signals_that_differ_in_name_or_key_are_two(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert (dedup_of(*one) == dedup_of(*other)) == (one == other)
+
+
+def test_a_key_on_a_signal_of_its_own_is_not_one_on_the_other() -> None:
+    approved = Signal("approved", str)
+    one = message_of(approved.of("d-17"), "Ada", "k", None, CODEC)
+    other = message_of(approved, "Ada", "d-17:k", None, CODEC)
+    assert one.dedup != other.dedup
+    assert other.dedup == "key:approved:d-17:k"  # as it was stored before
+
+
+@given(names, hostile, hostile)
+def test_keys_of_senders_workflows_and_nobody_are_apart(name: str, key: str, other: str) -> None:
+    sent = outbox.signal(SendTo(Key(other), "e", name, None), key)
+    keyed = message_of(name, None, key, None, CODEC)
+    assert len({sent.message.dedup, keyed.dedup, message_of(name, None, None, None, CODEC).dedup}) == 3
+
+
+def test_a_signal_key_is_text() -> None:
+    key: Any = 17
+    with pytest.raises(InvalidId, match="signal key"):
+        message_of("approved", None, key, None, CODEC)
+
+
+paths = st.lists(st.tuples(names, st.integers(1, 3)), min_size=1, max_size=3).map(tuple)
+
+
+@given(paths, paths)
+def test_two_paths_are_two_keys(one: Any, other: Any) -> None:
+    assert (Key.of(one) == Key.of(other)) == (one == other)
+    assert Key.of(one).path == one
+    assert Key(ROLLBACK + Key.of(one)).path == one
+
+
+@step
+def act(n: int) -> int: ...  # type: ignore[empty-body]
+
+
+@given(st.lists(names, min_size=2, max_size=4, unique=True), st.lists(names, min_size=1, max_size=3))
+def test_the_keys_of_a_run_are_apart_whatever_its_branches_and_steps_are_called(branches: list[str], steps: list[str]) -> None:
+    def branch() -> Any:
+        for name in steps:
+            yield from Switch("s", name).when(name, Step(name, act.body, 1)).otherwise(act(2))
+
+    @workflow("w")
+    def w() -> Any:
+        yield from All(**{name: branch() for name in branches})
+
+    machine = Machine(w)
+    machine.receive(Started(id="e", run=UUID(int=1), at=datetime(2027, 1, 1, tzinfo=UTC)))
+    asked = [row.key for row in machine.rows if isinstance(row, Asked)]
+    assert len(set(asked)) == len(asked)
+    assert all(Key.of(key.path) == key for key in asked)
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "a:b", "a#2", "child:a"]), min_size=2, max_size=6))
+def test_new_ids_of_one_run_are_apart(wanted: list[str]) -> None:
+    @workflow("w")
+    def w() -> Any:
+        found = []
+        for name in wanted:
+            found.append((yield from NewId(name)))
+        yield from Now()
+        return found
+
+    machine = Machine(w)
+    machine.receive(Started(id="e", run=UUID(int=1), at=datetime(2027, 1, 1, tzinfo=UTC)))
+    made = machine.verdict.outcome.value  # type: ignore[union-attr]
+    assert len(set(made)) == len(wanted)
+
+
+@pytest.mark.parametrize("id", ["rollback:a", "__a", "__patch:x", "__new_id:"])
+def test_what_redrive_composes_begins_as_no_users_id_does(id: str) -> None:
+    for made in (lambda: check_id(id, "id"), lambda: Step(id, act.body, 1), lambda: All(**{id: Now()}), lambda: Now().options(id=id)):
+        with pytest.raises(ReservedId):
+            made()
+
+
+def test_a_signal_by_name_is_the_one_that_is_called_so_else_the_nearest() -> None:
+    approved, nested = Signal("approved", str), Signal("approved:x", int)
+    for declared in ([approved, nested], [nested, approved]):
+        assert declared_as("approved:x", declared) is nested
+        assert declared_as("approved:x:y", declared) == nested.of("y")
+        assert declared_as("approved:z", declared) == approved.of("z")
+        assert declared_as("approve", declared) is None
+
+
+def test_two_errors_of_one_name_are_refused_where_they_are_declared() -> None:
+    def made() -> type[Exception]:
+        class Declined(Exception): ...
+
+        return Declined
+
+    one, other = made(), made()
+    with pytest.raises(InvalidDefinition, match="Declined"):
+        step("charge", raises=[one, other])(lambda: None)
+    with pytest.raises(InvalidDefinition, match="Declined"):
+        workflow("w", raises=[one, other])(lambda: (yield))
+    assert step("charge", raises=[one, one])(lambda: None).spec.raises == (one,)
+
+
+def test_an_error_of_a_package_whose_name_begins_like_redrive_is_the_users() -> None:
+    codec: Codec = CODEC
+    assert type(step_error(codec, Failure("redrive_shop.errors.StepTimeout", "no"), Key("a"), ())) is StepFailed
+    assert type(step_error(codec, Failure("redrive_interpreter.errors.StepTimeout", "no"), Key("a"), ())) is StepTimeout
+
+
+def test_two_keys_of_a_mapping_that_a_hook_stores_alike_are_refused() -> None:
+    class Currency:
+        def __init__(self, code: str, country: str) -> None:
+            self.code, self.country = code, country
+
+    def hooks(converter: Any) -> None:
+        converter.register_unstructure_hook(Currency, lambda value: value.code)
+        converter.register_structure_hook(Currency, lambda data, _: Currency(data, ""))
+
+    value = {Currency("EUR", "de"): 1, Currency("EUR", "fr"): 2}
+    with pytest.raises(ValueError, match="stored alike"):
+        JsonCodec(converter=hooks).dump(value, dict[Currency, int], "step pay")
