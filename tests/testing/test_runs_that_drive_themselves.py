@@ -268,4 +268,5 @@ def test_an_undeclared_error_names_the_step() -> None:
             return str(error)
         return ""
 
-    assert play(catching(), {pay: KeyError("x")}).result == "step pay failed: KeyError: 'x'"
+    result = play(catching(), {pay: KeyError("x")}).result
+    assert result == "step pay failed: KeyError: 'x' (to catch KeyError itself, declare it: @step(raises=[KeyError]))"
