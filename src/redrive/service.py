@@ -26,7 +26,7 @@ from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, checked, compare, new_execution, start_in
-from redrive.stores import open_url
+from redrive.stores import name_of, open_url
 from redrive.waiters import End, Waiters
 from redrive.watching import watch
 from redrive.worker import outbox
@@ -113,6 +113,7 @@ class AsyncDurableService:
         self._home.open()
         self.worker_id = new_worker_id()
         await self.store.open()
+        self.store_name = name_of(self.store, self.store_name)
         try:
             await self._open()
         except BaseException:

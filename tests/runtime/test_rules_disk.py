@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from redrive import AsyncDurableService, Flow, Signal, Sleep, WaitSignal, step, workflow
 from redrive.ports.store import StoreError, UnusableStore
+from redrive.stores.sqlite import SQLiteStore
 from tests.runtime.support import standing
 
 go = Signal("go", str)
@@ -132,3 +134,51 @@ async def test_a_file_that_is_not_ours_is_refused_and_left_as_it_is(tmp_path: Pa
             await service.start(waiter())
     if kind != "torn":
         assert path.read_bytes() == before
+
+
+# ── a file that a stranger has locked ───────────────────────────────────────────────────────────
+@workflow("disk.nap")
+def nap() -> Flow[None]:
+    yield from Sleep(0.2)
+
+
+@pytest.mark.parametrize("executions", [0, 5, 400])
+async def test_a_start_fails_within_its_patience_however_many_executions_want_to_be_stored(
+    executions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W8: each job waits from when it was asked for, not from when those before it have given up."""
+    monkeypatch.setattr("redrive.patience.PATIENCE", 1.0)
+    path = tmp_path / "locked.db"
+    store = SQLiteStore(str(path), patience=timedelta(seconds=1))
+    async with AsyncDurableService(store, [nap], grace=0) as service:
+        handles = await asyncio.gather(*(service.start(nap()) for _ in range(executions)))
+        stranger = sqlite3.connect(path, isolation_level=None)
+        stranger.execute("BEGIN EXCLUSIVE")
+        try:
+            await asyncio.sleep(0.4)  # the timers have rung, and all these turns want to be stored
+            for call in (lambda: service.start(nap()), lambda: service.signal("nobody", Signal("x", int), 1)):
+                begun = time.monotonic()
+                with pytest.raises(StoreError, match=r"locked\.db: database is locked"):
+                    await call()
+                assert 0.8 < time.monotonic() - begun < 3
+        finally:
+            stranger.execute("ROLLBACK")
+            stranger.close()
+        await asyncio.gather(*(handle.result(timeout=20) for handle in handles))
+
+
+async def test_a_service_closes_in_time_though_its_file_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    service = AsyncDurableService(f"sqlite:///{path}", [nap], grace=0.2)
+    await service.__aenter__()
+    for _ in range(20):
+        await service.start(nap())
+    stranger = sqlite3.connect(path, isolation_level=None)
+    stranger.execute("BEGIN EXCLUSIVE")
+    await asyncio.sleep(0.3)
+    begun = time.monotonic()
+    await service.close()
+    assert time.monotonic() - begun < 8
+    stranger.close()
+    async with AsyncDurableService(f"sqlite:///{path}", [nap]) as again:
+        assert await again.execute(nap()) is None

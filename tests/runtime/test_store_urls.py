@@ -112,3 +112,23 @@ def test_a_memory_store_wakes_waiters_on_other_event_loops() -> None:
     asyncio.run(store.start(execution()))
     waiter.join(10)
     assert woken == [Told(work=1)]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///orders.db", "sqlite:///./data/../orders.db?synchronous=normal"])
+def test_a_relative_path_is_settled_when_the_store_is_opened_and_shown_in_full(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from redrive import DurableService
+
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    service = DurableService(url, worker=False)
+    with service:
+        assert f"sqlite:///{tmp_path}/orders.db" in repr(service)
+        assert service.aio.store_name.startswith(f"sqlite:///{tmp_path}/orders.db")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert asyncio.run(service.aio.store.list()) == [], "also on connections that are made later"
+    assert f"{tmp_path}/orders.db" in repr(service)
+    assert [path.name for path in tmp_path.rglob("*.db")] == ["orders.db"]
+    assert sqlite("sqlite:///orders.db").path == "orders.db", "and one that is not open yet may still come to be elsewhere"

@@ -34,6 +34,14 @@ def open_url(url: str) -> Store:
     raise ValueError(f"{without_password(url)!r} names no store that redrive knows; there are {_KNOWN}")
 
 
+def name_of(store: Store, given: str) -> str:
+    """How an open *store* is shown that was *given* by this URL: without its password, and its file's path in full."""
+    if given.startswith("sqlite:"):
+        _, mark, options = given.partition("?")
+        return f"sqlite:///{getattr(store, 'path', '')}{mark}{options}"
+    return without_password(given)
+
+
 def _memory(url: str) -> Store:
     from redrive.stores.memory import MemoryStore
 

@@ -48,8 +48,10 @@ RINGS_AT_ONCE: Final = 2000
 """Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
 _FULL_WAIT: Final = 0.05
 _POLL: Final = 1.0
-_LAST_TURNS: Final = 10.0
+_LAST_TURNS: Final = 3.0
 """Seconds that turns on their way to the store get when the worker stops."""
+_FAREWELL: Final = 2.0
+"""Seconds that the store gets to take note that the worker is gone."""
 _LAST_WORDS: Final = 0.5
 """Seconds that async bodies get to take note that they were told to stop."""
 
@@ -234,22 +236,23 @@ class Worker:
         if self._stopping:
             await self.stopped.wait()
             return
+        until = self._loop.time() + grace
         self._stopping = self._driver.draining = True
         self.look()
         self._performer.stop_waiting()
         try:
             await self._performer.quiet(grace)
         finally:
-            await self._give_back()
+            await self._give_back(until)
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, until: float) -> None:
         for task in self._tasks:
             task.cancel()
         for live in list(self.lives.values()):
             self._performer.stop_all(live)
         if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
-        await self._driver.idle(_LAST_TURNS)
+        await self._driver.idle(max(_LAST_TURNS, until - self._loop.time()))
         await self._performer.gone(_LAST_WORDS)
         if self._handle is not None:
             self._handle.cancel()
@@ -261,8 +264,9 @@ class Worker:
             live.put_away()
         self.lives.clear()
         try:
-            await self._store.retire(self.id)
-        except StoreError as error:  # the lease will pass
+            async with asyncio.timeout(_FAREWELL):
+                await self._store.retire(self.id)
+        except (StoreError, TimeoutError) as error:  # the lease will pass
             log.warning("worker %s could not say that it is gone: %s", self.id, error)
         await self._pulse.close()
         self.stopped.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +44,15 @@ class Transaction:
 class Job(Answer[Any]):
     """A function of a `Transaction`, and the answer to whoever asked for it on *loop*.
 
-    It checks before it writes, and says no by raising a `RedriveError`.
+    It checks before it writes, and says no by raising a `RedriveError`. *asked* is when it was asked for, by the monotonic clock:
+    a locked database is waited for from then on, however many jobs come before it.
     """
 
-    __slots__ = ("args", "loop", "run")
+    __slots__ = ("args", "asked", "loop", "run")
 
     def __init__(self, run: Callable[..., Any], args: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
-        self.run, self.args, self.loop = run, args, loop
+        self.run, self.args, self.loop, self.asked = run, args, loop, time.monotonic()
 
 
 def answer_all(jobs: Iterable[Job]) -> None:

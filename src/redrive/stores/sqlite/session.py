@@ -2,7 +2,8 @@
 
 1. Several jobs share a transaction, and its one fsync: group commit. None is answered before the commit.
 2. They do not harm each other: when one fails in an unforeseen way, all is rolled back, and each runs again alone.
-3. What may pass (a locked database, a full disk) is tried again for a while, then it is a `StoreError`.
+3. What may pass (a locked database, a full disk) is tried again for a while, then it is a `StoreError`. A job's patience begins when
+   it is asked for, not when its turn comes: while a stranger holds the database, all that waits is told in time, not one after another.
 4. A file that was deleted can still be written to, and is gone with the process: each transaction looks whether it is there.
 """
 
@@ -43,28 +44,37 @@ class Session:
     ) -> None:
         self._db, self._path, self._begin, self._clock_us, self._patience = db, path, begin, clock_us, patience
         self._tx = Transaction(db.execute, memo, path)
+        self._hurry: float | None = None
+        """When patience ends for all jobs: the store is being closed."""
         self._file = os.path.abspath(path)
         self._identity: tuple[int, int] | None = None
         self._identity = self._look_at_the_file()
 
-    def do(self, jobs: Sequence[Job]) -> int:
-        """Do *jobs*, and say what kinds of news there are."""
+    def do(self, jobs: Sequence[Job], over: Callable[[Job], None]) -> int:
+        """Do *jobs*, and say what kinds of news there are. Where they are done one by one, *over* is called after each: it is
+        answered before the next one, whose patience may last."""
         self._tx.news = 0
-        if len(jobs) == 1 or not self._all_at_once(jobs, self._patience):
+        if len(jobs) == 1 or not self._all_at_once(jobs, self._gives_up(jobs[0])):
             for job in jobs:
                 self._patiently(job)
+                if len(jobs) > 1:
+                    over(job)
         return self._tx.news
 
     def do_now(self, jobs: Sequence[Job]) -> int | None:
         """Do *jobs* if nothing is in the way, and say what kinds of news there are; None: none was done."""
         self._tx.news = 0
         if len(jobs) > 1:
-            return self._tx.news if self._all_at_once(jobs, 0.0) else None
+            return self._tx.news if self._all_at_once(jobs, None) else None
         try:
             self._alone(jobs[0])
         except sqlite3.Error:
             return None
         return self._tx.news
+
+    def hurry(self, seconds: float) -> None:
+        """Be patient for *seconds* more at most, with all that is asked for. May be called from another thread."""
+        self._hurry = time.monotonic() + seconds
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -83,10 +93,20 @@ class Session:
             return -1
         return int(version)
 
-    def _all_at_once(self, jobs: Sequence[Job], patience: float) -> bool:
+    def _gives_up(self, job: Job) -> Callable[[], bool]:
+        """A function that says whether to give up trying *job*; it is tried once in any case."""
+        until = job.asked + self._patience
+
+        def is_over() -> bool:
+            now = time.monotonic()
+            return now >= until or (self._hurry is not None and now >= self._hurry)
+
+        return is_over
+
+    def _all_at_once(self, jobs: Sequence[Job], is_over: Callable[[], bool] | None) -> bool:
         tx, db = self._tx, self._db
         try:
-            self._begin_patiently(patience)
+            self._begin_patiently(is_over)
             self._look_around()
             for job in jobs:
                 written = db.total_changes
@@ -119,16 +139,15 @@ class Session:
             return self._identity  # it cannot be told
         return found.st_dev, found.st_ino
 
-    def _begin_patiently(self, patience: float) -> None:
-        """Wait until others let go of the database: jobs that came together stay together."""
-        give_up = time.monotonic() + patience
+    def _begin_patiently(self, is_over: Callable[[], bool] | None) -> None:
+        """Wait until others let go of the database, None: not at all. Jobs that came together stay together."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 self._tx.execute(self._begin)
                 return
             except sqlite3.OperationalError as error:
-                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or is_over is None or is_over():
                     raise
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
@@ -149,14 +168,14 @@ class Session:
             job.error = error
 
     def _patiently(self, job: Job) -> None:
-        give_up = time.monotonic() + self._patience
+        is_over = self._gives_up(job)
         pause = _FIRST_PAUSE
         while True:
             try:
                 return self._alone(job)
             except sqlite3.Error as error:
                 job.error = as_store_error(error, self._path)
-                if primary_code(error) not in PASSING or time.monotonic() > give_up:
+                if primary_code(error) not in PASSING or is_over():
                     return None
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -67,7 +68,8 @@ class SQLiteStore:
     the death of the process. A locked database or a full disk is tried again for *patience*. With *on_the_spot*, short
     reads and a few short writes at a time are done on the caller's thread while they take less than a millisecond;
     without, never.
-    *clock* gives the time.
+    *clock* gives the time. A relative *path* is one from the folder that the process is in when the store is opened; *path* is absolute
+    from then on.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class SQLiteStore:
         if self._threads is not None:
             return
         self._process = Process("this store")
+        self._settle_path()
         reader = ConnectionThread(f"redrive reader {self.path}", partial(self._connect, "BEGIN"), on_the_spot=self._on_the_spot)
         writer = WriterThread(
             f"redrive writer {self.path}",
@@ -114,6 +117,9 @@ class SQLiteStore:
             # The writer last: the last connection to close brings the log into the database.
             await threads[1].close()
             await threads[0].close()
+
+    def _settle_path(self) -> None:
+        self.path = os.path.abspath(self.path)
 
     def _connect(self, begin: Literal["BEGIN", "BEGIN IMMEDIATE"]) -> Session:
         db = connect(self.path, synchronous=self._synchronous, patience=self._patience)

@@ -27,6 +27,8 @@ CHECKPOINT_EVERY: Final = 500
 """Jobs; each leaves two or three pages of 4 KiB in the log."""
 FAST: Final = 0.001
 """Seconds: what takes less may hold up an event loop."""
+LAST_PATIENCE: Final = 1.0
+"""Seconds that what was asked for before `close` may still wait for a locked database."""
 FEW: Final = 32
 """Jobs that are done on the spot together; with more, the writer's thread costs less than they do."""
 
@@ -60,6 +62,7 @@ class ConnectionThread:
         with self._gate:
             first, self._closed = not self._closed, True
         if first:
+            self._session.hurry(LAST_PATIENCE)
             self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
@@ -159,10 +162,17 @@ class ConnectionThread:
         return self._queue.get()
 
     def _serve(self, jobs: list[Job]) -> None:
+        told: list[Job] = []
+
+        def over(job: Job) -> None:
+            told.append(job)
+            _tell([job])
+
         with self._busy:
             began = time.perf_counter()
-            news = self._session.do(jobs)
-        _tell(jobs)
+            news = self._session.do(jobs, over)
+        if not told:
+            _tell(jobs)
         self._account(began, len(jobs), news)
 
 
