@@ -92,7 +92,7 @@ class AsyncDurableService:
         self.drives = worker
         self._resources = Resources(resources)
         self._lease = more_than_zero(lease, "lease")
-        self._grace = duration(grace, "grace")
+        self.grace: timedelta = duration(grace, "grace")
         self._max_stall = more_than_zero(max_stall, "max_stall")
         self._limits = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
         if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
@@ -164,7 +164,7 @@ class AsyncDurableService:
         if closed is None or closed.is_set():
             return
         self._home.check()
-        until = time.monotonic() + (self._grace if grace is None else duration(grace, "grace")).total_seconds()
+        until = time.monotonic() + (self.grace if grace is None else duration(grace, "grace")).total_seconds()
         closed.set()
         self._news.tell()
         try:

@@ -44,7 +44,7 @@ class Workers:
                 stderr=said,
             )
         self.running.append(worker)
-        self.wait_for("working", lambda: self.said(worker))
+        self.wait_for("working on", lambda: self.said(worker))
         return worker
 
     def start(self, name: str, seconds: float) -> Any:
@@ -166,6 +166,41 @@ def test_a_worker_that_was_stopped_has_its_lease_and_no_more(workers: Workers) -
     assert execution.result(20) == "done"
     assert workers.begun() == ["innocent", "innocent"]
     assert "its lease has passed" in workers.said(second)
+
+
+# ── ending ──────────────────────────────────────────────────────────────────────────────────────
+def test_a_second_sigterm_ends_the_process_though_the_loop_is_blocked(workers: Workers) -> None:
+    """E6: the signals are heard on a thread."""
+    worker = workers.launch(grace=60)
+    workers.start("blocks_the_loop", 60)
+    workers.wait_for("blocks_the_loop")
+    worker.send_signal(signal.SIGTERM)
+    workers.wait_for("once more to end at once", lambda: workers.said(worker))
+    began = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 0.7
+
+
+@pytest.mark.parametrize("how", ["hears_nothing", "leaves_a_deaf_task"])
+def test_what_hears_no_cancel_does_not_keep_the_process_alive_past_the_grace(workers: Workers, how: str) -> None:
+    """E6, S10: neither a body, nor a task that it left."""
+    worker = workers.launch(grace=0.1)
+    workers.start(how, 60)
+    workers.wait_for(how)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(5) == 0
+    assert "told" in workers.begun()
+
+
+def test_a_body_that_hears_no_cancel_does_not_keep_a_users_program_alive(workers: Workers) -> None:
+    """E6, S10: under `asyncio.run`, which waits for every task."""
+    worker = workers.launch(grace=0.1, until_enough=1)
+    workers.start("hears_nothing", 60)
+    workers.wait_for("hears_nothing")
+    Path(f"{workers.log}-enough").touch()
+    assert worker.wait(5) == 0
+    assert "told" in workers.begun()
 
 
 # ── clocks ──────────────────────────────────────────────────────────────────────────────────────

@@ -39,6 +39,8 @@ class Together:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[Attempt, Opens]] = deque()
+        self._abandoned = False
+        """Whether a cancel ends a body without asking it."""
         self._called = False
         """Whether a task is there for what waits, or on its way: the newest."""
         self._newest: asyncio.Task[None]
@@ -50,9 +52,14 @@ class Together:
             self._call()
 
     async def gone(self, seconds: float) -> None:
-        """Wait until no body is under way, at most so long."""
+        """Wait until no body is under way, at most so long. One that goes on for longer ends with its next cancel at the latest,
+        whether it hears it or not: `asyncio.run` would wait for it for ever."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
+        self._abandoned = True
+
+    def _is_abandoned(self) -> bool:
+        return self._abandoned
 
     def _call(self) -> None:
         self._called = True
@@ -103,7 +110,7 @@ class Together:
             drive = self._raised(attempt, error)
         else:
             attempt.coroutine = coroutine
-            return Suspended(coroutine, context, waiting)
+            return Suspended(coroutine, context, waiting, self._is_abandoned)
         if drive:
             ended.append(attempt.live)
         return None

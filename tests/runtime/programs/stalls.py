@@ -10,6 +10,7 @@ import sys
 import time
 
 from redrive import AsyncDurableService, Flow, step, workflow
+from redrive.cli.serve import serve
 
 URL, LOG = sys.argv[1:3]
 
@@ -54,7 +55,33 @@ async def deaf(seconds: float) -> str:
     return "done"
 
 
-STEPS = {step.__name__: step for step in (blocks_the_loop, holds_the_gil, innocent, deaf)}
+@step
+async def hears_nothing(seconds: float) -> str:
+    leave("hears_nothing")
+    while True:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            leave("told")
+
+
+@step
+async def leaves_a_deaf_task(seconds: float) -> str:
+    async def deaf() -> None:
+        while True:
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                leave("told")
+
+    leave("leaves_a_deaf_task")
+    left.append(asyncio.create_task(deaf()))
+    await left[0]
+    return "done"
+
+
+left: list[asyncio.Task[None]] = []
+STEPS = {step.__name__: step for step in (blocks_the_loop, holds_the_gil, innocent, deaf, hears_nothing, leaves_a_deaf_task)}
 
 
 @workflow("stalls")
@@ -62,13 +89,19 @@ def stalls(name: str, seconds: float) -> Flow[str]:
     return (yield from STEPS[name](seconds))
 
 
-async def work() -> None:
+def made() -> AsyncDurableService:
     options = {key.lower(): float(value) for key, value in os.environ.items() if key in ("LEASE", "MAX_STALL", "GRACE")}
-    async with AsyncDurableService(URL, [stalls], build="one", **options) as service:  # type: ignore[arg-type]
-        print("working", file=sys.stderr, flush=True)
-        await service.stopped()
+    return AsyncDurableService(URL, [stalls], build="one", **options)  # type: ignore[arg-type]
+
+
+async def work_for_a_while() -> None:
+    """As a program that ends by itself."""
+    async with made():
+        print("working on it", file=sys.stderr, flush=True)
+        while not os.path.exists(f"{LOG}-enough"):  # noqa: ASYNC240
+            await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(work())
+    sys.exit(asyncio.run(work_for_a_while() if "UNTIL_ENOUGH" in os.environ else serve(made())))
