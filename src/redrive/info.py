@@ -20,6 +20,7 @@ from redrive_interpreter.rows import Answered, Retrying
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
+    from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
@@ -62,7 +63,8 @@ class ExecutionInfo:
     *run* and *number* are those of the newest run, *rows* the length of its history. *waiting_on* is what it waits for,
     oldest first. *undone* and *in_doubt* are keys of steps: those undone, and those that may have taken effect and that
     nothing will undo. *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
-    why it could not go on.
+    why it could not go on, *parks* also of what kind that was, when, and when it is tried again. *cancel_requested* is the
+    reason of a cancel that was accepted and not carried out yet.
     """
 
     id: str
@@ -83,6 +85,8 @@ class ExecutionInfo:
     result: Any = None
     failure: Failure | None = None
     parked: Mapping[str, str] = attrs.Factory(dict[str, str])
+    parks: tuple[Park, ...] = ()
+    cancel_requested: str | None = None
     parent: str | None = None
     worker: str | None = None
     recoveries: int = 0
@@ -90,7 +94,8 @@ class ExecutionInfo:
     def __str__(self) -> str:
         text = f"execution {self.id!r} is {self.status}"
         if self.parked and self.status == "parked":
-            return f"{text}: {next(iter(self.parked.values()))}"
+            asked = "" if self.cancel_requested is None else " (a cancel waits for code that fits)"
+            return f"{text}{asked}: {next(iter(self.parked.values()))}"
         if self.waiting_on:
             text += ": it waits for " + "; ".join(map(str, self.waiting_on[:3]))
             text += f" and {len(self.waiting_on) - 3} more" if len(self.waiting_on) > 3 else ""
@@ -131,7 +136,9 @@ def info_of(
         attributes=loaded_attributes(snapshot, codec),
         result=result,
         failure=failure,
-        parked=dict(snapshot.parked),
+        parked=snapshot.parked,
+        parks=snapshot.parks,
+        cancel_requested=None if snapshot.cancel is None else str(from_json(snapshot.cancel)["reason"]),
         parent=None if snapshot.creator is None else snapshot.creator.id,
         worker=snapshot.owner,
         recoveries=snapshot.recoveries,

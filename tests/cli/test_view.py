@@ -11,6 +11,7 @@ from uuid import UUID
 from redrive.cli.paint import Paint
 from redrive.cli.tables import history, listing
 from redrive.cli.view import View
+from redrive.ports.parks import Park
 from redrive.ports.store import Snapshot
 from redrive.timeline import timeline
 from redrive_interpreter import (
@@ -42,7 +43,7 @@ def snapshot(**changes: Any) -> Snapshot:
     fields: dict[str, Any] = {
         "id": "order-1", "workflow": "orders.process", "status": "suspended", "run": "r", "number": 1, "length": 3, "input": "{}",
         "created_at": BEGIN, "updated_at": BEGIN, "wake_at": None, "deadline": None, "owner": None, "recoveries": 0,
-        "attributes": "{}", "outcome": None, "unread": 0, "parked": {}, "creator": None,
+        "attributes": "{}", "outcome": None, "unread": 0, "creator": None,
     }  # fmt: skip
     return Snapshot(**{**fields, **changes})
 
@@ -56,6 +57,11 @@ ROWS: list[Row] = [
     Noted(text="settled", data={"days": 1}, key=Key("__note")),
     Asked(Key("__wait_signal"), "wait_signal", "orders.approved", {"seconds": 86400.0, "until": None}),
 ]
+
+
+def park(reason: str) -> Park:
+    at, again = NOW - timedelta(seconds=60), NOW + timedelta(seconds=1)
+    return Park(build="b1", kind="diverged", reason=reason, at=at, tries=2, retry_at=again)
 
 
 def page(rows: Sequence[Row], *, places: Sequence[str] = (), code: str = "", **changes: Any) -> str:
@@ -116,15 +122,24 @@ def test_a_retry_shows_its_last_error_and_when_the_next_attempt_is_due() -> None
 
 def test_a_parked_execution_shows_why_for_each_build() -> None:
     shown = page(
-        ROWS, status="parked", parked={"b1": "history has 'charge',\nthe code asks 'bill'"}, code="it does not fit:\n- this\n+ that"
+        ROWS, status="parked", parks=(park("history has 'charge',\nthe code asks 'bill'"),), code="it does not fit:\n- this\n+ that"
     )
     assert "parked       by build b1: history has 'charge',\n               the code asks 'bill'" in shown
+    assert "  diverged 2026-11-22" in shown
+    assert "(1 min ago), 2 tries, tried again 2026-11-22" in shown
     assert "stands at    it does not fit:\n               - this\n               + that" in shown
+
+
+def test_a_cancel_that_waits_for_code_is_shown() -> None:
+    """E3."""
+    shown = page(ROWS, status="parked", parks=(park("diverged"),), cancel='{"reason": "customer called", "by": "cancel"}')
+    assert "cancel       asked for: customer called" in shown
+    assert "waits for code that fits" in shown
 
 
 def test_a_reason_that_the_code_here_has_as_well_is_said_once() -> None:
     reason = "history has 'charge',\nthe code asks 'bill'"
-    shown = page(ROWS, status="parked", parked={"b1": reason}, code=f"the code here does not fit: {reason}")
+    shown = page(ROWS, status="parked", parks=(park(reason),), code=f"the code here does not fit: {reason}")
     assert "stands at    the code here does not fit: see below\n  parked       by build b1: history has 'charge'," in shown
     assert shown.count("history has 'charge'") == 1
 

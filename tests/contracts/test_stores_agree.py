@@ -14,6 +14,7 @@ import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     FINAL,
     Claim,
@@ -74,6 +75,7 @@ class Take:
     worker: str
     build: str
     workflows: tuple[str, ...]
+    retries: int
 
 
 @attrs.frozen
@@ -98,7 +100,7 @@ class Commit:
 @attrs.frozen
 class Release:
     claim: int
-    build: str | None
+    park: NewPark | None
 
 
 @attrs.frozen
@@ -121,7 +123,16 @@ class Handle:
 Op = Start | Send | Take | Commit | Release | Pass | Retire | Handle
 NTH = st.sampled_from([0, 0, 0, 1, 1, 2, 5])
 STARTS = st.builds(Start, IDS, WORKFLOWS, OFFSETS, st.booleans(), st.none() | MESSAGES, st.none() | WORKERS, st.integers(0, 3))
-TAKES = st.builds(Take, WORKERS, BUILDS, st.sampled_from([("w",), ("v",), ("w", "v"), ("w", "v")]))
+TAKES = st.builds(Take, WORKERS, BUILDS, st.sampled_from([("w",), ("v",), ("w", "v"), ("w", "v")]), st.sampled_from([0, 0, 100]))
+PARKS = st.builds(
+    NewPark,
+    build=BUILDS,
+    kind=st.sampled_from(["diverged", "killed", "cut_off"]),
+    reason=st.sampled_from(["one", "no\ud800pe"]),
+    retry_after=st.sampled_from([timedelta(0), timedelta(seconds=20)]),
+    rest=st.sampled_from([timedelta(0), timedelta(seconds=20)]),
+    anew=st.booleans(),
+)
 COMMITS = st.builds(
     Commit,
     NTH,
@@ -145,7 +156,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     COMMITS,
     COMMITS,
     st.builds(Send, IDS, MESSAGES),
-    st.builds(Release, NTH, st.none() | BUILDS),
+    st.builds(Release, NTH, st.none() | PARKS),
     st.builds(Pass, st.sampled_from([0, 1, 4, 16, -3, 90_000])),
     st.builds(Retire, WORKERS),
     st.builds(Handle, st.sampled_from(["h", "g"]), WORKERS, st.booleans()),
@@ -176,15 +187,15 @@ class Driver:
                 return begun
             case Send(id, message):
                 return await store.send(id, message)
-            case Take(worker, build, workflows):
-                taken = sorted(await store.claim(worker, LEASE, build, workflows, 100), key=lambda claim: claim.id)
+            case Take(worker, build, workflows, retries):
+                taken = sorted(await store.claim(worker, LEASE, build, workflows, 100, retries=retries), key=lambda claim: claim.id)
                 self.claims += taken
                 return taken
             case Commit():
                 return await self.commit(op)
-            case Release(n, build):
+            case Release(n, park):
                 if self.claims:
-                    await store.release([self.claims[-1 - n % len(self.claims)]], parked=None if build is None else {build: "diverged"})
+                    await store.release([self.claims[-1 - n % len(self.claims)]], parked=park)
                 return None
             case Retire(worker):
                 return await store.retire(worker)
@@ -257,6 +268,7 @@ class Driver:
         mail = [await self.store.mail(worker, 0) for worker in ("ada", "bob")]
         events = await self.store.events(0, ["x", "y"], 100)
         wakes = [await self.store.next_wake(["w", "v"], build) for build in ("", "b-1", "b-2")]
+        wakes += [await self.store.next_wake(["w", "v"], build, worker) for build in ("b-1", "b-2") for worker in ("ada", "bob", "eve")]
         past = [None if wake is None else max(wake, self.clock.now) for wake in wakes]
         return [[plain(found, self.clock) for found in snapshots], histories, mail, events, past]
 

@@ -15,6 +15,8 @@ from redrive.stores.postgres.queries import TEXT, queries
 from tests.postgres.server import Server
 
 MAY_SCAN = {
+    "forget_old_parks": "only where a build has parked something",
+    "forget_old_deaths": "only after a worker has died",
     "keep_due": "only after the clock went back",
     "prune_events": "there are as many handlers as the code has",
 }
@@ -30,6 +32,7 @@ INSERT INTO redrive.history SELECT n, 1, k, 1, '"row"', '1' FROM redrive.executi
 INSERT INTO redrive.inbox (n, kind, name, data, stored_us) SELECT n, 'signal', 's', '1', 1 FROM redrive.executions;
 INSERT INTO redrive.landed SELECT n, 'once' FROM redrive.executions;
 INSERT INTO redrive.parked SELECT n, 'b-1', 'r' FROM redrive.executions WHERE n % 2 = 0;
+INSERT INTO redrive.deaths SELECT n, 'b-1', 1, 3, 1, 0, 'worker-' || n % 4 FROM redrive.executions WHERE n % 50 = 0;
 INSERT INTO redrive.events SELECT n, 'x-' || n % 10, '1', id, n, 1, 'k', n FROM redrive.executions;
 INSERT INTO redrive.workers SELECT 'worker-' || i, 1, 1, 1, 'b', '[]' FROM generate_series(1, 4) AS i;
 """
@@ -50,7 +53,9 @@ def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
     asyncio.run(make())
     postgres.execute(FILL.replace("redrive.", f"{schema}."))
     # VACUUM cannot run in the transaction that several statements at once are.
-    postgres.execute(*(f"VACUUM ANALYZE {schema}.{table}" for table in ("executions", "history", "inbox", "landed", "parked", "events")))
+    postgres.execute(
+        *(f"VACUUM ANALYZE {schema}.{table}" for table in ("executions", "history", "inbox", "landed", "parked", "deaths", "events"))
+    )
     with postgres.connect(options=SESSION) as connection:
         yield connection, schema
     postgres.execute(f"DROP SCHEMA {schema} CASCADE")

@@ -51,6 +51,7 @@ INSERT INTO redrive.history SELECT n, 1, k, 1, '"row"', '1' FROM redrive.executi
 INSERT INTO redrive.inbox (n, kind, name, data, stored_us) SELECT n, 'signal', 's', '1', 1 FROM redrive.executions WHERE id LIKE 'e-%';
 INSERT INTO redrive.landed SELECT n, 'once' FROM redrive.executions WHERE id LIKE 'e-%';
 INSERT INTO redrive.parked SELECT n, 'b-1', 'r' FROM redrive.executions WHERE status = 'parked';
+INSERT INTO redrive.deaths SELECT n, 'b-1', 1, 61, 1, 0, 'worker-' || n % 1000 FROM redrive.executions WHERE id LIKE 'e-%';
 INSERT INTO redrive.events SELECT n, 'x-' || n % 10, '1', id, n, 1, 'k', n FROM redrive.executions WHERE id LIKE 'e-%';
 UPDATE redrive.counters SET value = 1000000 WHERE name = 'events';
 """
@@ -58,7 +59,7 @@ LATER: Final = """
 INSERT INTO redrive.inbox (n, kind, name, data, stored_us)
 SELECT n, 'signal', 's', '1', 1 FROM redrive.executions WHERE id IN ('e-1', 'e-2', 'e-3');
 """
-TABLES: Final = ("executions", "history", "inbox", "landed", "parked", "events", "workers", "handlers", "counters")
+TABLES: Final = ("executions", "history", "inbox", "landed", "parked", "deaths", "events", "workers", "handlers", "counters")
 
 
 def three(*texts: str) -> str:
@@ -112,7 +113,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "append": (many, ones, "9,9,9", NOW, rows),
         "set_attributes": (n, "{}"),
         "take": (many, "99999999,99999999,99999999"),
-        "forget_park": (many,),
+        "forget_park": (many, three("worker-1", "worker-1", "worker-1")),
         "forget_parks": (many,),
         "begin": (
             three("n-1", "n-2", "n-3"),
@@ -166,7 +167,8 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "clock_went_back": (NOW,),
         "bury": ("worker-9", NOW),
         "remove_worker": ("worker-9",),
-        "disown_dead": (three("worker-8", "worker-9"), NOW),
+        "take_back_deaths": ("worker-3",),
+        "disown_dead": (three("worker-8", "worker-9"), NOW, three("b-1", "b-1")),
         "disown": ("worker-9",),
         "let_go": ("worker-9", IDS),
         "park_due": ("no such", NOW, "why"),
@@ -174,8 +176,17 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "parks": (),
         "claim_due": ("worker-1", "w", NOW, "b", 3),
         "claim_parked": ("worker-1", "w", 3 * NOW, "b", 3),
-        "release": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1"), "", ""),
-        "next_wake": ("w", "b", -1),
+        "claim_retries": ("worker-1", "w", 3 * NOW, "b-1", 3),
+        "release": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),
+        "hold_to_park": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),
+        "parks_of_build": (many, "b-1"),
+        "deaths_of_build": (many, "b-1"),
+        "workers_of_build": ("b-1",),
+        "park": (n, "b-1", "diverged", "why", NOW, NOW, None, 1, "worker-1"),
+        "release_parked": (many, NOW),
+        "forget_deaths": (many, "b-1"),
+        "set_deaths": (n, "b-2", 1, 1, 0, 1),
+        "next_wake": ("w", "b", -1, "worker-1", -1),
         "alive": ("worker-1",),
         "snapshot": ("e-1",),
         "list": (3,),
@@ -204,6 +215,8 @@ READS_MORE: Final = {
     "impatience": "a setting",
     "tell": "touches no table",
     "mail": "a worker's first look: at all that it owns",
+    "forget_old_deaths": "only after a worker has died",
+    "forget_old_parks": "only where a build has parked something",
     "keep_due": "only after the clock went back",
     "prune_events": "ten thousand at a time, every few minutes",
 }

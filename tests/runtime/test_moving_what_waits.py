@@ -131,15 +131,18 @@ async def test_what_was_parked_is_parked_for_the_same_builds_and_reasons(old: st
     assert "begun in another way" in there.parked["differs"]
 
 
-async def test_a_build_that_parked_it_does_not_try_again_where_it_came_to(old: str, new: str) -> None:
-    """D2: each build tries once."""
+async def test_a_worker_of_the_build_that_parked_it_tries_once_where_it_came_to(old: str, new: str) -> None:
+    """D2: each start of a worker tries once."""
     await parked(old)
     await moved(old, new)
     ((before,), *_) = await everything(new)
     async with working(new, [listens_otherwise, begins], build="differs") as service:
+        while (info := await service.execution("it").info()).parks[0].tries == 1:
+            await asyncio.sleep(0.01)
         assert await service.execute(begins()) == "begun"
     ((after, _), *_) = await everything(new)
-    assert after.fence == before.fence
+    assert after.fence == before.fence + 1
+    assert (info.parks[0].kind, info.parks[0].tries) == ("diverged", 2)
 
 
 async def test_code_that_fits_goes_on_with_what_was_parked_and_with_its_mail(old: str, new: str) -> None:

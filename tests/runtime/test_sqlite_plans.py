@@ -12,7 +12,10 @@ from redrive.stores.sqlite.connecting import connect
 from redrive.stores.sqlite.queries import SQL, read_queries
 
 MAY_SCAN = {
+    "workers_of_build": "there are as many rows as live workers",
     "due_before": "only after the clock went back",
+    "forget_old_deaths": "only after a worker has died; as many rows as executions that lost one",
+    "forget_old_parks": "only where a build has parked something",
     "prune_events": "there are as many handlers as the code has",
     "workers": "there are as many rows as live workers",
     "newest": "sqlite_sequence has two rows",
@@ -36,7 +39,7 @@ def plan(db: sqlite3.Connection, query: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(SQL))
 def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> None:
     steps = plan(db, SQL[name])
-    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step]
+    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step and "json_each" not in step]
     if name in MAY_SCAN:
         assert scans == [step for step in scans if "USING TEMP" not in step]
     else:

@@ -82,7 +82,13 @@ async def show(given: argparse.Namespace) -> int:
         if given.json:
             print(
                 json.dumps(
-                    {**plain(snapshot), "stands_at": places, "problem": why_not, "timeline": [plain(entry) for entry in line.entries]}
+                    {
+                        **plain(snapshot),
+                        "parked": snapshot.parked,
+                        "stands_at": places,
+                        "problem": why_not,
+                        "timeline": [plain(entry) for entry in line.entries],
+                    }
                 )
             )
         else:

@@ -9,6 +9,7 @@ from typing import Final
 
 from redrive.cli.paint import Paint, visible
 from redrive.cli.words import brief, span, when
+from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
 from redrive.timeline import Entry, Timeline, json_object
 from redrive_interpreter.outcomes import Failure
@@ -83,8 +84,13 @@ class View:
             code = code.replace(reason, "see below") if reason else code
         if not places and code and line.ended is None:
             lines.append(self._field("stands at", paint("dim", self._hanging(visible(code, lines=True)))))
-        for build, reason in snapshot.parked.items():
-            lines.append(self._field("parked", f"by build {visible(build)}: " + paint("red", self._hanging(visible(reason, lines=True)))))
+        for park in snapshot.parks:
+            lines.append(self._field("parked", f"by {_build(park)}: " + paint("red", self._hanging(visible(park.reason, lines=True)))))
+            lines.append(self._field("", paint("dim", self._tries(park))))
+        if snapshot.cancel is not None:
+            reason = visible(str(json.loads(snapshot.cancel).get("reason") or "no reason given"))
+            waits = "; it waits for code that fits" if snapshot.status == "parked" else ""
+            lines.append(self._field("cancel", f"asked for: {reason}{waits}"))
         attributes = json.loads(snapshot.attributes)
         if attributes:
             lines.append(self._field("attributes", visible(brief(attributes))))
@@ -94,6 +100,12 @@ class View:
             lines.append(self._field("recoveries", f"{snapshot.recoveries} in a row without progress"))
         lines += self._outcome(snapshot)
         return lines
+
+    def _tries(self, park: Park) -> str:
+        """What kind of park it is, when it was met last, and when it is met again without anybody's help."""
+        text = f"{park.kind.replace('_', ' ')} {when(park.at, self.now)}"
+        text += f", {park.tries} tries" if park.tries > 1 else ""
+        return text + (f", tried again {when(park.retry_at, self.now)}" if park.retry_at is not None else "")
 
     def _waits(self, snapshot: Snapshot, line: Timeline) -> list[str]:
         lines: list[str] = []
@@ -160,6 +172,10 @@ class View:
 
     def _hanging(self, text: str) -> str:
         return text.replace("\n", "\n" + " " * (_LABEL + 3))
+
+
+def _build(park: Park) -> str:
+    return "all workers" if park.build == EVERYBODY else f"build {visible(park.build)}"
 
 
 def _name(entry: Entry) -> str:

@@ -52,6 +52,8 @@ def plain(thing: Any) -> Any:
     cls: type[Any] = thing.__class__
     if attrs.has(cls):
         return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(cls)}
+    if isinstance(thing, (list, tuple)):
+        return [plain(item) for item in thing]
     if isinstance(thing, datetime):
         return thing.astimezone(UTC).isoformat()
     return thing
@@ -60,6 +62,7 @@ def plain(thing: Any) -> Any:
 def snapshot_object(snapshot: Snapshot) -> dict[str, Any]:
     """An execution as `show --json` and `list --json` print it: what the store keeps as JSON is JSON here too."""
     shown: dict[str, Any] = plain(snapshot)
-    for field in ("input", "attributes", "outcome"):
+    shown["parked"] = snapshot.parked
+    for field in ("input", "attributes", "outcome", "cancel"):
         shown[field] = None if shown[field] is None else json.loads(shown[field])
     return shown

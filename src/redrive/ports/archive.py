@@ -6,13 +6,14 @@ Nothing is owned in an archive: what a worker held is free to be claimed where i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import attrs
 
 from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.parks import Park
 from redrive.ports.store import Creator, Json, Message
 
 
@@ -62,7 +63,7 @@ class Archived:
     runs: Sequence[ArchivedRun]
     inbox: Sequence[Message]
     landed: Sequence[str]
-    parked: Mapping[str, str]
+    parks: Sequence[Park]
     aside: Sequence[Aside] = ()
 
 

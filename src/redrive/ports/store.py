@@ -31,6 +31,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 import attrs
 
 from redrive.ports.aside import HoldsEvents, KeepsAside, NewAside
+from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive_interpreter.errors import RedriveError
 
 Json: TypeAlias = str
@@ -120,6 +121,9 @@ class Claim:
 
     It stays good for all turns until it is released, lost, or the execution ends; after a turn with ``next_run``
     go on with ``attrs.evolve(claim, run=…, number=claim.number + 1, workflow=…, length=1)``.
+
+    *recoveries* is how many workers of the claim's build died in a row while they owned the execution, without a new row
+    and since that build parked it last. *tries* is how often the build parked it without a new row, the last time as *parked*.
     """
 
     id: str
@@ -130,6 +134,8 @@ class Claim:
     number: int
     length: int
     recoveries: int = 0
+    tries: int = 0
+    parked: ParkKind | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -241,7 +247,8 @@ class Committed:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """An execution as the outside sees it. *outcome* as in `Turn`, *parked* build → reason."""
+    """An execution as the outside sees it. *outcome* as in `Turn`, *parks* by build, *recoveries* of all builds together;
+    *cancel* is the data of a cancel that lies in the inbox."""
 
     id: str
     workflow: str
@@ -259,8 +266,14 @@ class Snapshot:
     attributes: Json
     outcome: Json | None
     unread: int
-    parked: dict[str, str]
+    parks: tuple[Park, ...] = ()
     creator: Creator | None
+    cancel: Json | None = None
+
+    @property
+    def parked(self) -> dict[str, str]:
+        """Build → reason."""
+        return {park.build: park.reason for park in self.parks}
 
 
 @attrs.frozen(kw_only=True)
@@ -319,15 +332,28 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         ...
 
     async def claim(
-        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+        self,
+        worker: str,
+        lease: timedelta,
+        build: str,
+        workflows: Sequence[str],
+        limit: int,
+        *,
+        holds: Sequence[str] | None = None,
+        retries: int = 0,
     ) -> Sequence[Claim]:
         """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
-        nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` by one, if it was due.
+        nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` by one, if it was due;
+        a worker that comes back after that was not dead, and takes its counts back.
+
+        Up to *retries* more, within *limit*, are such as this *build* has parked, the longest parked first: before *worker*
+        was first heard of, or whose `Park.retry_at` has come. None that *worker* has met itself, parks with `NewPark.anew`
+        apart. They are ``parked`` until their next commit.
 
         Counts as a heartbeat of *worker*: from now it is alive for *lease* at most, three quarters of it at least; the
         store remembers its *workflows* until then. Anything due whose workflow no live worker lists becomes ``parked``
-        with ``parked["*"] = "no worker has workflow 'x'"``, and is claimed like others once a worker lists it; its next
-        commit takes that entry away. Any other execution of an unlisted workflow is left alone. A claim changes no status.
+        for the build `EVERYBODY`, and is claimed like others once a worker lists it. Any other execution of an unlisted
+        workflow is left alone.
 
         With *holds*, what the worker owns and is not listed there becomes nobody's first: after an answer that was lost,
         it is how a worker comes by what it was given and does not know of.
@@ -346,11 +372,12 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         """
         ...
 
-    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
         """Give up ownership, without changing anything else; lost claims are ignored.
 
-        With *parked* (build → reason), the claim's execution also becomes ``parked``; its next commit makes it what the
-        turn says. The build never gets this run again; others may claim it at once.
+        With *parked*, the claims' executions also become ``parked``, and their recoveries 0. The park's build gets this run
+        again as a retry only (see `claim`); other builds may claim it at once. A commit makes the execution what the
+        turn says; it ends the parks of its worker's build and of `EVERYBODY`.
         """
         ...
 
@@ -359,9 +386,9 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         messages, oldest first: a live machine goes on with them, without a `load`."""
         ...
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
-        """The earliest ``wake_at`` of what nobody owns (or a dead worker does) and *build* has not parked: when
-        `claim` is next worth a call."""
+    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+        """The earliest ``wake_at`` of what nobody owns (or a dead worker does) and *build* has not parked: when `claim` is
+        next worth a call. With *worker*, also the earliest time at which it may retry what *build* has parked."""
         ...
 
     async def read(self, id: str) -> Snapshot | None: ...

@@ -11,6 +11,7 @@ import attrs
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import Event, Message
+from redrive.stores.parking import parks_of
 from redrive.stores.snapshots import creator_of
 from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 
@@ -20,7 +21,8 @@ Row = tuple[Any, ...]
 @attrs.frozen(kw_only=True)
 class Parts:
     """The rows of other tables that belong to one execution, each without its number: chunks (number, upto, at, rows, input),
-    messages (seq, kind, name, data, at), dedup keys, parks (build, reason), and signals set aside (seq, name, data, sent, error, at)."""
+    messages (seq, kind, name, data, at), dedup keys, parks (build, kind, reason, parked, tries, retry), and signals set aside
+    (seq, name, data, sent, error, at)."""
 
     chunks: Sequence[Row]
     inbox: Sequence[Row]
@@ -63,7 +65,7 @@ class Archiving:
             runs=list(_runs(parts.chunks)),
             inbox=[self._message(*message) for message in parts.inbox],
             landed=sorted(self.read(dedup) for (dedup,) in parts.landed),
-            parked={self.read(build): self.read(reason) for build, reason in parts.parked},
+            parks=parks_of(parts.parked, self.read),
             aside=[self._aside(self.read(id), *row) for row in parts.aside],
         )
 
@@ -124,9 +126,9 @@ class Archiving:
             yield (n, self.stored(dedup))
 
     def parked(self, n: int, it: Archived) -> Iterator[Row]:
-        """n, build, reason."""
-        for build, reason in it.parked.items():
-            yield (n, self.stored(build), self.stored(reason))
+        """n, build, kind, reason, parked, tries, retry."""
+        for park in it.parks:
+            yield (n, self.stored(park.build), park.kind, self.stored(park.reason), to_us(park.at), park.tries, maybe_us(park.retry_at))
 
     def aside(self, n: int, it: Archived) -> Iterator[Row]:
         """n, seq, name, data, sent, error, at."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
+from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     FINAL,
     Begun,
@@ -35,19 +36,12 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
-from redrive.stores.common import OK, child_result, nobody_has, refusal, wall_clock
+from redrive.stores.common import OK, child_result, refusal, wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.memory_aside import AsideInMemory
+from redrive.stores.memory_parks import Parks, Worker
 from redrive.stores.records import Record
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
-
-
-@attrs.define
-class _Worker:
-    expires: datetime
-    lease: timedelta
-    build: str
-    workflows: frozenset[str]
 
 
 class MemoryStore(AsideInMemory):
@@ -59,7 +53,8 @@ class MemoryStore(AsideInMemory):
         self._lock = threading.RLock()
         self._bell = Bell()
         self._records: dict[str, Record] = {}
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Worker] = {}
+        self._parks = Parks(self._records, self._workers)
         self._owned: dict[str, set[str]] = {}
         self._due: list[tuple[datetime, int, str]] = []
         self._tickets = itertools.count(1)
@@ -110,12 +105,23 @@ class MemoryStore(AsideInMemory):
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(
-        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+        self,
+        worker: str,
+        lease: timedelta,
+        build: str,
+        workflows: Sequence[str],
+        limit: int,
+        *,
+        holds: Sequence[str] | None = None,
+        retries: int = 0,
     ) -> Sequence[Claim]:
         with self._lock:
             now = self._now()
             self._keep_due(now)
-            self._workers[worker] = _Worker(now + lease, lease, build, frozenset(workflows))
+            known, mine = self._workers.get(worker), frozenset(workflows)
+            self._workers[worker] = Worker(now + lease, lease, build, mine, now if known is None else known.started)
+            if known is None:
+                self._parks.came_back(worker)
             for name, other in tuple(self._workers.items()):
                 other.expires = min(other.expires, now + other.lease)  # the clock went back: nobody lives longer for it
                 if other.expires <= now:
@@ -124,7 +130,6 @@ class MemoryStore(AsideInMemory):
                 for id in self._owned.get(worker, set[str]()) - frozenset(holds):
                     self._disown(self._records[id])
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
-            mine = frozenset(workflows)
             claims: list[Claim] = []
             passed_over: list[Record] = []
             while len(claims) < limit and self._due and self._due[0][0] <= now:
@@ -132,17 +137,20 @@ class MemoryStore(AsideInMemory):
                 record = self._records[id]
                 if record.ticket != ticket:
                     continue
-                if record.workflow in mine and build not in record.parked:
+                if record.workflow in mine and build not in record.parks:
                     self._give(record, worker)
-                    claims.append(record.claim())
+                    claims.append(record.claim(build))
                     continue
                 passed_over.append(record)
                 if record.workflow not in listed and record.status != "parked":
-                    record.status = "parked"
-                    record.parked["*"] = nobody_has(record.workflow)
-                    record.updated_at = now
+                    self._parks.for_want_of_code(record, now)
             for record in passed_over:
                 self._queue(record)
+            ready = (record for at, record in self._parks.claimable(worker, build, mine) if at <= now)
+            for record in itertools.islice(ready, min(retries, limit - len(claims))):
+                self._give(record, worker)
+                record.status = "parked"
+                claims.append(record.claim(build))
             return claims
 
     async def load(self, claim: Claim) -> Loaded:
@@ -188,7 +196,7 @@ class MemoryStore(AsideInMemory):
             self._bear(record, child, now)
         for outgoing in turn.outgoing:
             self._post(record, outgoing, now)
-        record.parked.pop("*", None)
+        self._parks.goes_on(record, claim.worker)
         waiting = turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
         record.status = "cancelling" if waiting else turn.status
         record.unread = turn.unread
@@ -196,7 +204,7 @@ class MemoryStore(AsideInMemory):
         if turn.next_run is not None:
             record.run, record.workflow = turn.next_run.run, turn.next_run.workflow
             record.runs.append([turn.next_run.started])
-            record.parked.clear()
+            self._parks.end_all(record)
             record.emitted.clear()
             record.recoveries = 0
         if turn.status in FINAL:
@@ -206,16 +214,14 @@ class MemoryStore(AsideInMemory):
             news |= WORK
         return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
 
-    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
         with self._lock:
             for claim in claims:
                 record = self._records.get(claim.id)
                 if record is None or record.fence != claim.fence or record.owner != claim.worker:
                     continue
-                if parked:
-                    record.parked.update(parked)
-                    record.status = "parked"
-                    record.updated_at = self._clock()
+                if parked is not None:
+                    self._parks.add(record, parked, self._now())
                 self._disown(record)
         self._bell.ring(WORK)
 
@@ -229,13 +235,13 @@ class MemoryStore(AsideInMemory):
                         found[id] = new
             return self._newest_message, found
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
+    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
         with self._lock:
             now = self._now()
             mine = frozenset(workflows)
 
             def fits(record: Record) -> bool:
-                return record.workflow in mine and build not in record.parked
+                return record.workflow in mine and build not in record.parks
 
             wakes: list[datetime] = []
             while self._due and self._records[self._due[0][2]].ticket != self._due[0][1]:
@@ -249,6 +255,8 @@ class MemoryStore(AsideInMemory):
                 if other.expires <= now:
                     left = (self._records[id] for id in self._owned.get(name, ()))
                     wakes.extend(record.wake_at for record in left if record.wake_at is not None and fits(record))
+            if worker is not None:
+                wakes.extend(at for at, _ in self._parks.claimable(worker, build, mine))
             return min(wakes, default=None)
 
     async def retire(self, worker: str) -> None:
@@ -326,6 +334,7 @@ class MemoryStore(AsideInMemory):
         if record is None:
             record = self._records[new.id] = Record.begin(new, now)
         else:
+            self._parks.end_all(record)
             record.begin_again(new, now)
         self._queue(record)
         return record
@@ -344,11 +353,11 @@ class MemoryStore(AsideInMemory):
         self._queue(record)
 
     def _bury(self, worker: str, now: datetime) -> None:
-        del self._workers[worker]
+        build = self._workers.pop(worker).build
         for id in tuple(self._owned.get(worker, ())):
             record = self._records[id]
             if record.wake_at is not None and record.wake_at <= now:
-                record.recoveries += 1
+                self._parks.died(record, worker, build)
             self._disown(record)
 
     def _now(self) -> datetime:

@@ -10,6 +10,7 @@ import attrs
 
 from redrive.ports.aside import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
+from redrive.stores.parking import Deaths, Parked, park_of, trials
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -31,7 +32,10 @@ class Record:
     recoveries: int = 0
     outcome: Json | None = None
     unread: int = 0
-    parked: dict[str, str] = attrs.Factory(dict[str, str])
+    parks: dict[str, Parked] = attrs.Factory(dict[str, Parked])
+    """By build."""
+    deaths: dict[str, Deaths] = attrs.Factory(dict[str, Deaths])
+    """By the build of the workers that died."""
     inbox: deque[Message] = attrs.Factory(deque[Message])
     landed: set[str] = attrs.Factory(set[str])
     """Dedup keys of all messages that were ever stored."""
@@ -77,8 +81,9 @@ class Record:
     def ended(self) -> bool:
         return self.status in FINAL
 
-    def claim(self) -> Claim:
+    def claim(self, build: str = "") -> Claim:
         assert self.owner is not None
+        tried = trials(self.number, len(self.runs[-1]), self.deaths.get(build), self.parks.get(build))
         return Claim(
             id=self.id,
             worker=self.owner,
@@ -87,7 +92,9 @@ class Record:
             run=self.run,
             number=self.number,
             length=len(self.runs[-1]),
-            recoveries=self.recoveries,
+            recoveries=tried.recoveries,
+            tries=tried.tries,
+            parked=tried.parked,
         )
 
     def snapshot(self) -> Snapshot:
@@ -108,6 +115,7 @@ class Record:
             attributes=self.attributes,
             outcome=self.outcome,
             unread=self.unread,
-            parked=dict(self.parked),
+            parks=tuple(park_of(build, parked) for build, parked in sorted(self.parks.items())),
             creator=self.creator,
+            cancel=next((message.data for message in self.inbox if message.kind == "cancel"), None),
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redrive.ports.store import Creator, Snapshot
+from redrive.ports.parks import Park
+from redrive.ports.store import Creator, Json, Snapshot
 from redrive.stores.times import from_us, maybe_from_us
 
 
-def snapshot_of(columns: Sequence[Any], parked: dict[str, str], read: Callable[[str], str]) -> Snapshot:
+def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | None, read: Callable[[str], str]) -> Snapshot:
     """The snapshot of *columns*, which are in the order in which they are taken apart here; *read* gives the text of a stored one."""
     id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries = columns[:13]
     attributes, outcome, unread, *creator = columns[13:]
@@ -30,7 +31,8 @@ def snapshot_of(columns: Sequence[Any], parked: dict[str, str], read: Callable[[
         attributes=attributes,
         outcome=outcome,
         unread=unread,
-        parked=parked,
+        parks=parks,
+        cancel=cancel,
         creator=creator_of(creator, read),
     )
 

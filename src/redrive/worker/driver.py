@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +27,6 @@ from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.interrupts import is_interrupt
 from redrive.worker.reviving import begin, go_on
 from redrive.worker.turn import compute
-from redrive_interpreter.errors import CodecError, HostError
 from redrive_interpreter.history import load_row
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from redrive.worker.clock import Clock
     from redrive.worker.live import Live
     from redrive.worker.performer import Performer
+    from redrive.worker.quarantine import Quarantine
     from redrive.worker.turn import Draft
     from redrive.worker.watchdog import Watchdog
     from redrive_interpreter.rows import Fact
@@ -63,7 +62,7 @@ class Driver:
     context: Context
     watchdog: Watchdog
     workflows: Mapping[str, Workflow[..., Any]]
-    build: str
+    quarantine: Quarantine
     left: Callable[[Live], None]
     ended: Callable[[str, str, str], None]
     doubt: Callable[[], None]
@@ -166,16 +165,13 @@ class Driver:
         match error:
             case LostClaim():
                 self.lose(live)
-            case HostError() | CodecError():
-                self._later(live, self._park(live, str(error)))
-                return
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
                 self._loop.call_later(_LONGEST_WAIT, self.wake, live)
             case _ if is_interrupt(error):  # it ends the process
                 self._loop.call_soon(_raise, error)
             case _:
-                self._later(live, self._park(live, "".join(traceback.format_exception(error))))
+                self._later(live, self._park(live, error))
                 return
         self._rest(live)
 
@@ -393,14 +389,14 @@ class Driver:
         live.put_away()
         self.left(live)
 
-    async def _park(self, live: Live, reason: str) -> None:
-        """Leave *live* alone until other code comes."""
-        log.error("execution %r is parked for build %s: %s", live.id, self.build, reason)
+    async def _park(self, live: Live, error: BaseException) -> None:
+        """Leave *live* alone until other code comes, or its time for another try."""
+        parked = self.quarantine.park_for(live, error)
         self.performer.stop_all(live)
         live.gone = True
         live.put_away()
         try:
-            await self._patiently(lambda: self.store.release([live.claim], parked={self.build: reason}), live.id)
+            await self._patiently(lambda: self.store.release([live.claim], parked=parked), live.id)
         except StoreError as error:
             log.error("execution %r: %s", live.id, error)
         self.left(live)

@@ -121,7 +121,7 @@ class Worker:
             context=context,
             watchdog=self._watchdog,
             workflows=workflows,
-            build=build,
+            quarantine=self._quarantine,
             left=self._owned.left,
             ended=ended,
             doubt=self._owned.doubt,
@@ -300,7 +300,8 @@ class Worker:
         if self._orphans:
             self._orphans = False
             await self._claim(self._room)
-        wake = await self._store.next_wake(self._names, self._build)
+        retries = self._quarantine.retries()
+        wake = await self._store.next_wake(self._names, self._build, self.id if retries else None)
         if wake is None:
             return _POLL
         wait = self._clock.seconds_to(wake)
@@ -312,7 +313,7 @@ class Worker:
             return _FULL_WAIT
         if self._quarantine.suspect_at_work():
             return _FULL_WAIT  # nothing else may be in our hands, not for a moment, if the suspect kills us
-        claimed = await self._claim(room)
+        claimed = await self._claim(room, retries)
         self._in_vain = 0 if claimed else self._in_vain + 1
         if claimed == room:
             return 0.0
@@ -323,14 +324,16 @@ class Worker:
     def _room(self) -> int:
         return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
 
-    async def _claim(self, limit: int) -> int:
+    async def _claim(self, limit: int, retries: int = 0) -> int:
         """One at a time, to the end: what a claim lets go of again must not be another one's while the suspect begins."""
         async with self._owned.one_at_a_time():
-            return await self._claim_alone(0 if self._quarantine.suspect_at_work() else limit)
+            return await self._claim_alone(0 if self._quarantine.suspect_at_work() else limit, retries)
 
-    async def _claim_alone(self, limit: int) -> int:
-        claims = await self._owned.claim(limit)
+    async def _claim_alone(self, limit: int, retries: int) -> int:
+        claims = await self._owned.claim(limit, retries)
         self._pulse.beaten()
+        if retries:
+            self._quarantine.looked()
         now, released = await self._quarantine.admit(claims)
         for claim in now:
             if self._stopping:

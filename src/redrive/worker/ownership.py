@@ -70,11 +70,11 @@ class Ownership:
         async with self._claiming:
             yield
 
-    async def claim(self, limit: int) -> Sequence[Claim]:
-        """Ask the store for up to *limit* executions; call it inside `one_at_a_time`."""
+    async def claim(self, limit: int, retries: int = 0) -> Sequence[Claim]:
+        """Ask the store for up to *limit* executions, *retries* of them parked ones; call it inside `one_at_a_time`."""
         holds = (*self.lives, *self.beginning.values()) if self.unsure else None
         try:
-            claims = await self.store.claim(self.worker, self.lease, self.build, self.workflows, limit, holds=holds)
+            claims = await self.store.claim(self.worker, self.lease, self.build, self.workflows, limit, holds=holds, retries=retries)
         except StoreError:
             self.unsure = True  # the answer may have been lost after we were given something
             raise

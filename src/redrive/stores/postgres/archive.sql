@@ -50,7 +50,7 @@ SELECT n, seq, kind, name, data, stored_us FROM redrive.inbox WHERE n = ANY ($1)
 SELECT n, dedup FROM redrive.landed WHERE n = ANY ($1) ORDER BY n;
 
 -- name: parked
-SELECT n, build, reason FROM redrive.parked WHERE n = ANY ($1) ORDER BY n;
+SELECT n, build, kind, reason, parked_us, tries, retry_us FROM redrive.parked WHERE n = ANY ($1) ORDER BY n;
 
 -- name: aside
 SELECT n, seq, name, data, sent_us, error, at_us FROM redrive.aside WHERE n = ANY ($1) ORDER BY n, seq;
@@ -81,7 +81,7 @@ COPY redrive.inbox (n, seq, kind, name, data, stored_us) FROM STDIN;
 COPY redrive.landed (n, dedup) FROM STDIN;
 
 -- name: write_parked
-COPY redrive.parked (n, build, reason) FROM STDIN;
+COPY redrive.parked (n, build, kind, reason, parked_us, tries, retry_us) FROM STDIN;
 
 -- name: write_events
 -- What made an event land once is not needed any more; but it must be of its own.

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 
+from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
-from redrive.stores.postgres.session import Session, Sessions
-from redrive.stores.postgres.values import SEPARATOR, from_text, to_text
+from redrive.stores.parking import Deaths, Parked, trials
+from redrive.stores.postgres import parks
+from redrive.stores.postgres.session import Cursor, Session, Sessions
+from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
 
 
 @attrs.define(eq=False)
@@ -30,6 +34,8 @@ class Memo:
     """The latest time that was seen."""
     nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
     """By build and workflows: the count of parks at which nothing parked was claimable for them."""
+    nothing_to_retry: dict[str, int] = attrs.Factory(dict[str, int])
+    """By build: the count of parks at which it had parked nothing."""
 
     def saw(self, now_us: int) -> None:
         self.latest_us = max(self.latest_us, now_us)
@@ -47,6 +53,7 @@ class Claiming:
     workflows: tuple[str, ...]
     limit: int
     holds: Sequence[str] | None
+    retries: int = 0
     now_us: int = 0
     news: int = 0
     parks: bool = False
@@ -62,11 +69,12 @@ class Claiming:
         ((self.now_us,),) = await now.fetchall()
         # The owners first: the row of whoever owned something by then is there to be seen, unless he is gone.
         found_owners = await session.run("owners")
-        await self._beat()
+        beaten = await self._beat()
         found_workers = await session.run("workers")
         found_due = await session.run("due_workflows")
         found_parks = await session.run("parks")
         owners = {owner for (owner,) in await found_owners.fetchall()}
+        is_new = await beaten.fetchall() == [(True,)]
         workers = await found_workers.fetchall()
         due = [workflow for (workflow,) in await found_due.fetchall()]
         ((parks,),) = await found_parks.fetchall()
@@ -77,6 +85,8 @@ class Claiming:
             await session.run("clock_went_back", self.now_us)
             workers = await (await session.run("workers")).fetchall()
         await self._bury(owners, workers)
+        if is_new:
+            await session.run("take_back_deaths", worker)
         if self.holds is not None:
             await session.run("let_go", worker, SEPARATOR.join(map(to_text, self.holds)))
             self.parks = True
@@ -87,18 +97,20 @@ class Claiming:
             await session.run("raise_parks")
         return claims
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> Cursor:
         listing = json.dumps(sorted(self.workflows))
-        await self.session.run("heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing)
+        return await self.session.run("heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing)
 
     async def _bury(self, owners: set[str], workers: Sequence[tuple[Any, ...]]) -> None:
         """Disown what the dead had."""
-        dead = sorted(owners - {row[0] for row in workers})
+        dead = [(owner, "") for owner in owners - {row[0] for row in workers}]
         for worker, expires_us, *_ in workers:
             if expires_us <= self.now_us:
-                dead += [name for (name,) in await (await self.session.run("bury", worker, self.now_us)).fetchall()]
+                dead += await (await self.session.run("bury", worker, self.now_us)).fetchall()
         if dead:
-            await self.session.run("disown_dead", SEPARATOR.join(dead), self.now_us)
+            ids, builds = SEPARATOR.join(id for id, _ in dead), SEPARATOR.join(build for _, build in dead)
+            await self.session.run("disown_dead", ids, self.now_us, builds)
+            await self.session.run("forget_old_deaths")
             self.parks = True
             self.news |= WORK
 
@@ -110,18 +122,31 @@ class Claiming:
                 self.parks |= (await parked.fetchall())[0][0] > 0
 
     async def _take(self, parks: int) -> list[Claim]:
-        session, claims, key = self.session, list[tuple[int, Claim]](), (self.build, self.workflows)
-        names = SEPARATOR.join(map(to_text, self.workflows))
-        for query in ("claim_parked", "claim_due"):
-            wanted = self.limit - len(claims)
-            nothing = query == "claim_parked" and not self.parks and self.memo.nothing_parked.get(key) == parks
-            if wanted <= 0 or nothing:
-                continue
-            rows = await session.run(query, to_text(self.worker), names, self.now_us, to_text(self.build), wanted)
-            claims += [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
-        return [claim for _, claim in sorted(claims, key=lambda claim: claim[0])]
+        claims, memo = list[tuple[int, Claim]](), self.memo
+        nothing_parked = not self.parks and memo.nothing_parked.get((self.build, self.workflows)) == parks
+        nothing_to_retry = not self.parks and memo.nothing_to_retry.get(self.build) == parks
+        if not nothing_parked:
+            claims += await self._ask("claim_parked", self.limit)
+        claims += await self._ask("claim_due", self.limit - len(claims))
+        found = [claim for _, claim in sorted(claims, key=lambda claim: claim[0])]
+        wanted = min(self.retries, self.limit - len(found))
+        if wanted > 0 and not nothing_to_retry:
+            retried = await self._ask("claim_retries", wanted)
+            if not retried:
+                await self.session.run("forget_old_parks", to_text(self.build))
+            found += [claim for _, claim in sorted(retried, key=lambda claim: claim[0])]
+        return found
 
-    def _claim(self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int) -> Claim:
+    async def _ask(self, query: str, limit: int) -> list[tuple[int, Claim]]:
+        if limit <= 0:
+            return []
+        names = SEPARATOR.join(map(to_text, self.workflows))
+        rows = await self.session.run(query, to_text(self.worker), names, self.now_us, to_text(self.build), limit)
+        return [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
+
+    def _claim(self, id: str, workflow: str, run: str, number: int, length: int, fence: int, kind: Any, tries: int, *died: Any) -> Claim:
+        deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
+        tried = trials(number, length, deaths, None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries))
         return Claim(
             id=from_text(id),
             worker=self.worker,
@@ -130,19 +155,22 @@ class Claiming:
             run=from_text(run),
             number=number,
             length=length,
-            recoveries=recoveries,
+            recoveries=tried.recoveries,
+            tries=tried.tries,
+            parked=tried.parked,
         )
 
 
-async def release(sessions: Sessions, claims: Sequence[Claim], parked: dict[str, str] | None) -> None:
+async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark | None) -> None:
     if not claims:
         return
     ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
     fences = ",".join(str(claim.fence) for claim in claims)
     owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
-    builds = SEPARATOR.join(map(to_text, parked or {}))
-    reasons = SEPARATOR.join(map(to_text, (parked or {}).values()))
-    await sessions.rows("release", ids, fences, owners, builds, reasons)
+    if parked is None:
+        await sessions.rows("release", ids, fences, owners)
+    else:
+        await sessions.transact(partial(parks.park, new=parked, claims=(ids, fences, owners)))
 
 
 async def retire(session: Session, worker: str) -> None:
@@ -152,14 +180,19 @@ async def retire(session: Session, worker: str) -> None:
     await session.run("raise_parks")
 
 
-async def next_wake(sessions: Sessions, memo: Memo, workflows: tuple[str, ...], build: str) -> int | None:
+async def next_wake(sessions: Sessions, memo: Memo, workflows: tuple[str, ...], build: str, worker: str | None) -> int | None:
     key = (build, workflows)
     names = SEPARATOR.join(map(to_text, workflows))
-    ((now_us, due_us, orphans_us, parks, parked_us),) = await sessions.rows(
-        "next_wake", names, to_text(build), memo.nothing_parked.get(key, -1)
+    seen = memo.nothing_parked.get(key, -1)
+    ((now_us, due_us, orphans_us, count, parked_us, has_parked, retry_us),) = await sessions.rows(
+        "next_wake", names, to_text(build), seen, maybe_text(worker), memo.nothing_to_retry.get(build, -1)
     )
     memo.saw(now_us)
     if parked_us is None:
         # None where nothing parked is claimable, or where it was so at this count already.
-        memo.nothing_parked[key] = parks
-    return min((us for us in (due_us, orphans_us, parked_us) if us is not None), default=None)
+        memo.nothing_parked[key] = count
+    if has_parked is False:
+        memo.nothing_to_retry[build] = count
+    if worker is None:
+        retry_us = None
+    return min((us for us in (due_us, orphans_us, parked_us, retry_us) if us is not None), default=None)

@@ -33,7 +33,8 @@ class Desk:
     _chunks: list[tuple[Held, int, int, str]] = attrs.Factory(list[tuple[Held, int, int, str]])
     _taken: list[tuple[Held, int]] = attrs.Factory(list[tuple[Held, int]])
     _attributes: list[tuple[Held, str]] = attrs.Factory(list[tuple[Held, str]])
-    _unparked: dict[bool, list[Held]] = attrs.Factory(lambda: {False: list[Held](), True: list[Held]()})
+    _unparked: list[tuple[Held, str | None]] = attrs.Factory(list[tuple[Held, str | None]])
+    _unparked_for_all: list[Held] = attrs.Factory(list[Held])
     _events: list[Emitted] = attrs.Factory(list[Emitted])
     _aside: list[tuple[Held, NewAside]] = attrs.Factory(list[tuple[Held, NewAside]])
 
@@ -119,8 +120,11 @@ class Desk:
         self._attributes.append((held, attributes))
 
     def unpark(self, held: Held, *, for_all: bool) -> None:
-        """Forget that no worker had it; with *for_all*, also which builds could not go on with it."""
-        self._unparked[for_all].append(held)
+        """Forget that its owner's build could not go on with it, or that no worker had it; with *for_all*, all parks."""
+        if for_all:
+            self._unparked_for_all.append(held)
+        else:
+            self._unparked.append((held, held.owner))
 
     def emit(self, held: Held, number: int, events: Sequence[NewEvent]) -> None:
         self._events.append((held, number, events))
@@ -144,9 +148,11 @@ class Desk:
             await session.run("take", _ns(held for held, _ in self._taken), numbers(seq for _, seq in self._taken))
         for held, attributes in self._attributes:
             await session.run("set_attributes", held.n, attributes)
-        for for_all, unparked in self._unparked.items():
-            if unparked:
-                await session.run("forget_parks" if for_all else "forget_park", _ns(unparked))
+        if self._unparked:
+            owners = SEPARATOR.join(to_text(owner or "") for _, owner in self._unparked)
+            await session.run("forget_park", _ns(held for held, _ in self._unparked), owners)
+        if self._unparked_for_all:
+            await session.run("forget_parks", _ns(self._unparked_for_all))
         if self._messages:
             await self._store_messages()
         if self._aside:
@@ -157,7 +163,7 @@ class Desk:
         if self._events:
             await emit(session, self._events, self.now_us)
         self._chunks, self._taken, self._attributes, self._messages, self._events, self._aside = [], [], [], [], [], []
-        self._unparked = {False: [], True: []}
+        self._unparked, self._unparked_for_all = [], []
 
     async def inboxes(self, ids: Iterable[str]) -> dict[str, list[Message]]:
         found: dict[str, list[Message]] = {}

@@ -156,7 +156,6 @@ def _begun(new: NewExecution, owner: str | None, now_us: int, *, turned: bool) -
         attributes=new.attributes,
         outcome=None,
         unread=0,
-        parked={},
         creator=new.creator,
     )
     claim = None if owner is None else Claim(worker=owner, fence=1, **made)

@@ -132,7 +132,9 @@ DELETE FROM redrive.inbox USING unnest(string_to_array($1, ',')::bigint[], strin
 WHERE inbox.n = ANY (ARRAY[taken.n]) AND inbox.seq <= taken.seq;
 
 -- name: forget_park
-DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = '*';
+-- The build of the worker goes on, and what nobody had somebody has.
+DELETE FROM redrive.parked USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS done (n, owner)
+WHERE parked.n = ANY (ARRAY[done.n]) AND (parked.build = '*' OR parked.build = (SELECT workers.build FROM redrive.workers WHERE workers.id = done.owner));
 
 -- name: forget_parks
 DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]);
@@ -361,14 +363,28 @@ SELECT workflow FROM found WHERE workflow IS NOT NULL;
 
 -- name: heartbeat
 -- Nothing is written where the last one is fresh enough: no wait for the disk for a claim that finds nothing.
-INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows)
-SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5
+INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows, started_us)
+SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5, $2
 WHERE NOT EXISTS (
     SELECT 1 FROM redrive.workers
     WHERE id = $1 AND build = $4 AND workflows = $5 AND beat_us <= $2 AND expires_us BETWEEN $2 + $3 * 3 / 4 AND $2 + $3
 )
 ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, beat_us = excluded.beat_us,
-    build = excluded.build, workflows = excluded.workflows;
+    build = excluded.build, workflows = excluded.workflows
+RETURNING xmax::text = '0';
+
+-- name: take_back_deaths
+-- Of a worker that was taken for dead, and is not.
+WITH held AS MATERIALIZED (
+    SELECT e.n FROM redrive.deaths d JOIN redrive.executions e ON e.n = ANY (ARRAY[d.n])
+    WHERE d.worker = $1 ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
+),
+taken_back AS (
+    UPDATE redrive.deaths d SET count = d.count - 1, worker = NULL FROM held
+    WHERE d.n = ANY (ARRAY[held.n]) AND coalesce(d.worker, '') = $1 AND d.count > 0
+    RETURNING d.n
+)
+UPDATE redrive.executions e SET recoveries = greatest(e.recoveries - 1, 0) FROM taken_back WHERE e.n = ANY (ARRAY[taken_back.n]);
 
 -- name: latest_beat
 SELECT coalesce(max(beat_us), 0) FROM redrive.workers WHERE id >= '';
@@ -395,16 +411,34 @@ WHERE e.n = ANY (ARRAY[held.n]);
 DELETE FROM redrive.workers WHERE id = (
     SELECT id FROM redrive.workers WHERE id = $1 AND expires_us <= $2 FOR UPDATE SKIP LOCKED
 )
-RETURNING id;
+RETURNING id, build;
 
 -- name: remove_worker
 DELETE FROM redrive.workers WHERE id = $1;
 
 -- name: disown_dead
--- Of all of them at once, in the order of `n`.
-UPDATE redrive.executions e SET owner = NULL, recoveries = e.recoveries + CASE WHEN e.wake_us <= $2 THEN 1 ELSE 0 END
-FROM (SELECT n FROM redrive.executions WHERE owner = ANY (string_to_array($1, E'\x1e')) ORDER BY n + 0 FOR NO KEY UPDATE) AS held
-WHERE e.n = ANY (ARRAY[held.n]);
+-- Of all of them at once, in the order of `n`; a death counts for what was due.
+WITH dead AS MATERIALIZED (
+    SELECT id, coalesce(build, '') AS build FROM unnest(string_to_array($1, E'\x1e'), string_to_array($3, E'\x1e')) AS dead (id, build)
+),
+held AS MATERIALIZED (
+    SELECT e.n, e.number, e.length, e.owner, e.wake_us <= $2 AS was_due FROM redrive.executions e
+    WHERE e.owner = ANY (string_to_array($1, E'\x1e')) ORDER BY e.n + 0 FOR NO KEY UPDATE
+),
+counted AS (
+    INSERT INTO redrive.deaths AS d (n, build, number, length, count, worker)
+    SELECT held.n, dead.build, held.number, held.length, 1, held.owner FROM held JOIN dead ON dead.id = held.owner WHERE held.was_due
+    ON CONFLICT (n, build) DO UPDATE SET
+        count = CASE WHEN d.number = excluded.number AND d.length = excluded.length THEN d.count + 1 ELSE 1 END,
+        parks = CASE WHEN d.number = excluded.number AND d.length = excluded.length THEN d.parks ELSE 0 END,
+        number = excluded.number, length = excluded.length, worker = excluded.worker
+)
+UPDATE redrive.executions e SET owner = NULL, recoveries = e.recoveries + CASE WHEN held.was_due THEN 1 ELSE 0 END
+FROM held WHERE e.n = ANY (ARRAY[held.n]);
+
+-- name: forget_old_deaths
+DELETE FROM redrive.deaths d USING redrive.executions e
+WHERE d.n >= 0 AND e.n = ANY (ARRAY[d.n]) AND e.status IN ('completed', 'failed', 'compensation_failed', 'cancelled');
 
 -- name: disown
 UPDATE redrive.executions e SET owner = NULL
@@ -429,8 +463,8 @@ shown AS (
     UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = ANY (ARRAY[held.n])
 ),
 parks AS (
-    INSERT INTO redrive.parked (n, build, reason) SELECT n, '*', $3 FROM held
-    ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason
+    INSERT INTO redrive.parked (n, build, kind, reason, parked_us) SELECT n, '*', 'unknown_workflow', $3, $2 FROM held
+    ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason, parked_us = excluded.parked_us
 )
 SELECT count(*) FROM held;
 
@@ -452,8 +486,9 @@ WITH due AS MATERIALIZED (
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
-UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
+FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
 WITH due AS MATERIALIZED (
@@ -466,8 +501,36 @@ WITH due AS MATERIALIZED (
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
-UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1 FROM due WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries;
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
+FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, NULL, 0, d.number, d.length, d.count, d.parks;
+
+-- name: claim_retries
+-- What this build has parked: before the worker was first heard of, or so long ago that the others may try again.
+WITH by_start AS MATERIALIZED (
+    SELECT e.n, p.parked_us, p.kind, p.tries FROM redrive.parked p JOIN redrive.executions e ON e.n = ANY (ARRAY[p.n])
+    WHERE p.build = $4 AND p.parked_us < (SELECT started_us FROM redrive.workers WHERE id = $1) AND p.rest_us <= $3
+        AND NOT $1 = ANY (p.tried) AND coalesce(e.owner, '') = '' AND e.wake_us <= $3 AND e.workflow = ANY (string_to_array($2, E'\x1e'))
+    ORDER BY p.parked_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
+),
+by_time AS MATERIALIZED (
+    SELECT e.n, p.parked_us, p.kind, p.tries FROM redrive.parked p JOIN redrive.executions e ON e.n = ANY (ARRAY[p.n])
+    WHERE p.build = $4 AND p.retry_us <= $3
+        AND NOT $1 = ANY (p.tried) AND coalesce(e.owner, '') = '' AND e.wake_us <= $3 AND e.workflow = ANY (string_to_array($2, E'\x1e'))
+    ORDER BY p.retry_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
+),
+due AS MATERIALIZED (
+    SELECT DISTINCT found.parked_us, found.n, found.kind, found.tries
+    FROM (SELECT * FROM by_start UNION ALL SELECT * FROM by_time) AS found ORDER BY found.parked_us LIMIT $5
+)
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
+FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, due.kind, due.tries, d.number, d.length, d.count, d.parks;
+
+-- name: forget_old_parks
+-- Of what has ended: nobody asks any more who could not go on with it.
+DELETE FROM redrive.parked p USING redrive.executions e
+WHERE p.build = $1 AND e.n = ANY (ARRAY[p.n]) AND e.status IN ('completed', 'failed', 'compensation_failed', 'cancelled');
 
 -- name: release
 WITH asked AS MATERIALIZED (
@@ -481,22 +544,46 @@ held AS MATERIALIZED (
     ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
 released AS (
-    UPDATE redrive.executions e
-    SET owner = NULL, status = CASE WHEN $4::text = '' THEN e.status ELSE 'parked' END,
-        updated_us = CASE WHEN $4 = '' THEN e.updated_us ELSE redrive.now_us() END
-    FROM held WHERE e.n = ANY (ARRAY[held.n])
-),
-parks AS (
-    INSERT INTO redrive.parked (n, build, reason)
-    SELECT held.n, new.build, coalesce(new.reason, '')
-    FROM held CROSS JOIN unnest(string_to_array($4, E'\x1e'), string_to_array($5::text, E'\x1e')) AS new (build, reason)
-    ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason
+    UPDATE redrive.executions e SET owner = NULL FROM held WHERE e.n = ANY (ARRAY[held.n])
 )
-UPDATE redrive.counters SET value = value + 1
-WHERE name = 'parks' AND EXISTS (SELECT 1 FROM held WHERE was_parked OR $4 <> '');
+UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks' AND EXISTS (SELECT 1 FROM held WHERE was_parked);
+
+-- name: hold_to_park
+-- What a worker parks, while it is the worker's.
+SELECT e.n, e.number, e.length, asked.owner
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e')) AS asked (id, fence, owner)
+JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]) AND e.fence = asked.fence AND coalesce(e.owner, '') = asked.owner
+ORDER BY e.n + 0 FOR NO KEY UPDATE OF e;
+
+-- name: parks_of_build
+SELECT n, kind, reason, parked_us, rest_us, retry_us, tries, array_to_string(tried, E'\x1e')
+FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = $2;
+
+-- name: deaths_of_build
+SELECT n, number, length, count, parks FROM redrive.deaths WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = $2;
+
+-- name: workers_of_build
+SELECT id FROM redrive.workers WHERE id >= '' AND build = $1;
+
+-- name: park
+INSERT INTO redrive.parked (n, build, kind, reason, parked_us, rest_us, retry_us, tries, tried)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array($9, E'\x1e'))
+ON CONFLICT (n, build) DO UPDATE SET kind = excluded.kind, reason = excluded.reason, parked_us = excluded.parked_us,
+    rest_us = excluded.rest_us, retry_us = excluded.retry_us, tries = excluded.tries, tried = excluded.tried;
+
+-- name: release_parked
+UPDATE redrive.executions SET owner = NULL, status = 'parked', recoveries = 0, updated_us = $2
+WHERE n = ANY (string_to_array($1, ',')::bigint[]);
+
+-- name: forget_deaths
+DELETE FROM redrive.deaths WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND build = $2;
+
+-- name: set_deaths
+INSERT INTO redrive.deaths (n, build, number, length, count, parks) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: next_wake
 -- The earliest due, the earliest that dead workers have still, the count of parks, and the earliest parked unless that is $3.
+-- Then, unless the count is $5: whether this build has parked anything, and when worker $4 may first retry some of it.
 SELECT redrive.now_us(),
     (
         SELECT min(found.due_us) FROM unnest(string_to_array($1, E'\x1e')) AS listed (workflow)
@@ -525,7 +612,20 @@ SELECT redrive.now_us(),
                 AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
             ORDER BY e.parked_due_us LIMIT 1
         ) AS found
-    )
+    ),
+    CASE WHEN counters.value <> $5 THEN EXISTS (SELECT 1 FROM redrive.parked WHERE parked.build = $2) END,
+    CASE WHEN counters.value <> $5 THEN least(
+        (
+            SELECT min(greatest(p.rest_us, e.wake_us)) FROM redrive.parked p JOIN redrive.executions e ON e.n = ANY (ARRAY[p.n])
+            WHERE p.build = $2 AND p.parked_us < (SELECT started_us FROM redrive.workers WHERE id = $4) AND NOT $4 = ANY (p.tried)
+                AND coalesce(e.owner, '') = '' AND e.wake_us IS NOT NULL AND e.workflow = ANY (string_to_array($1, E'\x1e'))
+        ),
+        (
+            SELECT min(greatest(p.retry_us, e.wake_us)) FROM redrive.parked p JOIN redrive.executions e ON e.n = ANY (ARRAY[p.n])
+            WHERE p.build = $2 AND p.retry_us IS NOT NULL AND NOT $4 = ANY (p.tried)
+                AND coalesce(e.owner, '') = '' AND e.wake_us IS NOT NULL AND e.workflow = ANY (string_to_array($1, E'\x1e'))
+        )
+    ) END
 FROM redrive.counters WHERE counters.name = 'parks';
 
 -- name: alive
@@ -537,14 +637,16 @@ SELECT 1 FROM redrive.workers WHERE id = $1 AND expires_us > (SELECT redrive.now
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e WHERE id = $1;
 
 -- name: list
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e
 ORDER BY n DESC LIMIT $1;
 
@@ -552,7 +654,8 @@ ORDER BY n DESC LIMIT $1;
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e
 WHERE workflow >= $1 AND workflow <= $1 ORDER BY workflow, -n LIMIT $2;
 
@@ -561,7 +664,8 @@ WHERE workflow >= $1 AND workflow <= $1 ORDER BY workflow, -n LIMIT $2;
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e
 WHERE notable >= $1 AND notable <= $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY notable DESC, n DESC LIMIT $3;
 
@@ -570,7 +674,8 @@ WHERE notable >= $1 AND notable <= $1 AND ($2::text IS NULL OR workflow = $2) OR
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e
 WHERE open_n IS NOT NULL AND status = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY open_n DESC LIMIT $3;
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
+from redrive.stores.parking import parks_of
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
@@ -66,6 +67,5 @@ def _array(rows: str) -> Json:
 
 
 def snapshot(row: Sequence[Any]) -> Snapshot:
-    *columns, parked, _ = row
-    parks = {} if parked is None else {from_text(build): from_text(reason) for build, reason in json.loads(parked)}
-    return snapshot_of(columns, parks, from_text)
+    *columns, parked, cancel, _ = row
+    return snapshot_of(columns, parks_of(json.loads(parked or "[]"), from_text), cancel, from_text)

@@ -15,6 +15,7 @@ from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.inside import Cursor, Standing
+from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -225,11 +226,19 @@ class PostgresStore:
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(
-        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+        self,
+        worker: str,
+        lease: timedelta,
+        build: str,
+        workflows: Sequence[str],
+        limit: int,
+        *,
+        holds: Sequence[str] | None = None,
+        retries: int = 0,
     ) -> Sequence[Claim]:
         async def run(session: Session) -> tuple[list[Claim], int]:
             names = tuple(workflows)
-            claiming = owning.Claiming(session, self._memo, worker, lease // _MICROSECOND, build, names, limit, holds)
+            claiming = owning.Claiming(session, self._memo, worker, lease // _MICROSECOND, build, names, limit, holds, retries)
             return await claiming.run(), claiming.news
 
         claims, news = await self._open.sessions.transact(run)
@@ -269,15 +278,15 @@ class PostgresStore:
         self._told(now_us, news)
         return answers
 
-    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
         await owning.release(self._open.sessions, claims, parked)
         self._told(0, WORK)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         return await self._open.mailbox.mail(worker, after)
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
-        return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build))
+    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+        return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build, worker))
 
     async def retire(self, worker: str) -> None:
         await self._open.sessions.transact(partial(owning.retire, worker=worker))

@@ -37,7 +37,7 @@ SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? ORDER BY seq;
 SELECT dedup FROM landed WHERE n = ? ORDER BY dedup;
 
 -- name: parked
-SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
+SELECT build, kind, reason, parked_us, tries, retry_us FROM parked WHERE n = ?;
 
 -- name: aside
 SELECT seq, name, data, sent_us, error, at_us FROM aside WHERE n = ? ORDER BY seq;
@@ -66,7 +66,7 @@ INSERT INTO inbox (n, seq, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?, ?
 INSERT INTO landed (n, dedup) VALUES (?, ?);
 
 -- name: write_parked
-INSERT INTO parked (n, build, reason) VALUES (?, ?, ?);
+INSERT INTO parked (n, build, kind, reason, parked_us, tries, retry_us) VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: write_event
 INSERT INTO events (seq, name, payload, execution, run, key, at_us) VALUES (?, ?, ?, ?, '', ?, ?);

@@ -13,10 +13,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
+from redrive.stores.parking import trials
+from redrive.stores.sqlite import parks
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, to_text
@@ -32,7 +35,14 @@ class Burial(NamedTuple):
 
 
 def claim(
-    tx: Transaction, worker: str, lease_us: int, build: str, workflows: tuple[str, ...], limit: int, holds: Sequence[str] | None
+    tx: Transaction,
+    worker: str,
+    lease_us: int,
+    build: str,
+    workflows: tuple[str, ...],
+    limit: int,
+    holds: Sequence[str] | None,
+    retries: int,
 ) -> tuple[list[Claim], list[Burial]]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
@@ -41,22 +51,28 @@ def claim(
         _let_go(tx, worker, holds)
     _park_unlisted(tx, listed)
     due = _due(tx, build, workflows, limit)
-    claims: list[Claim] = []
-    for _, n, id, run, number, length, fence, recoveries, workflow in due:
-        tx.execute(SQL["give"], (to_text(worker), n))
-        claims.append(
-            Claim(
-                id=from_text(id),
-                worker=worker,
-                fence=fence + 1,
-                workflow=workflow,
-                run=from_text(run),
-                number=number,
-                length=length,
-                recoveries=recoveries,
-            )
-        )
+    claims = [_give(tx, worker, build, *row[1:]) for row in due]
+    claims += parks.retry(tx, worker, build, workflows, min(retries, limit - len(claims)))
     return claims, burials
+
+
+def _give(
+    tx: Transaction, worker: str, build: str, n: int, id: str, run: str, number: int, length: int, fence: int, workflow: str
+) -> Claim:
+    tx.execute(SQL["give"], (to_text(worker), n))
+    tried = trials(number, length, parks.deaths(tx, n, build), None)
+    return Claim(
+        id=from_text(id),
+        worker=worker,
+        fence=fence + 1,
+        workflow=workflow,
+        run=from_text(run),
+        number=number,
+        length=length,
+        recoveries=tried.recoveries,
+        tries=tried.tries,
+        parked=tried.parked,
+    )
 
 
 def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str]) -> None:
@@ -65,12 +81,14 @@ def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Se
     shown = tx.memo.evidence.get(worker)
     kernel, text, stall_us = (None, None, 0) if shown is None else (shown.kernel, shown.text, shown.stall_us)
     ticks = None if kernel is None else ticks_us()
-    if known is not None and known[2:] == (to_text(build), listing, text):
+    if known is not None and known[2:5] == (to_text(build), listing, text):
         left = [known[0] - tx.now_us, *(() if ticks is None else (known[1] - ticks,))]
         if all(lease_us * 3 / 4 <= us <= lease_us for us in left):
             return  # fresh enough: no write, so no fsync for a claim that finds nothing
+    if known is None:
+        parks.came_back(tx, worker)
     by_ticks = (None, None) if ticks is None else (ticks + lease_us, ticks + stall_us)
-    row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text)
+    row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text, tx.now_us)
     tx.execute(SQL["heartbeat"], row)
 
 
@@ -80,7 +98,7 @@ def _bury_the_dead(tx: Transaction) -> tuple[frozenset[str], list[Burial]]:
     burials: list[Burial] = []
     for row, fate in workers(tx):
         if fate is not Fate.ALIVE:
-            left = tx.execute(SQL["count_recoveries"], (row.id, tx.now_us)).rowcount
+            left = parks.died(tx, row.id, row.build)
             _forget(tx, row.id)
             burials.append(Burial(from_text(row.id), fate, left))
             continue
@@ -125,7 +143,7 @@ def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:
         workflow = from_text(name)
         if workflow in listed:
             continue
-        if tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), name, tx.now_us)).rowcount:
+        if tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), tx.now_us, name, tx.now_us)).rowcount:
             tx.execute(SQL["show_parked"], (tx.now_us, name, tx.now_us))
             tx.execute(SQL["raise_counter"], ("parks",))
 
@@ -141,35 +159,33 @@ def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int) ->
                 found.append([(*row, workflow) for row in rows])
 
     look("due")
-    parks = _parks(tx)
-    if tx.memo.nothing_parked.get((build, workflows)) != parks:
+    count = _parks(tx)
+    if tx.memo.nothing_parked.get((build, workflows)) != count:
         look("parked_due")
         # What was parked before its time is looked for each time.
         if next(_wakes(tx, "next_parked_wake", build, workflows), None) is None:
-            tx.memo.nothing_parked[build, workflows] = parks
+            tx.memo.nothing_parked[build, workflows] = count
     return list(heapq.merge(*found))[:limit]
 
 
 def _parks(tx: Transaction) -> int:
-    (parks,) = tx.execute(SQL["counter"], ("parks",)).fetchone()
-    return int(parks)
+    (count,) = tx.execute(SQL["counter"], ("parks",)).fetchone()
+    return int(count)
 
 
-def release(tx: Transaction, claims: Sequence[Claim], parked: dict[str, str] | None) -> None:
-    parks = False
+def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None) -> None:
+    changed = False
     for claim in claims:
         held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
         if held is None:
             continue
-        n, status, _ = held
-        if parked:
-            for build, reason in parked.items():
-                tx.execute(SQL["park"], (n, to_text(build), to_text(reason)))
-            tx.execute(SQL["release_parked"], (tx.now_us, n))
+        n, status, number, length = held
+        if parked is not None:
+            parks.park(tx, n, number, length, claim.worker, parked)
         else:
             tx.execute(SQL["release"], (n,))
-        parks = parks or bool(parked) or status == "parked"
-    if parks:
+        changed = changed or parked is not None or status == "parked"
+    if changed:
         tx.execute(SQL["raise_counter"], ("parks",))
     tx.news |= WORK
 
@@ -178,10 +194,12 @@ def retire(tx: Transaction, worker: str) -> None:
     _forget(tx, to_text(worker))
 
 
-def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...]) -> int | None:
+def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...], worker: str | None) -> int | None:
     wakes = list(_wakes(tx, "next_wake", build, workflows))
     if tx.memo.nothing_parked.get((build, workflows)) != _parks(tx):
         wakes.extend(_wakes(tx, "next_parked_wake", build, workflows))
+    if worker is not None:
+        wakes.extend(parks.next_retries(tx, worker, build, workflows))
     for row, fate in workers(tx):
         if fate is not Fate.ALIVE:
             orphans = tx.execute(SQL["orphans_wake"], (row.id, to_text(build)))

@@ -100,21 +100,24 @@ SELECT creator_id, creator_run, creator_key FROM executions WHERE n = ?;
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: worker
-SELECT expires_us, expires_ticks, build, workflows, evidence FROM workers WHERE id = ?;
+SELECT expires_us, expires_ticks, build, workflows, evidence, started_us FROM workers WHERE id = ?;
 
 -- name: heartbeat
-INSERT OR REPLACE INTO workers (id, expires_us, lease_us, build, workflows, kernel, expires_ticks, stalls_until, evidence)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO workers (id, expires_us, lease_us, build, workflows, kernel, expires_ticks, stalls_until, evidence, started_us)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, build = excluded.build,
+    workflows = excluded.workflows, kernel = excluded.kernel, expires_ticks = excluded.expires_ticks,
+    stalls_until = excluded.stalls_until, evidence = excluded.evidence;
 
 -- name: beat
 -- From a thread, while the worker's event loop is not to be heard: nothing but the lease.
 UPDATE workers SET expires_us = ?, expires_ticks = ? WHERE id = ?;
 
 -- name: workers
-SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence FROM workers;
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build FROM workers;
 
 -- name: worker_row
-SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence FROM workers WHERE id = ?;
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build FROM workers WHERE id = ?;
 
 -- name: shorten_lease
 UPDATE workers SET expires_us = ? WHERE id = ?;
@@ -124,6 +127,35 @@ DELETE FROM workers WHERE id = ?;
 
 -- name: count_recoveries
 UPDATE executions SET recoveries = recoveries + 1 WHERE owner = ? AND wake_us <= ?;
+
+-- name: count_deaths
+INSERT INTO deaths (n, build, number, length, count, worker)
+SELECT n, ?, number, (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number), 1, owner
+FROM executions WHERE owner = ? AND wake_us <= ?
+ON CONFLICT (n, build) DO UPDATE SET
+    count = CASE WHEN number = excluded.number AND length = excluded.length THEN count + 1 ELSE 1 END,
+    parks = CASE WHEN number = excluded.number AND length = excluded.length THEN parks ELSE 0 END,
+    number = excluded.number, length = excluded.length, worker = excluded.worker;
+
+-- name: forget_old_deaths
+DELETE FROM deaths WHERE n IN (
+    SELECT deaths.n FROM deaths CROSS JOIN executions USING (n) WHERE status IN ('completed', 'failed', 'compensation_failed', 'cancelled')
+);
+
+-- name: take_back_recoveries
+UPDATE executions SET recoveries = max(recoveries - 1, 0) WHERE n IN (SELECT n FROM deaths WHERE worker = ? AND count > 0);
+
+-- name: take_back_deaths
+UPDATE deaths SET count = max(count - 1, 0), worker = NULL WHERE worker = ?;
+
+-- name: deaths
+SELECT number, length, count, parks FROM deaths WHERE n = ? AND build = ?;
+
+-- name: set_deaths
+INSERT OR REPLACE INTO deaths (n, build, number, length, count, parks) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: forget_deaths
+DELETE FROM deaths WHERE n = ? AND build = ?;
 
 -- name: disown
 UPDATE executions SET owner = NULL WHERE owner = ?;
@@ -148,7 +180,7 @@ UPDATE executions SET wake_us = ? WHERE owner = ? AND wake_us > ? AND wake_us <=
 -- name: due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries
+    fence
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -157,7 +189,7 @@ ORDER BY wake_us LIMIT ?;
 -- name: parked_due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries
+    fence
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -167,7 +199,46 @@ ORDER BY wake_us LIMIT ?;
 UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
 
 -- name: unpark
-DELETE FROM parked WHERE n = ? AND build = '*';
+-- The build of the worker goes on, and what nobody had somebody has.
+DELETE FROM parked WHERE n = ? AND (build = '*' OR build = (SELECT build FROM workers WHERE id = ?));
+
+-- name: has_parked
+SELECT 1 FROM parked WHERE build = ? LIMIT 1;
+
+-- name: retry_started
+-- What a build parked before one of its workers was first heard of.
+SELECT wake_us, executions.n, id, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, workflow, kind, tries
+FROM parked CROSS JOIN executions USING (n)
+WHERE build = ? AND parked_us < ? AND rest_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
+    AND workflow IN (SELECT value FROM json_each(?))
+ORDER BY parked_us LIMIT ?;
+
+-- name: retry_due
+-- What a build parked, and its workers may try again by now.
+SELECT wake_us, executions.n, id, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, workflow, kind, tries
+FROM parked CROSS JOIN executions USING (n)
+WHERE build = ? AND retry_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
+    AND workflow IN (SELECT value FROM json_each(?))
+ORDER BY retry_us LIMIT ?;
+
+-- name: next_retry_started
+SELECT min(max(rest_us, wake_us)) FROM parked CROSS JOIN executions USING (n)
+WHERE build = ? AND parked_us < ? AND instr(tried, ?) = 0 AND owner IS NULL AND workflow IN (SELECT value FROM json_each(?));
+
+-- name: next_retry_due
+SELECT min(max(retry_us, wake_us)) FROM parked CROSS JOIN executions USING (n)
+WHERE build = ? AND retry_us IS NOT NULL AND instr(tried, ?) = 0 AND owner IS NULL AND workflow IN (SELECT value FROM json_each(?));
+
+-- name: forget_old_parks
+-- Of what has ended: nobody asks any more who could not go on with it.
+DELETE FROM parked WHERE build = ? AND n IN (
+    SELECT parked.n FROM parked CROSS JOIN executions USING (n)
+    WHERE build = ? AND status IN ('completed', 'failed', 'compensation_failed', 'cancelled')
+);
 
 -- name: next_due_workflow
 -- The next workflow by name that has something due: one look into the index for each.
@@ -175,8 +246,8 @@ SELECT workflow FROM executions WHERE owner IS NULL AND wake_us IS NOT NULL AND 
 ORDER BY workflow LIMIT 1;
 
 -- name: park_due
-INSERT OR REPLACE INTO parked (n, build, reason)
-SELECT n, '*', ? FROM executions WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;
+INSERT OR REPLACE INTO parked (n, build, kind, reason, parked_us)
+SELECT n, '*', 'unknown_workflow', ?, ? FROM executions WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;
 
 -- name: show_parked
 UPDATE executions SET status = 'parked', updated_us = ?
@@ -186,16 +257,26 @@ WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'park
 SELECT n, id FROM executions WHERE owner = ?;
 
 -- name: held
-SELECT n, status, number FROM executions WHERE id = ? AND fence = ? AND owner = ?;
+SELECT n, status, number, (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number)
+FROM executions WHERE id = ? AND fence = ? AND owner = ?;
 
 -- name: release
 UPDATE executions SET owner = NULL WHERE n = ?;
 
 -- name: release_parked
-UPDATE executions SET owner = NULL, status = 'parked', updated_us = ? WHERE n = ?;
+UPDATE executions SET owner = NULL, status = 'parked', recoveries = 0, updated_us = ? WHERE n = ?;
+
+-- name: retry
+UPDATE executions SET owner = ?, fence = fence + 1, status = 'parked' WHERE n = ?;
+
+-- name: park_of
+SELECT kind, reason, parked_us, rest_us, retry_us, tries, tried FROM parked WHERE n = ? AND build = ?;
+
+-- name: workers_of_build
+SELECT id FROM workers WHERE build = ?;
 
 -- name: park
-INSERT OR REPLACE INTO parked (n, build, reason) VALUES (?, ?, ?);
+INSERT OR REPLACE INTO parked (n, build, kind, reason, parked_us, rest_us, retry_us, tries, tried) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: counter
 SELECT value FROM counters WHERE name = ?;
@@ -254,7 +335,10 @@ FROM executions
 WHERE workflow = :workflow AND (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
 
 -- name: parks_of
-SELECT build, reason FROM parked WHERE n = ? ORDER BY build;
+SELECT build, kind, reason, parked_us, tries, retry_us FROM parked WHERE n = ?;
+
+-- name: cancel_of
+SELECT data FROM inbox WHERE n = ? AND kind = 'cancel' LIMIT 1;
 
 -- name: runs
 SELECT n, number FROM executions WHERE id = ?;

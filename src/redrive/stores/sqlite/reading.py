@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
+from redrive.stores.parking import parks_of
 from redrive.stores.snapshots import snapshot_of
 from redrive.stores.sqlite.inboxes import inbox
 from redrive.stores.sqlite.jobs import Transaction
@@ -30,7 +31,7 @@ def load(tx: Transaction, claim: Claim) -> Loaded:
     held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
     if held is None:
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-    n, _, number = held
+    n, _, number, _ = held
     return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n))
 
 
@@ -51,5 +52,6 @@ def _array(tx: Transaction, n: int, number: int) -> Json:
 
 def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
     n, *before, updated_us, appended_us = row[:11]
-    parked = {from_text(build): from_text(reason) for build, reason in tx.execute(SQL["parks_of"], (n,))}
-    return snapshot_of((*before, max(updated_us, appended_us), *row[11:]), parked, from_text)
+    cancel = tx.execute(SQL["cancel_of"], (n,)).fetchone()
+    parks = parks_of(tx.execute(SQL["parks_of"], (n,)), from_text)
+    return snapshot_of((*before, max(updated_us, appended_us), *row[11:]), parks, None if cancel is None else cancel[0], from_text)

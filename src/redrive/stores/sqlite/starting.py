@@ -75,7 +75,6 @@ def _begun(tx: Transaction, new: NewExecution, owner: str | None) -> Begun:
         attributes=new.attributes,
         outcome=None,
         unread=0,
-        parked={},
         creator=new.creator,
     )
     return Begun(created=True, snapshot=made, claim=None if owner is None else _claim(made, owner, 1))
@@ -90,7 +89,6 @@ def _claim(now: Snapshot, worker: str, fence: int) -> Claim:
         run=now.run,
         number=now.number,
         length=now.length,
-        recoveries=now.recoveries,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from redrive.home import Process
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -154,9 +155,18 @@ class SQLiteStore:
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(
-        self, worker: str, lease: timedelta, build: str, workflows: Sequence[str], limit: int, *, holds: Sequence[str] | None = None
+        self,
+        worker: str,
+        lease: timedelta,
+        build: str,
+        workflows: Sequence[str],
+        limit: int,
+        *,
+        holds: Sequence[str] | None = None,
+        retries: int = 0,
     ) -> Sequence[Claim]:
-        claims, burials = await self._writer.do(owning.claim, worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds)
+        lease_us, names = lease // _MICROSECOND, tuple(workflows)
+        claims, burials = await self._writer.do(owning.claim, worker, lease_us, build, names, limit, holds, retries)
         for buried, fate, left in burials:
             log.warning("worker %s is taken for dead: %s; it leaves %d executions with something to do", buried, fate.value, left)
         return claims
@@ -179,14 +189,14 @@ class SQLiteStore:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
         return do(turns.commit, claim, turn)
 
-    async def release(self, claims: Sequence[Claim], *, parked: dict[str, str] | None = None) -> None:
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
         await self._writer.do(owning.release, claims, parked)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         return await self._reader.do_at_once(inboxes.mail, worker, after)
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "") -> datetime | None:
-        return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows)))
+    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+        return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows), worker))
 
     async def retire(self, worker: str) -> None:
         await self._writer.do(owning.retire, worker)

@@ -67,7 +67,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if turn.children:
         tx.news |= WORK
     if status == "parked":
-        tx.execute(SQL["unpark"], (n,))
+        tx.execute(SQL["unpark"], (n, owner))
 
     becomes = _becomes(tx, turn, here, recoveries)
     if turn.status in FINAL:

@@ -39,6 +39,7 @@ class WorkerRow(NamedTuple):
     expires_ticks: int | None
     stalls_until: int | None
     evidence: str | None
+    build: str
 
 
 @attrs.frozen(kw_only=True)

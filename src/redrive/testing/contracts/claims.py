@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from redrive.ports.store import LostClaim, Turn
-from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal, take
+from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -123,7 +123,7 @@ class ClaimContract:
             await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="completed", outcome="{}"))
         with pytest.raises(LostClaim):
             await store.load(claim)
-        await store.release([claim], parked={"b-1": "diverged"})
+        await store.release([claim], parked=park("diverged", "b-1"))
         assert await store.read("e-1") == before
         assert await store.history("e-1") == '["started"]'
 
@@ -192,7 +192,7 @@ class ClaimContract:
     async def test_a_build_that_parked_an_execution_never_gets_it_again_and_others_do(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)
-        await store.release([claim], parked={"b-1": "diverged at charge"})
+        await store.release([claim], parked=park("diverged at charge", "b-1"))
         found = await store.read("e-1")
         assert found is not None
         assert (found.status, found.parked, found.owner) == ("parked", {"b-1": "diverged at charge"}, None)
@@ -211,8 +211,8 @@ class ClaimContract:
     @in_lab
     async def test_each_build_parks_for_itself(self, lab: Lab) -> None:
         store = await lab.open()
-        await store.release([await claimed(store)], parked={"b-1": "one"})
-        await store.release([await take(store, build="b-2")], parked={"b-2": "two"})
+        await store.release([await claimed(store)], parked=park("one", "b-1"))
+        await store.release([await take(store, build="b-2")], parked=park("two", "b-2"))
         found = await store.read("e-1")
         assert found is not None
         assert found.parked == {"b-1": "one", "b-2": "two"}
@@ -221,7 +221,7 @@ class ClaimContract:
     @in_lab
     async def test_a_parked_execution_keeps_its_status_when_it_is_cancelled(self, lab: Lab) -> None:
         store = await lab.open()
-        await store.release([await claimed(store)], parked={"b-1": "diverged"})
+        await store.release([await claimed(store)], parked=park("diverged", "b-1"))
         await store.send("e-1", CANCEL)
         found = await store.read("e-1")
         assert found is not None
@@ -289,7 +289,7 @@ class ClaimContract:
     @in_lab
     async def test_what_a_build_parked_does_not_wake_it(self, lab: Lab) -> None:
         store = await lab.open()
-        await store.release([await claimed(store)], parked={"b-1": "diverged"})
+        await store.release([await claimed(store)], parked=park("diverged", "b-1"))
         assert await store.next_wake(["w"], "b-1") is None
         assert await store.next_wake(["w"], "b-2") is not None
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim, NewExecution, NewMessage, Store
 
 S = TypeVar("S")
@@ -69,6 +70,10 @@ def execution(id: str = "e-1", **changes: Any) -> NewExecution:
 
 def signal(name: str = "approved", data: str = '"Ada"', dedup: str | None = None) -> NewMessage:
     return NewMessage(kind="signal", name=name, data=data, dedup=dedup)
+
+
+def park(reason: str = "diverged", build: str = "b-1", **changes: Any) -> NewPark:
+    return attrs.evolve(NewPark(build=build, kind="diverged", reason=reason), **changes)
 
 
 CANCEL: Final = NewMessage(kind="cancel", data='{"reason": "no more", "by": "cancel"}')

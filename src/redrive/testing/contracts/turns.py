@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from redrive.ports.store import Claim, Creator, LostClaim, Message, NewChild, NewEvent, NextRun, Outgoing, Stale, Store, Turn
-from redrive.testing.contracts.lab import CANCEL, DAY, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal, take
+from redrive.testing.contracts.lab import CANCEL, DAY, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
 
 CREATOR = Creator(id="e-1", run="run of e-1", key="child")
 
@@ -219,7 +219,7 @@ class TurnContract:
     @in_lab
     async def test_a_build_that_parked_the_last_run_may_try_the_next(self, lab: Lab) -> None:
         store = await lab.open()
-        await store.release([await claimed(store)], parked={"b-1": "diverged"})
+        await store.release([await claimed(store)], parked=park("diverged", "b-1"))
         claim = await take(store, "bob", build="b-2")
         await store.commit(claim, Turn(expects=1, next_run=NextRun(run="2", workflow="w", started="1"), wake_at=await store.now()))
         await store.release([attrs.evolve(claim, number=2, run="2", length=1)])
