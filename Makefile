@@ -1,6 +1,6 @@
 # `make demo` and `make test` work from a clean clone with nothing but Python (3.11 or later) and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults check docs bench bench-postgres clean
+.PHONY: help demo test test-faults test-crash coverage check docs site changelog bench bench-postgres clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,21 @@ bench-postgres: $(VENV)/.dev ## the same on PostgreSQL, on a server of its own
 test-faults: $(VENV)/.dev ## what may befall a database server: crashes, full disks, lost answers; some minutes
 	@$(BIN)/python -m pytest -q -m faults tests/faults $(TEST_ARGS)
 
+test-crash: $(VENV)/.dev ## kill the process at thousands of points, for CRASH_SECONDS (600) at most
+	@CRASH_SECONDS=$${CRASH_SECONDS:-$(or $(CRASH_SECONDS),600)} $(BIN)/python -m pytest -q -m crash_full tests/crash $(TEST_ARGS)
+
+coverage: $(VENV)/.dev ## the suite with its coverage of lines and branches, which must not fall below the bound
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest -n auto --dist worksteal -q --cov --cov-report= $(TEST_ARGS)
+	@$(BIN)/python -m coverage report
+
+site: $(VENV)/.docs docs ## the documentation as a site, in build/site
+	@$(BIN)/python -m mkdocs build --quiet
+
+changelog: $(VENV)/.dev ## gather the change notes into CHANGELOG.md: make changelog VERSION=0.2.0
+	@test -n "$(VERSION)" || { echo "say which: make changelog VERSION=0.2.0" >&2; exit 1; }
+	@$(BIN)/python -m towncrier build --yes --version $(VERSION)
+
 clean: ## forget the environment and every cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
@@ -57,4 +72,8 @@ $(VENV)/.core: $(VENV)/.made pyproject.toml
 $(VENV)/.dev: $(VENV)/.core
 	@echo "installing what tests and checks need into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
