@@ -47,7 +47,7 @@ coverage: $(VENV)/.dev ## the suite with its coverage of lines and branches, whi
 	@$(BIN)/python -m coverage report
 
 site: $(VENV)/.docs docs ## the documentation as a site, in build/site
-	@$(BIN)/python -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 changelog: $(VENV)/.dev ## gather the change notes into CHANGELOG.md: make changelog VERSION=0.2.0
 	@test -n "$(VERSION)" || { echo "say which: make changelog VERSION=0.2.0" >&2; exit 1; }
