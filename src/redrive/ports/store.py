@@ -122,8 +122,9 @@ class Claim:
     It stays good for all turns until it is released, lost, or the execution ends; after a turn with ``next_run``
     go on with ``attrs.evolve(claim, run=…, number=claim.number + 1, workflow=…, length=1)``.
 
-    *recoveries* is how many workers of the claim's build died in a row while they owned the execution, without a new row
-    and since that build parked it last. *tries* is how often the build parked it without a new row, the last time as *parked*.
+    *recoveries* is how many workers in a row lost the execution without a new row of it: they died, or seemed to. *deaths* is
+    how many of those were of this worker's build, died since that build parked it last, and did not come back. *tries* is how
+    often the build has parked it without a new row, the last time as *parked*.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Claim:
     number: int
     length: int
     recoveries: int = 0
+    deaths: int = 0
     tries: int = 0
     parked: ParkKind | None = None
 
@@ -247,7 +249,7 @@ class Committed:
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """An execution as the outside sees it. *outcome* as in `Turn`, *parks* by build, *recoveries* of all builds together;
+    """An execution as the outside sees it. *outcome* as in `Turn`, *parks* by build;
     *cancel* is the data of a cancel that lies in the inbox."""
 
     id: str
@@ -343,8 +345,8 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         retries: int = 0,
     ) -> Sequence[Claim]:
         """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
-        nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` by one, if it was due;
-        a worker that comes back after that was not dead, and takes its counts back.
+        nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` and the deaths of its build
+        by one, if it was due; a worker that comes back after that was not dead, and takes its deaths back.
 
         Up to *retries* more, within *limit*, are such as this *build* has parked, the longest parked first: before *worker*
         was first heard of, or whose `Park.retry_at` has come. None that *worker* has met itself, parks with `NewPark.anew`
@@ -375,7 +377,7 @@ class Store(KeepsAside, HoldsEvents, Protocol):
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
         """Give up ownership, without changing anything else; lost claims are ignored.
 
-        With *parked*, the claims' executions also become ``parked``, and their recoveries 0. The park's build gets this run
+        With *parked*, the claims' executions also become ``parked``, and their deaths 0. The park's build gets this run
         again as a retry only (see `claim`); other builds may claim it at once. A commit makes the execution what the
         turn says; it ends the parks of its worker's build and of `EVERYBODY`.
         """

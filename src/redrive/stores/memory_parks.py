@@ -44,7 +44,6 @@ class Parks:
         self._park(record, new.build, parked, now)
         if (after := deaths_after(parked, number, length)) is not None:
             record.deaths[new.build] = after
-        record.recoveries = 0
 
     def for_want_of_code(self, record: Record, now: datetime) -> None:
         parked = Parked(kind="unknown_workflow", reason=nobody_has(record.workflow), parked_us=to_us(now))
@@ -94,4 +93,3 @@ class Parks:
             for build, deaths in record.deaths.items():
                 if deaths.worker == worker and deaths.count:
                     record.deaths[build] = attrs.evolve(deaths, count=deaths.count - 1, worker=None)
-                    record.recoveries = max(0, record.recoveries - 1)

@@ -125,7 +125,7 @@ def deaths_after(parked: Parked, number: int, length: int) -> Deaths | None:
 class Trials:
     """What a claim says of deaths and parks of its build."""
 
-    recoveries: int = 0
+    deaths: int = 0
     tries: int = 0
     parked: ParkKind | None = None
 

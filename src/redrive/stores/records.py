@@ -92,7 +92,8 @@ class Record:
             run=self.run,
             number=self.number,
             length=len(self.runs[-1]),
-            recoveries=tried.recoveries,
+            recoveries=self.recoveries,
+            deaths=tried.deaths,
             tries=tried.tries,
             parked=tried.parked,
         )

@@ -62,7 +62,7 @@ class Quarantine:
         later: list[Claim] = []
         alone = self.suspect_at_work()
         for claim in claims:
-            if claim.recoveries > self._allowed(claim):
+            if claim.deaths > self._allowed(claim):
                 await self._store.release([claim], parked=self.killed(claim))
             elif self._is_suspect(claim) and alone:
                 later.append(claim)
@@ -94,12 +94,12 @@ class Quarantine:
 
     def _is_suspect(self, claim: Claim) -> bool:
         """Whether it may be what kills its workers. Suspects run one at a time, or what runs beside a killer would be parked with it."""
-        return claim.parked == "killed" or 2 * claim.recoveries > self._max_recoveries
+        return claim.parked == "killed" or 2 * claim.deaths > self._max_recoveries
 
     # ── parks ───────────────────────────────────────────────────────────────────────────────────
     def killed(self, claim: Claim) -> NewPark:
         """The park of what has killed too many workers."""
-        return self._park(claim, "killed", f"its worker died {claim.recoveries} times without getting any further", new=True)
+        return self._park(claim, "killed", f"its worker died {times(claim.deaths)} without getting any further", new=True)
 
     def park_for(self, live: Live, error: BaseException) -> NewPark:
         """The park of what *error* came out of, when it was driven."""
@@ -120,6 +120,10 @@ class Quarantine:
             wait = min(_FIRST[kind] * doubled, _LONGEST)
             return NewPark(build=self._build, kind=kind, reason=reason, retry_after=wait, rest=rest, anew=True)
         return NewPark(build=self._build, kind=kind, reason=reason, retry_after=min(_SECOND * doubled, _LONGEST_FOR_OTHERS))
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def kind_of(error: BaseException) -> ParkKind:

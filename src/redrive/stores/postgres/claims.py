@@ -144,7 +144,9 @@ class Claiming:
         rows = await self.session.run(query, to_text(self.worker), names, self.now_us, to_text(self.build), limit)
         return [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
 
-    def _claim(self, id: str, workflow: str, run: str, number: int, length: int, fence: int, kind: Any, tries: int, *died: Any) -> Claim:
+    def _claim(
+        self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int, kind: Any, tries: int, *died: Any
+    ) -> Claim:
         deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
         tried = trials(number, length, deaths, None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries))
         return Claim(
@@ -155,7 +157,8 @@ class Claiming:
             run=from_text(run),
             number=number,
             length=length,
-            recoveries=tried.recoveries,
+            recoveries=recoveries,
+            deaths=tried.deaths,
             tries=tried.tries,
             parked=tried.parked,
         )

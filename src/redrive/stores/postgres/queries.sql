@@ -375,16 +375,12 @@ RETURNING xmax::text = '0';
 
 -- name: take_back_deaths
 -- Of a worker that was taken for dead, and is not.
-WITH held AS MATERIALIZED (
-    SELECT e.n FROM redrive.deaths d JOIN redrive.executions e ON e.n = ANY (ARRAY[d.n])
-    WHERE d.worker = $1 ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
-),
-taken_back AS (
-    UPDATE redrive.deaths d SET count = d.count - 1, worker = NULL FROM held
-    WHERE d.n = ANY (ARRAY[held.n]) AND coalesce(d.worker, '') = $1 AND d.count > 0
-    RETURNING d.n
-)
-UPDATE redrive.executions e SET recoveries = greatest(e.recoveries - 1, 0) FROM taken_back WHERE e.n = ANY (ARRAY[taken_back.n]);
+UPDATE redrive.deaths d SET count = greatest(d.count - 1, 0), worker = NULL
+FROM (
+    SELECT e.n FROM redrive.deaths died JOIN redrive.executions e ON e.n = ANY (ARRAY[died.n])
+    WHERE died.worker = $1 ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
+) AS held
+WHERE d.n = ANY (ARRAY[held.n]) AND coalesce(d.worker, '') = $1;
 
 -- name: latest_beat
 SELECT coalesce(max(beat_us), 0) FROM redrive.workers WHERE id >= '';
@@ -488,7 +484,7 @@ WITH due AS MATERIALIZED (
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
 WITH due AS MATERIALIZED (
@@ -503,7 +499,7 @@ WITH due AS MATERIALIZED (
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_retries
 -- What this build has parked: before the worker was first heard of, or so long ago that the others may try again.
@@ -525,7 +521,7 @@ due AS MATERIALIZED (
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
 FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, due.kind, due.tries, d.number, d.length, d.count, d.parks;
+RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, due.kind, due.tries, d.number, d.length, d.count, d.parks;
 
 -- name: forget_old_parks
 -- Of what has ended: nobody asks any more who could not go on with it.
@@ -572,7 +568,7 @@ ON CONFLICT (n, build) DO UPDATE SET kind = excluded.kind, reason = excluded.rea
     rest_us = excluded.rest_us, retry_us = excluded.retry_us, tries = excluded.tries, tried = excluded.tried;
 
 -- name: release_parked
-UPDATE redrive.executions SET owner = NULL, status = 'parked', recoveries = 0, updated_us = $2
+UPDATE redrive.executions SET owner = NULL, status = 'parked', updated_us = $2
 WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- name: forget_deaths

@@ -102,4 +102,5 @@ def _claim(held: Held, worker: str) -> Claim:
         run=held.run,
         number=held.number,
         length=held.length,
+        recoveries=held.recoveries,
     )

@@ -57,7 +57,17 @@ def claim(
 
 
 def _give(
-    tx: Transaction, worker: str, build: str, n: int, id: str, run: str, number: int, length: int, fence: int, workflow: str
+    tx: Transaction,
+    worker: str,
+    build: str,
+    n: int,
+    id: str,
+    run: str,
+    number: int,
+    length: int,
+    fence: int,
+    recoveries: int,
+    workflow: str,
 ) -> Claim:
     tx.execute(SQL["give"], (to_text(worker), n))
     tried = trials(number, length, parks.deaths(tx, n, build), None)
@@ -69,7 +79,8 @@ def _give(
         run=from_text(run),
         number=number,
         length=length,
-        recoveries=tried.recoveries,
+        recoveries=recoveries,
+        deaths=tried.deaths,
         tries=tried.tries,
         parked=tried.parked,
     )

@@ -48,7 +48,7 @@ def retry(tx: Transaction, worker: str, build: str, workflows: Sequence[str], li
     if not found:
         tx.execute(SQL["forget_old_parks"], (to_text(build), to_text(build)))
     claims: list[Claim] = []
-    for _, n, id, run, number, length, fence, workflow, kind, tries in list(found.values())[:limit]:
+    for _, n, id, run, number, length, fence, recoveries, workflow, kind, tries in list(found.values())[:limit]:
         tx.execute(SQL["retry"], (to_text(worker), n))
         tried = trials(number, length, deaths(tx, n, build), Parked(kind=kind, reason="", parked_us=0, tries=tries))
         claims.append(
@@ -60,7 +60,8 @@ def retry(tx: Transaction, worker: str, build: str, workflows: Sequence[str], li
                 run=from_text(run),
                 number=number,
                 length=length,
-                recoveries=tried.recoveries,
+                recoveries=recoveries,
+                deaths=tried.deaths,
                 tries=tried.tries,
                 parked=tried.parked,
             )
@@ -118,5 +119,4 @@ def died(tx: Transaction, worker: str, build: str) -> int:
 
 def came_back(tx: Transaction, worker: str) -> None:
     """*worker* may have been taken for dead, and is not."""
-    tx.execute(SQL["take_back_recoveries"], (to_text(worker),))
     tx.execute(SQL["take_back_deaths"], (to_text(worker),))

@@ -142,9 +142,6 @@ DELETE FROM deaths WHERE n IN (
     SELECT deaths.n FROM deaths CROSS JOIN executions USING (n) WHERE status IN ('completed', 'failed', 'compensation_failed', 'cancelled')
 );
 
--- name: take_back_recoveries
-UPDATE executions SET recoveries = max(recoveries - 1, 0) WHERE n IN (SELECT n FROM deaths WHERE worker = ? AND count > 0);
-
 -- name: take_back_deaths
 UPDATE deaths SET count = max(count - 1, 0), worker = NULL WHERE worker = ?;
 
@@ -180,7 +177,7 @@ UPDATE executions SET wake_us = ? WHERE owner = ? AND wake_us > ? AND wake_us <=
 -- name: due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence
+    fence, recoveries
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -189,7 +186,7 @@ ORDER BY wake_us LIMIT ?;
 -- name: parked_due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence
+    fence, recoveries
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -209,7 +206,7 @@ SELECT 1 FROM parked WHERE build = ? LIMIT 1;
 -- What a build parked before one of its workers was first heard of.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, workflow, kind, tries
+    fence, recoveries, workflow, kind, tries
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND parked_us < ? AND rest_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))
@@ -219,7 +216,7 @@ ORDER BY parked_us LIMIT ?;
 -- What a build parked, and its workers may try again by now.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, workflow, kind, tries
+    fence, recoveries, workflow, kind, tries
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND retry_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))
@@ -264,7 +261,7 @@ FROM executions WHERE id = ? AND fence = ? AND owner = ?;
 UPDATE executions SET owner = NULL WHERE n = ?;
 
 -- name: release_parked
-UPDATE executions SET owner = NULL, status = 'parked', recoveries = 0, updated_us = ? WHERE n = ?;
+UPDATE executions SET owner = NULL, status = 'parked', updated_us = ? WHERE n = ?;
 
 -- name: retry
 UPDATE executions SET owner = ?, fence = fence + 1, status = 'parked' WHERE n = ?;

@@ -89,6 +89,7 @@ def _claim(now: Snapshot, worker: str, fence: int) -> Claim:
         run=now.run,
         number=now.number,
         length=now.length,
+        recoveries=now.recoveries,
     )
 
 
