@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from redrive.attendance import unattended, workers_of
 from redrive.codec import from_json
 from redrive.errors import CompensationFailed, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout, stopped_by
-from redrive.ports.store import FINAL
+from redrive.ports.store import FINAL, StoreError
+from redrive.timeline import json_object, timeline
 from redrive.waiters import End
 from redrive_interpreter.durations import duration
+from redrive_interpreter.errors import ExecutionNotFound
 from redrive_interpreter.history import load_outcome
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.rows import CancelRequested
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
     from redrive.service import AsyncDurableService
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
+
+_MOST_CHILDREN: Final = 10
+"""Children, and children of children, that a `TimeoutError` looks at."""
 
 _ERRORS: Final[dict[str, type[ExecutionEnded]]] = {
     "failed": ExecutionFailed,
@@ -54,7 +61,31 @@ async def _end(service: AsyncDurableService, id: str, waiter: asyncio.Future[End
     done, _ = await asyncio.wait([waiter], timeout=seconds)
     if done:
         return waiter.result()
-    raise TimeoutError(str(await service._info(id, None)))
+    raise TimeoutError(await _why_late(service, id))
+
+
+async def _why_late(service: AsyncDurableService, id: str) -> str:
+    """How execution *id* stands, and why nobody works on it, or on a child that it waits for, where that can be said."""
+    text = str(await service._info(id, None))
+    with contextlib.suppress(StoreError, ExecutionNotFound):  # how it stands is known; the rest would have been more
+        workers, now = await workers_of(service.store), await service.store.now()
+        todo = [id]
+        for child in todo:
+            snapshot = await service._read(child)
+            lacks = unattended(snapshot, workers, now)
+            if child != id and snapshot.status == "parked":
+                lacks = next(iter(snapshot.parked.values()), "").partition("\n")[0]
+            if lacks:
+                return f"{text}; {lacks}" if child == id else f"{text}; child {child!r} is {snapshot.status}: {lacks}"
+            if len(todo) < _MOST_CHILDREN and snapshot.status not in FINAL:
+                todo += [other for other in _awaited(await service._history(child)) if other not in todo]
+    return text
+
+
+def _awaited(rows: list[Row]) -> list[str]:
+    """The ids of the children that an execution waits for."""
+    waits = [entry for entry in timeline(rows).open if entry.kind in ("run_child", "wait_child")]
+    return [entry.label if entry.kind == "wait_child" else str((json_object(entry.input) or {}).get("id")) for entry in waits]
 
 
 async def ended_with(

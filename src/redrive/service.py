@@ -13,6 +13,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from redrive.attendance import Listing
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
 from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
@@ -102,6 +103,7 @@ class AsyncDurableService:
         self._waiters = Waiters()
         self._worker: Worker | None = None
         self._presence: Presence | None = None
+        self._listing: Listing | None = None
         self._handlers: Handlers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
@@ -128,6 +130,7 @@ class AsyncDurableService:
 
         await self._clock.ask(self.store)
         runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
+        self._listing = Listing(self.store, runnable if self.drives else (), works=self.drives)
         if self.drives:
             self._worker = Worker(
                 id=self.worker_id,
@@ -378,6 +381,8 @@ class AsyncDurableService:
             return AsyncExecution(self, new.id, invocation.workflow, checked=True)
         if not begun.created:
             await compare(begun.snapshot, new, workflow, self.codec, self.store)
+        elif self._listing is not None and not self._listing.knows(new.workflow):
+            await self._listing.check(new.id, new.workflow)
         self._look()
         return AsyncExecution(self, new.id, invocation.workflow, checked=True)
 

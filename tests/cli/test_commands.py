@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -9,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from redrive.cli import main
+from redrive.ports.store import Turn
+from redrive.stores import open_url
 
 APP = ["--app", "shop:service"]
 START = ["start", "orders.process", "order.id=o-1", "order.total=900", "--id", "order-1", *APP]
@@ -119,6 +123,32 @@ def test_show_and_history_are_json_for_programs(started: Shell) -> None:
     assert shown["stands_at"][0].endswith("by = yield from WaitSignal(approved)")
     assert started("history", "order-1", "--json", *APP) == 0
     assert [json.loads(line)["row"] for line in started.out.splitlines()][:3] == ["started", "asked", "answered"]
+
+
+def test_what_a_dead_worker_had_under_way_is_not_shown_as_running(started: Shell) -> None:
+    assert "no worker" not in started.out
+    assert started("list", *APP) == 0
+    assert "pending, no worker" in started.out
+
+    async def die() -> None:
+        store = open_url("sqlite:///shop.db")
+        await store.open()
+        (claim,) = await store.claim("dead:1", timedelta(milliseconds=1), "b", ["orders.process"], 1)
+        await store.commit(claim, Turn(expects=1, rows=[], status="running", wake_at=await store.now()))
+        await store.close()
+
+    asyncio.run(die())
+    assert started("list", *APP) == 0
+    assert "running, no worker" in started.out
+    assert started("list", "--json", *APP) == 0
+    listed = json.loads(started.out)
+    assert listed["status"] == "running"
+    assert "its worker dead:1 has not been heard of" in listed["unattended"]
+    assert started("show", "order-1", *APP) == 0
+    assert "running, no worker" in started.out
+    assert "its worker dead:1 has not been heard of" in started.out
+    shown = started.json("show", "order-1", *APP)
+    assert "no worker is running" in shown["unattended"]
 
 
 def test_code_that_does_not_fit_is_said_with_the_diff(started: Shell, shop: Path) -> None:

@@ -6,26 +6,32 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from redrive.attendance import unattended
 from redrive.cli.paint import Paint, visible
-from redrive.cli.view import STATUS_STYLE
+from redrive.cli.view import NOBODY, STATUS_STYLE
 from redrive.cli.words import brief, span
 from redrive.ports.store import Snapshot
+from redrive.ports.workers import KnownWorker
 from redrive_interpreter import Row
 
 _TITLES: Final = ("id", "workflow", "status", "started")
 _SAID: Final = frozenset({"key", "kind", "label", "name", "id", "at", "row"})
 
 
-def listing(snapshots: Sequence[Snapshot], paint: Paint, now: datetime) -> list[str]:
-    """One line for each execution."""
-    rows = [(visible(s.id), visible(s.workflow), s.status, f"{span(now - s.created_at)} ago") for s in snapshots]
+def listing(snapshots: Sequence[Snapshot], paint: Paint, now: datetime, workers: Sequence[KnownWorker] | None = None) -> list[str]:
+    """One line for each execution; the status says too where nobody works on it although it is time to."""
+    rows = [(visible(s.id), visible(s.workflow), _status(s, workers, now), f"{span(now - s.created_at)} ago") for s in snapshots]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
     lines = [paint("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
     for row in rows:
         cells = list(map(str.ljust, row, widths))
-        cells[2] = paint(STATUS_STYLE.get(row[2], "cyan"), cells[2])
+        cells[2] = paint("red" if row[2].endswith(NOBODY) else STATUS_STYLE.get(row[2], "cyan"), cells[2])
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def _status(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:
+    return f"{snapshot.status}{NOBODY}" if unattended(snapshot, workers, now) else snapshot.status
 
 
 def history(stored: Sequence[tuple[Row, dict[str, Any]]], paint: Paint) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
+from redrive.attendance import unattended, workers_of
 from redrive.cli import tables
 from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
@@ -64,10 +65,11 @@ async def listing(given: argparse.Namespace) -> int:
         raise Complaint(f"--limit {given.limit} leaves nothing to list")
     async with client_for(given) as client:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
+        workers, now = await workers_of(client.store), await client.store.now()
         if given.json:
-            _print(json.dumps(snapshot_object(snapshot)) for snapshot in found)
+            _print(json.dumps({**snapshot_object(one), "unattended": unattended(one, workers, now) or None}) for one in found)
         elif found:
-            _print(tables.listing(found, paint_for(sys.stdout), await client.store.now()))
+            _print(tables.listing(found, paint_for(sys.stdout), now, workers))
         else:
             print("no executions" + (" like that" if given.workflow or given.status else ""), file=sys.stderr)
     return DONE
@@ -79,12 +81,15 @@ async def show(given: argparse.Namespace) -> int:
         rows = await client.rows(given.id)
         line = timeline(rows)
         places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
+        now = await client.store.now()
+        nobody = unattended(snapshot, await workers_of(client.store), now)
         if given.json:
             print(
                 json.dumps(
                     {
                         **plain(snapshot),
                         "parked": snapshot.parked,
+                        "unattended": nobody or None,
                         "stands_at": places,
                         "problem": why_not,
                         "timeline": [plain(entry) for entry in line.entries],
@@ -92,7 +97,7 @@ async def show(given: argparse.Namespace) -> int:
                 )
             )
         else:
-            _print(View(paint_for(sys.stdout), await client.store.now()).execution(snapshot, line, places, why_not))
+            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody))
     return DONE
 
 

@@ -22,6 +22,8 @@ STATUS_STYLE: Final = {
     "cancelled": "yellow",
     "cancelling": "yellow",
 }
+NOBODY: Final = ", no worker"
+"""Behind the status of what nobody works on, although it is time to."""
 _STATE: Final = {
     "done": ("green", "✓"),
     "failed": ("red", "✗"),
@@ -43,9 +45,9 @@ class View:
         self.paint, self.now = paint, now
 
     # ── one execution ───────────────────────────────────────────────────────────────────────────
-    def execution(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str = "") -> list[str]:
-        """The head (what it is, waits for, stands at, failed with) and the timeline."""
-        return [*self._head(snapshot, line, places, code), "", *self.timeline(line)]
+    def execution(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str = "", unattended: str = "") -> list[str]:
+        """The head (what it is, waits for, stands at, failed with) and the timeline; *unattended* says why nobody works on it."""
+        return [*self._head(snapshot, line, places, code, unattended), "", *self.timeline(line)]
 
     def timeline(self, line: Timeline) -> list[str]:
         """One line for each command: since the start, its key, what it is, how it went and how long it took."""
@@ -64,10 +66,11 @@ class View:
             )
         return lines
 
-    def _head(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str) -> list[str]:
+    def _head(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str, unattended: str) -> list[str]:
         paint = self.paint
-        style = STATUS_STYLE.get(snapshot.status, "cyan")
-        lines = [f"{paint('bold', visible(snapshot.id))}  {visible(snapshot.workflow)}  {paint(style, snapshot.status)}"]
+        style = "red" if unattended else STATUS_STYLE.get(snapshot.status, "cyan")
+        status = f"{snapshot.status}{NOBODY}" if unattended else snapshot.status
+        lines = [f"{paint('bold', visible(snapshot.id))}  {visible(snapshot.workflow)}  {paint(style, status)}"]
         lines.append(self._field("started", when(snapshot.created_at, self.now)))
         if snapshot.number > 1:
             lines.append(self._field("run", f"{snapshot.number} (the ones before: history --run N)"))
@@ -77,6 +80,10 @@ class View:
             lines.append(self._field("deadline", when(snapshot.deadline, self.now)))
         if line.ended_at is not None:
             lines.append(self._field("ended", when(line.ended_at, self.now)))
+        if unattended:
+            lines.append(self._field("worker", paint("red", visible(unattended))))
+        elif snapshot.owner is not None and line.ended is None:
+            lines.append(self._field("worker", visible(snapshot.owner)))
         lines += self._waits(snapshot, line)
         for index, place in enumerate(places):
             lines.append(self._field("stands at" if index == 0 else "", visible(place)))

@@ -35,12 +35,13 @@ from redrive.ports.store import (
     Told,
     Turn,
 )
+from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import OK, child_result, refusal, wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_parks import Parks, Worker
-from redrive.stores.records import Record
+from redrive.stores.records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
 
@@ -58,8 +59,7 @@ class MemoryStore(AsideInMemory):
         self._owned: dict[str, set[str]] = {}
         self._due: list[tuple[datetime, int, str]] = []
         self._tickets = itertools.count(1)
-        self._newest_message = 0
-        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._newest_message, self._latest = 0, datetime.min.replace(tzinfo=UTC)
         self._events = EventLog()
 
     async def open(self) -> None:
@@ -156,7 +156,7 @@ class MemoryStore(AsideInMemory):
     async def load(self, claim: Claim) -> Loaded:
         with self._lock:
             record = self._owned_by(claim)
-            return Loaded(history=_array(record.runs[-1]), inbox=tuple(record.inbox))
+            return Loaded(history=array_of(record.runs[-1]), inbox=tuple(record.inbox))
 
     async def commit(self, claim: Claim, turn: Turn) -> Committed:
         with self._lock:
@@ -281,13 +281,17 @@ class MemoryStore(AsideInMemory):
             )
             return [record.snapshot() for record in itertools.islice(fitting, limit)]
 
+    async def workers(self) -> Sequence[KnownWorker]:
+        with self._lock:
+            return [worker.known(id, self._now()) for id, worker in self._workers.items()]
+
     async def history(self, id: str, run: int = -1) -> Json:
         with self._lock:
             runs = self._known(id).runs
             number = len(runs) if run == -1 else run
             if not 1 <= number <= len(runs):
                 raise ExecutionNotFound(id, f"it has no run {run}")
-            return _array(runs[number - 1])
+            return array_of(runs[number - 1])
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
@@ -444,7 +448,3 @@ class MemoryStore(AsideInMemory):
         parent = None if record.creator is None else self._records.get(record.creator.id)
         if parent is not None and not parent.ended:
             self._deliver(parent, NewMessage(kind="child", name=record.id, data=child_result(record.status, outcome)), now)
-
-
-def _array(rows: Sequence[Json]) -> Json:
-    return "[" + ",".join(rows) + "]"

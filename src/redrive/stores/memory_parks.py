@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from redrive.ports.parks import EVERYBODY, NewPark
+from redrive.ports.workers import KnownWorker
 from redrive.stores.common import nobody_has
 from redrive.stores.parking import Deaths, Parked, deaths_after, parked_by
 from redrive.stores.records import Record
@@ -23,6 +24,9 @@ class Worker:
     build: str
     workflows: frozenset[str]
     started: datetime
+
+    def known(self, id: str, now: datetime) -> KnownWorker:
+        return KnownWorker(id=id, alive=self.expires > now, expires_at=self.expires, workflows=self.workflows)
 
 
 @attrs.define

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -120,3 +121,8 @@ class Record:
             creator=self.creator,
             cancel=next((message.data for message in self.inbox if message.kind == "cancel"), None),
         )
+
+
+def array_of(rows: Sequence[Json]) -> Json:
+    """*rows* as one JSON array."""
+    return "[" + ",".join(rows) + "]"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from redrive.ports.parks import Park
 from redrive.ports.store import Creator, Json, Snapshot
+from redrive.ports.workers import KnownWorker
 from redrive.stores.times import from_us, maybe_from_us
 
 
@@ -35,6 +37,11 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
         cancel=cancel,
         creator=creator_of(creator, read),
     )
+
+
+def known_worker(id: str, alive: bool, expires_us: int, workflows: str) -> KnownWorker:
+    """A worker; *workflows* is the JSON array of those it lists."""
+    return KnownWorker(id=id, alive=alive, expires_at=from_us(expires_us), workflows=frozenset(json.loads(workflows)))
 
 
 def creator_of(columns: Sequence[str | None], read: Callable[[str], str]) -> Creator | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from redrive.attendance import Listing
 from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
@@ -73,11 +74,13 @@ class Driver:
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
     _woken: list[Live] = attrs.field(factory=list["Live"], init=False)
+    _listing: Listing = attrs.field(init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     _under_way: int = attrs.field(default=0, init=False)
     _quiet: asyncio.Future[None] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._listing = Listing(self.store, self.workflows)
         self._outside = self.context.copy()
 
     def wake(self, live: Live) -> None:
@@ -157,6 +160,9 @@ class Driver:
                 self._trouble(live, error)
 
         task = self._loop.create_task(run())
+        self._keep(task)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -337,6 +343,9 @@ class Driver:
         if draft.next_run is not None:
             self._continue(live, draft)
             return
+        for child in draft.children:
+            if not self._listing.knows(child.execution.workflow):
+                self._keep(self._loop.create_task(self._listing.check(child.execution.id, child.execution.workflow)))
         beginnings.after(self, live, draft)
         if self.alarms:
             self.alarm_set()
@@ -360,6 +369,7 @@ class Driver:
         live.length, live.cancelling = 1, False
         workflow = self.workflows.get(run.workflow)
         if workflow is None:
+            self._keep(self._loop.create_task(self._listing.check(live.id, run.workflow)))
             self._leave(live)
             self._spawn_release(live)
             return
@@ -407,8 +417,7 @@ class Driver:
             await self._patiently(lambda: self.store.release([live.claim]), live.id)
 
         task = self._loop.create_task(release())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(task)
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]], id: str) -> Any:
         """Call the store again while it says that this may help (W3)."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
+from redrive.ports.workers import KnownWorker
 from redrive.stores.parking import parks_of
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
-from redrive.stores.snapshots import snapshot_of
+from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive_interpreter.errors import ExecutionNotFound
 
 _PASSING: Final = frozenset({"pending", "running", "suspended"})
@@ -29,6 +30,12 @@ async def list_executions(sessions: Sessions, workflow: str | None, status: str 
         name = "list_open" if status in _PASSING else "list_notable"
         found = sessions.rows(name, status, maybe_text(workflow), limit)
     return [snapshot(row) for row in await found]
+
+
+async def workers(sessions: Sessions) -> list[KnownWorker]:
+    ((now_us,),) = await sessions.rows("now")
+    found = await sessions.rows("workers")
+    return [known_worker(from_text(id), expires_us > now_us, expires_us, workflows) for id, expires_us, *_, workflows in found]
 
 
 async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:

@@ -32,6 +32,7 @@ from redrive.ports.store import (
     Told,
     Turn,
 )
+from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import EVENTS, WORK, Bell
 from redrive.stores.postgres import aside, events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres import claims as owning
@@ -299,6 +300,9 @@ class PostgresStore:
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await reading.list_executions(self._open.sessions, workflow, status, limit)
+
+    async def workers(self) -> Sequence[KnownWorker]:
+        return await reading.workers(self._open.sessions)
 
     async def history(self, id: str, run: int = -1) -> Json:
         return await reading.history(self._open.sessions, id, run)

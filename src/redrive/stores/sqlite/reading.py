@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
+from redrive.ports.workers import KnownWorker
 from redrive.stores.parking import parks_of
-from redrive.stores.snapshots import snapshot_of
+from redrive.stores.snapshots import known_worker, snapshot_of
+from redrive.stores.sqlite import witness
 from redrive.stores.sqlite.inboxes import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
@@ -25,6 +27,11 @@ def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: 
     else:
         rows = tx.execute(SQL["list_workflow"], {"workflow": to_text(workflow), "status": status, "limit": limit}).fetchall()
     return [_snapshot(tx, row) for row in rows]
+
+
+def workers(tx: Transaction) -> list[KnownWorker]:
+    found = witness.workers(tx)
+    return [known_worker(from_text(row.id), fate is witness.Fate.ALIVE, row.expires_us, row.workflows) for row, fate in found]
 
 
 def load(tx: Transaction, claim: Claim) -> Loaded:

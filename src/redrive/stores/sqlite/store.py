@@ -29,6 +29,7 @@ from redrive.ports.store import (
     Told,
     Turn,
 )
+from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
 from redrive.stores.sqlite import aside, events, inboxes, reading, starting, turns
 from redrive.stores.sqlite import claims as owning
@@ -207,6 +208,9 @@ class SQLiteStore:
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await self._reader.do(reading.snapshots, workflow, status, limit)
+
+    async def workers(self) -> Sequence[KnownWorker]:
+        return await self._reader.do(reading.workers)
 
     async def history(self, id: str, run: int = -1) -> Json:
         return await self._reader.do(reading.history, id, run)

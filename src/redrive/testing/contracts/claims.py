@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from redrive.ports.store import LostClaim, Turn
+from redrive.ports.workers import KnowsWorkers
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
 
 MICROSECOND = timedelta(microseconds=1)
@@ -227,6 +228,25 @@ class ClaimContract:
         assert found is not None
         assert found.status == "parked"
         assert [message.kind for message in (await store.load(await take(store, build="b-2"))).inbox] == ["cancel"]
+
+    @in_lab
+    async def test_the_workers_are_known_with_what_they_list_and_until_when(self, lab: Lab) -> None:
+        store = await lab.open()
+        if not isinstance(store, KnowsWorkers):
+            return  # a store may do without
+        assert await store.workers() == []
+        before = await store.now()
+        assert await nothing_for(store, "ada")
+        assert await nothing_for(store, "bob \N{SNOWMAN}", workflow="other")
+        known = {worker.id: worker for worker in await store.workers()}
+        assert {id: set(worker.workflows) for id, worker in known.items()} == {"ada": {"w"}, "bob \N{SNOWMAN}": {"other"}}
+        after = await store.now()
+        assert all(worker.alive and before + LEASE <= worker.expires_at <= after + LEASE for worker in known.values())
+        await store.retire("ada")
+        assert [worker.id for worker in await store.workers()] == ["bob \N{SNOWMAN}"]
+        lab.pass_time(2 * LEASE)
+        later = await store.now()
+        assert all(not worker.alive and worker.expires_at < later for worker in await store.workers())
 
     @in_lab
     async def test_what_no_worker_has_the_code_for_is_parked_until_one_comes(self, lab: Lab) -> None:

@@ -1,0 +1,77 @@
+"""Whether somebody works on an execution that needs it, and if not, why not: what `list`, `show` and a `TimeoutError` say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Sequence
+from datetime import datetime
+from typing import Final
+
+from redrive.ports.store import FINAL, Snapshot, Store, StoreError
+from redrive.ports.workers import KnownWorker, KnowsWorkers
+
+log: Final = logging.getLogger("redrive.service")
+_AT_WORK: Final = ("running", "cancelling")
+_AT_REST: Final = (*FINAL, "parked", "paused")
+
+
+async def workers_of(store: Store) -> Sequence[KnownWorker] | None:
+    """The workers that *store* knows; None if it cannot say."""
+    return await store.workers() if isinstance(store, KnowsWorkers) else None
+
+
+def unattended(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:
+    """Why nobody works on the execution of *snapshot* although it is time to; nothing where somebody does, or that is not known."""
+    if workers is None or snapshot.status in _AT_REST:
+        return ""
+    due = snapshot.wake_at is not None and snapshot.wake_at <= now
+    if not due and (snapshot.status not in _AT_WORK or (snapshot.wake_at is not None and snapshot.owner is None)):
+        return ""
+    alive = {worker.id: worker for worker in workers if worker.alive}
+    if snapshot.owner in alive:
+        return ""
+    fate = "" if snapshot.owner is None else _fate(snapshot.owner, workers, now)
+    listing = [worker for worker in alive.values() if snapshot.workflow in worker.workflows]
+    if listing:
+        return f"{fate}; another one takes over" if fate else ""
+    at_work = any(worker.workflows for worker in alive.values())
+    nobody = f"no worker here lists workflow {snapshot.workflow!r}" if at_work else "no worker is running"
+    return f"{fate}, and {nobody}" if fate else nobody
+
+
+class Listing:
+    """Warns of executions that wait for a worker with their workflow, once for each workflow. *own* are those that run here."""
+
+    def __init__(self, store: Store, own: Container[str], *, works: bool = True) -> None:
+        self._store, self._own, self._works = store, own, works
+        self._asked: set[str] = set()
+
+    def knows(self, workflow: str) -> bool:
+        """Whether *workflow* runs here, or was asked about before."""
+        return workflow in self._own or workflow in self._asked
+
+    async def check(self, id: str, workflow: str) -> None:
+        """Log a warning if no worker that is alive lists *workflow*, which execution *id* was started as."""
+        self._asked.add(workflow)
+        try:
+            workers = await workers_of(self._store)
+        except StoreError:
+            return  # the warning is a courtesy; whoever needs the store next is told what it refuses
+        alive = [worker for worker in workers or () if worker.alive and worker.workflows]
+        if workers is None or any(workflow in worker.workflows for worker in alive) or not (alive or self._works):
+            return  # a client may well start something before the first worker runs
+        log.warning(
+            "execution %r was started, and no worker here lists its workflow %r: it waits until one does (`workflows=[…]`)",
+            id,
+            workflow,
+            extra={"execution_id": id},
+        )
+
+
+def _fate(owner: str, workers: Sequence[KnownWorker], now: datetime) -> str:
+    known = next((worker for worker in workers if worker.id == owner), None)
+    if known is None:
+        return f"its worker {owner} is gone"
+    if known.expires_at > now:
+        return f"its worker {owner} is dead"
+    return f"its worker {owner} has not been heard of, and its lease ended at {known.expires_at.isoformat(timespec='seconds')}"
