@@ -332,7 +332,7 @@ class AsyncDurableService:
 
     async def _cancel(self, id: str, reason: str) -> None:
         self._check_open()
-        message = outbox.cancel_message(reason, "cancel")
+        message = outbox.cancel_message(reason, "cancel", self._clock.now())
         await patiently(lambda: self.store.send(check_name(id, "execution id"), message))
         self._look()
 

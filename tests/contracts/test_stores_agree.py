@@ -49,6 +49,9 @@ MESSAGES = st.builds(
     data=st.sampled_from(["1", "2"]),
     dedup=st.sampled_from([None, None, "once", "twice"]),
 )
+UNBEGUN = Turn(expects=1, rows=['"cancel"', '"ended"'], status="cancelled", outcome='{"err": 1}')
+CANCEL = NewMessage(kind="cancel", data="1", unbegun=UNBEGUN)
+CANCELS = st.builds(NewMessage, kind=st.just("cancel"), data=st.just("1"), unbegun=st.just(UNBEGUN))
 STATUSES = st.sampled_from(["running", "running", "suspended", "cancelling", "completed", "failed", "compensation_failed", "cancelled"])
 OFFSETS = st.sampled_from([None, 0, 1, 20])
 
@@ -155,7 +158,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     COMMITS,
     COMMITS,
     COMMITS,
-    st.builds(Send, IDS, MESSAGES),
+    st.builds(Send, IDS, MESSAGES | CANCELS),
     st.builds(Release, NTH, st.none() | PARKS),
     st.builds(Pass, st.sampled_from([0, 1, 4, 16, -3, 90_000])),
     st.builds(Retire, WORKERS),
@@ -238,7 +241,8 @@ class Driver:
             seen=max(taken, inbox[-1].seq if op.see and inbox else 0),
             not_after=self.clock.now if op.not_after else None,
             events=[NewEvent(name=name, payload=str(n), key=f"{n}.{self.commits}") for n, name in enumerate(op.events)],
-            outgoing=[Outgoing(target=id, message=NewMessage(kind="signal", name="from"), answer_to=f"to {id}") for id in op.targets],
+            outgoing=[Outgoing(target=id, message=NewMessage(kind="signal", name="from"), answer_to=f"to {id}") for id in op.targets]
+            + ([] if op.child is None or op.see else [Outgoing(target=op.child, message=CANCEL)]),
             children=[] if op.child is None else [self.child(op.child, claim, op.attempt)],
             attributes='{"a": 1}' if op.see else None,
             outcome='{"ok": 1}' if final else None,

@@ -114,6 +114,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "set_attributes": (n, "{}"),
         "take": (many, "99999999,99999999,99999999"),
         "forget_park": (many, three("worker-1", "worker-1", "worker-1")),
+        "hurry": (many, NOW),
         "forget_parks": (many,),
         "begin": (
             three("n-1", "n-2", "n-3"),

@@ -96,12 +96,16 @@ class NewMessage:
 
     *dedup* makes it land once per execution, for the execution's life; a signal's ``key=`` is
     ``key:<signal name>:<key>``.
+
+    *unbegun* comes with a ``cancel``: the turn that ends a parked execution of which only the `Started` row is there, and no
+    run before it but those that were restarted. The store applies it instead of storing the message: no code is needed.
     """
 
     kind: Literal["signal", "cancel", "child", "answer", "retry_rollback"]
     name: str = ""
     data: Json = "null"
     dedup: str | None = None
+    unbegun: Turn | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -329,7 +333,8 @@ class Store(KeepsAside, HoldsEvents, Protocol):
 
         Raises `ExecutionNotFound`, or `ExecutionFinished` (not for a repeat; for ``retry_rollback`` only
         unless the status is ``compensation_failed``, which it turns back to ``running``; False where nothing has
-        failed yet). A second ``cancel`` in a run is a repeat. A cancel changes the status to ``cancelling``, a parked one's apart.
+        failed yet). A second ``cancel`` in a run is a repeat. A cancel changes the status to ``cancelling``, a parked one's apart:
+        that is ended by ``message.unbegun``, or stays parked, and its parks that say nothing of the code may be retried at once.
         """
         ...
 

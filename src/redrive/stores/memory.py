@@ -7,11 +7,10 @@ object per name and process. Every verb runs under one lock, checks first and wr
 from __future__ import annotations
 
 import contextlib
-import heapq
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -40,6 +39,7 @@ from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import OK, child_result, refusal, wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.memory_aside import AsideInMemory
+from redrive.stores.memory_due import DueQueue
 from redrive.stores.memory_parks import Parks, Worker
 from redrive.stores.records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
@@ -57,9 +57,8 @@ class MemoryStore(AsideInMemory):
         self._workers: dict[str, Worker] = {}
         self._parks = Parks(self._records, self._workers)
         self._owned: dict[str, set[str]] = {}
-        self._due: list[tuple[datetime, int, str]] = []
-        self._tickets = itertools.count(1)
-        self._newest_message, self._latest = 0, datetime.min.replace(tzinfo=UTC)
+        self._due = DueQueue(self._records)
+        self._newest_message = 0
         self._events = EventLog()
 
     async def open(self) -> None:
@@ -99,8 +98,7 @@ class MemoryStore(AsideInMemory):
     async def send(self, id: str, message: NewMessage) -> bool:
         with self._lock:
             landed = self._deliver(self._known(id), message, self._now())
-        if landed:
-            self._bell.ring(WORK)
+        self._tell((WORK | ENDS if message.unbegun is not None else WORK) if landed else 0)
         return landed
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
@@ -117,7 +115,7 @@ class MemoryStore(AsideInMemory):
     ) -> Sequence[Claim]:
         with self._lock:
             now = self._now()
-            self._keep_due(now)
+            self._due.keep(now)
             known, mine = self._workers.get(worker), frozenset(workflows)
             self._workers[worker] = Worker(now + lease, lease, build, mine, now if known is None else known.started)
             if known is None:
@@ -132,11 +130,7 @@ class MemoryStore(AsideInMemory):
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
             claims: list[Claim] = []
             passed_over: list[Record] = []
-            while len(claims) < limit and self._due and self._due[0][0] <= now:
-                _, ticket, id = heapq.heappop(self._due)
-                record = self._records[id]
-                if record.ticket != ticket:
-                    continue
+            while len(claims) < limit and (record := self._due.take(now)) is not None:
                 if record.workflow in mine and build not in record.parks:
                     self._give(record, worker)
                     claims.append(record.claim(build))
@@ -145,7 +139,7 @@ class MemoryStore(AsideInMemory):
                 if record.workflow not in listed and record.status != "parked":
                     self._parks.for_want_of_code(record, now)
             for record in passed_over:
-                self._queue(record)
+                self._due.put(record)
             ready = (record for at, record in self._parks.claimable(worker, build, mine) if at <= now)
             for record in itertools.islice(ready, min(retries, limit - len(claims))):
                 self._give(record, worker)
@@ -210,6 +204,8 @@ class MemoryStore(AsideInMemory):
         if turn.status in FINAL:
             self._end(record, turn.outcome, now)
         news = (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
+        if any(outgoing.message.unbegun is not None for outgoing in turn.outgoing):
+            news |= ENDS
         if turn.outgoing or turn.children or (turn.status in FINAL and record.creator is not None):
             news |= WORK
         return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
@@ -244,13 +240,8 @@ class MemoryStore(AsideInMemory):
                 return record.workflow in mine and build not in record.parks
 
             wakes: list[datetime] = []
-            while self._due and self._records[self._due[0][2]].ticket != self._due[0][1]:
-                heapq.heappop(self._due)
-            if self._due and fits(self._records[self._due[0][2]]):
-                wakes.append(self._due[0][0])
-            else:
-                queued = ((at, self._records[id]) for at, ticket, id in self._due if self._records[id].ticket == ticket)
-                wakes.extend(at for at, record in queued if fits(record))
+            if (first := self._due.first(fits)) is not None:
+                wakes.append(first)
             for name, other in self._workers.items():
                 if other.expires <= now:
                     left = (self._records[id] for id in self._owned.get(name, ()))
@@ -340,7 +331,7 @@ class MemoryStore(AsideInMemory):
         else:
             self._parks.end_all(record)
             record.begin_again(new, now)
-        self._queue(record)
+        self._due.put(record)
         return record
 
     def _give(self, record: Record, worker: str) -> None:
@@ -354,7 +345,7 @@ class MemoryStore(AsideInMemory):
             if not self._owned[record.owner]:
                 del self._owned[record.owner]
         record.owner = None
-        self._queue(record)
+        self._due.put(record)
 
     def _bury(self, worker: str, now: datetime) -> None:
         build = self._workers.pop(worker).build
@@ -366,23 +357,8 @@ class MemoryStore(AsideInMemory):
 
     def _now(self) -> datetime:
         now = self._clock()
-        self._latest = max(self._latest, now)
+        self._due.saw(now)
         return now
-
-    def _keep_due(self, now: datetime) -> None:
-        """If the clock went back: what was due by then stays due. To wake a sleeper early is harmless."""
-        latest, self._latest = self._latest, now
-        if now < latest:
-            for record in self._records.values():
-                if record.wake_at is not None and now < record.wake_at <= latest:
-                    record.wake_at = now
-                    self._queue(record)
-
-    def _queue(self, record: Record) -> None:
-        record.ticket = 0
-        if record.owner is None and record.wake_at is not None:
-            record.ticket = next(self._tickets)
-            heapq.heappush(self._due, (record.wake_at, record.ticket, record.id))
 
     def _deliver(self, record: Record, message: NewMessage, now: datetime) -> bool:
         cancel, again = message.kind == "cancel", message.kind == "retry_rollback"
@@ -392,6 +368,8 @@ class MemoryStore(AsideInMemory):
             return False
         if record.ended and not (again and record.status == "compensation_failed"):
             raise ExecutionFinished(record.id, f"it is {record.status}")
+        if message.unbegun is not None and record.never_began:
+            return self._end_unbegun(record, message.unbegun)
         if message.dedup is not None:
             record.landed.add(message.dedup)
         self._newest_message += 1
@@ -405,11 +383,19 @@ class MemoryStore(AsideInMemory):
         waits_for_its_start = record.status == "pending" and not cancel
         if cancel:
             record.cancelled_run = record.number
+            self._parks.hurry(record, now)
             if record.status not in ("parked", "paused"):
                 record.status = "cancelling"
         if not waits_for_its_start and (record.wake_at is None or record.wake_at > now):
             record.wake_at = now
-            self._queue(record)
+            self._due.put(record)
+        return True
+
+    def _end_unbegun(self, record: Record, turn: Turn) -> bool:
+        record.cancelled_run = record.number
+        self._give(record, "")
+        self._commit(record.claim(), turn)
+        self._parks.end_all(record)
         return True
 
     def _post(self, sender: Record, outgoing: Outgoing, now: datetime) -> None:

@@ -10,7 +10,7 @@ import attrs
 from redrive.ports.parks import EVERYBODY, NewPark
 from redrive.ports.workers import KnownWorker
 from redrive.stores.common import nobody_has
-from redrive.stores.parking import Deaths, Parked, deaths_after, parked_by
+from redrive.stores.parking import Deaths, Parked, deaths_after, hurried, parked_by
 from redrive.stores.records import Record
 from redrive.stores.times import from_us, to_us
 
@@ -74,6 +74,11 @@ class Parks:
         for build in tuple(record.parks):
             self.end(record, build)
         record.deaths.clear()
+
+    def hurry(self, record: Record, now: datetime) -> None:
+        """A cancel came: the code may well be good enough for that."""
+        for build, parked in record.parks.items():
+            record.parks[build] = hurried(parked, to_us(now))
 
     def claimable(self, worker: str, build: str, workflows: frozenset[str]) -> Iterator[tuple[datetime, Record]]:
         """What *worker* may retry, now or later: when, and what; the longest parked first."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from redrive.ports.parks import NewPark, ParkKind
 
+ANEW: Final = frozenset({"killed", "cut_off"})
+"""The kinds of parks that say nothing of the code."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -65,6 +67,11 @@ def parked_by(new: NewPark, before: Parked | None, deaths: Deaths | None, worker
         tries=1 + max(0 if before is None else before.tries, 0 if deaths is None else deaths.parks),
         tried=tuple(sorted(tried)),
     )
+
+
+def hurried(parked: Parked, now_us: int) -> Parked:
+    """*parked* after a cancel: what says nothing of the code may be tried again at once."""
+    return parked if parked.kind not in ANEW else attrs.evolve(parked, retry_us=now_us)
 
 
 def park_of(build: str, parked: Parked) -> Park:

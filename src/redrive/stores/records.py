@@ -45,6 +45,8 @@ class Record:
     last_stored: datetime
     cancelled_run: int = 0
     """The number of the run that a cancel was accepted for."""
+    first_run: int = 1
+    """The number of the run that the last start, or restart, began."""
     aside: list[Aside] = attrs.Factory(list[Aside])
     ticket: int = 0
     """The place in the queue of the due that counts; 0: in none."""
@@ -73,6 +75,12 @@ class Record:
         for name, value in fresh.items():
             setattr(self, name, value)
         self.runs.append([new.started])
+        self.first_run = self.number
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it is parked, and nobody holds it, and nothing of it ever ran."""
+        return self.status == "parked" and self.owner is None and self.number == self.first_run and len(self.runs[-1]) == 1
 
     @property
     def number(self) -> int:

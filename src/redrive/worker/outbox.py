@@ -8,15 +8,19 @@ from uuid import UUID, uuid4
 
 from redrive.codec import to_json
 from redrive.ports.aside import NewAside
-from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing
-from redrive_interpreter.history import dump_row
-from redrive_interpreter.rows import Parent, Started
+from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
+from redrive_interpreter.errors import Cancelled
+from redrive_interpreter.history import dump_outcome, dump_row
+from redrive_interpreter.outcomes import Err, Failure
+from redrive_interpreter.rows import THE_RUN, CancelRequested, Ended, Parent, Started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
+    from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
+    from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
 
 _FAILED: Final = frozenset({"failed"})
@@ -35,12 +39,21 @@ def aside(request: KeepAside) -> NewAside:
     return NewAside(name=request.signal, data=to_json(request.payload), sent_at=request.sent_at, error=request.error)
 
 
-def cancel(request: CancelExecution) -> Outgoing:
-    return Outgoing(target=request.id, message=cancel_message(request.reason, "parent"))
+def cancel(request: CancelExecution, now: datetime) -> Outgoing:
+    return Outgoing(target=request.id, message=cancel_message(request.reason, "parent", now))
 
 
-def cancel_message(reason: str, by: str) -> NewMessage:
-    return NewMessage(kind="cancel", data=to_json({"reason": reason, "by": by}))
+def cancel_message(reason: str, by: CancelledBy, now: datetime) -> NewMessage:
+    """A cancel, with the turn that ends what never began, should no worker have its code."""
+    return NewMessage(kind="cancel", data=to_json({"reason": reason, "by": by}), unbegun=_unbegun(reason, by, now))
+
+
+def _unbegun(reason: str, by: CancelledBy, now: datetime) -> Turn:
+    error = Cancelled(reason, by)
+    failure = Failure(f"{Cancelled.__module__}.{Cancelled.__qualname__}", str(error))
+    rows: list[Row] = [CancelRequested(reason=reason, by=by, at=now, unbegun=(THE_RUN,)), Ended(status="cancelled", outcome=Err(failure))]
+    outcome = to_json(dump_outcome(Err(failure)))
+    return Turn(expects=1, rows=[to_json(dump_row(row)) for row in rows], status="cancelled", outcome=outcome)
 
 
 def child(request: StartExecution, parent: str, run: str, now: datetime, codec: JsonCodec) -> NewChild:

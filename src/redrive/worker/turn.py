@@ -222,7 +222,7 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
             case SendTo():
                 draft.outgoing += (outbox.signal(request, live.claim.run),)
             case CancelExecution():
-                draft.outgoing += (outbox.cancel(request),)
+                draft.outgoing += (outbox.cancel(request, now),)
                 if request.answer:
                     live.add_fact(now, Answered(request.key, Ok(None), at=now))
             case KeepAside():

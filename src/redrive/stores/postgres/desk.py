@@ -35,6 +35,7 @@ class Desk:
     _attributes: list[tuple[Held, str]] = attrs.Factory(list[tuple[Held, str]])
     _unparked: list[tuple[Held, str | None]] = attrs.Factory(list[tuple[Held, str | None]])
     _unparked_for_all: list[Held] = attrs.Factory(list[Held])
+    _hurried: list[Held] = attrs.Factory(list[Held])
     _events: list[Emitted] = attrs.Factory(list[Emitted])
     _aside: list[tuple[Held, NewAside]] = attrs.Factory(list[tuple[Held, NewAside]])
 
@@ -89,7 +90,9 @@ class Desk:
             held.wake_us = self.now_us if held.wake_us is None else min(held.wake_us, self.now_us)
         if again:
             held.status, held.outcome, held.has_outcome = "running", None, True
-        elif cancel and held.status not in ("parked", "paused"):
+        elif cancel and held.status == "parked":
+            self._hurried.append(held)
+        elif cancel and held.status != "paused":
             held.status = "cancelling"
         if cancel:
             held.cancelled_run = held.number
@@ -151,6 +154,8 @@ class Desk:
         if self._unparked:
             owners = SEPARATOR.join(to_text(owner or "") for _, owner in self._unparked)
             await session.run("forget_park", _ns(held for held, _ in self._unparked), owners)
+        if self._hurried:
+            await session.run("hurry", _ns(self._hurried), self.now_us)
         if self._unparked_for_all:
             await session.run("forget_parks", _ns(self._unparked_for_all))
         if self._messages:
@@ -163,7 +168,7 @@ class Desk:
         if self._events:
             await emit(session, self._events, self.now_us)
         self._chunks, self._taken, self._attributes, self._messages, self._events, self._aside = [], [], [], [], [], []
-        self._unparked, self._unparked_for_all = [], []
+        self._unparked, self._unparked_for_all, self._hurried = [], [], []
 
     async def inboxes(self, ids: Iterable[str]) -> dict[str, list[Message]]:
         found: dict[str, list[Message]] = {}

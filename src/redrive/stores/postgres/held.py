@@ -33,6 +33,7 @@ class Held:
     stored_us: int
     cancelled_run: int
     creator: Creator | None
+    first_run: int = 1
     outcome: str | None = None
     has_outcome: bool = False
     """Whether *outcome* is to be written."""
@@ -60,7 +61,8 @@ class Held:
             unread=unread,
             stored_us=stored_us,
             cancelled_run=cancelled_run,
-            creator=creator_of(row[14:], from_text),
+            creator=creator_of(row[14:17], from_text),
+            first_run=row[17],
         )
 
     @classmethod
@@ -86,6 +88,7 @@ class Held:
     def begin_again(self, new: NewExecution, owner: str | None, wake_us: int) -> None:
         """The next run of what has ended; its fence and the time of its last message stay."""
         self.number += 1
+        self.first_run = self.number
         self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, "pending", owner, new.creator
         self.fence += 0 if owner is None else 1
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
@@ -95,6 +98,12 @@ class Held:
     @property
     def ended(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it is parked, and nobody holds it, and nothing of it ever ran, nor was a cancel accepted."""
+        at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
+        return self.status == "parked" and self.owner is None and at_its_start and not self.changed
 
     @property
     def is_unborn(self) -> bool:

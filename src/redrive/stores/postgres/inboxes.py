@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from redrive.ports.store import Message, NewMessage
+from redrive.stores.postgres import turns
 from redrive.stores.postgres.desk import Desk
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.session import Session, Sessions
@@ -22,11 +23,12 @@ from redrive_interpreter.errors import ExecutionNotFound
 async def send(session: Session, id: str, message: NewMessage) -> tuple[bool, int, int]:
     """Whether it landed, the news, and the time."""
     desk = Desk(session)
-    await desk.lock([id], messages=[(id, message)])
+    unbegun = [id] if message.unbegun is not None else []
+    await desk.lock([id], inboxes=unbegun, parents_of=unbegun, messages=[(id, message)])
     held = desk.held.get(id)
     if held is None:
         raise ExecutionNotFound(id)
-    landed = desk.deliver(held, message)
+    landed = await turns.send(desk, held, message)
     await desk.write()
     return landed, desk.news, desk.now_us
 

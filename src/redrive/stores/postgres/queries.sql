@@ -89,7 +89,7 @@ SET LOCAL lock_timeout = '300ms';
 -- name: lock
 -- These, and the parents of some of them.
 SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,
-    creator_id, creator_run, creator_key
+    creator_id, creator_run, creator_key, first_run
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
@@ -135,6 +135,10 @@ WHERE inbox.n = ANY (ARRAY[taken.n]) AND inbox.seq <= taken.seq;
 -- The build of the worker goes on, and what nobody had somebody has.
 DELETE FROM redrive.parked USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS done (n, owner)
 WHERE parked.n = ANY (ARRAY[done.n]) AND (parked.build = '*' OR parked.build = (SELECT workers.build FROM redrive.workers WHERE workers.id = done.owner));
+
+-- name: hurry
+-- A cancel came: what says nothing of the code may be tried again at once.
+UPDATE redrive.parked SET retry_us = $2 WHERE n = ANY (string_to_array($1, ',')::bigint[]) AND kind IN ('killed', 'cut_off');
 
 -- name: forget_parks
 DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[]);

@@ -53,7 +53,10 @@ async def _lock(desk: Desk, asked: Sequence[AskedTurn]) -> None:
         more, sent = targets_of(turn)
         ids += more
         messages += sent
-    await desk.lock(ids, inboxes=own, parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages)
+    unbegun = [id for id, message in messages if message.unbegun is not None]
+    await desk.lock(
+        ids, inboxes=[*own, *unbegun], parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages
+    )
 
 
 async def apply(desk: Desk, claim: Claim, turn: Turn, *, alone: bool = False) -> Committed | None:
@@ -82,7 +85,7 @@ async def apply(desk: Desk, claim: Claim, turn: Turn, *, alone: bool = False) ->
     for child in turn.children:
         await _bear(desk, held, child)
     for outgoing in turn.outgoing:
-        _post(desk, held, outgoing)
+        await _post(desk, held, outgoing)
     _change(desk, held, turn)
     desk.news |= (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
     if turn.outgoing or turn.children or (turn.status in FINAL and held.creator is not None):
@@ -142,13 +145,26 @@ def _tell_the_parent(desk: Desk, held: Held, turn: Turn) -> None:
             desk.deliver(parent, result)
 
 
-def _post(desk: Desk, sender: Held, outgoing: Outgoing) -> None:
+async def send(desk: Desk, held: Held, message: NewMessage) -> bool:
+    """`Desk.deliver`; but what never began, and waits for code, is cancelled without any."""
+    parent = None if held.creator is None else held.creator.id
+    if message.unbegun is None or not held.never_began or (parent is not None and parent not in desk.held):
+        return desk.deliver(held, message)
+    held.owner, held.fence, held.cancelled_run = "", held.fence + 1, held.number
+    claim = Claim(id=held.id, worker="", fence=held.fence, workflow=held.workflow, run=held.run, number=held.number, length=1)
+    await apply(desk, claim, message.unbegun, alone=True)
+    desk.unpark(held, for_all=True)
+    desk.news |= WORK
+    return True
+
+
+async def _post(desk: Desk, sender: Held, outgoing: Outgoing) -> None:
     answer, target = OK, desk.held.get(outgoing.target)
     if target is None:
         answer = refusal("ExecutionNotFound", outgoing.target)
     else:
         try:
-            desk.deliver(target, outgoing.message)
+            await send(desk, target, outgoing.message)
         except ExecutionFinished:
             answer = refusal("ExecutionFinished", outgoing.target)
     if outgoing.answer_to is not None:

@@ -40,7 +40,9 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
         wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
     if again:
         status = "running"
-    elif cancel and status not in ("parked", "paused"):
+    elif cancel and status == "parked":
+        tx.execute(SQL["hurry"], (tx.now_us, n))
+    elif cancel and status != "paused":
         status = "cancelling"
     tx.execute(SQL["wake"], (seq, stored_us, status, wake_us, number if cancel else cancelled_run, tx.now_us, n))
     tx.news |= WORK

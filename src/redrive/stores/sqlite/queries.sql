@@ -195,6 +195,19 @@ ORDER BY wake_us LIMIT ?;
 -- name: give
 UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
 
+-- name: never_began
+-- What is parked, and nobody's, and of which nothing ever ran.
+SELECT n, workflow, run, number, fence FROM executions
+WHERE id = ? AND status = 'parked' AND owner IS NULL AND number = first_run AND cancelled_run <> number
+    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = 1;
+
+-- name: cancelled
+UPDATE executions SET cancelled_run = number WHERE n = ?;
+
+-- name: hurry
+-- A cancel came: what says nothing of the code may be tried again at once.
+UPDATE parked SET retry_us = ? WHERE n = ? AND kind IN ('killed', 'cut_off');
+
 -- name: unpark
 -- The build of the worker goes on, and what nobody had somebody has.
 DELETE FROM parked WHERE n = ? AND (build = '*' OR build = (SELECT build FROM workers WHERE id = ?));

@@ -152,7 +152,7 @@ class SQLiteStore:
 
     async def send(self, id: str, message: NewMessage) -> bool:
         do = self._writer.do_soon if len(message.data) < _SHORT else self._writer.do
-        return await do(inboxes.deliver, id, message)
+        return await do(turns.send, id, message)
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(

@@ -81,6 +81,21 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     return Committed(inbox=tuple(message for message in here if message.seq > turn.seen)) if here else _NOTHING
 
 
+def send(tx: Transaction, id: str, message: NewMessage) -> bool:
+    """`deliver`; but what never began, and waits for code, is cancelled without any."""
+    found = None if message.unbegun is None else tx.execute(SQL["never_began"], (to_text(id),)).fetchone()
+    if message.unbegun is None or found is None:
+        return deliver(tx, id, message)
+    n, workflow, run, number, fence = found
+    tx.execute(SQL["give"], ("", n))
+    claim = Claim(id=id, worker="", fence=fence + 1, workflow=from_text(workflow), run=from_text(run), number=number, length=1)
+    commit(tx, claim, message.unbegun)
+    tx.execute(SQL["cancelled"], (n,))
+    tx.execute(SQL["forget_parked"], (n,))
+    tx.news |= WORK
+    return True
+
+
 def _check_owner(claim: Claim, owner: str | None) -> None:
     if owner != to_text(claim.worker):
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
@@ -124,7 +139,7 @@ def _stays(tx: Transaction, was: Columns, becomes: Columns) -> bool:
 def _post(tx: Transaction, sender: str, outgoing: Outgoing) -> None:
     answer = OK
     try:
-        deliver(tx, outgoing.target, outgoing.message)
+        send(tx, outgoing.target, outgoing.message)
     except (ExecutionNotFound, ExecutionFinished) as refused:
         answer = refusal(type(refused).__name__, outgoing.target)
     if outgoing.answer_to is not None:

@@ -19,6 +19,7 @@ from redrive.testing.contracts.events import EventContract
 from redrive.testing.contracts.first_turns import FirstTurnContract
 from redrive.testing.contracts.inbox import InboxContract
 from redrive.testing.contracts.lab import Lab
+from redrive.testing.contracts.parks import ParkContract
 from redrive.testing.contracts.reading import ReadingContract
 from redrive.testing.contracts.starting import StartContract
 from redrive.testing.contracts.turns import TurnContract
@@ -28,6 +29,7 @@ class StoreContract(
     StartContract,
     FirstTurnContract,
     ClaimContract,
+    ParkContract,
     InboxContract,
     TurnContract,
     ChildContract,
