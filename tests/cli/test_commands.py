@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from redrive.cli import main
+from redrive.ports.parks import NewPark
 from redrive.ports.store import Turn
 from redrive.stores import open_url
 
@@ -356,3 +357,52 @@ def test_the_version_and_the_help_are_there(run: Shell) -> None:
 def test_the_command_is_installed() -> None:
     command = Path(sys.executable).with_name("redrive")
     assert os.access(command, os.X_OK)
+
+
+def test_a_cancel_says_what_became_of_it(started: Shell) -> None:
+    """E3."""
+    assert started("cancel", "order-1", "customer called", *APP) == 0
+    assert started.out == "order-1 is being cancelled\n"
+    assert started("cancel", "order-1", "again", *APP) == 0
+    assert started.out == "order-1 was being cancelled already, for the reason given first: customer called\n"
+
+
+def park(id: str) -> None:
+    """Park what is due, as a worker whose code differs does."""
+
+    async def run() -> None:
+        store = open_url("sqlite:///shop.db")
+        await store.open()
+        (claim,) = await store.claim("w", timedelta(seconds=1), "b1", ["orders.process"], 10)
+        assert claim.id == id
+        await store.release([claim], parked=NewPark(build="b1", kind="diverged", reason="it asks for something else"))
+        await store.retire("w")
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_cancel_of_what_is_parked_and_never_began_ends_it(started: Shell) -> None:
+    """E3."""
+    park("order-1")
+    assert started("cancel", "order-1", *APP) == 0
+    assert started.out == "order-1 is cancelled: it never began\n"
+    assert started("show", "order-1", *APP) == 0
+    assert "orders.process  cancelled" in started.out
+    assert "parked" not in started.out
+
+
+def test_a_cancel_of_what_is_parked_waits_for_code_and_is_shown(started: Shell) -> None:
+    """E3."""
+    work_until_it_waits()
+    assert started("signal", "order-1", "orders.approved", '"Ada"', *APP) == 0
+    park("order-1")
+    assert started("cancel", "order-1", "customer called", *APP) == 0
+    assert started.out == "order-1 is parked: the first code that fits cancels it\n"
+    assert started("show", "order-1", *APP) == 0
+    assert "cancel       asked for: customer called; it waits for code that fits" in started.out
+    assert started("show", "order-1", "--json", *APP) == 0
+    shown = json.loads(started.out)
+    assert (shown["parks"][0]["kind"], shown["parked"]) == ("diverged", {"b1": "it asks for something else"})
+    assert started("list", "--status", "parked", *APP) == 0
+    assert "order-1" in started.out

@@ -19,7 +19,7 @@ from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
 from redrive.cli.paint import paint_for
 from redrive.cli.serve import serve
 from redrive.cli.standing import standing
-from redrive.cli.view import View
+from redrive.cli.view import View, told_of_a_cancel
 from redrive.cli.words import plain, snapshot_object
 from redrive.histories import named, redact
 from redrive.ports.store import FINAL, ExecutionStatus
@@ -143,6 +143,8 @@ async def cancel(given: argparse.Namespace) -> int:
         if snapshot.status in FINAL:
             raise Complaint(f"execution {given.id!r} has ended: it is {snapshot.status}")
         await client.service.execution(given.id).cancel(given.reason)
+        now = await client.snapshot(given.id)
+        print(told_of_a_cancel(snapshot, now, given.reason))
     return DONE
 
 

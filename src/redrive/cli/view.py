@@ -181,6 +181,21 @@ class View:
         return text.replace("\n", "\n" + " " * (_LABEL + 3))
 
 
+def told_of_a_cancel(before: Snapshot, now: Snapshot, reason: str) -> str:
+    """What became of a cancel that was asked for with *reason*, in one line."""
+    name = visible(before.id)
+    if now.status == "cancelled":
+        return f"{name} is cancelled" + (": it never began" if now.length == 3 and before.status == "parked" else "")
+    asked = None if now.cancel is None else json.loads(now.cancel).get("reason", "")
+    earlier = before.cancel is not None or before.status == "cancelling"
+    first = f", for the reason given first: {visible(asked)}" if earlier and asked and asked != reason else ""
+    if now.status == "parked":
+        return f"{name} is parked: the first code that fits cancels it{first}"
+    if now.status == "cancelling":
+        return f"{name} {'was being cancelled already' if earlier else 'is being cancelled'}{first}"
+    return f"{name} was asked to cancel; it is {now.status}"
+
+
 def _build(park: Park) -> str:
     return "all workers" if park.build == EVERYBODY else f"build {visible(park.build)}"
 
