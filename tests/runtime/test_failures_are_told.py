@@ -228,6 +228,33 @@ async def test_what_was_told_is_not_told_again_by_a_replay(tmp_path: object, cap
     assert len(told(caplog, " of step charge failed")) == before
 
 
+class SoldOut(Exception):
+    pass
+
+
+@step(raises=[SoldOut])
+async def reserve(order: str) -> None:
+    raise SoldOut(order)
+
+
+@workflow("told.handles")
+def handles(order: str) -> Flow[str]:
+    try:
+        yield from reserve(order)
+    except SoldOut:
+        return "sold out"
+    return "reserved"
+
+
+async def test_an_error_that_the_step_declares_is_no_warning(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "redrive.worker")
+    async with AsyncDurableService(store_url, [handles]) as service:
+        assert await service.execute(handles("o-1")) == "sold out"
+    (record,) = told(caplog, "attempt 1 of step reserve failed")
+    assert record.levelname == "INFO"
+    assert "in reserve" in text_of(record)
+
+
 async def test_a_cancelled_execution_is_no_failure(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "redrive.worker")
     async with AsyncDurableService(store_url, [waits]) as service:

@@ -33,7 +33,9 @@ def attempt_failed(id: str, perform: Perform, fact: Answered | Retrying, error: 
         assert isinstance(fact.outcome, Err)
         failure, then = fact.outcome.error, "it is the last one"
     trace = None if error is None else users_traceback(error)
-    log.warning(
+    log.log(
+        # An error that the step declares is an outcome that its workflow knows of.
+        logging.WARNING if failure.declared is None else logging.INFO,
         "execution %r: attempt %d of step %s failed, %s: %s: %s",
         id,
         perform.attempt,
