@@ -91,6 +91,7 @@ from redrive_interpreter import (
 )
 
 if TYPE_CHECKING:
+    from redrive.aside import DeadLetter, SetAsideSignal
     from redrive.info import ExecutionInfo, Pending
 
 __all__ = [
@@ -109,6 +110,7 @@ __all__ = [
     "Commit",
     "CompensationFailed",
     "ContinueAs",
+    "DeadLetter",
     "DefinitionError",
     "Diverged",
     "DurableService",
@@ -152,6 +154,7 @@ __all__ = [
     "RunInfo",
     "SendSignal",
     "ServiceClosed",
+    "SetAsideSignal",
     "SetAttribute",
     "Settle",
     "Signal",
@@ -192,4 +195,8 @@ def __getattr__(name: str) -> Any:
         from redrive import info
 
         return getattr(info, name)
+    if name in ("DeadLetter", "SetAsideSignal"):
+        from redrive import aside
+
+        return getattr(aside, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from types import TracebackType
@@ -16,6 +16,8 @@ from redrive.home import Process
 from redrive.service import AsyncDurableService
 
 if TYPE_CHECKING:
+    from redrive.aside import DeadLetter, SetAsideSignal
+    from redrive.handlers import Retries
     from redrive.options import ServiceOptions, Workflows
     from redrive.ports.inside import Cursor
     from redrive.ports.store import Store
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+B = TypeVar("B")
 
 
 class DurableService:
@@ -160,18 +162,14 @@ class DurableService:
 
         return BlockingSubscription(self._call(begin()), self._call)
 
-    def on(self, event: Event[T], *, name: str | None = None) -> Callable[[F], F]:
-        """Call the decorated function with each payload of *event*: at least once, on one worker, also after a restart.
-
-        The place of the handler is stored under *name*, by default the function's module and name. Put it before the service
-        opens.
-        """
+    def on(self, event: Event[T], *, name: str | None = None, retry: Retries = None) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
+        """See `AsyncDurableService.on`."""
         if self._loop is None:
-            return self.aio.on(event, name=name)
+            return self.aio.on(event, name=name, retry=retry)
 
-        def decorate(function: F) -> F:
-            async def add() -> F:
-                return self.aio.on(event, name=name)(function)
+        def decorate(function: Callable[[T], B]) -> Callable[[T], B]:
+            async def add() -> Callable[[T], B]:
+                return self.aio.on(event, name=name, retry=retry)(function)
 
             return self._call(add())
 
@@ -256,3 +254,27 @@ class BlockingOperator:
     def retry_rollback(self, id: str) -> None:
         """Try the undos of an execution that ended ``compensation_failed`` again, from the one that failed, and never forward."""
         self._service._call(self._service.aio.operator.retry_rollback(id))
+
+    def set_aside(self, id: str | None = None, *, limit: int = 100) -> Sequence[SetAsideSignal]:
+        """See `Operator.set_aside`."""
+        return self._service._call(self._service.aio.operator.set_aside(id, limit=limit))
+
+    def redeliver(self, id: str, *seqs: int) -> int:
+        """See `Operator.redeliver`."""
+        return self._service._call(self._service.aio.operator.redeliver(id, *seqs))
+
+    def drop(self, id: str, *seqs: int) -> int:
+        """See `Operator.drop`."""
+        return self._service._call(self._service.aio.operator.drop(id, *seqs))
+
+    def dead_letters(self, handler: str | None = None, *, retrying: bool = False, limit: int = 100) -> Sequence[DeadLetter]:
+        """See `Operator.dead_letters`."""
+        return self._service._call(self._service.aio.operator.dead_letters(handler, retrying=retrying, limit=limit))
+
+    def redeliver_events(self, handler: str, *seqs: int) -> int:
+        """See `Operator.redeliver_events`."""
+        return self._service._call(self._service.aio.operator.redeliver_events(handler, *seqs))
+
+    def drop_events(self, handler: str, *seqs: int) -> int:
+        """See `Operator.drop_events`."""
+        return self._service._call(self._service.aio.operator.drop_events(handler, *seqs))

@@ -19,6 +19,7 @@ from redrive_interpreter.replay import replay
 from redrive_interpreter.rows import Answered, Retrying
 
 if TYPE_CHECKING:
+    from redrive.aside import SetAsideSignal
     from redrive.codec import JsonCodec
     from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
@@ -64,7 +65,8 @@ class ExecutionInfo:
     oldest first. *undone* and *in_doubt* are keys of steps: those undone, and those that may have taken effect and that
     nothing will undo. *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
     why it could not go on, *parks* also of what kind that was, when, and when it is tried again. *cancel_requested* is the
-    reason of a cancel that was accepted and not carried out yet.
+    reason of a cancel that was accepted and not carried out yet. *set_aside* are signals that it could not read, the oldest
+    first, a hundred at most.
     """
 
     id: str
@@ -90,6 +92,7 @@ class ExecutionInfo:
     parent: str | None = None
     worker: str | None = None
     recoveries: int = 0
+    set_aside: tuple[SetAsideSignal, ...] = ()
 
     def __str__(self) -> str:
         text = f"execution {self.id!r} is {self.status}"
@@ -99,6 +102,9 @@ class ExecutionInfo:
         if self.waiting_on:
             text += ": it waits for " + "; ".join(map(str, self.waiting_on[:3]))
             text += f" and {len(self.waiting_on) - 3} more" if len(self.waiting_on) > 3 else ""
+        if self.set_aside:
+            last = self.set_aside[-1]
+            text += f"; signals that it could not read were set aside: {len(self.set_aside)}, the last one {last.name} ({last.error})"
         return text
 
 

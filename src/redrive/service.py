@@ -40,10 +40,11 @@ from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
+    from redrive.handlers import Handler, Handlers, Joining, Retries
     from redrive.info import ExecutionInfo
     from redrive.options import Workflows
     from redrive.ports.inside import Cursor
-    from redrive.subscriptions import Handler, Handlers, Subscription
+    from redrive.subscriptions import Subscription
     from redrive.worker.loop import Worker
     from redrive.worker.presence import Presence
     from redrive_interpreter.messages import Event, Payload, Signal
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
+B = TypeVar("B")
 
 
 class AsyncDurableService:
@@ -107,7 +108,7 @@ class AsyncDurableService:
         self._handlers: Handlers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
-        self._listening: list[Subscription[Any]] = []
+        self._listening: list[Subscription[Any] | Joining] = []
         self._home = Home()
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────
@@ -124,7 +125,7 @@ class AsyncDurableService:
         return self
 
     async def _open(self) -> None:
-        from redrive.subscriptions import Handlers
+        from redrive.handlers import Handlers
         from redrive.worker.loop import Worker
         from redrive.worker.presence import Presence
 
@@ -150,7 +151,8 @@ class AsyncDurableService:
         else:
             self._presence = Presence(self.store, self.worker_id, self.build, self._lease, self._max_stall, self._has_handlers)
             await self._presence.start()
-        self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id)
+        alive = None if self._presence is None else self._presence.show
+        self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id, self._clock, alive)
         loop = asyncio.get_running_loop()
         seen = await self.store.changed(0)
         self._tasks = [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
@@ -291,22 +293,24 @@ class AsyncDurableService:
         self._listening.append(subscription)
         return subscription
 
-    def on(self, event: Event[T], *, name: str | None = None) -> Callable[[F], F]:
-        """Call the decorated function with each payload of *event*: at least once, on one worker, also after a restart.
+    def on(self, event: Event[T], *, name: str | None = None, retry: Retries = None) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
+        """Call the decorated function with each payload of *event*: at least once, on one worker, until it is done.
 
-        Its place is stored under *name*, by default the function's module and name. Put it before the service opens.
+        Its place is stored under *name*, by default the function's module and name. Put it before the service opens. If it
+        fails it is called again as *retry* says (by default for a day), in order within an execution, and other events go
+        on; past that the event is in ``operator.dead_letters()``.
         """
 
-        from redrive.subscriptions import handler_of
+        from redrive.handlers import handler_of
 
-        def decorate(function: F) -> F:
-            handler = handler_of(event, function, name)
+        def decorate(function: Callable[[T], B]) -> Callable[[T], B]:
+            handler = handler_of(event, function, name, retry)
             if any(handler.name == other.name for other in self._on):
                 raise InvalidDefinition(f"two handlers are called {handler.name!r}: give one of them a name=")
             self._on.append(handler)
             if self._handlers is not None:
                 self._check_open()
-                self._tasks.append(asyncio.get_running_loop().create_task(self._handlers.add(handler)))
+                self._listening.append(self._handlers.add_soon(handler))
             return function
 
         return decorate

@@ -1,22 +1,17 @@
-"""Events, for those who listen: live iterators, and durable handlers.
+"""Events, for those who listen now: live iterators. Those who must not miss one are `handlers`.
 
-An iterator keeps no buffer: it reads on from where it is, so a slow one costs nobody anything. A handler's place is
-stored under its name; it gets each event at least once, on one worker at a time (G5).
+An iterator keeps no buffer: it reads on from where it is, so a slow one costs nobody anything (G5).
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-
-import attrs
 
 from redrive.codec import from_json
 from redrive.news import News, wait_for
-from redrive.ports.store import StoreError
 from redrive_interpreter.errors import CodecError
 
 if TYPE_CHECKING:
@@ -30,8 +25,6 @@ T = TypeVar("T")
 log: Final = logging.getLogger("redrive.events")
 AT_ONCE: Final = 100
 POLL: Final = 1.0
-TRIES: Final = 4
-FIRST_WAIT: Final = 0.1
 
 
 def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any:
@@ -97,104 +90,3 @@ def _known(place: int) -> asyncio.Future[int]:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     future.set_result(place)
     return future
-
-
-@attrs.frozen
-class Handler:
-    """A function that gets the payloads of an event; *name* is what its place is stored under."""
-
-    source: Source[Any]
-    function: Callable[[Any], Any]
-    name: str
-
-
-def handler_of(source: Source[Any], function: Callable[..., Any], name: str | None) -> Handler:
-    if not callable(function):
-        raise TypeError(f"@on({source.name!r}): {function!r} cannot be called")
-    plain = inspect.unwrap(function)
-    chosen = name or f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', repr(plain))}"
-    return Handler(source, function, chosen)
-
-
-class Handlers:
-    """Runs durable handlers, each in a task of its own, sync ones in threads."""
-
-    def __init__(self, store: Store, codec: JsonCodec, news: News, worker: str) -> None:
-        self._store = store
-        self._codec = codec
-        self._news = news
-        self._worker = worker
-        self._tasks: list[asyncio.Task[None]] = []
-        self._busy = 0
-        """Handlers that have begun with an event, and whose place is not stored yet."""
-        self._quiet: asyncio.Future[None] | None = None
-        """There when it closes: done once none is busy."""
-
-    def __bool__(self) -> bool:
-        return bool(self._tasks)
-
-    async def add(self, handler: Handler) -> None:
-        """Begin: the handler's place is known to the store when this returns."""
-        found = await self._store.take_events(handler.name, handler.source.name, self._worker, AT_ONCE)
-        self._tasks.append(asyncio.get_running_loop().create_task(self._work(handler, list(found))))
-
-    async def close(self, seconds: float) -> None:
-        """Stop: who has begun with an event may end it for *seconds*, or it is heard again."""
-        self._quiet = asyncio.get_running_loop().create_future()
-        if self._busy:
-            await asyncio.wait([self._quiet], timeout=seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-
-    async def _work(self, handler: Handler, found: list[StoredEvent]) -> None:
-        while True:
-            news = self._news.waiter()
-            try:
-                for event in found:
-                    if self._quiet is not None:
-                        return
-                    await self._do(handler, event)
-                if not found:
-                    await wait_for(news, POLL)
-                found = list(await self._store.take_events(handler.name, handler.source.name, self._worker, AT_ONCE))
-            except StoreError as error:
-                log.warning("handler %s: %s", handler.name, error)
-                found = []
-                await asyncio.sleep(POLL)
-
-    async def _do(self, handler: Handler, event: StoredEvent) -> None:
-        self._busy += 1
-        try:
-            await self._handle(handler, event)
-            await self._store.events_done(handler.name, self._worker, event.seq)
-        finally:
-            self._busy -= 1
-            if not self._busy and self._quiet is not None and not self._quiet.done():
-                self._quiet.set_result(None)
-
-    async def _handle(self, handler: Handler, event: StoredEvent) -> None:
-        """Call the handler; a few times if it fails, then pass the event over."""
-        for attempt in range(1, TRIES + 1):
-            try:
-                payload = payload_of(event, handler.source, self._codec)  # a copy of its own for each call
-                if inspect.iscoroutinefunction(inspect.unwrap(handler.function)):
-                    await handler.function(payload)
-                else:
-                    made = await asyncio.to_thread(handler.function, payload)
-                    if inspect.isawaitable(made):
-                        await made
-            except Exception:
-                if attempt == TRIES:
-                    log.exception(
-                        "handler %s failed %d times on event %d of %s, which is passed over",
-                        handler.name,
-                        TRIES,
-                        event.seq,
-                        event.execution,
-                    )
-                else:
-                    await asyncio.sleep(FIRST_WAIT * 2 ** (attempt - 1))
-            else:
-                return

@@ -25,6 +25,10 @@ class Presence:
         self._pulses = False
         self._beating: asyncio.Task[None] | None = None
 
+    async def show(self) -> None:
+        """Be alive from now on: there is something to hold."""
+        await self._beat()
+
     async def start(self) -> None:
         if self._holds():
             await self._beat()

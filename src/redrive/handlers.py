@@ -1,0 +1,333 @@
+"""Durable event handlers: each event until it is done, at least once, on one worker at a time (G5).
+
+1.  A handler's place is stored under its name. Events come in the order in which they were emitted, one at a time.
+2.  An event that fails is *held*: stored with the number of its attempts and the time of the next one, so that a restart
+    continues there. The handler goes on with other events meanwhile.
+3.  The order within an execution is kept: while one of its events is held, its later ones wait behind it, held too.
+4.  Past the handler's policy an event is *dead*: kept for people, who redeliver or drop it. So is at once what cannot be
+    read as the event's type (G6). What waited behind it comes next.
+5.  Handlers do not wait for each other: each has a task of its own, and sync ones threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from redrive.news import News, wait_for
+from redrive.patience import patiently
+from redrive.ports.aside import HeldEvent
+from redrive.ports.store import StoreError
+from redrive.subscriptions import payload_of
+from redrive_interpreter.errors import CodecError
+from redrive_interpreter.raised import traceback_of, type_name, users_traceback
+from redrive_interpreter.retry import Retry, after_failure, policies_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from redrive.codec import JsonCodec
+    from redrive.ports.store import Event as StoredEvent
+    from redrive.ports.store import Store
+    from redrive.worker.clock import Clock
+    from redrive_interpreter.messages import Source
+
+log: Final = logging.getLogger("redrive.events")
+PATIENT: Final = Retry(attempts=None, delay=0.5, max_delay=60, within=timedelta(days=1))
+"""How a handler is tried again that says nothing else."""
+Retries: TypeAlias = "Retry | Sequence[Retry] | None"
+AT_ONCE: Final = 100
+MOST_HELD: Final = 1000
+"""Executions with events that are held, at most: from so many on, a handler takes no new events until some are done or dead."""
+POLL: Final = 1.0
+LOOK: Final = 5.0
+"""Seconds between two looks for held events that somebody redelivered elsewhere."""
+
+
+@attrs.frozen
+class Handler:
+    """A function that gets the payloads of an event; *name* is what its place is stored under, *retry* how it is tried again."""
+
+    source: Source[Any]
+    function: Callable[[Any], Any]
+    name: str
+    retry: tuple[Retry, ...]
+
+
+def handler_of(source: Source[Any], function: Callable[..., Any], name: str | None, retry: Retries) -> Handler:
+    """Raises `InvalidDefinition` for a *retry* that is none, and `TypeError` for what cannot be called."""
+    if not callable(function):
+        raise TypeError(f"@on({source.name!r}): {function!r} cannot be called")
+    plain = inspect.unwrap(function)
+    chosen = name or f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', repr(plain))}"
+    return Handler(source, function, chosen, policies_of(PATIENT if retry is None else retry, f"@on({source.name!r})"))
+
+
+class Handlers:
+    """Runs durable handlers. *alive* is called before a handler is added, where nothing else tells the store that *worker* lives."""
+
+    def __init__(
+        self, store: Store, codec: JsonCodec, news: News, worker: str, clock: Clock, alive: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self.store = store
+        self.codec = codec
+        self.news = news
+        self.worker = worker
+        self.clock = clock
+        self._alive = alive
+        self._tasks: list[asyncio.Task[None]] = []
+        self._busy = 0
+        """Handlers that have begun with an event, and whose place is not stored yet."""
+        self._quiet: asyncio.Future[None] | None = None
+        """There when it closes: done once none is busy."""
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    @property
+    def closing(self) -> bool:
+        return self._quiet is not None
+
+    async def add(self, handler: Handler) -> None:
+        """Begin: the handler's place is known to the store when this returns."""
+        if self._alive is not None:
+            await self._alive()
+        listener = _Listener(self, handler)
+        await listener.take()
+        self._tasks.append(asyncio.get_running_loop().create_task(listener.listen()))
+
+    def add_soon(self, handler: Handler) -> Joining:
+        return Joining(asyncio.get_running_loop().create_task(patiently(lambda: self.add(handler))), handler.name)
+
+    async def close(self, seconds: float) -> None:
+        """Stop: who has begun with an event may end it for *seconds*, or it is heard again."""
+        self._quiet = asyncio.get_running_loop().create_future()
+        if self._busy:
+            await asyncio.wait([self._quiet], timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def begin(self) -> None:
+        self._busy += 1
+
+    def end(self) -> None:
+        self._busy -= 1
+        if not self._busy and self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(None)
+
+
+class Joining:
+    """A handler that is being added to an open service: what the service causes from now on waits for it (`settled`)."""
+
+    def __init__(self, task: asyncio.Task[None], name: str) -> None:
+        self._task = task
+        task.add_done_callback(lambda task: _tell_of_failure(task, name))
+
+    async def settled(self) -> None:
+        await asyncio.wait([self._task])
+
+
+def _tell_of_failure(task: asyncio.Task[None], name: str) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("handler %s could not be added, and hears nothing: %s", name, error)
+
+
+class _Listener:
+    """One handler at work. *found* are new events that it has taken, oldest first."""
+
+    def __init__(self, all: Handlers, handler: Handler) -> None:
+        self._all = all
+        self._handler = handler
+        self._store = all.store
+        self._news = all.news.waiter()
+        self._found: deque[StoredEvent] = deque()
+        self._held: deque[HeldEvent] = deque()
+        """The oldest held event of each execution, by when it is due."""
+        self._look_at = 0.0
+        """When held events are looked for next, by the loop's clock."""
+
+    async def take(self) -> None:
+        """Take new events, if there is room for those that fail."""
+        self._news = self._all.news.waiter()  # before the look, so that nothing is missed in between
+        if len(self._held) < MOST_HELD:
+            handler = self._handler
+            self._found.extend(await self._store.take_events(handler.name, handler.source.name, self._all.worker, AT_ONCE))
+
+    async def listen(self) -> None:
+        """Handle events until it is cancelled, or all handlers close."""
+        while not self._all.closing:
+            try:
+                await self._look()
+                if await self._work():
+                    self._look_at = 0.0
+                elif not self._found:
+                    await wait_for(self._news, self._patience())
+                    if self._news.is_set():
+                        self._look_at = 0.0
+                if not self._found:
+                    await self.take()
+            except StoreError as error:
+                log.warning("handler %s: %s", self._handler.name, error)
+                await self._begin_again(POLL)
+            except Exception:  # a fault of ours must not make it deaf
+                log.exception("handler %s goes on in %d s", self._handler.name, LOOK)
+                await self._begin_again(LOOK)
+
+    async def _begin_again(self, seconds: float) -> None:
+        """What is stored is known to the store alone."""
+        self._found.clear()
+        self._held.clear()
+        self._look_at = 0.0
+        await asyncio.sleep(seconds)
+
+    async def _look(self) -> None:
+        """See what is held: before new events are handled, which may belong behind it, and now and then."""
+        now = asyncio.get_running_loop().time()
+        if self._found or now >= self._look_at or self._is_due:
+            self._look_at = now + LOOK
+            handler = self._handler
+            self._held = deque(await self._store.held_events(handler.name, handler.source.name, self._all.worker, MOST_HELD))
+
+    @property
+    def _is_due(self) -> bool:
+        return bool(self._held) and (self._held[0].due is None or self._held[0].due <= self._all.clock.now())
+
+    def _patience(self) -> float:
+        due = self._held[0].due if self._held else None
+        return POLL if due is None else min(POLL, self._all.clock.seconds_to(due))
+
+    async def _work(self) -> bool:
+        """Handle what is due and what is new, by turns, until it has to be looked what is held now; whether that is so."""
+        behind = {held.event.execution for held in self._held}
+        while (self._is_due or self._found) and not self._all.closing:
+            if self._is_due:
+                await self._handle(self._held.popleft(), new=False)
+                return True
+            event = self._found[0]
+            held = HeldEvent(handler=self._handler.name, event=event)
+            if event.execution in behind:
+                await self._store.hold_events(self._all.worker, [held])
+                done = True
+            else:
+                done = await self._handle(held, new=True)
+            self._found.popleft()
+            if not done:
+                return True
+        return False
+
+    async def _handle(self, held: HeldEvent, *, new: bool) -> bool:
+        """Call the handler once, and store what came of it; False if the event is held now."""
+        all, name, seq = self._all, self._handler.name, held.event.seq
+        all.begin()
+        try:
+            began = all.clock.now()
+            error = await self._call(held.event)
+            if error is not None:
+                failed = self._failed(held, error, began)
+                await self._store.hold_events(all.worker, [failed])
+                _log_failure(failed, error)
+                return failed.dead
+            if new:
+                await self._store.events_done(name, all.worker, seq)
+            else:
+                await self._store.held_done(name, all.worker, seq)
+            return True
+        finally:
+            all.end()
+
+    async def _call(self, event: StoredEvent) -> BaseException | None:
+        """What the handler raised, or None."""
+        function = self._handler.function
+        try:
+            payload = payload_of(event, self._handler.source, self._all.codec)  # a copy of its own for each call
+            if inspect.iscoroutinefunction(inspect.unwrap(function)):
+                await function(payload)
+            else:
+                made = await _in_a_thread(self._handler.name, function, payload)
+                if inspect.isawaitable(made):
+                    await made
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return error  # the handler's own
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return error
+        return None
+
+    def _failed(self, held: HeldEvent, error: BaseException, began: datetime) -> HeldEvent:
+        """How it stands with an event after one more attempt that failed."""
+        attempts, first_at, now = held.attempts + 1, held.first_at or began, self._all.clock.now()
+        due = None
+        if not isinstance(error, CodecError) or not _is_of_payload(error, held.event):
+            counted = error if isinstance(error, Exception) else RuntimeError(str(error))
+            token = f"{held.handler}:{held.event.seq}"
+            due = after_failure(self._handler.retry, counted, attempt=attempts, first_at=first_at, now=now, token=token)
+        text = f"{type_name(type(error))}: {error}\n{traceback_of(error)}".rstrip()
+        return attrs.evolve(held, attempts=attempts, first_at=first_at, due=due, error=text, dead=due is None)
+
+
+def _is_of_payload(error: CodecError, event: StoredEvent) -> bool:
+    """Whether *error* says that *event* cannot be read: calling the handler again changes nothing about that."""
+    return error.where == f"event {event.name}"
+
+
+async def _in_a_thread(name: str, function: Callable[[Any], Any], payload: Any) -> Any:
+    """Call *function* in a daemon thread: one that hangs holds up neither another handler nor the end of the process."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def tell(value: Any, error: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_result((value, error))
+
+    def run() -> None:
+        value, raised = None, None
+        try:
+            value = function(payload)
+        except BaseException as error:
+            raised = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(tell, value, raised)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=f"redrive handler {name}", daemon=True).start()
+    value, error = await ended
+    if error is not None:
+        raise error
+    return value
+
+
+def _log_failure(held: HeldEvent, error: BaseException) -> None:
+    """Each failed attempt once, with the user's frames."""
+    then = (
+        "it is dead: redeliver or drop it" if held.due is None else f"the next one is due at {held.due.isoformat(timespec='milliseconds')}"
+    )
+    log.log(
+        logging.ERROR if held.dead else logging.WARNING,
+        "handler %s: attempt %d on event %d (%s) of execution %r failed, %s: %s: %s",
+        held.handler,
+        held.attempts,
+        held.event.seq,
+        held.event.name,
+        held.event.execution,
+        then,
+        type_name(type(error)),
+        error,
+        exc_info=(type(error), error, users_traceback(error)),
+        extra={"execution_id": held.event.execution, "handler": held.handler, "attempt": held.attempts},
+    )
