@@ -155,13 +155,15 @@ class _Listener:
         self._found: deque[StoredEvent] = deque()
         self._held: deque[HeldEvent] = deque()
         """The oldest held event of each execution, by when it is due."""
+        self._room = True
+        """Whether new events are taken: few enough are held."""
         self._look_at = 0.0
         """When held events are looked for next, by the loop's clock."""
 
     async def take(self) -> None:
         """Take new events, if there is room for those that fail."""
         self._news = self._all.news.waiter()  # before the look, so that nothing is missed in between
-        if len(self._held) < MOST_HELD:
+        if self._room:
             handler = self._handler
             self._found.extend(await self._store.take_events(handler.name, handler.source.name, self._all.worker, AT_ONCE))
 
@@ -199,6 +201,7 @@ class _Listener:
             self._look_at = now + LOOK
             handler = self._handler
             self._held = deque(await self._store.held_events(handler.name, handler.source.name, self._all.worker, MOST_HELD))
+            self._room = len(self._held) < MOST_HELD
 
     @property
     def _is_due(self) -> bool:
@@ -314,9 +317,8 @@ async def _in_a_thread(name: str, function: Callable[[Any], Any], payload: Any) 
 
 def _log_failure(held: HeldEvent, error: BaseException) -> None:
     """Each failed attempt once, with the user's frames."""
-    then = (
-        "it is dead: redeliver or drop it" if held.due is None else f"the next one is due at {held.due.isoformat(timespec='milliseconds')}"
-    )
+    next_one = "" if held.due is None else held.due.isoformat(timespec="milliseconds")
+    then = f"the next one is due at {next_one}" if next_one else "it is dead: redeliver or drop it"
     log.log(
         logging.ERROR if held.dead else logging.WARNING,
         "handler %s: attempt %d on event %d (%s) of execution %r failed, %s: %s: %s",

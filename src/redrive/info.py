@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 
+from redrive.aside import SetAsideSignal, set_aside_signal
 from redrive.codec import from_json
 from redrive.timeline import timeline
 from redrive_interpreter.errors import RedriveError
@@ -19,8 +20,8 @@ from redrive_interpreter.replay import replay
 from redrive_interpreter.rows import Answered, Retrying
 
 if TYPE_CHECKING:
-    from redrive.aside import SetAsideSignal
     from redrive.codec import JsonCodec
+    from redrive.ports.aside import Aside
     from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
     from redrive_interpreter.rows import Row
@@ -109,11 +110,16 @@ class ExecutionInfo:
 
 
 def info_of(
-    snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec, reasons: Mapping[str, str]
+    snapshot: Snapshot,
+    rows: Sequence[Row],
+    workflow: Workflow[..., Any] | None,
+    codec: JsonCodec,
+    reasons: Mapping[str, str],
+    aside: Sequence[Aside] = (),
 ) -> ExecutionInfo:
     """Put together what the snapshot and the rows of the newest run say. *workflow*, where it is known, says it exactly.
 
-    *reasons* says why bodies have not begun, by key.
+    *reasons* says why bodies have not begun, by key; *aside* is what it has aside.
     """
     result, failure = None, None
     if snapshot.outcome is not None:
@@ -148,6 +154,7 @@ def info_of(
         parent=None if snapshot.creator is None else snapshot.creator.id,
         worker=snapshot.owner,
         recoveries=snapshot.recoveries,
+        set_aside=tuple(map(set_aside_signal, aside)),
     )
 
 

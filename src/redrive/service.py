@@ -346,7 +346,8 @@ class AsyncDurableService:
         snapshot = await self._read(id)
         rows = await self._history(id)
         reasons = {} if self._worker is None else self._worker.starved(id)
-        return info_of(snapshot, rows, self.workflows.get(snapshot.workflow) or workflow, self.codec, reasons)
+        aside = await patiently(lambda: self.store.set_aside(id, 100))
+        return info_of(snapshot, rows, self.workflows.get(snapshot.workflow) or workflow, self.codec, reasons, aside)
 
     async def _history(self, id: str, run: int = -1) -> list[Row]:
         self._check_open()

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from redrive import DurableService, Emit, Event, Flow, Retry, workflow
 from redrive.cli import main
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Turn
@@ -406,3 +407,65 @@ def test_a_cancel_of_what_is_parked_waits_for_code_and_is_shown(started: Shell) 
     assert (shown["parks"][0]["kind"], shown["parked"]) == ("diverged", {"b1": "it asks for something else"})
     assert started("list", "--status", "parked", *APP) == 0
     assert "order-1" in started.out
+
+
+# ── what was set aside ──────────────────────────────────────────────────────────────────────────
+def wait_for_the_approval(run: Shell, payload: str) -> None:
+    """A worker meets a signal whose payload is not of its type."""
+    assert run("signal", "order-1", "orders.approved", payload, "--store", "sqlite:///shop.db") == 0, run.err
+    shop = importlib.import_module("shop")
+    with shop.DurableService("sqlite:///shop.db", workflows=[shop.process_order]) as service:
+        until(lambda: service.operator.set_aside("order-1"))
+
+
+def test_what_was_set_aside_is_shown_listed_redelivered_and_dropped(started: Shell) -> None:
+    """G6."""
+    wait_for_the_approval(started, '{"by": 5}')
+    assert started("show", "order-1", *APP) == 0
+    assert "set aside" in started.out
+    assert "order-1" in started.out
+    assert [one["payload"] for one in started.json("show", "order-1", *APP)["set_aside"]] == [{"by": 5}]
+    assert started("set-aside", *APP) == 0
+    assert '{"by": 5}' in started.out
+    seq = str(started.json("set-aside", "order-1", *APP)["seq"])
+    assert started("redeliver", "order-1", *APP) == 2
+    assert "--all" in started.err
+    assert started("redeliver", "order-1", "99", seq, *APP) == 2
+    assert "1 sent again" in started.out
+    assert "1 of them" in started.err
+    wait_for_the_approval(started, "6")
+    assert started("drop", "order-1", *APP, "--all") == 0
+    assert "2 dropped" in started.out
+    assert started("set-aside", *APP) == 0
+    assert (started.out, started.err) == ("", "nothing was set aside\n")
+    assert started("drop", "nobody", "1", *APP) == 2
+    assert started("drop", "order-1", "one", *APP) == 2
+
+
+def test_dead_letters_are_listed_redelivered_and_dropped(run: Shell) -> None:
+    """G5."""
+    event = Event("orders.sent", int)
+
+    @workflow("orders.emits")
+    def emits(n: int) -> Flow[None]:
+        yield from Emit(event, n)
+
+    service = DurableService("sqlite:///shop.db", workflows=[emits])
+    service.on(event, name="mail", retry=Retry(attempts=1))(lambda n: 1 / 0)
+    with service:
+        service.execute(emits(1))
+        service.execute(emits(2))
+        until(lambda: len(service.operator.dead_letters()) == 2)
+    assert run("dead-letters", "mail", *APP) == 0
+    assert "division by zero" in run.out
+    assert "mail: orders.sent" in run.out
+    assert run("redeliver-events", "mail", "1", *APP) == 0
+    assert run.out == "1 to be handled again\n"
+    assert run.json("dead-letters", *APP)["payload"] == 2
+    assert run("dead-letters", "--retrying", *APP) == 0
+    assert "waits for its handler" in run.out
+    assert run("drop-events", "mail", *APP, "--all") == 0
+    assert run.out == "1 dropped\n"
+    assert run("drop-events", "mail", "1", "7", *APP) == 2
+    assert run("dead-letters", "mail", *APP) == 0
+    assert run.err == "no dead letters like that\n"

@@ -8,9 +8,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 
 from redrive.cli import verbs
+from redrive.cli.aside import add_aside
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
@@ -67,9 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _take_late(parser: argparse.ArgumentParser, given: argparse.Namespace, more: list[str]) -> None:
     """Words that stand behind an option: argparse gives the optional ones before it their defaults too early."""
     if more and not any(word.startswith("-") for word in more):
-        if hasattr(given, "pairs"):
-            given.pairs += more
-            return
+        for several in ("pairs", "seqs"):
+            if hasattr(given, several):
+                getattr(given, several).extend(more)
+                return
         slot = next((name for name in ("payload", "reason") if not getattr(given, name, "taken")), None)
         if slot is not None and len(more) == 1:
             setattr(given, slot, more[0])
@@ -135,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("id")
     cancel.add_argument("reason", nargs="?", default="")
 
+    add_aside(partial(_client, words))
     add_replay(words)
     add_lint(words)
     add_diagram(words)

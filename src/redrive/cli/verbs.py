@@ -80,6 +80,7 @@ async def show(given: argparse.Namespace) -> int:
         snapshot = await client.snapshot(given.id)
         rows = await client.rows(given.id)
         line = timeline(rows)
+        aside = await client.service.operator.set_aside(given.id)
         places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
         now = await client.store.now()
         nobody = unattended(snapshot, await workers_of(client.store), now)
@@ -92,12 +93,13 @@ async def show(given: argparse.Namespace) -> int:
                         "unattended": nobody or None,
                         "stands_at": places,
                         "problem": why_not,
+                        "set_aside": [plain(one) for one in aside],
                         "timeline": [plain(entry) for entry in line.entries],
                     }
                 )
             )
         else:
-            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody))
+            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside))
     return DONE
 
 

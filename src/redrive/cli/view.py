@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from redrive import SetAsideSignal
 from redrive.cli.paint import Paint, visible
 from redrive.cli.words import brief, span, when
 from redrive.ports.parks import EVERYBODY, Park
@@ -45,9 +46,17 @@ class View:
         self.paint, self.now = paint, now
 
     # ── one execution ───────────────────────────────────────────────────────────────────────────
-    def execution(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str = "", unattended: str = "") -> list[str]:
-        """The head (what it is, waits for, stands at, failed with) and the timeline; *unattended* says why nobody works on it."""
-        return [*self._head(snapshot, line, places, code, unattended), "", *self.timeline(line)]
+    def execution(
+        self,
+        snapshot: Snapshot,
+        line: Timeline,
+        places: Sequence[str],
+        code: str = "",
+        unattended: str = "",
+        aside: Sequence[SetAsideSignal] = (),
+    ) -> list[str]:
+        """The head (what it is, waits for, stands at, failed with, has aside) and the timeline; *unattended* says why nobody works on it."""
+        return [*self._head(snapshot, line, places, code, unattended, aside), "", *self.timeline(line)]
 
     def timeline(self, line: Timeline) -> list[str]:
         """One line for each command: since the start, its key, what it is, how it went and how long it took."""
@@ -66,7 +75,9 @@ class View:
             )
         return lines
 
-    def _head(self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str, unattended: str) -> list[str]:
+    def _head(
+        self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str, unattended: str, aside: Sequence[SetAsideSignal]
+    ) -> list[str]:
         paint = self.paint
         style = "red" if unattended else STATUS_STYLE.get(snapshot.status, "cyan")
         status = f"{snapshot.status}{NOBODY}" if unattended else snapshot.status
@@ -103,6 +114,9 @@ class View:
             lines.append(self._field("attributes", visible(brief(attributes))))
         if snapshot.unread:
             lines.append(self._field("unread", f"{snapshot.unread} signals"))
+        for index, one in enumerate(aside):
+            text = f"{one.seq}: {visible(one.name)} {visible(brief(one.payload))}: {self.paint('red', visible(one.error))}"
+            lines.append(self._field("" if index else "set aside", text))
         if snapshot.recoveries:
             lines.append(self._field("recoveries", f"{snapshot.recoveries} in a row without progress"))
         lines += self._outcome(snapshot)

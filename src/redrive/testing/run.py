@@ -27,6 +27,7 @@ from redrive_interpreter import (
     Noted,
     Ok,
     RunChild,
+    SetAside,
     StartChild,
     Step,
     WaitChild,
@@ -196,6 +197,11 @@ class Run(Generic[R]):
     def emitted(self) -> list[tuple[str, Any]]:
         """The events emitted so far: (name, payload)."""
         return list(self._host.emitted)
+
+    @property
+    def set_aside(self) -> list[tuple[str, str]]:
+        """The signals that the workflow could not read: (name, why)."""
+        return [(row.name, row.error) for run in self._host.runs for row in run if isinstance(row, SetAside)]
 
     @property
     def sent(self) -> list[Request]:
