@@ -163,7 +163,12 @@ class DurableService:
         return BlockingSubscription(self._call(begin()), self._call)
 
     def on(self, event: Event[T], *, name: str | None = None, retry: Retries = None) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
-        """See `AsyncDurableService.on`."""
+        """Call the decorated function with each payload of *event*: at least once, on one worker, until it is done.
+
+        Its place is stored under *name*, by default the function's module and name. Put it before the service opens. If it
+        fails it is called again as *retry* says (by default for a day), in order within an execution, and other events go
+        on; past that the event is in ``operator.dead_letters()``.
+        """
         if self._loop is None:
             return self.aio.on(event, name=name, retry=retry)
 
@@ -256,25 +261,29 @@ class BlockingOperator:
         self._service._call(self._service.aio.operator.retry_rollback(id))
 
     def set_aside(self, id: str | None = None, *, limit: int = 100) -> Sequence[SetAsideSignal]:
-        """See `Operator.set_aside`."""
+        """The signals that were set aside because the execution could not read them, of one execution or of all; oldest first."""
         return self._service._call(self._service.aio.operator.set_aside(id, limit=limit))
 
     def redeliver(self, id: str, *seqs: int) -> int:
-        """See `Operator.redeliver`."""
+        """Send the execution its signals with these *seqs* again, or all that were set aside; how many.
+
+        Do it once code runs that can read them: what it cannot read is set aside again. Raises `ExecutionNotFound`, `ExecutionFinished`.
+        """
         return self._service._call(self._service.aio.operator.redeliver(id, *seqs))
 
     def drop(self, id: str, *seqs: int) -> int:
-        """See `Operator.drop`."""
+        """Forget the execution's signals with these *seqs*, or all that were set aside; how many. Raises `ExecutionNotFound`."""
         return self._service._call(self._service.aio.operator.drop(id, *seqs))
 
     def dead_letters(self, handler: str | None = None, *, retrying: bool = False, limit: int = 100) -> Sequence[DeadLetter]:
-        """See `Operator.dead_letters`."""
+        """The events that one durable handler, or any, gave up after its policy; with *retrying* also those still to be tried again,
+        or waiting behind one that is."""
         return self._service._call(self._service.aio.operator.dead_letters(handler, retrying=retrying, limit=limit))
 
     def redeliver_events(self, handler: str, *seqs: int) -> int:
-        """See `Operator.redeliver_events`."""
+        """Have *handler* called at once with its events of these *seqs*, or with all that are dead, its policy beginning anew; how many."""
         return self._service._call(self._service.aio.operator.redeliver_events(handler, *seqs))
 
     def drop_events(self, handler: str, *seqs: int) -> int:
-        """See `Operator.drop_events`."""
+        """Forget *handler*'s events of these *seqs*, dead or still to be tried again, or all that are dead; how many."""
         return self._service._call(self._service.aio.operator.drop_events(handler, *seqs))
