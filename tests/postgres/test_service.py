@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from examples.order import Order, approved, process_order, processed
-from redrive import AsyncDurableService, DurableService
+from redrive import AsyncDurableService, DurableService, Retry, Signal
 from tests.crash import fleet
 from tests.crash.workers import Fleet, check_effects, die_at_random
 from tests.postgres.server import Server
@@ -50,6 +51,42 @@ def test_the_blocking_service_runs_on_it_too(postgres: Server, schema: str) -> N
         execution = service.start(ORDER, id="order-o-1")
         execution.signal(approved, "Ada")
         assert execution.result(timeout=30) == "ch_o-1 approved by Ada"
+
+
+def test_what_cannot_be_read_is_set_aside_on_it_too(postgres: Server, schema: str) -> None:
+    """G6."""
+    with DurableService(postgres.url(schema=schema), workflows=[process_order]) as service:
+        execution = service.start(ORDER, id="order-o-1")
+        with DurableService(postgres.url(schema=schema), worker=False) as stranger:
+            stranger.signal("order-o-1", Signal(approved.name, int), 5)
+        execution.signal(approved, "Ada")
+        assert execution.result(timeout=30) == "ch_o-1 approved by Ada"
+        assert [kept.payload for kept in execution.info().set_aside] == [5]
+        assert service.operator.drop("order-o-1") == 1
+
+
+def test_a_handler_that_fails_is_called_again_on_it_too(postgres: Server, schema: str) -> None:
+    """G5."""
+    calls: list[Order] = []
+    service = DurableService(postgres.url(schema=schema), workflows=[process_order])
+
+    @service.on(processed, name="mailer", retry=Retry(attempts=3, delay=0.01))
+    def mail(order: Order) -> None:
+        calls.append(order)
+        if len(calls) < 5:
+            raise ConnectionError("no line")
+
+    with service:
+        execution = service.start(ORDER, id="order-o-1")
+        execution.signal(approved, "Ada")
+        execution.result(timeout=30)
+        while not (dead := service.operator.dead_letters("mailer")):
+            time.sleep(0.01)
+        assert (len(calls), dead[0].attempts, dead[0].execution) == (3, 3, "order-o-1")
+        assert service.operator.redeliver_events("mailer") == 1
+        while service.operator.dead_letters("mailer", retrying=True):
+            time.sleep(0.01)
+    assert calls == [Order("o-1", 900)] * 5
 
 
 def test_what_a_killed_worker_had_goes_on_elsewhere(workers: Fleet) -> None:

@@ -20,6 +20,8 @@ MAY_SCAN = {
     "workers": "there are as many rows as live workers",
     "newest": "sqlite_sequence has two rows",
     "list": "newest first by the primary key, until there are enough",
+    "all_aside": "oldest first by the primary key, until there are enough",
+    "list_held": "by the primary key, until there are enough",
     "list_workflow": "newest first by the primary key, until there are enough",
 }
 
@@ -32,7 +34,9 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def plan(db: sqlite3.Connection, query: str) -> list[str]:
-    arguments: object = {"workflow": None, "status": None, "limit": 1} if ":limit" in query else (None,) * query.count("?")
+    arguments: object = (
+        {"workflow": None, "status": None, "handler": None, "dead": None, "limit": 1} if ":limit" in query else (None,) * query.count("?")
+    )
     return [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {query}", arguments)]  # type: ignore[arg-type]
 
 
