@@ -14,6 +14,8 @@ from redrive.errors import ServiceClosed
 from redrive.execution import Execution
 from redrive.home import Process
 from redrive.service import AsyncDurableService
+from redrive.starting import is_async
+from redrive_interpreter.errors import InvalidDefinition
 
 if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
@@ -97,8 +99,11 @@ class DurableService:
         """Start an execution in the transaction that *cursor* is in: it begins when that commits, and never was if it does not.
 
         *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store; it
-        stays on the caller's thread. No ``restart=``. Raises `ExecutionConflict`, and the driver's own errors.
+        stays on the caller's thread. Outside of a transaction, in autocommit mode, it begins at once. No ``restart=``.
+        Raises `ExecutionConflict`, `InvalidDefinition` for what is no such cursor, and the driver's own errors.
         """
+        if is_async(cursor):
+            raise InvalidDefinition("start_in: an async cursor is for AsyncDurableService, where the call is awaited")
         return Execution(self.aio.start_in(cursor, invocation, id=id, **options), self._call)
 
     def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from redrive.handlers import Handler, Handlers, Joining, Retries
     from redrive.info import ExecutionInfo
     from redrive.options import Workflows
-    from redrive.ports.inside import Cursor
+    from redrive.ports.inside import AsyncCursor, Cursor
     from redrive.subscriptions import Subscription
     from redrive.worker.loop import Worker
     from redrive.worker.presence import Presence
@@ -209,18 +210,25 @@ class AsyncDurableService:
         """
         return await self._start(invocation, id, None, options)
 
+    @overload
+    def start_in(
+        self, cursor: AsyncCursor, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]
+    ) -> Coroutine[Any, Any, AsyncExecution[R]]: ...
+    @overload
     def start_in(
         self, cursor: Cursor, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]
-    ) -> AsyncExecution[R]:
+    ) -> AsyncExecution[R]: ...
+    def start_in(self, cursor: Any, invocation: Any, *, id: str | None = None, **options: Unpack[StartOptions]) -> Any:
         """Start an execution in the transaction that *cursor* is in: it begins when that commits, and never was if it does not.
 
-        *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store. No
-        ``restart=``. Raises `ExecutionConflict`, and the driver's own errors.
+        *cursor* is a DB-API, Django or raw SQLAlchemy cursor on the database of this service's ``postgresql://`` store; with an
+        async one, as psycopg's `AsyncCursor`, await the call. Outside of a transaction, in autocommit mode, it begins at once.
+        No ``restart=``. Raises `ExecutionConflict`, `InvalidDefinition` for what is no such cursor, and the driver's own errors.
         """
         self._home.check(any_loop=True)
-        workflow = self._known(checked(invocation).workflow)
-        begun = start_in(self.store, cursor, invocation, workflow, id, self._clock.now(), self.codec, options)
-        return AsyncExecution(self, begun, invocation.workflow, checked=True)
+        workflow, now = self._known(checked(invocation).workflow), self._clock.now()
+        begun = partial(AsyncExecution[Any], self, workflow=invocation.workflow, checked=True)
+        return start_in(self.store, cursor, invocation, workflow, id, now, self.codec, options, begun)
 
     async def execute(self, invocation: Invocation[R], *, id: str | None = None, **options: Unpack[StartOptions]) -> R:
         """Start an execution and wait for its result: `start` and `AsyncExecution.result` in one.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
@@ -18,11 +19,12 @@ from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.ports.inside import Cursor
+    from redrive.ports.inside import AsyncCursor, Standing
     from redrive.ports.store import Json, NewExecution, NewMessage, Snapshot, Store
     from redrive_interpreter.messages import Attribute
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 Restart: TypeAlias = Iterable[Literal["failed", "cancelled"]]
 
@@ -83,26 +85,48 @@ def checked(invocation: Invocation[R]) -> Invocation[R]:
     return invocation
 
 
+def is_async(cursor: object) -> bool:
+    """Whether *cursor* is one whose calls are awaited."""
+    return inspect.iscoroutinefunction(getattr(cursor, "execute", None))
+
+
 def start_in(
     store: Store,
-    cursor: Cursor,
+    cursor: Any,
     invocation: Invocation[Any],
     workflow: Workflow[..., Any],
     id: str | None,
     now: datetime,
     codec: JsonCodec,
     options: StartOptions,
-) -> str:
-    """Start an execution by *cursor*; its id."""
+    begun: Callable[[str], T],
+) -> T | Coroutine[Any, Any, T]:
+    """Start an execution by *cursor*, and give back what *begun* makes of its id; a coroutine that does so for an async cursor."""
     if not isinstance(store, StartsInside):
         raise InvalidDefinition("start_in needs a postgresql:// store, on the database that the cursor is of")
     if "restart" in options:
         raise InvalidDefinition("start_in starts what is new; start takes restart=")
+    _check_cursor(cursor)
     new = new_execution(invocation, workflow, id, now, codec, **options)
-    standing = store.start_in(cursor, new)
-    if standing is not None:
-        _compare(standing.workflow, standing.input, new, workflow, codec)
-    return new.id
+
+    def ended(standing: Standing | None) -> T:
+        if standing is not None:
+            _compare(standing.workflow, standing.input, new, workflow, codec)
+        return begun(new.id)
+
+    async def awaited(cursor: AsyncCursor) -> T:
+        return ended(await store.start_in_async(cursor, new))
+
+    return awaited(cursor) if is_async(cursor) else ended(store.start_in(cursor, new))
+
+
+def _check_cursor(cursor: object) -> None:
+    """Raises `InvalidDefinition` for what is no cursor, or not one of PostgreSQL's: before anything is written."""
+    if not all(callable(getattr(cursor, name, None)) for name in ("execute", "fetchone")):
+        hint = "give its raw cursor" if hasattr(cursor, "execute") else "like connection.cursor()"
+        raise InvalidDefinition(f"start_in takes a cursor, not {type(cursor).__name__}: {hint}")
+    if type(cursor).__module__.partition(".")[0] in ("sqlite3", "_sqlite3", "aiosqlite"):
+        raise InvalidDefinition("start_in: this is a cursor of SQLite, and the store is in a PostgreSQL database")
 
 
 async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ import pytest
 from psycopg.rows import dict_row, namedtuple_row
 
 from redrive import (
+    AsyncDurableService,
     ContinueAs,
     DurableService,
     ExecutionConflict,
@@ -145,3 +148,73 @@ def test_options_and_odd_ids_are_those_of_start(service: DurableService, connect
 def test_another_store_says_that_it_cannot() -> None:
     with DurableService("memory://", [greet]) as service, pytest.raises(InvalidDefinition, match="postgresql://"):
         service.start_in(None, greet("Ada"))  # type: ignore[arg-type]
+
+
+# ── async cursors ───────────────────────────────────────────────────────────────────────────────
+def test_an_async_cursor_starts_in_its_transaction_when_the_call_is_awaited(postgres: Server, schema: str) -> None:
+    async def run() -> None:
+        plain = postgres.url(schema="x").partition("?")[0]
+        async with (
+            AsyncDurableService(postgres.url(schema=schema), [greet, other, before]) as service,
+            await psycopg.AsyncConnection.connect(plain) as connection,
+            connection.cursor() as cursor,
+        ):
+            execution = await service.start_in(cursor, greet("Ada"), id="it")
+            with pytest.raises(ExecutionNotFound):
+                await execution.info()
+            await connection.commit()
+            assert await execution.result(10) == "hello Ada"
+            assert (await service.start_in(cursor, greet("Ada"), id="it")).id == "it"
+            with pytest.raises(ExecutionConflict):
+                await service.start_in(cursor, greet("Bob"), id="it")
+            assert await service.execute(before("Eve"), id="went on") == "hello Eve"
+            await service.start_in(cursor, before("Eve"), id="went on")
+            await service.start_in(cursor, greet("Ada"), id="never")
+            await connection.rollback()
+            with pytest.raises(ExecutionNotFound):
+                await service.execution("never").info()
+
+    asyncio.run(run())
+
+
+def test_in_autocommit_mode_it_begins_at_once(service: DurableService, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        assert service.start_in(cursor, greet("Ada"), id="it").result(10) == "hello Ada"
+        with connection.transaction():
+            late = service.start_in(cursor, greet("Bob"), id="late")
+            with pytest.raises(ExecutionNotFound):
+                late.info()
+        assert late.result(10) == "hello Bob"
+
+
+async def test_a_blocking_service_refuses_an_async_cursor(postgres: Server, service: DurableService) -> None:
+    plain = postgres.url(schema="x").partition("?")[0]
+    async with await psycopg.AsyncConnection.connect(plain) as connection, connection.cursor() as cursor:
+        with pytest.raises(InvalidDefinition, match="AsyncDurableService"):
+            service.start_in(cursor, greet("Ada"), id="it")
+
+
+class Unawaited:
+    """A cursor whose calls give awaitables, and that does not look like it."""
+
+    def execute(self, statement: Any, parameters: Any) -> Any:
+        return asyncio.sleep(0)
+
+    def fetchone(self) -> Any:
+        return asyncio.sleep(0)
+
+
+def test_what_is_no_cursor_of_this_database_is_refused(service: DurableService, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    for wrong, why in [
+        (None, "NoneType"),
+        (connection, "Connection"),
+        (sqlite3.connect(":memory:").cursor(), "SQLite"),
+        (sqlite3.connect(":memory:"), "Connection"),
+        (Unawaited(), "nothing was started"),
+    ]:
+        with pytest.raises(InvalidDefinition, match=why):
+            service.start_in(wrong, greet("Ada"), id="it")  # type: ignore[arg-type]
+    connection.commit()
+    with pytest.raises(ExecutionNotFound):
+        service.execution("it").info()

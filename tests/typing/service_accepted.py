@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import attrs
+import psycopg
 
 from redrive import (
     AsyncDurableService,
     AsyncExecution,
+    DeadLetter,
     DurableService,
     Event,
     Execution,
     ExecutionInfo,
     Flow,
+    Retry,
+    SetAsideSignal,
     Signal,
     Sleep,
     StepContext,
@@ -56,6 +60,29 @@ def blocking(service: DurableService) -> None:
     def handler(number: int) -> None: ...
 
     assert_type(handler(3), None)
+
+    @service.on(processed, name="again", retry=Retry(attempts=3))
+    async def awaited(number: object) -> str:
+        return str(number)
+
+    service.on(processed, retry=(Retry(on=OSError), Retry(attempts=None, on=ValueError)))(awaited)
+    for signal in service.operator.set_aside("t"):
+        assert_type(signal, SetAsideSignal)
+        assert_type(service.operator.redeliver(signal.execution, signal.seq), int)
+    for letter in service.operator.dead_letters("again", retrying=True):
+        assert_type(letter, DeadLetter)
+        assert_type(service.operator.drop_events(letter.handler, letter.seq), int)
+
+
+def inside(service: DurableService, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+    assert_type(service.start_in(cursor, typed(1)), Execution[str])
+
+
+async def inside_awaited(
+    service: AsyncDurableService, cursor: psycopg.Cursor[tuple[Any, ...]], awaited: psycopg.AsyncCursor[tuple[Any, ...]]
+) -> None:
+    assert_type(service.start_in(cursor, typed(1)), AsyncExecution[str])
+    assert_type(await service.start_in(awaited, typed(1), id="t"), AsyncExecution[str])
 
 
 async def not_blocking(service: AsyncDurableService) -> None:

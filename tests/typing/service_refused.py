@@ -41,6 +41,11 @@ def blocking(service: DurableService) -> None:
     service.signal_with_start(typed(1), id="t", signal=tick, payload=3)  # wrong: it has no payload
     DurableService("memory://", [typed], leash=3)  # wrong: no such option
     print(wrong)
+    service.on(Event("number", int))(takes_text)  # wrong: the payload is an int
+    service.on(Event("number", int), retry=3)  # wrong: a Retry is wanted
+
+
+def takes_text(text: str) -> None: ...
 
 
 async def not_blocking(service: AsyncDurableService) -> None:

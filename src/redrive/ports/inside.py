@@ -18,6 +18,14 @@ class Cursor(Protocol):
     def fetchone(self) -> Any: ...
 
 
+class AsyncCursor(Protocol):
+    """The same where each call is awaited, as psycopg's `AsyncCursor`."""
+
+    async def execute(self, statement: Any, parameters: Mapping[str, Any], /) -> Any: ...
+
+    async def fetchone(self) -> Any: ...
+
+
 @attrs.frozen
 class Standing:
     """What has an id already: the workflow that it was started as, and its input."""
@@ -35,4 +43,8 @@ class StartsInside(Protocol):
 
         Others are told when that transaction commits. Errors are the driver's own.
         """
+        ...
+
+    async def start_in_async(self, cursor: AsyncCursor, new: NewExecution) -> Standing | None:
+        """The same by a cursor whose calls are awaited, on the loop of the caller."""
         ...

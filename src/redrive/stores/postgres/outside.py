@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
-from redrive.ports.inside import Cursor, Standing
+from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.store import NewExecution
 from redrive.stores.bell import WORK
 from redrive.stores.postgres.news import channel_of
 from redrive.stores.postgres.queries import in_schema
 from redrive.stores.postgres.values import from_text, maybe_us, to_text
 from redrive.stores.statements import read_queries
+from redrive_interpreter.errors import InvalidDefinition
 
 _SQL: Final = read_queries(Path(__file__).with_name("outside.sql").read_text(encoding="utf-8"))
 
 
+Talk: TypeAlias = Generator[tuple[bytes, Mapping[str, Any]], Any, Standing | None]
+"""Statements, each answered with its first row or None; it ends with what has the id already, or None."""
+
+
 def start_in(cursor: Cursor, schema: str, new: NewExecution) -> Standing | None:
     """What has the id already, or None. Raises whatever the user's driver raises."""
+    talk = _start(schema, new)
+    asked = next(talk)
+    while True:
+        _refuse_awaitable(cursor.execute(*asked))
+        row = _refuse_awaitable(cursor.fetchone())
+        try:
+            asked = talk.send(row)
+        except StopIteration as end:
+            return cast("Standing | None", end.value)
+
+
+async def start_in_async(cursor: AsyncCursor, schema: str, new: NewExecution) -> Standing | None:
+    talk = _start(schema, new)
+    asked = next(talk)
+    while True:
+        await cursor.execute(*asked)
+        row = await cursor.fetchone()
+        try:
+            asked = talk.send(row)
+        except StopIteration as end:
+            return cast("Standing | None", end.value)
+
+
+def _start(schema: str, new: NewExecution) -> Talk:
     sql = {name: in_schema(text, schema) for name, text in _SQL.items()}
     values = {
         "id": to_text(new.id),
@@ -31,18 +61,25 @@ def start_in(cursor: Cursor, schema: str, new: NewExecution) -> Standing | None:
         "started": new.started,
         "input": new.input,
     }
-    cursor.execute(sql["begin"], values)
-    if cursor.fetchone() is not None:
-        cursor.execute(sql["tell"], {"channel": channel_of(schema), "payload": f"outside {WORK}"})
+    if (yield sql["begin"], values) is not None:
+        yield sql["tell"], {"channel": channel_of(schema), "payload": f"outside {WORK}"}
         return None
-    cursor.execute(sql["standing"], {"id": values["id"]})
-    n, workflow, number, input = _values(cursor.fetchone())
+    n, workflow, number, input = _values((yield sql["standing"], {"id": values["id"]}))
     first = from_text(workflow)
     if first != new.workflow and number > 1:  # it may have continued as another workflow
-        cursor.execute(sql["first_row"], {"n": n})
-        (row,) = _values(cursor.fetchone())
+        (row,) = _values((yield sql["first_row"], {"n": n}))
         first = json.loads(row)["workflow"]
     return Standing(first, input)
+
+
+def _refuse_awaitable(answer: Any) -> Any:
+    """Raises `InvalidDefinition` where a call only began what nobody awaits: nothing was started."""
+    if inspect.isawaitable(answer):
+        close = getattr(answer, "close", None)
+        if close is not None:
+            close()
+        raise InvalidDefinition("start_in: this cursor's calls must be awaited, and it does not say so; nothing was started")
+    return answer
 
 
 def _values(row: Any) -> Any:

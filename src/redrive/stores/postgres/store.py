@@ -14,7 +14,7 @@ import attrs
 from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
-from redrive.ports.inside import Cursor, Standing
+from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     Begun,
@@ -209,6 +209,10 @@ class PostgresStore:
     def start_in(self, cursor: Cursor, new: NewExecution) -> Standing | None:
         """See `StartsInside`. The store need not be open, and *cursor* may be of any driver: it must be of the same database."""
         return outside.start_in(cursor, self.address.schema, new)
+
+    async def start_in_async(self, cursor: AsyncCursor, new: NewExecution) -> Standing | None:
+        """See `StartsInside`: the same on the caller's event loop."""
+        return await outside.start_in_async(cursor, self.address.schema, new)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         if message.kind == "signal":
