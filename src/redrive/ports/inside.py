@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
@@ -15,7 +15,7 @@ class Cursor(Protocol):
 
     def execute(self, statement: Any, parameters: Mapping[str, Any], /) -> Any: ...
 
-    def fetchone(self) -> Any: ...
+    def fetchone(self) -> Sequence[Any] | Mapping[str, Any] | None: ...
 
 
 class AsyncCursor(Protocol):
