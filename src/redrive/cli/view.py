@@ -55,7 +55,10 @@ class View:
         unattended: str = "",
         aside: Sequence[SetAsideSignal] = (),
     ) -> list[str]:
-        """The head (what it is, waits for, stands at, failed with, has aside) and the timeline; *unattended* says why nobody works on it."""
+        """The head (what it is, waits for, stands at, failed with, has aside) and the timeline.
+
+        *unattended* says why nobody works on it.
+        """
         return [*self._head(snapshot, line, places, code, unattended, aside), "", *self.timeline(line)]
 
     def timeline(self, line: Timeline) -> list[str]:
