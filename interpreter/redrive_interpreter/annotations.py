@@ -15,7 +15,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, Final, ForwardRef, Literal, get_args, get_origin
 
 _KERNEL: Final = __name__.partition(".")[0]
@@ -39,15 +39,16 @@ def annotated(fn: Callable[..., Any]) -> Any:
 
 def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
     """The names that annotations of *fn* use and that are in no module, asked for *depth* calls below the user's code."""
-    holder = annotated(fn)
+    plain = type(fn) is FunctionType and not fn.__dict__  # nothing wrapped: a workflow makes many of these
+    holder: Any = fn if plain else annotated(fn)
     names = _names_of(holder)
-    if not names:
+    if not names or (plain and "." not in holder.__code__.co_qualname):
         return _NOTHING
-    wanted = {name.partition(".")[0] for name in names}
+    wanted = [name.partition(".")[0] for name in names]
     found: dict[str, Any] = {}
-    for scope in (_closure(holder), _class_of(fn, holder), *_frames(holder, sys._getframe(depth + 1))):
-        for name in wanted - found.keys():
-            if name in scope:
+    for scope in (_closure(holder), _NOTHING if plain else _class_of(fn, holder), *_frames(holder, sys._getframe(depth + 1), wanted)):
+        for name in scope:
+            if name not in found and name in wanted:
                 found[name] = scope[name]
     return found
 
@@ -60,25 +61,24 @@ def meaning(fn: Any, scope: Mapping[str, Any]) -> tuple[Any, ...] | None:
     annotations = _annotations(fn)
     if not annotations:
         return ()
-    known = tuple(annotations.items())
+    known = (*annotations, *annotations.values())
     try:
-        hash(known)
         names = _names_of(fn)
-        if not names:
-            return known
-        meant = tuple([_look_up(name, scope, fn.__globals__) for name in names])
-        hash(meant)
+        if names:
+            module = fn.__globals__
+            known += tuple([_look_up(name, scope, module) for name in names])
+        hash(known)
     except Exception:  # an annotation without a hash, or a name whose attributes cannot be read
         return None
-    return (known, meant)
+    return known
 
 
-def _look_up(name: str, scope: Mapping[str, Any], module: Mapping[str, Any]) -> tuple[type, Any]:
-    first, *rest = name.split(".")
-    found = scope.get(first, module.get(first, getattr(builtins, first, _MISSING)))
+def _look_up(name: str, scope: Mapping[str, Any], module: Mapping[str, Any]) -> Any:
+    first, *rest = (name,) if "." not in name else name.split(".")
+    found = scope[first] if first in scope else module[first] if first in module else getattr(builtins, first, _MISSING)
     for attribute in rest:
         found = getattr(found, attribute, _MISSING)
-    return type(found), found
+    return found if type(found) is type else (type(found), found)  # 1 == True
 
 
 def _annotations(holder: Any) -> Mapping[str, Any]:
@@ -90,26 +90,27 @@ def _annotations(holder: Any) -> Mapping[str, Any]:
 
 def _names_of(holder: Any) -> tuple[str, ...]:
     """The names in those annotations that are text, dotted where they are."""
-    names: tuple[str, ...] = ()
-    for annotation in _annotations(holder).values():
-        if type(annotation) is not type:
-            names += _names_in(annotation)
+    annotations = _annotations(holder)
+    if not annotations:
+        return ()
+    known = tuple(annotations.values())
+    try:
+        names = _names.get(known)
+    except TypeError:  # an annotation without a hash
+        return _names_in(known)
+    if names is None:
+        if len(_names) >= _KEPT:
+            _names.clear()
+        names = _names[known] = _names_in(known)
     return names
 
 
-def _names_in(annotation: Any) -> tuple[str, ...]:
-    try:
-        known = _names.get(annotation)
-    except TypeError:
-        return tuple(_texts(annotation))
-    if known is None:
-        if len(_names) >= _KEPT:
-            _names.clear()
-        known = _names[annotation] = tuple(dict.fromkeys(name for text in _texts(annotation) for name in _DOTTED.findall(text)))
-    return known
+def _names_in(annotations: tuple[Any, ...]) -> tuple[str, ...]:
+    texts = (text for annotation in annotations for text in _texts(annotation))
+    return tuple(dict.fromkeys(name for text in texts for name in _DOTTED.findall(text)))
 
 
-_names: dict[Any, tuple[str, ...]] = {}
+_names: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
 
 def _texts(annotation: Any) -> Iterator[str]:
@@ -151,21 +152,24 @@ def _class_of(fn: Any, holder: Any) -> Mapping[str, Any]:
     return _NOTHING
 
 
-def _frames(holder: Any, frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+def _frames(holder: Any, frame: FrameType | None, wanted: list[str]) -> list[Mapping[str, Any]]:
     """The names of those callers that *holder* was defined in, or beside."""
     code = getattr(holder, "__code__", None)
     if code is None or "." not in code.co_qualname:
-        return
-    name = code.co_qualname
+        return []
+    name, file = code.co_qualname, code.co_filename
     outermost, is_local, _ = name.partition(_LOCAL)
-    outside: list[Mapping[str, Any]] = []
+    around: list[Mapping[str, Any]] = []
+    beside: list[Mapping[str, Any]] = []
     while frame is not None and not frame.f_globals.get("__name__", "").startswith(_KERNEL):
         its = frame.f_code
-        if its.co_filename == code.co_filename:
-            if name.startswith(its.co_qualname + (_LOCAL if its.co_flags & inspect.CO_OPTIMIZED else ".")):
-                yield frame.f_locals
-            elif is_local and its.co_qualname.startswith(outermost + _LOCAL):
+        if its.co_filename == file:
+            is_function = its.co_flags & inspect.CO_OPTIMIZED
+            if name.startswith(its.co_qualname + (_LOCAL if is_function else ".")):
+                if not is_function or any(one in its.co_varnames or one in its.co_cellvars or one in its.co_freevars for one in wanted):
+                    around.append(frame.f_locals)
+            elif is_local and its.co_freevars and its.co_qualname.startswith(outermost + _LOCAL):
                 values = frame.f_locals
-                outside.append({free: values[free] for free in its.co_freevars if free in values})
+                beside.append({free: values[free] for free in its.co_freevars if free in values})
         frame = frame.f_back
-    yield from outside
+    return around + beside
