@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from redrive.attendance import Listing
 from redrive.codec import MAX_BYTES, JsonCodec, from_json
+from redrive.converters import remember
 from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
 from redrive.home import Home, new_worker_id
@@ -88,6 +89,8 @@ class AsyncDurableService:
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
+        if converter is not None:
+            remember(self)
         self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
         self.build: str = build if build is not None else _digest(self.workflows)
         self.worker_id: str = new_worker_id()

@@ -17,6 +17,7 @@ from redrive.cli.arguments import Arguments
 from redrive.cli.complaints import Complaint, did_you_mean
 from redrive.cli.logs import start_logging
 from redrive.codec import JsonCodec, from_json
+from redrive.codec.models import validating
 from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
 from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, load_row, replay
@@ -53,7 +54,8 @@ class Client:
         takes = "" if workflow.fn is None else f"{name}{inspect.signature(workflow.fn)}"
         where = f"workflow {name}"
         try:
-            typed = arguments.read(lambda key, value: self.codec.load(value, workflow.signature.parameter(key), where, key))
+            with validating():
+                typed = arguments.read(lambda key, value: self.codec.load(value, workflow.signature.parameter(key), where, key))
             return workflow(**typed)
         except (CodecError, DefinitionError) as error:
             raise Complaint(str(error), takes) from None
@@ -90,7 +92,8 @@ class Client:
             await self.service.signal(snapshot.id, source, key=key)
             return
         try:
-            value: Any = self.codec.load(payload, source.type, f"signal {name}", "payload")
+            with validating():
+                value: Any = self.codec.load(payload, source.type, f"signal {name}", "payload")
         except CodecError as error:
             raise Complaint(str(error)) from None
         await self.service.signal(snapshot.id, source, value, key=key)

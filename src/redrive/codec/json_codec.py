@@ -34,7 +34,7 @@ class JsonCodec:
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes}: no value fits")
         hooks = None if converter is None else Hooks(converter)
-        self.max_bytes = max_bytes
+        self.converter, self.max_bytes = converter, max_bytes
         self._light = min(max_bytes // 6, text.MAX_DEPTH * 5)  # what marshal makes of data within both limits, whatever they are
         self._planner = Planner(hooks)
         self._plans = self._planner.plans

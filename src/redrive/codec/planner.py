@@ -18,6 +18,7 @@ from redrive.codec.choices import enum_plan, flag_plan, literal_plan
 from redrive.codec.containers import fixed_plan, list_plan, mapping_plan, sequence_plan, set_plan, variadic_plan
 from redrive.codec.fields import shape_of, substitute, typed_dict_fields
 from redrive.codec.hooks import Hooks
+from redrive.codec.models import is_model, model_plan, own_plan
 from redrive.codec.moments import MOMENTS
 from redrive.codec.plans import ANY_KIND, Plan, Wrong, is_tagged, other_form, refuse_value, refusing, show
 from redrive.codec.records import record_plan, typed_dict_plan
@@ -147,9 +148,11 @@ class Planner:
         if _is_typed_dict(cls):
             fields = typed_dict_fields(type_)
             return typed_dict_plan(show(type_), fields, {field.name: self.plan(field.type) for field in fields})
+        if is_model(cls):
+            return model_plan(cls, self.plan)
         if (shape := shape_of(type_)) is not None:
             return record_plan(show(type_), shape, {field.name: self.plan(field.type) for field in shape.fields})
-        return _path_plan(cls)
+        return _path_plan(cls) or own_plan(cls, self.plan)
 
 
 _UNSTORABLE: Final = "values of this class cannot be stored: use an attrs class or a dataclass, or give converter= hooks for it"

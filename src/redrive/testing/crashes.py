@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from redrive.codec import JsonCodec, from_json, to_json
+from redrive.converters import codec_for
 from redrive.testing.calls import check_invocation
 from redrive.testing.run import BEGIN, Run
 from redrive.testing.telling import describe, trace
@@ -58,7 +59,7 @@ def assert_survives_crashes(
     """
     check_invocation(invocation, "assert_survives_crashes")
     run = Run(invocation, answers=answers or {}, signals=signals or {}, id=id, now=now, timeout=timeout, converter=converter)
-    codec = JsonCodec(converter=converter)
+    codec = codec_for(invocation.workflow, converter)
     for workflow, rows in run.histories():
         Crashes(workflow, rows, codec).check()
     return run

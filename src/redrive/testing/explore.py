@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from redrive.codec import JsonCodec
+from redrive.converters import codec_for
 from redrive.testing import naming
 from redrive.testing.calls import check_invariants, check_invocation, check_mapping
 from redrive.testing.cases import Cases
@@ -116,7 +117,7 @@ def explore(
     check_mapping(outcomes, "outcomes", "{charge: ['ch_1', CardDeclined('no')]}")
     check_mapping(signals, "signals", "{approved: 'Ada'}")
     choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults, undeclared)
-    search = _Search(invocation, [as_invariant(one) for one in invariants], choices, JsonCodec(converter=converter), merge)
+    search = _Search(invocation, [as_invariant(one) for one in invariants], choices, codec_for(invocation.workflow, converter), merge)
     return search.run(random.Random(seed), depth, budget, id=id, now=now, timeout=timeout)
 
 

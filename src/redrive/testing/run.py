@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
-from redrive.codec import JsonCodec
+from redrive.converters import codec_for
 from redrive.testing.attributes import Attributes
 from redrive.testing.calls import as_error, check_command, check_invocation, check_mapping, keys_there_are
 from redrive.testing.driver import Driver
@@ -68,7 +68,7 @@ class Run(Generic[R]):
         check_mapping(signals, "signals", "{approved: 'Ada'}")
         self.invocation = invocation
         self._check_purity = check_purity
-        self._codec = JsonCodec(converter=converter)
+        self._codec = codec_for(invocation.workflow, converter)
         self._stubs = Stubs(answers or {}, signals or {})
         self._host = Host(self._codec, self._stubs.refuse)
         self._driver = Driver(self._host, self._stubs, driven=answers is not None or signals is not None, skip_time=skip_time)

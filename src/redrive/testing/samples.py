@@ -15,6 +15,8 @@ from uuid import UUID
 
 import attrs
 
+from redrive.codec.models import builtin_of, is_model
+
 _PLAIN: Final[dict[Any, tuple[Any, ...]]] = {
     Any: (None,),
     None: (None,),
@@ -118,6 +120,10 @@ def _one(type_: Any, name: str, depth: int) -> Any:
 
 
 def _instance(cls: type, name: str, depth: int) -> Any:
+    if is_model(cls):
+        return _model(cls, name, depth)
+    if hasattr(cls, "__get_pydantic_core_schema__") and not hasattr(cls, "__dataclass_fields__"):
+        return _of_pydantic(cls, name)
     fields = getattr(cls, "__attrs_attrs__", None) or tuple(getattr(cls, "__dataclass_fields__", {}).values())
     if not fields and hasattr(cls, "_fields"):
         return cls(*(_one(hint, name, depth) for hint in get_type_hints(cls).values()))
@@ -134,3 +140,27 @@ def _instance(cls: type, name: str, depth: int) -> Any:
         raise
     except Exception as error:
         raise NoSample(f"no sample of {cls.__name__}: {error}") from error
+
+
+def _model(cls: Any, name: str, depth: int) -> Any:
+    needed = {at: field for at, field in cls.model_fields.items() if field.is_required()}
+    given = {at: _one(field.annotation, name, depth) for at, field in needed.items()}
+    try:
+        return cls.model_validate(given["root"] if list(given) == ["root"] else {needed[at].alias or at: it for at, it in given.items()})
+    except Exception:  # a sample need not be valid, and rarely is where a pattern or a date to come is asked for
+        return cls.model_construct(**given)
+
+
+def _of_pydantic(cls: Any, name: str) -> Any:
+    import pydantic
+
+    adapter = pydantic.TypeAdapter(cls)
+    builtin = builtin_of(adapter)
+    if builtin is not None:
+        return _one(builtin, name, 0)
+    for text in (name, f"{name}@example.com", "https://example.com/", "127.0.0.1", "1", "postgresql://localhost/sample"):
+        try:
+            return adapter.validate_python(text)
+        except pydantic.ValidationError:
+            continue
+    raise NoSample(f"no sample of {cls.__name__}")
