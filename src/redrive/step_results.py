@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 _IN_DOUBT: Final = (StepTimeout, StepInterrupted)
 
 
+def arguments_of(perform: Perform, codec: JsonCodec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The body's own copies of its arguments.
+
+    Raises `CodecError` if they cannot be read, and where nothing that the body is declared to give could be stored: then it
+    must not begin.
+    """
+    spec = perform.step.spec
+    codec.check(spec.result_type, f"step {spec.id}", "result")
+    return codec.load_call(spec.signature, perform.input, spec.id)
+
+
 def succeeded(perform: Perform, value: Any, *, codec: JsonCodec, now: datetime) -> Answered:
     """The fact of an attempt whose body returned *value*. Raises what a converter's hook raises."""
     spec = perform.step.spec

@@ -20,6 +20,7 @@ from redrive.codec.plans import (
     other_form,
     refuse_data,
     refuse_value,
+    refused_part,
     tagged,
     untagged,
 )
@@ -110,7 +111,8 @@ def fixed_plan(name: str, items: tuple[Plan, ...]) -> Plan:
         return tuple(out)
 
     small = len(items) <= 16 and all(item.small for item in items)
-    return Plan(name, dump, load, _LIST, (tuple,), small=small, endless=any(item.endless for item in items))
+    refuses = refused_part((index(at), item) for at, item in enumerate(items))
+    return Plan(name, dump, load, _LIST, (tuple,), small=small, endless=any(item.endless for item in items), refuses=refuses)
 
 
 def set_plan(name: str, item: Plan, classes: tuple[type, ...]) -> Plan:

@@ -70,6 +70,16 @@ class JsonCodec:
         except RecursionError:
             raise CodecError(where, root, plan.name, _TOO_DEEP) from None
 
+    def check(self, type: Any, where: str, root: str = "value") -> None:
+        """Raises `CodecError` if no value of *type* can be stored."""
+        try:
+            plan = self._plans.get(type) or self._plan(type, where, root)
+        except TypeError:
+            plan = self._plan(type, where, root)
+        if plan.refuses is not None:
+            path, name, problem = plan.refuses
+            raise CodecError(where, root + path, name, problem)
+
     # ── calls ───────────────────────────────────────────────────────────────────────────────────
     def dump_call(self, signature: Signature, args: tuple[object, ...], kwargs: Mapping[str, object], where: str) -> Data:
         call: CallPlan | None = signature.compiled

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from redrive.codec.plans import ANY_KIND, OBJECT, TAG, Data, Plan, Wrong, brief, other_form, refuse_data, refuse_value, show
+from redrive.codec.plans import ANY_KIND, OBJECT, TAG, Data, Plan, Wrong, brief, other_form, refuse_data, refuse_value, refused_part, show
 from redrive.codec.scalars import is_plain_key
 from redrive.codec.untyped import ANY, dump_any, load_any
 
@@ -99,7 +99,16 @@ def model_plan(cls: Any, plan_of: Callable[[Any], Plan]) -> Plan:
         return _made(cls, name, fields, state, private, extra if extras else None, unset)
 
     endless = extras or any(plan.endless for plan in plans.values())
-    return Plan(name, dump, load, _DICT, (cls,), endless=endless, fields=None if extras else allowed)
+    return Plan(
+        name,
+        dump,
+        load,
+        _DICT,
+        (cls,),
+        endless=endless,
+        fields=None if extras else allowed,
+        refuses=refused_part((f".{at}", plans[at]) for at in fields),
+    )
 
 
 def _made(

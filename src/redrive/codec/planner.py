@@ -23,6 +23,7 @@ from redrive.codec.moments import MOMENTS
 from redrive.codec.plans import ANY_KIND, Plan, Wrong, is_tagged, other_form, refuse_value, refusing, show
 from redrive.codec.records import record_plan, typed_dict_plan
 from redrive.codec.scalars import SCALARS, dump_str, load_str
+from redrive.codec.subclasses import collection_plan, scalar_plan
 from redrive.codec.unions import union_plan
 from redrive.codec.untyped import ANY
 
@@ -137,7 +138,7 @@ class Planner:
             return sequence_plan(name, self.plan(item))
         if origin in _SETS:
             return set_plan(name, self.plan(item), _SETS[origin])
-        return None
+        return collection_plan(origin, args, name, self.plan)
 
     def _of_class(self, type_: Any) -> Plan | None:
         cls: Any = get_origin(type_) or type_
@@ -152,7 +153,7 @@ class Planner:
             return model_plan(cls, self.plan)
         if (shape := shape_of(type_)) is not None:
             return record_plan(show(type_), shape, {field.name: self.plan(field.type) for field in shape.fields})
-        return _path_plan(cls) or own_plan(cls, self.plan)
+        return _path_plan(cls) or scalar_plan(cls) or own_plan(cls, self.plan)
 
 
 _UNSTORABLE: Final = "values of this class cannot be stored: use an attrs class or a dataclass, or give converter= hooks for it"

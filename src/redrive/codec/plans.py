@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, get_args, get_origin
 
@@ -71,6 +71,8 @@ class Plan:
     """Takes values of any class: the untyped plan, and no other."""
     takes_subclasses: bool = False
     """Takes instances of subclasses: plans made of the user's own hooks."""
+    refuses: tuple[str, str, str] | None = None
+    """Where no value of the type can be stored: the path to what cannot, its type, and why."""
     fields: frozenset[str] | None = None
     """The keys that an object may have to be read; None where any will do, or where data is no object."""
 
@@ -123,7 +125,16 @@ def refusing(name: str, problem: str) -> Plan:
     def refuse(value: object) -> Any:
         raise Wrong(name, problem)
 
-    return Plan(name, refuse, refuse, frozenset())
+    return Plan(name, refuse, refuse, frozenset(), refuses=None if name == "Never" else ("", name, problem))
+
+
+def refused_part(parts: Iterable[tuple[str, Plan]]) -> tuple[str, str, str] | None:
+    """The first of *parts*, each with the step to it, of which no value can be stored."""
+    for step, plan in parts:
+        if plan.refuses is not None:
+            path, name, problem = plan.refuses
+            return step + path, name, problem
+    return None
 
 
 def kind_of(data: object) -> str:

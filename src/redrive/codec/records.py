@@ -6,7 +6,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redrive.codec.fields import Field, Shape
-from redrive.codec.plans import OBJECT, TAG, Data, Load, Plan, Wrong, brief, is_tagged, key, other_form, refuse_data, refuse_value
+from redrive.codec.plans import (
+    OBJECT,
+    TAG,
+    Data,
+    Load,
+    Plan,
+    Wrong,
+    brief,
+    is_tagged,
+    key,
+    other_form,
+    refuse_data,
+    refuse_value,
+    refused_part,
+)
 
 _DICT: Final = frozenset({"dict"})
 _UNSET: Final = object()
@@ -49,7 +63,17 @@ def record_plan(name: str, shape: Shape, plans: dict[str, Plan]) -> Plan:
     simple = simple and bool(plans.keys() - {"v"})  # the data of every tagged value has a v
     load = _positional(name, shape, plans) if simple and _in_order(shape) else _general(name, shape, plans)
     small = len(plans) <= 32 and all(plan.small for plan in plans.values())
-    return Plan(name, dump, load, _DICT, (cls,), small=small, endless=any(plan.endless for plan in plans.values()), fields=frozenset(plans))
+    return Plan(
+        name,
+        dump,
+        load,
+        _DICT,
+        (cls,),
+        small=small,
+        endless=any(plan.endless for plan in plans.values()),
+        fields=frozenset(plans),
+        refuses=refused_part((f".{field.name}", plans[field.name]) for field in shape.fields if field.argument is not None),
+    )
 
 
 def _in_order(shape: Shape) -> bool:

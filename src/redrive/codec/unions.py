@@ -160,6 +160,7 @@ class _Union:
             small=all(plan.small for plan in self.members),
             endless=any(plan.endless for plan in self.members),
             anything=bool(self.catch_all),
+            refuses=self.members[0].refuses if all(plan.refuses for plan in self.members) else None,
         )
 
     def _by_base(self, value: object) -> list[tuple[str | None, Plan]]:

@@ -64,10 +64,10 @@ class Stubs:
 
         A stub that is called gets decoded arguments, and `current_step()`, as a body does.
         """
-        spec, context = perform.step.spec, host.context(perform)
+        context = host.context(perform)
 
         def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-            return host.codec.load_call(spec.signature, perform.input, spec.id)
+            return step_results.arguments_of(perform, host.codec)
 
         with entered(context):
             outcome = _outcome(self._find(perform.step), call, perform.key, perform.attempt)

@@ -179,7 +179,7 @@ class Performer:
         performing.set(attempt.perform.key)
         enter(attempt.context)
         self._watch(attempt)
-        args, kwargs = self._codec.load_call(spec.signature, attempt.perform.input, spec.id)
+        args, kwargs = step_results.arguments_of(attempt.perform, self._codec)
         body = spec.body
         if spec.injected:
             body = self._resources.acall(body, spec.injected, spec.signature, f"step {spec.id}")
@@ -208,7 +208,7 @@ class Performer:
         perform = attempt.perform
         spec = perform.step.spec
         try:
-            args, kwargs = self._codec.load_call(spec.signature, perform.input, spec.id)
+            args, kwargs = step_results.arguments_of(perform, self._codec)
         except CodecError as error:
             self._thread_ended(attempt, None, error)
             return
