@@ -12,8 +12,17 @@ from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.raised import type_name
 
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
+
+
 # Defaults are told by identity from the same values given: of `Retry(delay=1)` somebody expects a second attempt.
-_ONE: Final[Any] = object()
+class _One:
+    """The default of *attempts*."""
+
+    def __repr__(self) -> str:
+        return "1"
+
+
+_ONE: Final[Any] = _One()
 _SECOND: Final = timedelta(seconds=1)
 _DOUBLED: Final = 2.0
 _NO_JITTER: Final = float("0")
