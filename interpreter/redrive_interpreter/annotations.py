@@ -14,9 +14,10 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, FunctionType
 from typing import Any, Final, ForwardRef, Literal, get_args, get_origin
+from weakref import WeakKeyDictionary, ref
 
 _KERNEL: Final = __name__.partition(".")[0]
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
@@ -45,8 +46,36 @@ def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
     if not names or (plain and "." not in holder.__code__.co_qualname):
         return _NOTHING
     wanted = [name.partition(".")[0] for name in names]
+    frames = _frames(holder, sys._getframe(depth + 1), wanted)
+    found = _pick(wanted, (_closure(holder), _NOTHING if plain else _class_of(fn, holder), *frames))
+    for value in found.values():
+        if isinstance(value, type) and "." in value.__qualname__ and value not in _around:
+            _remember(value, frames)
+    return found
+
+
+def names_of_class(cls: type) -> Mapping[str, Any]:
+    """The names that annotations in a local class use, where a function beside it was seen to use the class."""
+    found = {name: it() if isinstance(it, ref) else it for name, it in _around.get(cls, _NOTHING).items()}
+    return {name: it for name, it in found.items() if it is not None}
+
+
+def _remember(cls: type, frames: list[Mapping[str, Any]]) -> None:
+    """Keep what the annotations of *cls* mean by names of *frames*: when its fields are asked for, these are over."""
+    wanted = [name.partition(".")[0] for base in cls.__mro__ for name in _names_of(base)]
+    found = _pick(wanted, frames)
+    _around[cls] = {name: ref(it) if isinstance(it, type) else it for name, it in found.items()}
+    for it in found.values():
+        if isinstance(it, type) and "." in it.__qualname__ and it not in _around:
+            _remember(it, frames)
+
+
+_around: Final[WeakKeyDictionary[type, Mapping[str, Any]]] = WeakKeyDictionary()
+
+
+def _pick(wanted: list[str], scopes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for scope in (_closure(holder), _NOTHING if plain else _class_of(fn, holder), *_frames(holder, sys._getframe(depth + 1), wanted)):
+    for scope in scopes:
         for name in scope:
             if name not in found and name in wanted:
                 found[name] = scope[name]

@@ -334,3 +334,28 @@ def test_a_forward_reference_that_another_module_resolved_is_not_taken_over() ->
     assert Step("use", use, []).spec.signature.parameter("value") == List[Order]  # noqa: UP006
     with pytest.raises(CodecError, match="cannot be resolved"):
         JsonCodec().dump([], List["Order"], "elsewhere")  # noqa: UP006
+
+
+def test_fields_of_a_local_class_may_name_what_is_local_too() -> None:
+    @attrs.frozen
+    class Order:  # not the module's
+        number: int
+
+    @attrs.frozen
+    class Box:
+        orders: list[Order]
+        inner: Box | None = None
+
+    @attrs.frozen
+    class Crate(Box):
+        boxes: tuple[Box, ...] = ()
+
+    @step("pack")
+    def pack(crate: Crate) -> Crate:
+        return crate
+
+    value = Crate([Order(1)], Box([Order(2)]), (Box([]),))
+    codec = JsonCodec()
+    for spec in (pack.spec, Step("pack", pack.body, value).spec):
+        data = codec.dump_call(spec.signature, (value,), {}, "pack")
+        assert codec.load_call(spec.signature, data, "pack") == ((value,), {})

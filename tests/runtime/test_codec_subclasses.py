@@ -130,7 +130,7 @@ def with_a_note() -> Cents:
         (Any, Sku("a")),
         (Any, defaultdict(int)),
     ],
-    ids=str,
+    ids=lambda it: type(it).__name__ if " at 0x" in str(it) else str(it),
 )
 def test_what_would_come_back_as_something_else_is_refused(kind: Any, value: Any) -> None:
     with pytest.raises(CodecError):

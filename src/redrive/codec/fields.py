@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import attrs
 
 from redrive.codec.plans import Wrong, show
+from redrive_interpreter.annotations import names_of_class
 
 
 @attrs.frozen(kw_only=True)
@@ -153,12 +154,14 @@ class _Types:
 
 
 def _hints(cls: Any) -> dict[str, Any]:
+    around = names_of_class(cls)
     try:
-        return typing.get_type_hints(cls, include_extras=True)
+        if not around:
+            return typing.get_type_hints(cls, include_extras=True)
     except Exception:  # whatever evaluating somebody's annotations may raise
         pass
     try:  # a class in a function's body is in no module's names, but may still name itself
-        return typing.get_type_hints(cls, include_extras=True, localns={cls.__name__: cls})
+        return typing.get_type_hints(cls, include_extras=True, localns={cls.__name__: cls, **around})
     except Exception as error:
         advice = "define what they name in the module, and not under TYPE_CHECKING"
         raise Wrong(show(cls), f"its annotations cannot be resolved at run time ({error}): {advice}") from None
