@@ -11,66 +11,24 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from redrive import AsyncDurableService, DurableService, Flow, Signal, WaitSignal, Workflow, step, workflow
+from redrive import AsyncDurableService, Flow, Signal, WaitSignal, step, workflow
 from redrive.stores.kernel import Process, Sight, kernel, ticks_us
 from redrive.stores.sqlite import SQLiteStore
 from redrive.stores.sqlite.locks import Lock, is_locked, lock_file
 from redrive.stores.sqlite.witness import Fate, WorkerRow, evidence_text, fate
+from tests.runtime.stalling import Workers
 from tests.runtime.support import standing, true
 
-PROGRAM = Path(__file__).parent / "programs" / "stalls.py"
 on_linux = pytest.mark.skipif(kernel() is None, reason="the kernel does not tell its name")
-
-
-class Workers:
-    """Worker processes on one store, and a client beside them."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder, self.log = url, folder, folder / "log"
-        self.client = DurableService(url, worker=False)
-        self.running: list[subprocess.Popen[bytes]] = []
-
-    def launch(self, **options: float) -> subprocess.Popen[bytes]:
-        """Start a worker, and wait until it works."""
-        errors = self.folder / f"errors-{len(self.running)}"
-        with errors.open("wb") as said:
-            worker = subprocess.Popen(
-                [sys.executable, PROGRAM, self.url, self.log],
-                env=os.environ | {key.upper(): str(value) for key, value in options.items()},
-                stderr=said,
-            )
-        self.running.append(worker)
-        self.wait_for("working on", lambda: self.said(worker))
-        return worker
-
-    def start(self, name: str, seconds: float) -> Any:
-        return self.client.start(Workflow("stalls", returns=str)(name, seconds), id=name)
-
-    def begun(self) -> list[str]:
-        return self.log.read_text().split() if self.log.exists() else []
-
-    def said(self, worker: subprocess.Popen[bytes]) -> str:
-        return (self.folder / f"errors-{self.running.index(worker)}").read_text()
-
-    def wait_for(self, what: str, where: Any = None) -> None:
-        until = time.monotonic() + 20
-        while what not in (where or self.begun)():
-            assert time.monotonic() < until, (where or self.begun)()
-            time.sleep(0.005)
 
 
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[Workers]:
-    workers = Workers(f"sqlite:///{tmp_path / 'it.db'}", tmp_path)
-    with workers.client:
+    with Workers(f"sqlite:///{tmp_path / 'it.db'}", tmp_path) as workers:
         yield workers
-    for worker in workers.running:
-        with worker:
-            worker.kill()
 
 
 @pytest.mark.parametrize("how", ["blocks_the_loop", pytest.param("holds_the_gil", marks=on_linux)])

@@ -46,7 +46,8 @@ class Presence:
         return self._beating is None or not self._beating.done()
 
     def look_for_orphans(self) -> None:
-        """Others do: there is nothing to be claimed here."""
+        """A claim of nothing buries the dead: what their handlers had in hand is free then."""
+        self._burying = asyncio.get_running_loop().create_task(self._claim_nothing())
 
     def under_way(self) -> Sequence[object]:
         return ()
@@ -55,8 +56,11 @@ class Presence:
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             if self._holds():
-                with contextlib.suppress(StoreError):
-                    await self._beat()
+                await self._claim_nothing()
+
+    async def _claim_nothing(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self._beat()
 
     async def _beat(self) -> None:
         if not self._pulses:

@@ -24,6 +24,7 @@ from redrive.stores.parking import Deaths, Parked, trials
 from redrive.stores.postgres import parks
 from redrive.stores.postgres.session import Cursor, Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
+from redrive.stores.postgres.witness import Evidence, Witness, WorkerRow
 
 
 @attrs.define(eq=False)
@@ -36,6 +37,10 @@ class Memo:
     """By build and workflows: the count of parks at which nothing parked was claimable for them."""
     nothing_to_retry: dict[str, int] = attrs.Factory(dict[str, int])
     """By build: the count of parks at which it had parked nothing."""
+
+    evidence: dict[str, Evidence] = attrs.Factory(dict[str, Evidence])
+    """By worker: what its claims show of it. The one thing here that is not to be forgotten."""
+    witness: Witness = attrs.Factory(Witness)
 
     def saw(self, now_us: int) -> None:
         self.latest_us = max(self.latest_us, now_us)
@@ -56,6 +61,8 @@ class Claiming:
     retries: int = 0
     now_us: int = 0
     news: int = 0
+    burials: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
+    """Whom this call has found dead, and why."""
     parks: bool = False
     """Whether something parked may have become claimable."""
 
@@ -75,7 +82,7 @@ class Claiming:
         found_parks = await session.run("parks")
         owners = {owner for (owner,) in await found_owners.fetchall()}
         is_new = await beaten.fetchall() == [(True,)]
-        workers = await found_workers.fetchall()
+        workers = [WorkerRow(*row) for row in await found_workers.fetchall()]
         due = [workflow for (workflow,) in await found_due.fetchall()]
         ((parks,),) = await found_parks.fetchall()
 
@@ -83,14 +90,14 @@ class Claiming:
         if latest_us > self.now_us:
             await session.run("keep_due", self.now_us, latest_us)
             await session.run("clock_went_back", self.now_us)
-            workers = await (await session.run("workers")).fetchall()
-        await self._bury(owners, workers)
+            workers = [WorkerRow(*row) for row in await (await session.run("workers")).fetchall()]
+        dead = await self._bury(owners, workers)
         if is_new:
             await session.run("take_back_deaths", worker)
         if self.holds is not None:
             await session.run("let_go", worker, SEPARATOR.join(map(to_text, self.holds)))
             self.parks = True
-        listed = [json.loads(workflows) for _, expires_us, *_, workflows in workers if expires_us > self.now_us]
+        listed = [json.loads(row.workflows) for row in workers if row.id not in dead]
         await self._park_unlisted(due, frozenset(name for names in listed for name in names))
         claims = await self._take(parks)
         if self.parks:
@@ -99,20 +106,37 @@ class Claiming:
 
     async def _beat(self) -> Cursor:
         listing = json.dumps(sorted(self.workflows))
-        return await self.session.run("heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing)
+        shown = self.memo.evidence.get(self.worker)
+        evidence = (None, None, 0, None) if shown is None else (shown.life, shown.server_us, shown.stall_us, shown.text)
+        return await self.session.run(
+            "heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing, *evidence
+        )
 
-    async def _bury(self, owners: set[str], workers: Sequence[tuple[Any, ...]]) -> None:
-        """Disown what the dead had."""
-        dead = [(owner, "") for owner in owners - {row[0] for row in workers}]
-        for worker, expires_us, *_ in workers:
-            if expires_us <= self.now_us:
-                dead += await (await self.session.run("bury", worker, self.now_us)).fetchall()
+    async def _bury(self, owners: set[str], workers: Sequence[WorkerRow]) -> set[str]:
+        """Disown what the dead had; who they are, also those whom another one is just burying."""
+        dead = [(owner, "") for owner in owners - {row.id for row in workers}]
+        me, witness, found = to_text(self.worker), self.memo.witness, set[str]()
+        for row in workers:
+            if row.id == me:
+                continue
+            if witness.is_dead(row):
+                buried, why = await self.session.run("bury_dead", row.id, row.life), "its session has ended, and it is not back"
+            elif row.expires_us <= self.now_us and not witness.may_stall(row, self.now_us):
+                buried, why = await self.session.run("bury", row.id, self.now_us), "its lease has passed"
+            else:
+                continue
+            found.add(row.id)
+            witness.forget(row)
+            for name, build in await buried.fetchall():
+                dead.append((name, build))
+                self.burials.append((from_text(name), why))
         if dead:
             ids, builds = SEPARATOR.join(id for id, _ in dead), SEPARATOR.join(build for _, build in dead)
             await self.session.run("disown_dead", ids, self.now_us, builds)
             await self.session.run("forget_old_deaths")
             self.parks = True
             self.news |= WORK
+        return found
 
     async def _park_unlisted(self, due: Sequence[str], listed: frozenset[str]) -> None:
         for workflow in due:

@@ -367,14 +367,16 @@ SELECT workflow FROM found WHERE workflow IS NOT NULL;
 
 -- name: heartbeat
 -- Nothing is written where the last one is fresh enough: no wait for the disk for a claim that finds nothing.
-INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows, started_us)
-SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5, $2
+INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows, started_us, life, server_us, stalls_us, evidence)
+SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5, $2, $6::bigint, $7::bigint, $2::bigint + $8::bigint, $9
 WHERE NOT EXISTS (
     SELECT 1 FROM redrive.workers
     WHERE id = $1 AND build = $4 AND workflows = $5 AND beat_us <= $2 AND expires_us BETWEEN $2 + $3 * 3 / 4 AND $2 + $3
+        AND life IS NOT DISTINCT FROM $6 AND server_us IS NOT DISTINCT FROM $7
 )
 ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, beat_us = excluded.beat_us,
-    build = excluded.build, workflows = excluded.workflows
+    build = excluded.build, workflows = excluded.workflows, life = excluded.life, server_us = excluded.server_us,
+    stalls_us = excluded.stalls_us, evidence = excluded.evidence
 RETURNING xmax::text = '0';
 
 -- name: take_back_deaths
@@ -386,11 +388,25 @@ FROM (
 ) AS held
 WHERE d.n = ANY (ARRAY[held.n]) AND coalesce(d.worker, '') = $1;
 
+-- name: beat
+-- From a thread, while the worker's event loop is not to be heard: nothing but the lease.
+UPDATE redrive.workers w SET expires_us = clock.us + $1::bigint, beat_us = clock.us
+FROM (SELECT redrive.now_us() AS us) AS clock WHERE w.id = $2;
+
+-- name: hold_life
+-- Held by the session until it ends; gives the time at which the server was started.
+SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint FROM (SELECT pg_advisory_lock($1)) AS held;
+
 -- name: latest_beat
 SELECT coalesce(max(beat_us), 0) FROM redrive.workers WHERE id >= '';
 
 -- name: workers
-SELECT id, expires_us, lease_us, beat_us, workflows FROM redrive.workers WHERE id >= '';
+-- The lock of a worker's session can be had where that has ended; it is given back with the transaction.
+SELECT id, expires_us, life, stalls_us, evidence,
+    CASE WHEN life IS NULL OR server_us IS DISTINCT FROM (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint THEN false
+        ELSE pg_try_advisory_xact_lock_shared(life) END,
+    workflows
+FROM redrive.workers WHERE id >= '';
 
 -- name: clock_went_back
 -- Nobody lives longer for it.
@@ -410,6 +426,13 @@ WHERE e.n = ANY (ARRAY[held.n]);
 -- Who is just telling that he lives is not dead, and who is just being buried need not be once more: both hold the row.
 DELETE FROM redrive.workers WHERE id = (
     SELECT id FROM redrive.workers WHERE id = $1 AND expires_us <= $2 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, build;
+
+-- name: bury_dead
+-- The same before its lease has passed, where its death is certain.
+DELETE FROM redrive.workers WHERE id = (
+    SELECT id FROM redrive.workers WHERE id = $1 AND life = $2 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, build;
 

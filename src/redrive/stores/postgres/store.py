@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +42,7 @@ from redrive.stores.postgres.connecting import check, connect, make_pool, parame
 from redrive.stores.postgres.failures import as_store_error
 from redrive.stores.postgres.groups import Group, Job
 from redrive.stores.postgres.inboxes import Mailbox
+from redrive.stores.postgres.lifeline import PostgresLifeline
 from redrive.stores.postgres.news import News
 from redrive.stores.postgres.plain import (
     AskedSend,
@@ -56,7 +58,9 @@ from redrive.stores.postgres.session import FAILURES, Session, Sessions
 from redrive.stores.postgres.starting import AskedStart
 from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
+from redrive.stores.postgres.witness import Evidence
 
+log: Final = logging.getLogger("redrive.stores.postgres")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LANES: Final = 2
 """Groups of turns at a time: one is computed here while the server writes the other."""
@@ -241,14 +245,26 @@ class PostgresStore:
         holds: Sequence[str] | None = None,
         retries: int = 0,
     ) -> Sequence[Claim]:
-        async def run(session: Session) -> tuple[list[Claim], int]:
+        async def run(session: Session) -> tuple[list[Claim], int, list[tuple[str, str]]]:
             names = tuple(workflows)
             claiming = owning.Claiming(session, self._memo, worker, lease // _MICROSECOND, build, names, limit, holds, retries)
-            return await claiming.run(), claiming.news
+            return await claiming.run(), claiming.news, claiming.burials
 
-        claims, news = await self._open.sessions.transact(run)
+        claims, news, burials = await self._open.sessions.transact(run)
+        for buried, why in burials:
+            log.warning("worker %s is taken for dead: %s", buried, why)
         self._told(0, news)
         return claims
+
+    def lifeline(self, worker: str, lease: timedelta, max_stall: timedelta) -> PostgresLifeline:
+        """See `HasLifelines`."""
+        return PostgresLifeline(self.address, worker, lease, max_stall, self._memo.witness, self._show)
+
+    def _show(self, worker: str, evidence: Evidence | None) -> None:
+        if evidence is None:
+            self._memo.evidence.pop(worker, None)
+        else:
+            self._memo.evidence[worker] = evidence
 
     async def load(self, claim: Claim) -> Loaded:
         loaded: Loaded = await self._open.loads.do(claim, claim)
