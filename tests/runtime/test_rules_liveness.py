@@ -69,7 +69,7 @@ def test_what_holds_the_gil_is_named_afterwards(workers: Workers) -> None:
 def test_past_the_bound_others_take_over_and_both_sides_say_so(workers: Workers, how: str) -> None:
     """W1, W2, W9: the first worker's late result is refused."""
     first = workers.launch(lease=0.6, max_stall=1.0)
-    execution = workers.start(how, 5)
+    execution = workers.start(how, 9)
     workers.wait_for(how)
     second = workers.launch(lease=0.6, max_stall=60)
     began = time.monotonic()
@@ -87,7 +87,7 @@ def test_past_the_bound_others_take_over_and_both_sides_say_so(workers: Workers,
 def test_work_of_a_killed_worker_goes_on_at_once_where_it_is_started_again(workers: Workers) -> None:
     """W2: not after the lease; the kernel knows that it is dead, though nobody has waited for its body yet."""
     first = workers.launch(lease=600)
-    execution = workers.start("deaf", 1)
+    execution = workers.start("deaf", 4)
     workers.wait_for("deaf")
     first.kill()
     second = workers.launch(lease=600)
@@ -103,7 +103,7 @@ def test_work_of_a_killed_worker_goes_on_at_once_where_it_is_started_again(worke
 @on_linux
 def test_work_of_a_killed_worker_goes_on_at_once_on_one_that_was_there(workers: Workers) -> None:
     """W2."""
-    first, execution = workers.launch(lease=600), workers.start("deaf", 1)
+    first, execution = workers.launch(lease=600), workers.start("deaf", 4)
     workers.wait_for("deaf")
     workers.launch(lease=600)
     first.kill()
@@ -222,7 +222,7 @@ SECOND = 1_000_000
 def row(*, lease: float, ticks: float = 0, stall: float = 0, boot: str | None = None, evidence: str | None = None) -> WorkerRow:
     """A worker's row; *lease* by the wall clock, *ticks* by the kernel's and *stall* are seconds that are left."""
     by_kernel = (None, None) if boot is None else (ticks_us() + int(ticks * SECOND), ticks_us() + int(stall * SECOND))
-    return WorkerRow("ada", NOW + int(lease * SECOND), 15 * SECOND, "[]", boot, *by_kernel, evidence)
+    return WorkerRow("ada", NOW + int(lease * SECOND), 15 * SECOND, "[]", boot, *by_kernel, evidence, "b-1")
 
 
 def test_without_evidence_the_lease_by_the_wall_clock_decides() -> None:
