@@ -17,13 +17,14 @@ from redrive_interpreter.history import load_outcome
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.replay import replay
-from redrive_interpreter.rows import Answered, Retrying
+from redrive_interpreter.rows import Answered, Asked, Retrying
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.aside import Aside
     from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
+    from redrive.worker.watchdog import Watch
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
 
@@ -64,7 +65,8 @@ class ExecutionInfo:
 
     *run* and *number* are those of the newest run, *rows* the length of its history. *waiting_on* is what it waits for,
     oldest first. *undone* and *in_doubt* are keys of steps: those undone, and those that may have taken effect and that
-    nothing will undo. *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
+    nothing will undo. *reason* says why it is not taken up, where it is due and the worker of this service has no room for it.
+    *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
     why it could not go on, *parks* also of what kind that was, when, and when it is tried again. *cancel_requested* is the
     reason of a cancel that was accepted and not carried out yet. *set_aside* are signals that it could not read, the oldest
     first, a hundred at most.
@@ -94,6 +96,7 @@ class ExecutionInfo:
     worker: str | None = None
     recoveries: int = 0
     set_aside: tuple[SetAsideSignal, ...] = ()
+    reason: str = ""
 
     def __str__(self) -> str:
         text = f"execution {self.id!r} is {self.status}"
@@ -103,10 +106,47 @@ class ExecutionInfo:
         if self.waiting_on:
             text += ": it waits for " + "; ".join(map(str, self.waiting_on[:3]))
             text += f" and {len(self.waiting_on) - 3} more" if len(self.waiting_on) > 3 else ""
+        if self.reason:
+            text += f"; it {self.reason}"
         if self.set_aside:
             last = self.set_aside[-1]
             text += f"; signals that it could not read were set aside: {len(self.set_aside)}, the last one {last.name} ({last.error})"
         return text
+
+
+@attrs.frozen
+class Standing:
+    """How a run stands by its machine: the keys of what it waits for, when timers are due, and the steps in doubt."""
+
+    pending: tuple[Key, ...]
+    timers: Mapping[Key, datetime]
+    in_doubt: tuple[Key, ...]
+
+
+def needs_replay(snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None) -> bool:
+    """Whether only the code can tell how the run stands.
+
+    A run that was never computed to where it waits is not tried here either: it may never come to that (D7).
+    """
+    if workflow is None or workflow.fn is None or len(rows) < 2 or snapshot.status in ("pending", "parked", "paused"):
+        return False
+    return snapshot.outcome is None or bool(_doubtful(rows)) or _was_cut(rows)
+
+
+def replayed(id: str, workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, watch: Watch) -> Standing | None:
+    """How the run stands after *rows*; None where the code does not fit them, or does not come to an end."""
+
+    def stand() -> Standing:
+        machine = replay(workflow, rows, codec, make=watch.make).machine
+        try:
+            return Standing(tuple(machine.pending), dict(machine.timers), machine.in_doubt)
+        finally:
+            machine.close()
+
+    try:
+        return watch.during(id, None, stand)
+    except RedriveError:  # parked, or other code: the rows must do
+        return None
 
 
 def info_of(
@@ -114,12 +154,14 @@ def info_of(
     rows: Sequence[Row],
     workflow: Workflow[..., Any] | None,
     codec: JsonCodec,
+    standing: Standing | None,
     reasons: Mapping[str, str],
+    reason: str,
     aside: Sequence[Aside] = (),
 ) -> ExecutionInfo:
-    """Put together what the snapshot and the rows of the newest run say. *workflow*, where it is known, says it exactly.
+    """Put together what the snapshot and the rows of the newest run say, and *standing*, where it is known, exactly.
 
-    *reasons* says why bodies have not begun, by key; *aside* is what it has aside.
+    *reasons* says why bodies have not begun, by key, *reason* why nobody has taken it up; *aside* is what it has aside.
     """
     result, failure = None, None
     if snapshot.outcome is not None:
@@ -129,7 +171,8 @@ def info_of(
             result = codec.load(outcome.value, typed, f"the result of {snapshot.workflow}", "result")
         else:
             failure = outcome.error
-    waiting, doubtful = _standing(snapshot, rows, workflow, codec)
+    waiting = () if snapshot.outcome is not None else _waiting(rows, standing)
+    doubtful = _doubtful(rows) if standing is None else standing.in_doubt
     return ExecutionInfo(
         id=snapshot.id,
         workflow=snapshot.workflow,
@@ -155,6 +198,7 @@ def info_of(
         worker=snapshot.owner,
         recoveries=snapshot.recoveries,
         set_aside=tuple(map(set_aside_signal, aside)),
+        reason=reason,
     )
 
 
@@ -168,28 +212,25 @@ def undone(rows: Sequence[Row]) -> tuple[Key, ...]:
     return tuple(Key(key.removeprefix(ROLLBACK)) for key in done if key.startswith(ROLLBACK))
 
 
-def _standing(
-    snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[..., Any] | None, codec: JsonCodec
-) -> tuple[tuple[Pending, ...], tuple[Key, ...]]:
-    """What it waits for, and the steps in doubt: by replay where the code is here and fits, else as far as rows say it."""
+def _doubtful(rows: Sequence[Row]) -> tuple[Key, ...]:
+    """Steps that may have taken effect, as far as the rows say it."""
+    return tuple(dict.fromkeys(row.key for row in rows if isinstance(row, (Answered, Retrying)) and row.in_doubt))
+
+
+def _was_cut(rows: Sequence[Row]) -> bool:
+    """Whether a step was asked for and never answered: then it is in doubt if it had begun."""
+    steps = {row.key for row in rows if type(row) is Asked and row.kind in ("step", "undo")}
+    return not steps <= {row.key for row in rows if type(row) is Answered}
+
+
+def _waiting(rows: Sequence[Row], standing: Standing | None) -> tuple[Pending, ...]:
+    """What the run waits for: by its machine, else as far as the rows say it."""
     open_ = {pending.key: pending for pending in _open(rows)}
-    doubtful: tuple[Key, ...] = tuple(dict.fromkeys(row.key for row in rows if isinstance(row, (Answered, Retrying)) and row.in_doubt))
-    waiting: tuple[Pending, ...] = () if snapshot.outcome is not None else tuple(open_.values())
-    # What was never computed to where it waits is not tried here either: it may never come to that (D7).
-    if workflow is None or workflow.fn is None or len(rows) < 2 or snapshot.status in ("pending", "parked", "paused"):
-        return waiting, doubtful
-    try:
-        machine = replay(workflow, rows, codec).machine
-    except RedriveError:  # parked, or other code: the rows must do
-        return waiting, doubtful
-    try:
-        if snapshot.outcome is not None:
-            return (), machine.in_doubt
-        exact = [open_[key] for key in machine.pending if key in open_]
-        timers = machine.timers
-        return tuple(attrs.evolve(p, until=timers[p.key]) if p.key in timers else p for p in exact), machine.in_doubt
-    finally:
-        machine.close()
+    if standing is None:
+        return tuple(open_.values())
+    timers = standing.timers
+    exact = (open_[key] for key in standing.pending if key in open_)
+    return tuple(attrs.evolve(p, until=timers[p.key]) if p.key in timers else p for p in exact)
 
 
 def _open(rows: Sequence[Row]) -> list[Pending]:

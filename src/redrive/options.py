@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
 
@@ -48,6 +48,7 @@ class ServiceOptions(TypedDict, total=False):
     max_bytes: int
     max_recoveries: int
     max_stall: float | timedelta
+    turn_limit: float | timedelta
 
 
 def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:
@@ -76,3 +77,21 @@ def more_than_zero(value: float | timedelta, what: str) -> timedelta:
     made = positive_duration(value, what)
     assert made is not None
     return made
+
+
+def known(workflows: Mapping[str, Workflow[..., Any]], workflow: Workflow[..., Any]) -> Workflow[..., Any]:
+    """The definition in *workflows* of the name of *workflow*, else the one given. Raises `InvalidDefinition` if both have code."""
+    found = workflows.get(workflow.name)
+    if found is None:
+        return workflow
+    if found.fn is not None and workflow.fn is not None and found.fn is not workflow.fn:
+        raise InvalidDefinition(f"two functions are called {workflow.name!r}: the one given is not the one of this service")
+    return found
+
+
+def limits(max_threads: int, concurrency: int, cache: int, max_recoveries: int) -> dict[str, int]:
+    """The limits of a worker, by name. Raises `InvalidDefinition` if there is nothing that it could do."""
+    given = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
+    if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
+        raise InvalidDefinition(f"a service needs at least one of each: {given}")
+    return given

@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from redrive.attendance import Listing
-from redrive.codec import MAX_BYTES, JsonCodec, from_json
+from redrive.codec import MAX_BYTES, JsonCodec
 from redrive.converters import remember
 from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
 from redrive.home import Home, new_worker_id
 from redrive.injection import Resources
+from redrive.inspection import Inspection
 from redrive.news import News
 from redrive.operator import Operator
-from redrive.options import checked_store, more_than_zero, registered
+from redrive.options import checked_store, known, limits, more_than_zero, registered
 from redrive.passwords import without_password
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
@@ -36,7 +37,6 @@ from redrive.worker import outbox
 from redrive.worker.clock import Clock
 from redrive_interpreter.durations import duration
 from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
-from redrive_interpreter.history import load_row
 from redrive_interpreter.keys import check_name
 from redrive_interpreter.workflows import Invocation, Workflow
 
@@ -67,6 +67,7 @@ class AsyncDurableService:
     closes. *max_threads* run sync steps, *concurrency* bounds the bodies under way, *cache* the executions kept in memory.
     *max_bytes* limits one stored value; after *max_recoveries* deaths of its worker without a new row an execution is parked.
     *max_stall* is how long the worker keeps its lease while user code blocks its event loop or holds the GIL.
+    A workflow may use *turn_limit* of processor time (seconds) between two commands; then its turn counts as stuck.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class AsyncDurableService:
         max_bytes: int = MAX_BYTES,
         max_recoveries: int = 10,
         max_stall: float | timedelta = 300,
+        turn_limit: float | timedelta = 60,
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
@@ -100,12 +102,12 @@ class AsyncDurableService:
         self._lease = more_than_zero(lease, "lease")
         self.grace: timedelta = duration(grace, "grace")
         self._max_stall = more_than_zero(max_stall, "max_stall")
-        self._limits = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
-        if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
-            raise InvalidDefinition(f"a service needs at least one of each: {self._limits}")
+        self._turn_limit = more_than_zero(turn_limit, "turn_limit")
+        self._limits = limits(max_threads, concurrency, cache, max_recoveries)
         self._on: list[Handler] = []
         self._clock = Clock()
         self._waiters = Waiters()
+        self._inspection = Inspection(self.store, self.codec, self._turn_limit.total_seconds())
         self._worker: Worker | None = None
         self._presence: Presence | None = None
         self._listing: Listing | None = None
@@ -147,6 +149,7 @@ class AsyncDurableService:
                 clock=self._clock,
                 lease=self._lease,
                 max_stall=self._max_stall,
+                turn_limit=self._turn_limit,
                 ended=self._ended,
                 broken=self._broken,
                 **self._limits,
@@ -186,6 +189,7 @@ class AsyncDurableService:
                 for task in self._tasks:
                     task.cancel()
                 self._waiters.fail(ServiceClosed("the service was closed"))
+                self._inspection.close()
                 await self.store.close()
 
     async def _stop_working(self, grace: float) -> None:
@@ -229,7 +233,7 @@ class AsyncDurableService:
         No ``restart=``. Raises `ExecutionConflict`, `InvalidDefinition` for what is no such cursor, and the driver's own errors.
         """
         self._home.check(any_loop=True)
-        workflow, now = self._known(checked(invocation).workflow), self._clock.now()
+        workflow, now = known(self.workflows, checked(invocation).workflow), self._clock.now()
         begun = partial(AsyncExecution[Any], self, workflow=invocation.workflow, checked=True)
         return start_in(self.store, cursor, invocation, workflow, id, now, self.codec, options, begun)
 
@@ -269,7 +273,7 @@ class AsyncDurableService:
 
         *key* makes a repeat harmless. Raises what `start` and `signal` raise; nothing is stored then.
         """
-        message = message_of(signal, payload, key, self._known(invocation.workflow), self.codec)
+        message = message_of(signal, payload, key, known(self.workflows, invocation.workflow), self.codec)
         return await self._start(invocation, id, message, options)
 
     @overload
@@ -336,8 +340,8 @@ class AsyncDurableService:
         self._check_open()
         check_name(id, "execution id")
         if workflow is not None:
-            workflow = self._known(workflow)
-        elif any(known.signals is not None for known in self.workflows.values()) or isinstance(signal, str):
+            workflow = known(self.workflows, workflow)
+        elif any(each.signals is not None for each in self.workflows.values()) or isinstance(signal, str):
             workflow = await self._workflow_of(id, None)
         message = message_of(signal, payload, key, workflow, self.codec)
         await self._listen()
@@ -352,22 +356,16 @@ class AsyncDurableService:
         self._look()
 
     async def _info(self, id: str, workflow: Workflow[..., Any] | None) -> ExecutionInfo:
-        from redrive.info import info_of
-
         snapshot = await self._read(id)
-        rows = await self._history(id)
-        reasons = {} if self._worker is None else self._worker.starved(id)
         aside = await patiently(lambda: self.store.set_aside(id, 100))
-        return info_of(snapshot, rows, self.workflows.get(snapshot.workflow) or workflow, self.codec, reasons, aside)
+        return await self._inspection.info(snapshot, self.workflows.get(snapshot.workflow) or workflow, self._worker, aside)
 
     async def _history(self, id: str, run: int = -1) -> list[Row]:
         self._check_open()
-        return [load_row(row) for row in from_json(await patiently(lambda: self.store.history(id, run)))]
+        return await self._inspection.rows(id, run)
 
     async def _attributes(self, id: str) -> dict[str, Any]:
-        from redrive.info import loaded_attributes
-
-        return loaded_attributes(await self._read(id), self.codec)
+        return self._inspection.attributes(await self._read(id))
 
     async def _read(self, id: str) -> Snapshot:
         self._check_open()
@@ -381,14 +379,14 @@ class AsyncDurableService:
         if self._worker is not None and (live := self._worker.lives.get(id)) is not None:
             return live.workflow
         if otherwise is not None:
-            return self._known(otherwise)
+            return known(self.workflows, otherwise)
         return self.workflows.get((await self._read(id)).workflow)
 
     async def _start(
         self, invocation: Invocation[R], id: str | None, first_message: NewMessage | None, options: StartOptions
     ) -> AsyncExecution[R]:
         self._check_open()
-        workflow, worker = self._known(checked(invocation).workflow), self._worker
+        workflow, worker = known(self.workflows, checked(invocation).workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
         await self._listen()
         mine = worker is not None and new.not_before is None and worker.has_room_for(new.workflow)
@@ -401,15 +399,6 @@ class AsyncDurableService:
             await self._listing.check(new.id, new.workflow)
         self._look()
         return AsyncExecution(self, new.id, invocation.workflow, checked=True)
-
-    def _known(self, workflow: Workflow[..., Any]) -> Workflow[..., Any]:
-        """The definition that this service has under the name, else the one given."""
-        known = self.workflows.get(workflow.name)
-        if known is None:
-            return workflow
-        if known.fn is not None and workflow.fn is not None and known.fn is not workflow.fn:
-            raise InvalidDefinition(f"two functions are called {workflow.name!r}: the one given is not the one of this service")
-        return known
 
     async def _listen(self) -> None:
         """What is caused here after `subscribe` is heard: first it is settled where subscriptions begin."""

@@ -179,6 +179,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "raise_parks": (),
         "parks": (),
         "claim_due": ("worker-1", "w", NOW, "b", 3),
+        "claim_turns": ("worker-1", "w", NOW, "b", 3),
         "claim_parked": ("worker-1", "w", 3 * NOW, "b", 3),
         "claim_retries": ("worker-1", "w", 3 * NOW, "b-1", 3),
         "release": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from redrive import AsyncDurableService, ExecutionInfo, Flow, Signal, Sleep, WaitSignal, step, workflow
+from redrive import AsyncDurableService, Flow, Signal, Sleep, WaitSignal, step, workflow
 from redrive.build import digest
 from redrive.stores.memory import MemoryStore
 from redrive.worker import outbox
-from redrive.worker import watchdog as watchdog_module
 from redrive.worker.alarms import Alarms
 from redrive.worker.threads import Threads
-from tests.runtime.support import standing
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -82,41 +79,6 @@ async def test_threads_run_bodies_in_their_context_and_report_on_the_loop() -> N
     await asyncio.wait_for(done.wait(), 10)
     threads.close()
     assert sorted(value for value in told if isinstance(value, tuple)) == [(n, "red") for n in range(10) if n != 3]
-
-
-async def test_a_turn_that_never_yields_is_logged_and_stops_nobody_else(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """D7."""
-    monkeypatch.setattr(watchdog_module, "WARN_AFTER", 0.1)
-
-    @workflow("parts.endless")
-    def endless() -> Flow[None]:
-        yield from Sleep(0)
-        while True:
-            try:
-                pass
-            except BaseException:
-                pass
-
-    @workflow("parts.fine")
-    def fine() -> Flow[str]:
-        yield from Sleep(0.01)
-        return "fine"
-
-    def quick(self: watchdog_module.Watchdog, warn_after: float = 0.1, stop_after: float = 0.3) -> None:
-        original(self, warn_after, stop_after)
-
-    original = watchdog_module.Watchdog.__init__
-    monkeypatch.setattr(watchdog_module.Watchdog, "__init__", quick)
-    with caplog.at_level(logging.WARNING):
-        async with AsyncDurableService("memory://", [endless, fine]) as service:
-            stuck = await service.start(endless())
-            assert await service.execute(fine()) == "fine"
-            info: ExecutionInfo = await standing(stuck, "parked")
-    assert "without a command" in info.parked[service.build]
-    assert "def endless" not in caplog.text
-    assert "in endless" in caplog.text
 
 
 async def test_an_endless_loop_of_commands_ends_the_execution(store_url: str) -> None:

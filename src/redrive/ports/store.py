@@ -348,6 +348,7 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         *,
         holds: Sequence[str] | None = None,
         retries: int = 0,
+        turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
         """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
         nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` and the deaths of its build
@@ -364,6 +365,9 @@ class Store(KeepsAside, HoldsEvents, Protocol):
 
         With *holds*, what the worker owns and is not listed there becomes nobody's first: after an answer that was lost,
         it is how a worker comes by what it was given and does not know of.
+
+        Of the workflows in *turns_only* the worker takes no execution that only wants a body run, for it has no room for it: none
+        that is ``running`` without a message in its inbox, or ``pending`` without a cancel, unless its deadline has passed.
         """
         ...
 

@@ -112,6 +112,7 @@ class MemoryStore(AsideInMemory):
         *,
         holds: Sequence[str] | None = None,
         retries: int = 0,
+        turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
         with self._lock:
             now = self._now()
@@ -131,7 +132,8 @@ class MemoryStore(AsideInMemory):
             claims: list[Claim] = []
             passed_over: list[Record] = []
             while len(claims) < limit and (record := self._due.take(now)) is not None:
-                if record.workflow in mine and build not in record.parks:
+                only_turns = record.workflow in turns_only and record.wants_a_body(now)
+                if record.workflow in mine and build not in record.parks and not only_turns:
                     self._give(record, worker)
                     claims.append(record.claim(build))
                     continue

@@ -90,6 +90,14 @@ class Record:
     def ended(self) -> bool:
         return self.status in FINAL
 
+    def wants_a_body(self, now: datetime) -> bool:
+        """Whether all that is due is a body, or a first turn: no message, no timer."""
+        if self.deadline is not None and self.deadline <= now:
+            return False
+        if self.status == "pending":
+            return not any(message.kind == "cancel" for message in self.inbox)
+        return self.status == "running" and not self.inbox
+
     def claim(self, build: str = "") -> Claim:
         assert self.owner is not None
         tried = trials(self.number, len(self.runs[-1]), self.deaths.get(build), self.parks.get(build))

@@ -51,14 +51,25 @@ class Attempt:
             return False
         return not self.over
 
-    def withhold(self) -> bool:
-        """See to it that a body which has not begun never does, and gives no fact; False if it has."""
+    def seize(self) -> bool:
+        """See to it that a body which has not begun never does; False if it has. Any thread may ask, and `stop` must follow."""
         try:
             self._unentered.pop()
         except IndexError:
             return False
-        self.stop()
         return True
+
+    def withhold(self) -> bool:
+        """The same on the event loop: it gives no fact either."""
+        seized = self.seize()
+        if seized:
+            self.stop()
+        return seized
+
+    @property
+    def waits_for_thread(self) -> bool:
+        """Whether it is a sync body that no thread has taken up yet."""
+        return self.job is not None and self.job.waits
 
     @property
     def number(self) -> int:

@@ -5,7 +5,8 @@
 2.  Nothing is acted on before its turn is stored (S2).
 3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3).
     `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
-4.  What the code here cannot go on with parks the execution, and never ends the worker (D2). Only Ctrl-C goes on to the loop.
+4.  A turn that takes too long for the event loop is computed in a thread of its own, from then on all turns of its execution.
+5.  What the code here cannot go on with parks the execution, and never ends the worker (D2). Only Ctrl-C goes on to the loop.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.worker import beginnings, reporting
-from redrive.worker.garbage import LEAST_ROW, no_collection
+from redrive.worker.apart import LONG, Gone
 from redrive.worker.interrupts import is_interrupt
-from redrive.worker.reviving import begin, go_on
-from redrive.worker.turn import compute
-from redrive_interpreter.history import load_row
+from redrive.worker.watchdog import TurnApart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +36,11 @@ if TYPE_CHECKING:
     from redrive.ports.store import Committed, Store, Turn
     from redrive.worker.alarms import Alarms
     from redrive.worker.clock import Clock
+    from redrive.worker.computing import Computing
     from redrive.worker.live import Live
     from redrive.worker.performer import Performer
     from redrive.worker.quarantine import Quarantine
     from redrive.worker.turn import Draft
-    from redrive.worker.watchdog import Watchdog
     from redrive_interpreter.rows import Fact
     from redrive_interpreter.workflows import Workflow
 
@@ -61,7 +60,7 @@ class Driver:
     clock: Clock
     alarms: Alarms
     context: Context
-    watchdog: Watchdog
+    computing: Computing
     workflows: Mapping[str, Workflow[..., Any]]
     quarantine: Quarantine
     left: Callable[[Live], None]
@@ -122,30 +121,44 @@ class Driver:
     def _turn(self, live: Live) -> None:
         """Compute the next turn and ask for it to be stored; `_answered` goes on."""
         try:
+            history: list[Any] | None = None
             if live.machine is None and not live.gone:
                 if live.started is None:
                     self._later(live, self._load(live))
                     return
                 history, live.started = [from_json(live.started)], None
                 live.length = len(history)
-                self.context.run(self._replay, live, history)
-            draft = None if live.gone else self.context.run(self._compute, live)
-            if draft is not None and draft.overtaken:
-                self._again(live, draft)
-                live.interrupt_first = True
-                self._turn(live)
-                return
-            beginnings.begin_held(self, live)
-            if draft is None:
-                self._rest(live)
-                if live.facts and not live.gone:
-                    self.wake(live)
-            elif draft.attributes is not None and live.attributes is None:
-                self._later(live, self._ask_with_attributes(live, draft))
+            if live.gone:
+                self._computed(live, None)
+            elif live.slow:
+                self._later(live, self._turn_apart(live, history))
             else:
-                self._ask(live, draft)
+                if history is not None:
+                    self.computing.replay(live, history)
+                self._computed(live, self.computing.compute(live))
         except BaseException as error:
             self._trouble(live, error)
+
+    async def _turn_apart(self, live: Live, history: list[Any] | None) -> None:
+        """The same in a thread, from *history* where there is no machine."""
+        draft = await self.computing.compute_apart(live, history)
+        self._computed(live, None if live.gone else draft)
+
+    def _computed(self, live: Live, draft: Draft | None) -> None:
+        if draft is not None and draft.overtaken:
+            self._again(live, draft)
+            live.interrupt_first = True
+            self._turn(live)
+            return
+        beginnings.begin_held(self, live)
+        if draft is None:
+            self._rest(live)
+            if live.facts and not live.gone:
+                self.wake(live)
+        elif draft.attributes is not None and live.attributes is None:
+            self._later(live, self._ask_with_attributes(live, draft))
+        else:
+            self._ask(live, draft)
 
     def _later(self, live: Live, going_on: Coroutine[Any, Any, None]) -> None:
         """Have a task do what takes waiting. *live* is under way until then; *going_on* goes on with it, or ends it."""
@@ -171,6 +184,13 @@ class Driver:
         match error:
             case LostClaim():
                 self.lose(live)
+            case Gone():
+                pass  # the worker stops: others compute it anew
+            case TurnApart():
+                live.put_away()
+                live.slow = True
+                self._later(live, self._load(live))
+                return
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
                 self._loop.call_later(_LONGEST_WAIT, self.wake, live)
@@ -190,8 +210,8 @@ class Driver:
         assert live.started is not None
         live.driving = True
         try:
-            self.context.run(self._replay, live, [from_json(live.started)])
-            draft = self.context.run(self._compute, live)
+            self.computing.replay(live, [from_json(live.started)])
+            draft = self.computing.compute(live)
             if draft is None or not draft.overtaken:
                 return draft
             self.forget(live)
@@ -219,8 +239,8 @@ class Driver:
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:
         loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
-        with no_collection(len(loaded.history)):
-            history, live.unsure = from_json(loaded.history), True
+        history = await self.computing.parsed(loaded.history)
+        live.unsure = True
         if history[0]["run"] != live.claim.run:
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
             self.performer.stop_all(live)
@@ -232,39 +252,11 @@ class Driver:
         live.add_messages(loaded.inbox)
         live.add_messages(held)  # what came by mail while it was being loaded
         live.length = len(history)
-        self.context.run(self._replay, live, history)
-        if live.orphan:
-            live.orphan = False
-            reporting.taken_over(live)
-        self._turn(live)
-
-    def _replay(self, live: Live, history: list[Any]) -> None:
-        with no_collection(len(history) * LEAST_ROW):
-            self._redrive(live, history)
-
-    def _redrive(self, live: Live, history: list[Any]) -> None:
-        rows = [load_row(row) for row in history]
-        self.watchdog.enter(live)
-        try:
-            if len(rows) == 1:
-                begin(live, rows[0], self.codec, self.clock.now())
-            else:
-                go_on(live, rows, self.codec)
-        except BaseException as error:
-            self.watchdog.leave(error)
-            raise
-        self.watchdog.leave()
-
-    def _compute(self, live: Live) -> Draft | None:
-        watchdog = self.watchdog
-        watchdog.enter(live)
-        try:
-            draft = compute(live, self.clock.now(), self.codec, self.alarms, log.warning)
-        except BaseException as error:
-            watchdog.leave(error)
-            raise
-        watchdog.leave()
-        return draft
+        if live.slow or len(loaded.history) > LONG:
+            await self._turn_apart(live, history)
+        else:
+            self.computing.replay(live, history)
+            self._turn(live)
 
     def _ask(self, live: Live, draft: Draft) -> None:
         """Ask the store for *draft*."""

@@ -28,7 +28,12 @@ class Running(Protocol):
     @property
     def number(self) -> int: ...
 
+    @property
+    def waits_for_thread(self) -> bool: ...
+
     def stop(self) -> None: ...
+
+    def seize(self) -> bool: ...
 
     def withhold(self) -> bool: ...
 
@@ -46,13 +51,14 @@ class Live:
     taken before all else. *ahead* is the newest seq that was taken out of order.
     *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
-    for are not begun here any more, so somebody else must look at it, whatever its other bodies give.
+    for are not begun here any more, so somebody else must look at it, whatever its other bodies give. *slow*: its turns are
+    computed apart from the event loop; *apart*: one is now.
     """
 
     __slots__ = (
-        "ahead", "announced", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone", "held",
-        "inbox", "interrupt_first", "length", "machine", "orphan", "requests", "rows", "seen", "started", "told", "unbegun", "uncertain",
-        "unsure", "untouched", "used", "waiting", "workflow",
+        "ahead", "announced", "apart", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone",
+        "held", "inbox", "interrupt_first", "length", "machine", "orphan", "requests", "rows", "seen", "slow", "started", "told", "unbegun",
+        "uncertain", "unsure", "untouched", "used", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -69,6 +75,8 @@ class Live:
         self.unsure = False
         self.unbegun = False
         self.orphan = claim.recoveries > 0
+        self.slow = False
+        self.apart = False
         self.inbox: deque[Message] | tuple[()] = ()
         self.facts: list[tuple[datetime, Fact]] | None = None
         self.due: list[tuple[datetime, str]] | None = None
@@ -148,11 +156,79 @@ class Live:
         self.untouched = self.interrupt_first = False
         self.requests, self.rows = (), []
         self.unsure = False
-        if machine is not None:
+        if machine is not None and not self.apart:
             try:
                 machine.close()
             except Exception:  # the user's `finally` bodies, where warnings are errors
                 log.exception("execution %r: its generators do not close", self.id)
+
+    def set_apart(self) -> Live:
+        """What a turn takes, for a thread of its own; what comes in meanwhile is put down here. `join` must follow."""
+        work = Live(self.claim, self.workflow)
+        work.machine, work.length, work.rows, work.requests = self.machine, self.length, self.rows, self.requests
+        work.inbox, work.facts, work.due, work.held, work.ahead = self.inbox, self.facts, self.due, self.held, self.ahead
+        work.cancelling, work.unsure, work.unbegun, work.orphan = self.cancelling, self.unsure, self.unbegun, self.orphan
+        work.untouched, work.interrupt_first, work.uncertain = self.untouched, self.interrupt_first, self.uncertain
+        work.waiting = None if self.waiting is None else dict(self.waiting)
+        work.attempts = None if self.attempts is None else {key: Seized(attempt) for key, attempt in self.attempts.items()}
+        self.rows, self.requests, self.inbox = [], (), ()
+        self.facts = self.due = self.held = None
+        self.apart = True
+        return work
+
+    def join(self, work: Live) -> None:
+        """Take back what `set_apart` gave. If this was put away meanwhile, so is *work*."""
+        self.apart = False
+        for attempt in (work.attempts or {}).values():
+            if isinstance(attempt, Seized):
+                attempt.settle()
+        if self.gone:
+            work.put_away()
+            self.machine = None
+            return
+        self.machine, self.rows, self.requests, self.ahead = work.machine, work.rows, work.requests, work.ahead
+        self.cancelling, self.unsure, self.orphan = work.cancelling, work.unsure, work.orphan
+        self.untouched, self.interrupt_first, self.uncertain = work.untouched, work.interrupt_first, work.uncertain
+        if work.inbox:
+            self.inbox = deque([*work.inbox, *self.inbox])
+        if work.facts:
+            self.facts = [*work.facts, *(self.facts or ())]
+        if work.held:
+            self.held = {**work.held, **(self.held or {})}
+        for due, key in work.due or ():
+            self.add_due(due, key)
+
+
+class Seized:
+    """A body under way, for a turn that is computed in another thread: it is told to stop only when the turn is back."""
+
+    __slots__ = ("_attempt", "_taken")
+
+    def __init__(self, attempt: Running) -> None:
+        self._attempt = attempt
+        self._taken = False
+
+    @property
+    def number(self) -> int:
+        return self._attempt.number
+
+    @property
+    def waits_for_thread(self) -> bool:
+        return self._attempt.waits_for_thread
+
+    def seize(self) -> bool:
+        self._taken = self._attempt.seize()
+        return self._taken
+
+    withhold = seize
+
+    def stop(self) -> None:
+        self._taken = True
+
+    def settle(self) -> None:
+        """Stop the body that was kept from beginning; on the event loop."""
+        if self._taken:
+            self._attempt.stop()
 
 
 def timer_fact(key: str, due: datetime, at: datetime) -> Fact:

@@ -23,6 +23,8 @@ from redrive.patience import patiently
 from redrive.ports.store import StoreError
 from redrive.worker import beginnings
 from redrive.worker.alarms import Alarms
+from redrive.worker.apart import Apart
+from redrive.worker.computing import Computing
 from redrive.worker.driver import Driver
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.live import Live
@@ -31,6 +33,7 @@ from redrive.worker.ownership import Ownership
 from redrive.worker.performer import Performer
 from redrive.worker.pulse import Pulse, lifeline_of
 from redrive.worker.quarantine import Quarantine
+from redrive.worker.room import NOTHING, Room, Wanted
 from redrive.worker.sweeping import dispensable
 from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
@@ -43,10 +46,9 @@ if TYPE_CHECKING:
     from redrive_interpreter.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
-CLAIMS_AT_ONCE: Final = 100
 RINGS_AT_ONCE: Final = 2000
 """Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
-_FULL_WAIT: Final = 0.05
+_FULL_WAIT, _SHORT_WAIT = 0.05, 0.25
 _POLL: Final = 1.0
 _LAST_TURNS: Final = 3.0
 """Seconds that turns on their way to the store get when the worker stops."""
@@ -76,6 +78,7 @@ class Worker:
         concurrency: int,
         max_recoveries: int,
         max_stall: timedelta,
+        turn_limit: timedelta,
         ended: Callable[[str, str, str], None],
         broken: Callable[[BaseException], None],
     ) -> None:
@@ -91,12 +94,12 @@ class Worker:
         self._clock = clock
         self._lease = lease
         self._cache = cache
-        self._concurrency = concurrency
         self._quarantine = Quarantine(store, build, self.lives, max_recoveries)
         self._loop = asyncio.get_running_loop()
         self._alarms = Alarms()
         self._threads = Threads(max_threads, self._loop)
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(turn_limit.total_seconds())
+        self._apart = Apart(self._watchdog, self._loop)
         self._mail_seen = 0
         self._in_vain = 0
         self._stopping = self._gave_back = False
@@ -113,13 +116,21 @@ class Worker:
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
         context = contextvars.copy_context()
+        computing = Computing(
+            codec=codec,
+            clock=clock,
+            alarms=self._alarms,
+            context=context,
+            watch=self._watchdog.watch(on_loop=True),
+            lane=self._apart,
+        )
         self._driver = Driver(
             store=store,
             codec=codec,
             clock=clock,
             alarms=self._alarms,
             context=context,
-            watchdog=self._watchdog,
+            computing=computing,
             workflows=workflows,
             quarantine=self._quarantine,
             left=self._owned.left,
@@ -130,6 +141,7 @@ class Worker:
         self._driver.performer = self._performer = Performer(
             codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke, self.is_alive
         )
+        self.room = Room(self.lives, self._threads, self._performer, concurrency, cache)
 
     async def start(self) -> None:
         await self._pulse.open()
@@ -154,8 +166,7 @@ class Worker:
 
     def has_room_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* may be this worker's from the start."""
-        room = len(self.lives) < self._cache and self._performer.running < self._concurrency
-        return room and not self._owned.settling and not self._stopping and workflow in self._workflows
+        return not self._owned.settling and not self._stopping and workflow in self._workflows and self.room.is_for(workflow)
 
     def adopt(self, claim: Claim, started: str | None = None) -> None:
         """Take up an execution that was claimed; *started* is its only row, if that is known."""
@@ -167,6 +178,7 @@ class Worker:
         if old is not None:  # lost without our noticing, and claimed again
             self._driver.lose(old)
         live = self.lives[claim.id] = Live(claim, self._workflows[claim.workflow], started)
+        self.room.arrives(live)
         self._driver.wake(live)
         if len(self.lives) > self._cache:
             self._sweep_soon()
@@ -252,6 +264,7 @@ class Worker:
             self._performer.stop_all(live)
         if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
+        self._apart.close()
         await self._driver.idle(max(_LAST_TURNS, until - self._loop.time()))
         await self._performer.gone(_LAST_WORDS)
         if self._handle is not None:
@@ -288,6 +301,7 @@ class Worker:
 
     async def _round(self) -> float:
         """Take in mail and claim what is due; how many seconds until the next round."""
+        await self._release(self.room.surplus())
         self._mail_seen, mail = await self._store.mail(self.id, self._mail_seen)
         for id, messages in mail.items():
             live = self.lives.get(id)
@@ -299,7 +313,7 @@ class Worker:
             await asyncio.sleep(0)  # the turns that the mail began come before the search for more
         if self._orphans:
             self._orphans = False
-            await self._claim(self._room)
+            await self._claim(self.room.first())
         retries = self._quarantine.retries()
         wake = await self._store.next_wake(self._names, self._build, self.id if retries else None)
         if wake is None:
@@ -307,30 +321,32 @@ class Worker:
         wait = self._clock.seconds_to(wake)
         if wait > 0:
             return min(wait, _POLL)
-        room = self._room
-        if not room:
+        wanted = self.room.wanted()
+        if not wanted:
             self._sweep_soon()
             return _FULL_WAIT
         if self._quarantine.suspect_at_work():
             return _FULL_WAIT  # nothing else may be in our hands, not for a moment, if the suspect kills us
-        claimed = await self._claim(room, retries)
+        claimed, full = 0, True
+        for want in wanted:
+            if full:
+                found = await self._claim(want, retries)
+                claimed, full, retries = claimed + found, found == want.limit, 0
         self._in_vain = 0 if claimed else self._in_vain + 1
-        if claimed == room:
+        if full:
             return 0.0
+        if wanted[-1].turns_only:
+            return _FULL_WAIT if claimed or self._in_vain < 3 else _SHORT_WAIT  # threads come free at any moment
         # Somebody else was faster, or the store's clock is behind ours: ask again soon, and less and less often.
         return min(0.002 * (1 << min(self._in_vain, 10)), _POLL)
 
-    @property
-    def _room(self) -> int:
-        return max(0, min(CLAIMS_AT_ONCE, self._concurrency - self._performer.running, 2 * self._cache - len(self.lives)))
-
-    async def _claim(self, limit: int, retries: int = 0) -> int:
+    async def _claim(self, want: Wanted, retries: int = 0) -> int:
         """One at a time, to the end: what a claim lets go of again must not be another one's while the suspect begins."""
         async with self._owned.one_at_a_time():
-            return await self._claim_alone(0 if self._quarantine.suspect_at_work() else limit, retries)
+            return await self._claim_alone(NOTHING if self._quarantine.suspect_at_work() else want, retries)
 
-    async def _claim_alone(self, limit: int, retries: int) -> int:
-        claims = await self._owned.claim(limit, retries)
+    async def _claim_alone(self, want: Wanted, retries: int) -> int:
+        claims = await self._owned.claim(want, retries)
         self._pulse.beaten()
         if retries:
             self._quarantine.looked()
@@ -359,7 +375,7 @@ class Worker:
     async def _heartbeat(self) -> None:
         before = self._clock.said
         self._owned.look_for_strays()
-        await self._claim(0 if self._stopping or self._quarantine.suspect_at_work() else self._room)
+        await self._claim(NOTHING if self._stopping else self.room.first())
         await self._clock.ask(self._store)
         if self._owned.was_away(self._clock.said - before):
             for live in await self._owned.taken():
@@ -408,19 +424,23 @@ class Worker:
     async def _sweep(self) -> None:
         """Release what is idle and has been for a while; more, the longest idle first, if there is no room."""
         try:
-            released = dispensable(self.lives.values(), self._cache, self._clock.now())
-            for live in released:
-                live.gone = True
-                live.put_away()
-                del self.lives[live.id]
-            if released:
-                await self._store.release([live.claim for live in released])
-        except StoreError as error:
-            self._owned.doubt()
-            log.warning("worker %s: %s", self.id, error)
+            await self._release(dispensable(self.lives.values(), self._cache, self._clock.now()))
         finally:
             self._sweeping = False
             self._tasks = [task for task in self._tasks if not task.done()]
+
+    async def _release(self, lives: list[Live]) -> None:
+        for live in lives:
+            self._performer.stop_all(live)
+            live.gone = True
+            live.put_away()
+            del self.lives[live.id]
+        try:
+            if lives:
+                await self._store.release([live.claim for live in lives])
+        except StoreError as error:
+            self._owned.doubt()
+            log.warning("worker %s: %s", self.id, error)
 
     def _broke(self, error: BaseException) -> None:
         """A body raised what ends a process: stop, and leave its step unrecorded."""

@@ -22,6 +22,7 @@ from redrive.ports.store import StoreError
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
     from redrive.worker.live import Live
+    from redrive.worker.room import Wanted
 
 _LATE: Final = 0.7
 """A heartbeat that comes after so much of the lease may have been too late: the store may keep three quarters of it only."""
@@ -70,11 +71,20 @@ class Ownership:
         async with self._claiming:
             yield
 
-    async def claim(self, limit: int, retries: int = 0) -> Sequence[Claim]:
-        """Ask the store for up to *limit* executions, *retries* of them parked ones; call it inside `one_at_a_time`."""
+    async def claim(self, want: Wanted, retries: int = 0) -> Sequence[Claim]:
+        """Ask the store for what is wanted, and for up to *retries* parked executions; call it inside `one_at_a_time`."""
         holds = (*self.lives, *self.beginning.values()) if self.unsure else None
         try:
-            claims = await self.store.claim(self.worker, self.lease, self.build, self.workflows, limit, holds=holds, retries=retries)
+            claims = await self.store.claim(
+                self.worker,
+                self.lease,
+                self.build,
+                self.workflows,
+                want.limit,
+                holds=holds,
+                retries=retries,
+                turns_only=want.turns_only,
+            )
         except StoreError:
             self.unsure = True  # the answer may have been lost after we were given something
             raise

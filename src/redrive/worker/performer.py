@@ -86,6 +86,8 @@ class Performer:
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
         self.last_ended: deque[Attempt] = deque(maxlen=_REMEMBERED)
+        self.in_threads: dict[str, bool] = {}
+        """Whether the last body of a workflow ran in a thread."""
 
     def start(self, live: Live, perform: Perform) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
@@ -115,7 +117,9 @@ class Performer:
         if live.attempts is None:
             live.attempts = {}
         live.attempts[perform.key] = attempt
-        if _is_async(spec.body):
+        sync = not _is_async(spec.body)
+        self.in_threads[live.claim.workflow] = sync
+        if not sync:
             if spec.at_most_once:
                 self._announce(attempt, lambda: self._together.begin(attempt, self._open))
             else:

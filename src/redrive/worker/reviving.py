@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redrive.worker import precedence
-from redrive_interpreter.machine import Machine
 from redrive_interpreter.replay import replay
 from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
 from redrive_interpreter.rows import Asked, CancelRequested
@@ -15,14 +14,15 @@ from redrive_interpreter.rows import Asked, CancelRequested
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.worker.live import Live
+    from redrive.worker.watchdog import Watch
     from redrive_interpreter.keys import Key
     from redrive_interpreter.requests import Request
     from redrive_interpreter.rows import Row
 
 
-def begin(live: Live, started: Any, codec: JsonCodec, now: datetime) -> None:
+def begin(live: Live, started: Any, codec: JsonCodec, now: datetime, watch: Watch) -> None:
     """Nothing but the start is stored: all that the run does is new. Whatever cancels it was there first."""
-    machine = live.machine = Machine(live.workflow, codec)
+    machine = live.machine = watch.make(live.workflow, codec)
     live.untouched = live.interrupt_first = precedence.is_waiting(live, started.deadline, now)
     live.requests = machine.hold(started) if live.untouched else machine.receive(started)
     live.uncertain = {}
@@ -30,9 +30,9 @@ def begin(live: Live, started: Any, codec: JsonCodec, now: datetime) -> None:
     live.cancelling = False
 
 
-def go_on(live: Live, rows: list[Row], codec: JsonCodec) -> None:
+def go_on(live: Live, rows: list[Row], codec: JsonCodec, watch: Watch) -> None:
     """The run was on its way: bring the machine to where the history ends."""
-    replayed = replay(live.workflow, rows, codec)
+    replayed = replay(live.workflow, rows, codec, make=watch.make)
     live.machine, live.rows = replayed.machine, replayed.rows
     live.cancelling = any(type(row) is CancelRequested for row in rows)
     # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.

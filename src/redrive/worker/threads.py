@@ -87,8 +87,8 @@ class Threads:
         """Bodies that no thread has taken up yet."""
         self.begun = 0
         """Bodies that threads have taken up so far."""
-        self.mean_seconds = 0.0
-        """Seconds that bodies took lately, on average; 0 until the first has ended."""
+        self._mean = 0.0
+        self._last_end = 0.0
 
     def run(
         self, body: Callable[[], Any], context: Context, done: Done, *, owner: Hashable = None, name: str = "", what: Any = None
@@ -152,6 +152,10 @@ class Threads:
         """The bodies without a thread, by owner, each owner's oldest first."""
         with self._lock:
             return list(self._waiters())
+
+    def pace(self) -> float:
+        """Seconds that bodies take lately, on average; 0 until the first has ended. Longer, if none ends for longer."""
+        return max(self._mean, time.monotonic() - self._last_end) if self._mean and self.free <= 0 else self._mean
 
     def held_by(self, name: str) -> int:
         """How many threads forfeited bodies of the step *name* hold."""
@@ -272,8 +276,8 @@ class Threads:
                 self._held_by -= Counter((job.name,))
                 self._release_held_back()
             else:
-                took = time.monotonic() - job.began
-                self.mean_seconds += (took - self.mean_seconds) * (_WEIGHT if self.mean_seconds else 1.0)
+                self._last_end = time.monotonic()
+                self._mean += (self._last_end - job.began - self._mean) * (_WEIGHT if self._mean else 1.0)
             replaced = self._started - len(self._forfeited) > self._capacity
             if replaced:
                 self._started -= 1

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from redrive.ports.aside import NewAside
     from redrive.ports.store import ExecutionStatus, Json
     from redrive.worker.alarms import Alarms
+    from redrive.worker.apart import LaidBy
     from redrive.worker.live import Live
     from redrive_interpreter.machine import Machine
     from redrive_interpreter.rows import Row
@@ -98,7 +99,7 @@ class Draft:
         )
 
 
-def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms, complain: Callable[[str], None]) -> Draft | None:
+def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy, complain: Callable[[str], None]) -> Draft | None:
     """The next turn of *live*; None if there is nothing to store. Raises what the machine raises: then it is spent."""
     machine = live.machine
     assert machine is not None
@@ -198,7 +199,7 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
     return None
 
 
-def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, alarms: Alarms) -> None:
+def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy) -> None:
     """Put each request where it is carried out: in the commit, or after it."""
     request: Request
     for request in requests:

@@ -59,6 +59,7 @@ class Claiming:
     limit: int
     holds: Sequence[str] | None
     retries: int = 0
+    turns_only: frozenset[str] = frozenset()
     now_us: int = 0
     news: int = 0
     burials: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
@@ -151,7 +152,9 @@ class Claiming:
         nothing_to_retry = not self.parks and memo.nothing_to_retry.get(self.build) == parks
         if not nothing_parked:
             claims += await self._ask("claim_parked", self.limit)
-        claims += await self._ask("claim_due", self.limit - len(claims))
+        claims += await self._ask("claim_due", self.limit - len(claims), but=self.turns_only)
+        if self.turns_only:
+            claims += await self._ask("claim_turns", self.limit - len(claims), but=frozenset(self.workflows) - self.turns_only)
         found = [claim for _, claim in sorted(claims, key=lambda claim: claim[0])]
         wanted = min(self.retries, self.limit - len(found))
         if wanted > 0 and not nothing_to_retry:
@@ -161,10 +164,10 @@ class Claiming:
             found += [claim for _, claim in sorted(retried, key=lambda claim: claim[0])]
         return found
 
-    async def _ask(self, query: str, limit: int) -> list[tuple[int, Claim]]:
+    async def _ask(self, query: str, limit: int, *, but: frozenset[str] = frozenset()) -> list[tuple[int, Claim]]:
         if limit <= 0:
             return []
-        names = SEPARATOR.join(map(to_text, self.workflows))
+        names = SEPARATOR.join(to_text(name) for name in self.workflows if name not in but)
         rows = await self.session.run(query, to_text(self.worker), names, self.now_us, to_text(self.build), limit)
         return [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
 

@@ -513,6 +513,28 @@ UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
+-- name: claim_turns
+-- The same without those that only want a body run.
+-- Whether this build parked it is asked of each found, by the primary key: as a join it might be planned as one over all.
+WITH due AS MATERIALIZED (
+    SELECT found.n, found.due_us FROM unnest(string_to_array($2, E'\x1e')) AS listed (workflow)
+    CROSS JOIN LATERAL (
+        SELECT e.n, e.due_us FROM redrive.executions e
+        WHERE e.workflow = listed.workflow AND e.due_us <= $3
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
+            AND CASE
+                WHEN e.deadline_us <= $3 OR e.status NOT IN ('pending', 'running') THEN true
+                WHEN e.status = 'running' THEN (SELECT i.n FROM redrive.inbox i WHERE i.n = e.n LIMIT 1) IS NOT NULL
+                ELSE (SELECT i.n FROM redrive.inbox i WHERE i.n = e.n AND i.kind = 'cancel' LIMIT 1) IS NOT NULL
+            END
+        ORDER BY e.due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
+    ) AS found
+    ORDER BY found.due_us LIMIT $5
+)
+UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
+FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
+
 -- name: claim_parked
 WITH due AS MATERIALIZED (
     SELECT found.n, found.due_us FROM unnest(string_to_array($2, E'\x1e')) AS listed (workflow)

@@ -244,10 +244,11 @@ class PostgresStore:
         *,
         holds: Sequence[str] | None = None,
         retries: int = 0,
+        turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
         async def run(session: Session) -> tuple[list[Claim], int, list[tuple[str, str]]]:
-            names = tuple(workflows)
-            claiming = owning.Claiming(session, self._memo, worker, lease // _MICROSECOND, build, names, limit, holds, retries)
+            asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
+            claiming = owning.Claiming(session, self._memo, *asked)
             return await claiming.run(), claiming.news, claiming.burials
 
         claims, news, burials = await self._open.sessions.transact(run)

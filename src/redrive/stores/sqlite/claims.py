@@ -43,6 +43,7 @@ def claim(
     limit: int,
     holds: Sequence[str] | None,
     retries: int,
+    turns_only: frozenset[str],
 ) -> tuple[list[Claim], list[Burial]]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
@@ -50,7 +51,7 @@ def claim(
     if holds is not None:
         _let_go(tx, worker, holds)
     _park_unlisted(tx, listed)
-    due = _due(tx, build, workflows, limit)
+    due = _due(tx, build, workflows, limit, turns_only)
     claims = [_give(tx, worker, build, *row[1:]) for row in due]
     claims += parks.retry(tx, worker, build, workflows, min(retries, limit - len(claims)))
     return claims, burials
@@ -159,13 +160,14 @@ def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:
             tx.execute(SQL["raise_counter"], ("parks",))
 
 
-def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int) -> list[tuple[Any, ...]]:
+def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int, turns_only: frozenset[str]) -> list[tuple[Any, ...]]:
     """Up to *limit* of what is due for this build: the rows of the query, each with the workflow."""
     found: list[list[tuple[Any, ...]]] = []
 
     def look(query: str) -> None:
         for workflow in workflows:
-            rows = tx.execute(SQL[query], (to_text(workflow), tx.now_us, to_text(build), limit)).fetchall()
+            chosen = "turns_due" if query == "due" and workflow in turns_only else query
+            rows = tx.execute(SQL[chosen], (to_text(workflow), tx.now_us, to_text(build), limit)).fetchall()
             if rows:
                 found.append([(*row, workflow) for row in rows])
 

@@ -165,9 +165,10 @@ class SQLiteStore:
         *,
         holds: Sequence[str] | None = None,
         retries: int = 0,
+        turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
-        lease_us, names = lease // _MICROSECOND, tuple(workflows)
-        claims, burials = await self._writer.do(owning.claim, worker, lease_us, build, names, limit, holds, retries)
+        asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
+        claims, burials = await self._writer.do(owning.claim, *asked)
         for buried, fate, left in burials:
             log.warning("worker %s is taken for dead: %s; it leaves %d executions with something to do", buried, fate.value, left)
         return claims

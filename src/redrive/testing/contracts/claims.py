@@ -46,6 +46,32 @@ class ClaimContract:
         assert list(await store.claim("ada", LEASE, "b-1", [], 10)) == []
 
     @in_lab
+    async def test_a_worker_without_room_for_bodies_takes_only_what_has_a_turn_to_compute(self, lab: Lab) -> None:
+        store = await lab.open()
+        now = await store.now()
+        for id in ("new", "cancelled", "greeted", "runs", "signalled", "sleeps", "late", "other"):
+            await store.start(execution(id, workflow="x" if id == "other" else "w", deadline=now + SECOND if id == "late" else None))
+        for claim in await store.claim("ada", LEASE, "b-1", ["w", "x"], 10):
+            if claim.id in ("runs", "signalled", "late"):
+                await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=now))
+            elif claim.id == "sleeps":
+                await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended", wake_at=now + SECOND))
+            await store.release([claim])
+        await store.send("cancelled", CANCEL)
+        await store.send("greeted", signal("hello"))
+        await store.send("signalled", signal("hello"))
+
+        async def taken(*turns_only: str) -> set[str]:
+            claims = await store.claim("bob", LEASE, "b-1", ["w", "x"], 10, turns_only=turns_only)
+            await store.release(claims)
+            return {claim.id for claim in claims}
+
+        assert await taken("w") == {"cancelled", "signalled", "other"}
+        lab.pass_time(SECOND)
+        assert await taken("w", "x") == {"cancelled", "signalled", "sleeps", "late"}
+        assert len(await taken()) == 8
+
+    @in_lab
     async def test_a_dead_workers_executions_go_on_elsewhere(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)

@@ -1,0 +1,99 @@
+"""Reads histories and tells how executions stand, without holding up the event loop.
+
+1.  An execution that the worker here has in memory, at rest, is not replayed: its machine is asked.
+2.  Where the rows say it all, nothing is replayed either. What is replayed or long is worked on in a thread, under a watchdog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from redrive.codec import from_json
+from redrive.info import Standing, info_of, loaded_attributes, needs_replay, replayed
+from redrive.patience import patiently
+from redrive.worker.apart import Apart
+from redrive.worker.watchdog import Watchdog
+from redrive_interpreter.history import load_row
+
+if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive.info import ExecutionInfo
+    from redrive.ports.aside import Aside
+    from redrive.ports.store import Snapshot, Store
+    from redrive.worker.loop import Worker
+    from redrive.worker.watchdog import Watch
+    from redrive_interpreter.rows import Row
+    from redrive_interpreter.workflows import Workflow
+
+SHORT: Final = 20_000
+"""Characters of a history up to which its rows are read on the event loop: that takes some 3 ms."""
+
+
+class Inspection:
+    """Looks at the executions in *store*. *limit*: seconds of processor time that a workflow may use between two commands."""
+
+    def __init__(self, store: Store, codec: JsonCodec, limit: float) -> None:
+        self._store = store
+        self._codec = codec
+        self._limit = limit
+        self._apart: Apart | None = None
+        self._watchdog: Watchdog | None = None
+
+    async def rows(self, id: str, run: int = -1) -> list[Row]:
+        """The rows of a run. Raises `ExecutionNotFound`."""
+        text = await patiently(lambda: self._store.history(id, run))
+        return _rows(text) if len(text) <= SHORT else await self._lane.run(lambda _: _rows(text), contextvars.copy_context())
+
+    async def info(
+        self, snapshot: Snapshot, workflow: Workflow[..., Any] | None, worker: Worker | None, aside: Sequence[Aside]
+    ) -> ExecutionInfo:
+        """How the execution stands; *worker* is the one of this service, *aside* what the execution has aside."""
+        text = await patiently(lambda: self._store.history(snapshot.id, -1))
+        short = len(text) <= SHORT
+        rows = _rows(text) if short else await self._lane.run(lambda _: _rows(text), contextvars.copy_context())
+        standing = None if worker is None else _at_rest(worker, snapshot, len(rows))
+        reasons: Mapping[str, str] = {} if worker is None else worker.starved(snapshot.id)
+
+        due = snapshot.owner is None and snapshot.status in ("pending", "running")
+        reason = worker.room.why_not(snapshot.workflow) if worker is not None and due else ""
+
+        def told(watch: Watch | None) -> ExecutionInfo:
+            known = standing
+            if known is None and workflow is not None and watch is not None and needs_replay(snapshot, rows, workflow):
+                known = replayed(snapshot.id, workflow, rows, self._codec, watch)
+            return info_of(snapshot, rows, workflow, self._codec, known, reasons, reason, aside)
+
+        if short and (standing is not None or not needs_replay(snapshot, rows, workflow)):
+            return told(None)
+        return await self._lane.run(told, contextvars.copy_context())
+
+    def attributes(self, snapshot: Snapshot) -> dict[str, Any]:
+        return loaded_attributes(snapshot, self._codec)
+
+    def close(self) -> None:
+        if self._apart is not None and self._watchdog is not None:
+            self._apart.close()
+            self._watchdog.close()
+
+    @property
+    def _lane(self) -> Apart:
+        if self._apart is None:
+            self._watchdog = Watchdog(self._limit)
+            self._apart = Apart(self._watchdog, asyncio.get_running_loop())
+        return self._apart
+
+
+def _rows(text: str) -> list[Row]:
+    return [load_row(row) for row in from_json(text)]
+
+
+def _at_rest(worker: Worker, snapshot: Snapshot, rows: int) -> Standing | None:
+    """How the machine in the worker's memory stands, if it is where the rows end."""
+    live = worker.lives.get(snapshot.id)
+    if live is None or live.machine is None or live.driving or live.length != rows or live.claim.run != snapshot.run:
+        return None
+    machine = live.machine
+    return Standing(tuple(machine.pending), dict(machine.timers), machine.in_doubt)
