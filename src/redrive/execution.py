@@ -43,8 +43,7 @@ class AsyncExecution(Generic[R_co]):
         """
         from redrive.outcomes import result_of
 
-        await self._check()
-        return await result_of(self._service, self.id, self.workflow, timeout)  # type: ignore[no-any-return]
+        return await result_of(self, timeout)  # type: ignore[no-any-return]
 
     @overload
     async def signal(self, signal: Signal[None], /, *, key: str | None = None) -> bool: ...

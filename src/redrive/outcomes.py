@@ -22,6 +22,7 @@ from redrive_interpreter.rows import CancelRequested
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
+    from redrive.execution import AsyncExecution
     from redrive.service import AsyncDurableService
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
@@ -36,14 +37,37 @@ _ERRORS: Final[dict[str, type[ExecutionEnded]]] = {
 }
 
 
-async def result_of(service: AsyncDurableService, id: str, workflow: Workflow[..., Any] | None, timeout: float | timedelta | None) -> Any:
-    """Wait for the end of execution *id*, at most *timeout* seconds; its result, or the error that ended it."""
+_TO_SAY_WHY: Final = 1.0
+"""Seconds past a caller's timeout in which the store may still say how the execution stands."""
+
+
+async def result_of(execution: AsyncExecution[Any], timeout: float | timedelta | None) -> Any:
+    """Wait for the end of *execution*, at most *timeout* seconds; its result, or the error that ended it.
+
+    The timeout bounds the whole call: a store that does not answer is not waited for either.
+    """
+    if timeout is None:
+        return await _result(execution, None)
+    seconds = duration(timeout, "timeout").total_seconds()
+    try:
+        async with asyncio.timeout(seconds + _TO_SAY_WHY) as whole:
+            return await _result(execution, seconds)
+    except TimeoutError as error:
+        if not whole.expired():
+            raise
+        raise TimeoutError(f"execution {execution.id!r}: the store did not answer within {seconds + _TO_SAY_WHY:g} s") from error
+
+
+async def _result(execution: AsyncExecution[Any], seconds: float | None) -> Any:
+    service, id, workflow = execution._service, execution.id, execution.workflow
+    began = asyncio.get_running_loop().time()
+    await execution._check()
     service._check_open()
     if service._worker is not None and service._worker.broken is not None:
         raise stopped_by(service._worker.broken)
     waiter = service._waiters.add(id)
     try:
-        end = await _end(service, id, waiter, None if timeout is None else duration(timeout, "timeout").total_seconds())
+        end = await _end(service, id, waiter, None if seconds is None else began + seconds)
     finally:
         service._waiters.remove(id, waiter)
     if workflow is None or workflow.name in service.workflows:
@@ -51,14 +75,14 @@ async def result_of(service: AsyncDurableService, id: str, workflow: Workflow[..
     return await ended_with(id, end, workflow, service.codec, lambda: service._history(id))
 
 
-async def _end(service: AsyncDurableService, id: str, waiter: asyncio.Future[End], seconds: float | None) -> End:
+async def _end(service: AsyncDurableService, id: str, waiter: asyncio.Future[End], until: float | None) -> End:
     if service._worker is None or id not in service._worker.lives:  # else the worker tells us, and the store need not be asked
         snapshot = await service._read(id)
         if snapshot.status in FINAL:
             return End(snapshot.status, snapshot.outcome or "{}")
-    if seconds is None:
+    if until is None:
         return await waiter
-    done, _ = await asyncio.wait([waiter], timeout=seconds)
+    done, _ = await asyncio.wait([waiter], timeout=max(0.0, until - asyncio.get_running_loop().time()))
     if done:
         return waiter.result()
     raise TimeoutError(await _why_late(service, id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -12,6 +12,9 @@ from redrive.ports.store import FINAL
 
 if TYPE_CHECKING:
     from redrive.ports.store import ExecutionStatus, Json, Store
+
+
+_AT_ONCE: Final = 200
 
 
 @attrs.frozen
@@ -56,8 +59,9 @@ class Waiters:
     async def look(self, store: Store, but: Container[str]) -> int:
         """Read the executions that are waited for, except *but*, of which we hear otherwise; how many there were."""
         ids = [id for id in self._futures if id not in but]
-        for id in ids:
-            snapshot = await store.read(id)
-            if snapshot is not None and snapshot.status in FINAL:
-                self.tell(id, End(snapshot.status, snapshot.outcome or "{}"))
+        for first in range(0, len(ids), _AT_ONCE):
+            # Asked for at once, they are read at once, where the store can.
+            for snapshot in await asyncio.gather(*(store.read(id) for id in ids[first : first + _AT_ONCE])):
+                if snapshot is not None and snapshot.status in FINAL:
+                    self.tell(snapshot.id, End(snapshot.status, snapshot.outcome or "{}"))
         return len(ids)

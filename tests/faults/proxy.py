@@ -77,3 +77,65 @@ class LossyProxy:
                 return
             writer.write(data)
             await writer.drain()
+
+
+class HalfOpenProxy:
+    """Passes on everything between clients and the server at *port*. `freeze` has it forget the server's half of all connections
+    there are: it goes on to take, and so to acknowledge, what clients send. Connections that are made later work, unless *dead*."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: asyncio.Server
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._frozen: list[asyncio.Event] = []
+        self.dead = False
+
+    @property
+    def port(self) -> int:
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def open(self) -> int:
+        """How many connections clients have."""
+        return len(self._tasks)
+
+    async def __aenter__(self) -> HalfOpenProxy:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def freeze(self) -> None:
+        for frozen in self._frozen:
+            frozen.set()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me, frozen = asyncio.current_task(), asyncio.Event()
+        assert me is not None
+        self._tasks.add(me)
+        self._frozen.append(frozen)
+        if self.dead:
+            frozen.set()
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        back = asyncio.create_task(self._copy(from_server, writer, frozen))
+        try:
+            await self._copy(reader, to_server, frozen)
+        except OSError:
+            pass
+        finally:
+            back.cancel()
+            self._tasks.discard(me)
+            self._frozen.remove(frozen)
+            for end in (writer, to_server):
+                end.transport.abort()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, frozen: asyncio.Event) -> None:
+        while data := await reader.read(65536):
+            if not frozen.is_set():
+                writer.write(data)
+                await writer.drain()

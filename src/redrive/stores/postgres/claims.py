@@ -22,6 +22,7 @@ from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.parking import Deaths, Parked, trials
 from redrive.stores.postgres import parks
+from redrive.stores.postgres.limits import LONG
 from redrive.stores.postgres.session import Cursor, Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.postgres.witness import Evidence, Witness, WorkerRow
@@ -75,6 +76,7 @@ class Claiming:
         now = await session.run("now")
         latest_us = max(seen_us, (await beat.fetchall())[0][0])
         ((self.now_us,),) = await now.fetchall()
+        session.allow(LONG)  # it answers: what a dead worker owned may be much
         # The owners first: the row of whoever owned something by then is there to be seen, unless he is gone.
         found_owners = await session.run("owners")
         beaten = await self._beat()
@@ -204,6 +206,8 @@ async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark |
 
 
 async def retire(session: Session, worker: str) -> None:
+    await (await session.run("now")).fetchall()
+    session.allow(LONG)  # it answers: what the worker owns may be much
     # In this order, as who buries the dead.
     await session.run("remove_worker", to_text(worker))
     await session.run("disown", to_text(worker))

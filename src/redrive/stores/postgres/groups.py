@@ -86,6 +86,11 @@ class Group(Generic[A]):
         for line in self._lines:
             await line.close()
 
+    def refuse(self, error: StoreError) -> None:
+        """Tell all who wait that it is not done."""
+        for job in self._waiting:
+            job.refuse(error)
+
     def _spawn(self, run: Any) -> None:
         task = self._loop.create_task(run)
         self._tasks.add(task)
@@ -93,8 +98,8 @@ class Group(Generic[A]):
 
     async def _lane(self, line: Line) -> None:
         try:
-            while self._waiting:
-                await self._do(line, self._take())
+            while jobs := self._take():
+                await self._do(line, jobs)
         finally:
             self._free.append(line)
 
@@ -103,6 +108,8 @@ class Group(Generic[A]):
         left: list[Job[A]] = []
         size = 0
         for job in self._waiting:
+            if job.over:
+                continue  # who asked went away
             if taken and (job.key in taken or len(taken) >= self._most or size + job.size > MOST_CHARACTERS):
                 left.append(job)
             else:

@@ -17,6 +17,7 @@ import psycopg
 from redrive.ports.store import StoreError
 from redrive.stores.bell import EVERYTHING, Bell
 from redrive.stores.postgres.connecting import Connection, connect
+from redrive.stores.postgres.limits import limited
 from redrive.stores.postgres.session import FAILURES, Sessions
 
 log: Final = logging.getLogger("redrive.stores.postgres")
@@ -27,6 +28,8 @@ AT_ONCE: Final = 5
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks where there is no LISTEN."""
 LONGEST_PAUSE: Final = 10.0
+ASK_EVERY: Final = 15.0
+"""Seconds of silence after which the connection that listens is asked whether it is there."""
 
 
 def channel_of(schema: str) -> str:
@@ -93,7 +96,8 @@ class News:
     async def _listen(self) -> None:
         connection = await connect(self._sessions.address)
         try:
-            await connection.execute(f'LISTEN "{self._channel}"'.encode())
+            with limited(connection):
+                await connection.execute(f'LISTEN "{self._channel}"'.encode())
         except BaseException:
             await connection.close()
             raise
@@ -104,10 +108,13 @@ class News:
             connection = self._listening
             assert connection is not None
             try:
-                async for told in connection.notifies():
-                    sender, _, kinds = told.payload.partition(" ")
-                    if sender != self._me:
-                        self._bell.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
+                while True:
+                    async for told in connection.notifies(timeout=ASK_EVERY):
+                        sender, _, kinds = told.payload.partition(" ")
+                        if sender != self._me:
+                            self._bell.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
+                    with limited(connection):
+                        await connection.execute(b"SELECT 1")
             except FAILURES as error:
                 log.info("others are not heard at once: %s", error)
             await connection.close()

@@ -686,6 +686,14 @@ SELECT id, workflow, status, run, number, length,
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e WHERE id = $1;
 
+-- name: snapshots
+-- Many of them, each with its place among those that were asked for.
+SELECT asked.i, e.id, workflow, status, run, number, length,
+    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
+    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+FROM unnest(string_to_array($1, E'\x1e')) WITH ORDINALITY AS asked (id, i) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]);
+
 -- name: list
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),

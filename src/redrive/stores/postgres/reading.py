@@ -10,25 +10,37 @@ from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapsho
 from redrive.ports.workers import KnownWorker
 from redrive.stores.parking import parks_of
 from redrive.stores.postgres.held import read_message
+from redrive.stores.postgres.limits import ANSWER_WITHIN, LONG
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive_interpreter.errors import ExecutionNotFound
 
+_A_ROW: Final = 0.0005
+"""Seconds that a row of a history may take."""
 _PASSING: Final = frozenset({"pending", "running", "suspended"})
 
 
-async def read(sessions: Sessions, id: str) -> Snapshot | None:
-    rows = await sessions.rows("snapshot", to_text(id))
-    return snapshot(rows[0]) if rows else None
+async def read_all(session: Session, ids: Sequence[str]) -> list[tuple[Snapshot | None]]:
+    """Of each execution its snapshot, or that there is none."""
+    if len(ids) == 1:
+        rows = await (await session.run("snapshot", to_text(ids[0]))).fetchall()
+        return [(snapshot(rows[0]) if rows else None,)]
+    cursor = await session.run("snapshots", SEPARATOR.join(map(to_text, ids)))
+    found = {i: snapshot(columns) for i, *columns in await cursor.fetchall()}
+    return [(found.get(i),) for i in range(1, len(ids) + 1)]
 
 
 async def list_executions(sessions: Sessions, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
     if status is None:
-        found = sessions.rows("list", limit) if workflow is None else sessions.rows("list_workflow", to_text(workflow), limit)
+        found = (
+            sessions.rows("list", limit, seconds=LONG)
+            if workflow is None
+            else sessions.rows("list_workflow", to_text(workflow), limit, seconds=LONG)
+        )
     else:
         name = "list_open" if status in _PASSING else "list_notable"
-        found = sessions.rows(name, status, maybe_text(workflow), limit)
+        found = sessions.rows(name, status, maybe_text(workflow), limit, seconds=LONG)
     return [snapshot(row) for row in await found]
 
 
@@ -42,6 +54,7 @@ async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | L
     """What each claim's holder needs, or that it is not his any more."""
     ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
     owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
+    session.allow(ANSWER_WITHIN + sum(claim.length for claim in claims) * _A_ROW)
     async with session.connection.pipeline():
         histories = await session.run("load", ids, ",".join(str(claim.fence) for claim in claims), owners)
         # After the histories: what comes in between is in no history yet.
@@ -61,7 +74,7 @@ async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | L
 
 
 async def history(sessions: Sessions, id: str, run: int) -> Json:
-    found = await sessions.rows("history", to_text(id), run)
+    found = await sessions.rows("history", to_text(id), run, seconds=LONG)
     if not found:
         raise ExecutionNotFound(id)
     if found[0][0] is None:

@@ -1,4 +1,11 @@
-"""Connections with the named statements, and transactions that are tried again where two were in each other's way."""
+"""Connections with the named statements, and transactions that are tried again where two were in each other's way.
+
+1.  Each use of a connection has a limit (`limits`). What hangs is cut, told as an error that a retry may help, and replaced.
+2.  Callers wait for a connection in the order in which they came, for as long as others are served: that is not the store's
+    failure. When no connection can be made, all who wait are told at once.
+3.  A caller who goes away while waiting takes its place along; what it has begun to ask is asked to its end, and the connection
+    stays good: a driver that is interrupted would throw it away.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +24,15 @@ from redrive.ports.store import StoreError
 from redrive.stores.postgres.address import Address
 from redrive.stores.postgres.connecting import Connection, Pool, look
 from redrive.stores.postgres.failures import as_store_error, is_transient
+from redrive.stores.postgres.limits import ANSWER_WITHIN, Limit, limited
 
 T = TypeVar("T")
 Cursor: TypeAlias = AsyncCursor[tuple[Any, ...]]
 
 TRIES: Final = 10
 IMPATIENCE: Final = "300ms"
+CLOSE_WITHIN: Final = 2.0
+"""Seconds that what was asked gets to its end when the store is closed."""
 FAILURES: Final = (psycopg.Error, PoolClosed, PoolTimeout, TooManyRequests, OSError)
 
 
@@ -36,6 +46,12 @@ class Session:
 
     connection: Connection
     sql: Mapping[str, bytes]
+    limit: Limit | None = None
+
+    def allow(self, seconds: float) -> None:
+        """Let what is asked next take *seconds* from now."""
+        if self.limit is not None:
+            self.limit.allow(seconds)
 
     async def run(self, name: str, *args: object) -> Cursor:
         return await self.connection.execute(self.sql[name], args)
@@ -59,17 +75,67 @@ class Sessions:
     address: Address
     _kept: int = 0
     """Connections that are not in the pool while they are idle."""
+    _places: asyncio.Semaphore = attrs.field(init=False)
+    """As many as there may be connections: who has one need not wait for others to be given back."""
+    _away_since: float | None = None
+    """When no connection could be made, if none could since."""
+    _asking: dict[asyncio.Task[Any], Limit | None] = attrs.Factory(dict["asyncio.Task[Any]", "Limit | None"])
+    """What is asked now, by tasks of ours, and its limit once it has a connection."""
+
+    def __attrs_post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.address.connections)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncGenerator[Session]:
         connection = await self.take()
+        async with self._using(connection) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def _using(self, connection: Connection, seconds: float = ANSWER_WITHIN) -> AsyncGenerator[Session]:
         try:
-            async with connection:  # which rolls back what was not committed
-                yield Session(connection, self.sql)
+            with limited(connection, seconds) as limit:
+                async with connection:  # which rolls back what was not committed
+                    yield Session(connection, self.sql, limit)
         finally:
-            await self.pool.putconn(connection)
+            await self.give_back(connection)
 
     async def take(self) -> Connection:
+        """A connection, to be given back. Raises `PoolTimeout` if none can be made."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        await self._places.acquire()
+        try:
+            if self._away_since is not None and self._away_since > asked:
+                raise PoolTimeout("no connection could be made")
+            connection = await self._connected()
+        except BaseException as error:
+            self._places.release()
+            if isinstance(error, PoolTimeout):
+                self._away_since = clock()
+            raise
+        self._away_since = None
+        return connection
+
+    async def give_back(self, connection: Connection) -> None:
+        """The pool throws a broken one away."""
+        try:
+            await self.pool.putconn(connection)
+        finally:
+            self._places.release()
+
+    async def close(self) -> None:
+        """Let what was asked come to its end, for a moment."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=CLOSE_WITHIN)
+        for limit in self._asking.values():
+            if limit is not None:
+                limit.cut(CLOSE_WITHIN)
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=CLOSE_WITHIN)
+        await self.pool.close()
+
+    async def _connected(self) -> Connection:
         """A connection that the server has not closed. (The pool's own check would wait a second before the next one.)"""
         for _ in range(self.address.connections):
             connection = await self.pool.getconn()
@@ -91,24 +157,37 @@ class Sessions:
     def keep_no_more(self) -> None:
         self._kept -= 1
 
-    async def rows(self, name: str, *args: object) -> list[tuple[Any, ...]]:
-        """What a single statement gives; nothing where it only writes."""
+    async def rows(self, name: str, *args: object, seconds: float = ANSWER_WITHIN) -> list[tuple[Any, ...]]:
+        """What a single statement gives, within *seconds*; nothing where it only writes."""
 
-        async def run() -> list[tuple[Any, ...]]:
-            async with self.session() as session:
-                cursor = await session.run(name, *args)
-                return [] if cursor.description is None else await cursor.fetchall()
+        async def ask(session: Session) -> list[tuple[Any, ...]]:
+            cursor = await session.run(name, *args)
+            return [] if cursor.description is None else await cursor.fetchall()
 
-        return await self.patiently(run)
+        return await self.patiently(lambda: self._to_its_end(ask, seconds))
 
     async def transact(self, job: Callable[[Session], Awaitable[T]]) -> T:
         """Do *job* in a transaction of its own."""
+        return await self.patiently(lambda: self._to_its_end(lambda session: session.transact(job), ANSWER_WITHIN))
+
+    async def _to_its_end(self, ask: Callable[[Session], Awaitable[T]], seconds: float) -> T:
+        """Wait for a connection, and *ask*, also if the caller goes away meanwhile."""
+        connection = await self.take()
 
         async def run() -> T:
-            async with self.session() as session:
-                return await session.transact(job)
+            async with self._using(connection, seconds) as session:
+                self._asking[task] = session.limit
+                return await ask(session)
 
-        return await self.patiently(run)
+        task = asyncio.get_running_loop().create_task(run())
+        self._asking[task] = None
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._asking.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # whose caller is gone is told to nobody
 
     async def patiently(self, run: Callable[[], Awaitable[T]]) -> T:
         """Try *run* again where nothing was written and it may work now. Raises `StoreError` for errors of the database."""
@@ -143,10 +222,14 @@ class Line:
             self._keeps = self.sessions.may_keep()
             await self._wait_for_locks(session, IMPATIENCE)
         try:
-            yield session
+            with limited(session.connection) as limit:
+                try:
+                    yield attrs.evolve(session, limit=limit)
+                except BaseException:
+                    with contextlib.suppress(psycopg.Error):
+                        await session.connection.rollback()
+                    raise
         except BaseException:
-            with contextlib.suppress(psycopg.Error):
-                await session.connection.rollback()
             await self._give_back(session)
             raise
         if self._keeps:
@@ -171,14 +254,15 @@ class Line:
             await self._give_back(session)
 
     async def _give_back(self, session: Session) -> None:
-        """The pool throws a broken one away."""
         if self._keeps:
             self.sessions.keep_no_more()
             self._keeps = False
-        await self._wait_for_locks(session, "0")
-        await self.sessions.pool.putconn(session.connection)
+        try:
+            await self._wait_for_locks(session, "0")
+        finally:
+            await self.sessions.give_back(session.connection)
 
     async def _wait_for_locks(self, session: Session, limit: str) -> None:
         if self.impatient and not self.sessions.address.pgbouncer:  # whose sessions are everybody's
-            with contextlib.suppress(psycopg.Error):  # it is broken, then: what it is asked next says so
+            with contextlib.suppress(psycopg.Error), limited(session.connection):  # it is broken, then: what it is asked next says so
                 await session.connection.execute(f"SET lock_timeout = '{limit}'".encode())

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -43,6 +43,7 @@ from redrive.stores.postgres.failures import as_store_error
 from redrive.stores.postgres.groups import Group, Job
 from redrive.stores.postgres.inboxes import Mailbox
 from redrive.stores.postgres.lifeline import PostgresLifeline
+from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
 from redrive.stores.postgres.news import News
 from redrive.stores.postgres.plain import (
     AskedSend,
@@ -68,10 +69,17 @@ _ALONE: Final = 2
 """Starts that wait for a transaction of the user's at a time: others have connections left."""
 _LOADS_AT_ONCE: Final = 50
 """Histories in one answer: some are long."""
+_READS_AT_ONCE: Final = 200
+_CLOSE_WITHIN: Final = 5.0
+"""Seconds for what was asked before the store was closed."""
 
 
 def _size_of_start(new: NewExecution, first: Turn | None) -> int:
     return len(new.input) + len(new.started) + (0 if first is None else size_of(first))
+
+
+async def _read(session: Session, jobs: Sequence[Job[str]]) -> Sequence[tuple[Snapshot | None]]:
+    return await reading.read_all(session, [job.asked for job in jobs])
 
 
 async def _load(session: Session, jobs: Sequence[Job[Claim]]) -> Sequence[Loaded | LostClaim]:
@@ -89,6 +97,7 @@ class _Opened:
     starts: Group[AskedStart]
     long_starts: Group[AskedStart]
     signals: Group[AskedSend]
+    reads: Group[str]
     place: Place
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
@@ -122,8 +131,10 @@ class PostgresStore:
         try:
             connection = await connect(address)
             try:
-                await check(connection, address)
-                await bring_up_to_date(connection, address)
+                with limited(connection) as limit:
+                    await check(connection, address)
+                    limit.allow(MIGRATE_WITHIN)  # it answers
+                    await bring_up_to_date(connection, address)
             finally:
                 await connection.close()
         except FAILURES as error:
@@ -149,6 +160,7 @@ class PostgresStore:
             starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1, impatient=True),
             long_starts=Group(sessions, self._write_long_starts, self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
+            reads=Group(sessions, _read, self._read_alone, lanes=1, most=_READS_AT_ONCE),
             place=Place("this store"),
         )
 
@@ -157,12 +169,21 @@ class PostgresStore:
         if state is None:
             return
         state.place.check()
-        for group in (state.turns, state.long_turns, state.loads, state.starts, state.long_starts, state.signals):
-            await group.close()
-        await state.news.close()
+        groups = (state.turns, state.long_turns, state.loads, state.starts, state.long_starts, state.signals, state.reads)
+        late = asyncio.get_running_loop().call_later(_CLOSE_WITHIN, self._refuse, groups)
+        try:
+            for group in groups:
+                await group.close()
+            await state.news.close()
+        finally:
+            late.cancel()
         if self._state is state:
             self._state = None
-            await state.sessions.pool.close()
+            await state.sessions.close()
+
+    def _refuse(self, groups: Sequence[Group[Any]]) -> None:
+        for group in groups:
+            group.refuse(StoreError(f"{self.address.shown}: the store is being closed, and does not answer"))
 
     @property
     def _open(self) -> _Opened:
@@ -317,7 +338,21 @@ class PostgresStore:
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:
-        return await reading.read(self._open.sessions, id)
+        job = self._open.reads.do(id, next(self._serial))
+        try:
+            (found,) = await job
+        except asyncio.CancelledError:
+            job.over = True  # nobody waits for it
+            raise
+        snapshot: Snapshot | None = found
+        return snapshot
+
+    async def _read_alone(self, id: str) -> tuple[Snapshot | None]:
+        async def run() -> tuple[Snapshot | None]:
+            async with self._open.sessions.session() as session:
+                return (await reading.read_all(session, [id]))[0]
+
+        return await self._open.sessions.patiently(run)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await reading.list_executions(self._open.sessions, workflow, status, limit)
