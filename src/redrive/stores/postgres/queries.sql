@@ -504,13 +504,14 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.due_us <= $3
-            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $4) IS NULL THEN true END
         ORDER BY e.due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
-FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
+WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_turns
@@ -541,13 +542,14 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.parked_due_us AS due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.parked_due_us <= $3
-            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $4) IS NULL THEN true END
         ORDER BY e.parked_due_us LIMIT $5 FOR NO KEY UPDATE OF e SKIP LOCKED
     ) AS found
     ORDER BY found.due_us LIMIT $5
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
-FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
+WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_retries
@@ -569,7 +571,8 @@ due AS MATERIALIZED (
     FROM (SELECT * FROM by_start UNION ALL SELECT * FROM by_time) AS found ORDER BY found.parked_us LIMIT $5
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
-FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
+WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, due.kind, due.tries, d.number, d.length, d.count, d.parks;
 
 -- name: forget_old_parks
@@ -635,7 +638,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.due_us IS NOT NULL
-                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $2) IS NULL THEN true END
             ORDER BY e.due_us LIMIT 1
         ) AS found
     ),
@@ -644,7 +647,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT min(e.wake_us) AS wake_us FROM redrive.executions e
             WHERE e.owner = workers.id AND coalesce(e.workflow, '') = ANY (string_to_array($1, E'\x1e'))
-                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $2) IS NULL THEN true END
         ) AS found
         WHERE workers.id >= '' AND workers.expires_us <= (SELECT redrive.now_us())
     ),
@@ -654,7 +657,7 @@ SELECT redrive.now_us(),
         CROSS JOIN LATERAL (
             SELECT e.parked_due_us AS due_us FROM redrive.executions e
             WHERE e.workflow = listed.workflow AND e.parked_due_us IS NOT NULL AND counters.value <> $3
-                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $2) IS NULL THEN true END
+                AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $2) IS NULL THEN true END
             ORDER BY e.parked_due_us LIMIT 1
         ) AS found
     ),
@@ -691,7 +694,8 @@ FROM redrive.executions e WHERE id = $1;
 SELECT asked.i, e.id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, reason) ORDER BY build)::text FROM redrive.parked WHERE parked.n = e.n), fence
+    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
+    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM unnest(string_to_array($1, E'\x1e')) WITH ORDINALITY AS asked (id, i) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]);
 
 -- name: list
@@ -840,22 +844,22 @@ FROM unnest(
 ORDER BY new.i;
 
 -- name: all_aside
-SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.aside a JOIN redrive.executions e ON e.n = a.n
+SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.aside a JOIN redrive.executions e ON e.n = ANY (ARRAY[a.n])
 ORDER BY a.seq LIMIT $1;
 
 -- name: aside_of
-SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.executions e JOIN redrive.aside a ON a.n = e.n
-WHERE e.id = $1 ORDER BY a.seq LIMIT $2::bigint;
+SELECT a.seq, e.id, a.name, a.data, a.sent_us, a.error, a.at_us FROM redrive.executions e JOIN redrive.aside a ON a.n = ANY (ARRAY[e.n])
+WHERE e.id = $1 ORDER BY a.seq + 0 LIMIT $2::bigint;
 
 -- name: forget_aside
 DELETE FROM redrive.aside USING redrive.executions e
-WHERE e.id = $1 AND aside.n = e.n AND aside.seq = ANY (string_to_array($2, ',')::bigint[]);
+WHERE e.id = $1 AND aside.n = ANY (ARRAY[e.n]) AND aside.seq = ANY (string_to_array($2, ',')::bigint[]);
 
 -- name: drop_aside
 -- Whether there is such an execution, and how many it had.
 WITH gone AS (
     DELETE FROM redrive.aside USING redrive.executions e
-    WHERE e.id = $1 AND aside.n = e.n AND ($2::text IS NULL OR aside.seq = ANY (string_to_array($2::text, ',')::bigint[]))
+    WHERE e.id = $1 AND aside.n = ANY (ARRAY[e.n]) AND ($2::text IS NULL OR aside.seq = ANY (string_to_array($2::text, ',')::bigint[]))
     RETURNING 1
 )
 SELECT EXISTS (SELECT 1 FROM redrive.executions WHERE id = $1), (SELECT count(*) FROM gone);
