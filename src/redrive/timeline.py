@@ -83,12 +83,39 @@ def timeline(rows: Sequence[r.Row]) -> Timeline:
     return reader.line
 
 
+class _Waiting(dict[str, Entry]):
+    """The entries that nothing has ended, by key; those inside a scope are found without a look at all the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._scopes: dict[str, dict[str, Entry]] = {}
+
+    def add(self, entry: Entry) -> None:
+        self[entry.key] = entry
+        for prefix in _scopes(entry.key):
+            self._scopes.setdefault(prefix, {})[entry.key] = entry
+
+    def end(self, entry: Entry) -> None:
+        if self.pop(entry.key, None) is not None:
+            for prefix in _scopes(entry.key):
+                self._scopes[prefix].pop(entry.key, None)
+
+    def inside(self, prefix: str) -> list[Entry]:
+        """Those whose keys begin with *prefix*, which ends with a slash or is empty."""
+        return list(self._scopes.get(prefix, {}).values() if prefix else self.values())
+
+
+def _scopes(key: str) -> list[str]:
+    """The prefixes of the scopes that *key* lies in, the root apart."""
+    return [key[: at + 1] for at, letter in enumerate(key) if letter == "/"]
+
+
 class _Reader:
     def __init__(self) -> None:
         self.line = Timeline()
         self.now: datetime | None = None
         self._commands: dict[str, Entry] = {}
-        self._waiting: dict[str, Entry] = {}
+        self._waiting = _Waiting()
         self._unread: dict[str, deque[r.Signalled]] = {}
         self._waited_for_child: list[Entry] = []
 
@@ -141,7 +168,7 @@ class _Reader:
         for entry in self._commands.values():
             if entry.kind == "undo" and entry.state == "failed":
                 entry.state, entry.ended_at = "waiting", None
-                self._waiting[entry.key] = entry
+                self._waiting.add(entry)
 
     def finish(self) -> None:
         """What nothing ended is over if the run is."""
@@ -171,7 +198,7 @@ class _Reader:
         if row.kind not in WAITING_KINDS and row.kind not in GROUPS:
             entry.state, entry.ended_at = "done", self._at
             return
-        self._waiting[row.key] = entry
+        self._waiting.add(entry)
         if row.kind == "sleep" and entry.due is not None and entry.due <= self._at:
             self._end(entry, "done")
         if row.kind == "wait_signal" and (unread := self._unread.get(row.label)):
@@ -183,15 +210,15 @@ class _Reader:
             return
         parent, _, _ = key.rpartition("/")
         prefix = f"{parent}/" if parent else ""
-        for other in list(self._waiting.values()):
-            if other.key.startswith(prefix) and not other.key.startswith(ROLLBACK):
+        for other in self._waiting.inside(prefix):
+            if not other.key.startswith(ROLLBACK):
                 first = prefix + other.key[len(prefix) :].partition("/")[0]
                 asked_by = self._commands.get(first)
                 if asked_by is None or asked_by.kind != "spawn":
                     self._end(other, "done" if other.kind in GROUPS else "cut")
 
     def _end(self, entry: Entry, state: State, value: Any = None, failure: Failure | None = None) -> None:
-        self._waiting.pop(entry.key, None)
+        self._waiting.end(entry)
         entry.state, entry.ended_at, entry.value, entry.retry_due = state, self._at, value, None
         entry.failure = failure
 
@@ -222,7 +249,7 @@ class _Reader:
                 unread.popleft()
             return
         entry.state, entry.ended_at, entry.value = "waiting", None, None
-        self._waiting[key] = entry
+        self._waiting.add(entry)
         if unread:
             self._end(entry, "done", unread.popleft().payload)
 
@@ -249,7 +276,7 @@ class _Reader:
         self._add(Entry(key=row.key, kind=row.kind, label=row.label, attempts=attempt, asked_at=self._at, ended_at=self._at, state="done"))
         for entry in self._waited_for_child:
             entry.state, entry.ended_at, entry.attempts, entry.retry_due = "waiting", None, attempt, datetime.fromisoformat(due)
-            self._waiting[entry.key] = entry
+            self._waiting.add(entry)
 
 
 def _ids(entry: Entry) -> set[str]:
