@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -238,6 +239,36 @@ def test_a_schema_of_the_last_release_is_brought_up_to_date_with_what_is_in_it(p
         return found
 
     assert asyncio.run(run()) == ["e-6", "e-4", "e-2"]
+
+
+def test_what_the_last_release_parked_has_a_kind_and_is_tried_by_the_next_worker(postgres: Server, schema: str) -> None:
+    """D2."""
+    from redrive.stores.postgres.connecting import connect
+    from redrive.stores.postgres.schema import bring_up_to_date, migrations
+
+    url = postgres.url(schema=schema)
+
+    async def run() -> None:
+        connection = await connect(parse(url))
+        await bring_up_to_date(connection, parse(url), migrations()[:2])
+        await connection.close()
+        postgres.execute(
+            f"INSERT INTO {schema}.executions (id, workflow, run, status, wake_us, stored_us, updated_us, created_us, attributes) "
+            "SELECT 'e-' || i, 'w', 'r', 'parked', 1, 1, 1, 1, '{}' FROM generate_series(1, 3) AS i",
+            f"INSERT INTO {schema}.history SELECT n, 1, 1, 1, '1', '1' FROM {schema}.executions",
+            f"INSERT INTO {schema}.parked SELECT n, 'b-1', CASE id WHEN 'e-1' THEN 'its worker died 11 times' "
+            f"WHEN 'e-2' THEN 'a turn was broken off after 5.1 s' ELSE 'diverged' END FROM {schema}.executions",
+        )
+        store = PostgresStore(url)
+        await store.open()
+        assert [snapshot.parks[0].kind for snapshot in await store.list()] == ["error", "cut_off", "killed"]
+        lease = timedelta(seconds=15)
+        assert list(await store.claim("ada", lease, "b-1", ["w"], 10)) == []
+        claims = await store.claim("ada", lease, "b-1", ["w"], 10, retries=10)
+        assert {(claim.id, claim.deaths, claim.tries) for claim in claims} == {("e-1", 0, 1), ("e-2", 0, 1), ("e-3", 0, 1)}
+        await store.close()
+
+    asyncio.run(run())
 
 
 def test_no_session_of_a_store_compiles_what_it_is_asked(postgres: Server, schema: str) -> None:

@@ -289,3 +289,14 @@ async def test_a_parent_whose_child_nobody_has_the_code_for_can_be_cancelled(sto
         await execution.cancel("enough")
         assert (await standing(execution, "cancelled")).result == "cancelled: enough"
         assert (await here.execution("child").info()).status == "cancelled"
+
+
+async def test_what_no_worker_has_is_logged_once_when_it_is_parked(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """W9, E5."""
+    async with AsyncDurableService(store_url, [other], lease=0.3) as here:
+        for id in ("it", "too"):
+            await standing(await here.start(Workflow("parked.shop")(), id=id), "parked")
+        await asyncio.sleep(0.5)
+    logged = [record.getMessage() for record in caplog.records if "unknown workflow" in record.getMessage()]
+    assert sum(line.count("'it'") for line in logged) == sum(line.count("'too'") for line in logged) == 1
+    assert all("no worker has workflow 'parked.shop'" in line for line in logged)

@@ -187,6 +187,38 @@ def test_a_store_of_the_first_schema_is_opened_and_keeps_signals_aside(tmp_path:
     asyncio.run(run())
 
 
+def test_what_was_parked_with_the_first_schema_has_a_kind_and_is_tried_by_the_next_worker(tmp_path: Path) -> None:
+    """D2."""
+    path = str(tmp_path / "first.db")
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", migrations()[:1])
+    reasons = [
+        "diverged: ...",
+        "its worker died 11 times without getting any further",
+        "a turn was broken off after 5.1 s without a command",
+    ]
+    for n, reason in enumerate(reasons, 1):
+        db.execute(
+            "INSERT INTO executions (id, workflow, run, number, status, wake_us, stored_us, updated_us, created_us, attributes)"
+            f" VALUES ('e-{n}', 'w', 'r', 1, 'parked', 1, 1, 1, 1, '{{}}')"
+        )
+        db.execute("INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, 1, 1, 1, '1', '1')", (n,))
+        db.execute("INSERT INTO parked (n, build, reason) VALUES (?, 'b-1', ?)", (n, reason))
+    db.close()
+
+    async def run() -> None:
+        store = SQLiteStore(path)
+        await store.open()
+        kinds = [snapshot.parks[0].kind for snapshot in await store.list()]
+        assert kinds == ["cut_off", "killed", "error"]
+        assert list(await store.claim("ada", timedelta(seconds=15), "b-1", ["w"], 10)) == []
+        claims = await store.claim("ada", timedelta(seconds=15), "b-1", ["w"], 10, retries=10)
+        assert {(claim.id, claim.deaths, claim.tries) for claim in claims} == {("e-1", 0, 1), ("e-2", 0, 1), ("e-3", 0, 1)}
+        await store.close()
+
+    asyncio.run(run())
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = str(tmp_path / "older.db")
     first = "CREATE TABLE things (n INTEGER);"

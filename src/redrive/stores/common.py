@@ -8,6 +8,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from logging import Logger
+
     from redrive.ports.store import Json
 
 OK: Final[Json] = '{"ok": null}'
@@ -36,3 +39,10 @@ def child_result(status: str, outcome: Json | None) -> Json:
 
 def nobody_has(workflow: str) -> str:
     return f"no worker has workflow {workflow!r}"
+
+
+def log_unlisted(log: Logger, workflow: str, count: int, ids: Sequence[str]) -> None:
+    """Log that *count* executions of *workflow* were parked, some of them with *ids*."""
+    which = ", ".join(map(repr, ids)) + (", …" if count > len(ids) else "")
+    what = "execution is" if count == 1 else "executions are"
+    log.warning("%d %s parked (unknown workflow): %s: %s", count, what, nobody_has(workflow), which)

@@ -138,8 +138,8 @@ class MemoryStore(AsideInMemory):
                     claims.append(record.claim(build))
                     continue
                 passed_over.append(record)
-                if record.workflow not in listed and record.status != "parked":
-                    self._parks.for_want_of_code(record, now)
+            unlisted = [one for one in passed_over if one.workflow not in listed and one.status != "parked"]
+            self._parks.for_want_of_code(unlisted, now)
             for record in passed_over:
                 self._due.put(record)
             ready = (record for at, record in self._parks.claimable(worker, build, mine) if at <= now)

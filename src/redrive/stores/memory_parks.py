@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
 from redrive.ports.parks import EVERYBODY, NewPark
 from redrive.ports.workers import KnownWorker
-from redrive.stores.common import nobody_has
+from redrive.stores.common import log_unlisted, nobody_has
 from redrive.stores.parking import Deaths, Parked, deaths_after, hurried, parked_by
 from redrive.stores.records import Record
 from redrive.stores.times import from_us, to_us
+
+log: Final = logging.getLogger("redrive.stores.memory")
 
 
 @attrs.define
@@ -49,9 +53,14 @@ class Parks:
         if (after := deaths_after(parked, number, length)) is not None:
             record.deaths[new.build] = after
 
-    def for_want_of_code(self, record: Record, now: datetime) -> None:
-        parked = Parked(kind="unknown_workflow", reason=nobody_has(record.workflow), parked_us=to_us(now))
-        self._park(record, EVERYBODY, parked, now)
+    def for_want_of_code(self, records: Sequence[Record], now: datetime) -> None:
+        """No live worker lists the workflows of *records*."""
+        for workflow in {record.workflow: None for record in records}:
+            parked = Parked(kind="unknown_workflow", reason=nobody_has(workflow), parked_us=to_us(now))
+            found = [record for record in records if record.workflow == workflow]
+            for record in found:
+                self._park(record, EVERYBODY, parked, now)
+            log_unlisted(log, workflow, len(found), [record.id for record in found[:10]])
 
     def _park(self, record: Record, build: str, parked: Parked, now: datetime) -> None:
         record.parks[build] = parked

@@ -401,12 +401,17 @@ class Driver:
             await self._patiently(lambda: self.store.release([live.claim], parked=parked), live.id)
         except StoreError as error:
             log.error("execution %r: %s", live.id, error)
+            self.doubt()  # the store may go on counting it as ours
         self.left(live)
         self._rest(live)
 
     def _spawn_release(self, live: Live) -> None:
         async def release() -> None:
-            await self._patiently(lambda: self.store.release([live.claim]), live.id)
+            try:
+                await self._patiently(lambda: self.store.release([live.claim]), live.id)
+            except StoreError as error:
+                log.error("execution %r: %s", live.id, error)
+                self.doubt()
 
         task = self._loop.create_task(release())
         self._keep(task)

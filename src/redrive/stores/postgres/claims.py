@@ -65,6 +65,8 @@ class Claiming:
     news: int = 0
     burials: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
     """Whom this call has found dead, and why."""
+    unlisted: list[tuple[str, int, list[str]]] = attrs.Factory(list[tuple[str, int, list[str]]])
+    """What was parked because no live worker lists its workflow: the workflow, how many, and some of their ids."""
     parks: bool = False
     """Whether something parked may have become claimable."""
 
@@ -146,7 +148,10 @@ class Claiming:
             name = from_text(workflow)
             if name not in listed:
                 parked = await self.session.run("park_due", workflow, self.now_us, to_text(nobody_has(name)))
-                self.parks |= (await parked.fetchall())[0][0] > 0
+                ((count, ids),) = await parked.fetchall()
+                if count:
+                    self.parks = True
+                    self.unlisted.append((name, count, [from_text(id) for id in ids.split(SEPARATOR)]))
 
     async def _take(self, parks: int) -> list[Claim]:
         claims, memo = list[tuple[int, Claim]](), self.memo

@@ -480,7 +480,7 @@ WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: park_due
 WITH held AS MATERIALIZED (
-    SELECT n FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n + 0 FOR NO KEY UPDATE
+    SELECT n, id FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n + 0 FOR NO KEY UPDATE
 ),
 shown AS (
     UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = ANY (ARRAY[held.n])
@@ -489,7 +489,7 @@ parks AS (
     INSERT INTO redrive.parked (n, build, kind, reason, parked_us) SELECT n, '*', 'unknown_workflow', $3, $2 FROM held
     ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason, parked_us = excluded.parked_us
 )
-SELECT count(*) FROM held;
+SELECT count(*), array_to_string((array_agg(held.id))[1:10], E'\x1e') FROM held;
 
 -- name: raise_parks
 UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks';

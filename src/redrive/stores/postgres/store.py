@@ -35,6 +35,7 @@ from redrive.ports.store import (
 )
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.common import log_unlisted
 from redrive.stores.postgres import aside, events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres import claims as owning
 from redrive.stores.postgres.address import Address, parse
@@ -267,15 +268,17 @@ class PostgresStore:
         retries: int = 0,
         turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
-        async def run(session: Session) -> tuple[list[Claim], int, list[tuple[str, str]]]:
+        async def run(session: Session) -> tuple[list[Claim], owning.Claiming]:
             asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
             claiming = owning.Claiming(session, self._memo, *asked)
-            return await claiming.run(), claiming.news, claiming.burials
+            return await claiming.run(), claiming
 
-        claims, news, burials = await self._open.sessions.transact(run)
-        for buried, why in burials:
+        claims, claiming = await self._open.sessions.transact(run)
+        self._told(0, claiming.news)
+        for buried, why in claiming.burials:
             log.warning("worker %s is taken for dead: %s", buried, why)
-        self._told(0, news)
+        for parked in claiming.unlisted:
+            log_unlisted(log, *parked)
         return claims
 
     def lifeline(self, worker: str, lease: timedelta, max_stall: timedelta) -> PostgresLifeline:

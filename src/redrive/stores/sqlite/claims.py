@@ -34,6 +34,14 @@ class Burial(NamedTuple):
     left: int
 
 
+class Unlisted(NamedTuple):
+    """Executions that were parked, because no live worker lists their workflow: how many were *found*, and some of their ids."""
+
+    workflow: str
+    found: int
+    ids: list[str]
+
+
 def claim(
     tx: Transaction,
     worker: str,
@@ -44,17 +52,17 @@ def claim(
     holds: Sequence[str] | None,
     retries: int,
     turns_only: frozenset[str],
-) -> tuple[list[Claim], list[Burial]]:
+) -> tuple[list[Claim], list[Burial], list[Unlisted]]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
     listed, burials = _bury_the_dead(tx)
     if holds is not None:
         _let_go(tx, worker, holds)
-    _park_unlisted(tx, listed)
+    unlisted = _park_unlisted(tx, listed)
     due = _due(tx, build, workflows, limit, turns_only)
     claims = [_give(tx, worker, build, *row[1:]) for row in due]
     claims += parks.retry(tx, worker, build, workflows, min(retries, limit - len(claims)))
-    return claims, burials
+    return claims, burials, unlisted
 
 
 def _give(
@@ -148,16 +156,20 @@ def _keep_due(tx: Transaction, workflows: tuple[str, ...]) -> None:
         tx.execute(SQL["due_before"], (tx.now_us, tx.now_us, latest_us))
 
 
-def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> None:
-    name = ""
+def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> list[Unlisted]:
+    name, parked = "", list[Unlisted]()
     while (found := tx.execute(SQL["next_due_workflow"], (name,)).fetchone()) is not None:
         (name,) = found
         workflow = from_text(name)
         if workflow in listed:
             continue
-        if tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), tx.now_us, name, tx.now_us)).rowcount:
+        some = tx.execute(SQL["some_due"], (name, tx.now_us)).fetchall()
+        if some:
+            count = tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), tx.now_us, name, tx.now_us)).rowcount
             tx.execute(SQL["show_parked"], (tx.now_us, name, tx.now_us))
             tx.execute(SQL["raise_counter"], ("parks",))
+            parked.append(Unlisted(workflow, count, [from_text(id) for (id,) in some]))
+    return parked
 
 
 def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int, turns_only: frozenset[str]) -> list[tuple[Any, ...]]:

@@ -267,6 +267,9 @@ DELETE FROM parked WHERE build = ? AND n IN (
 SELECT workflow FROM executions WHERE owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND workflow > ?
 ORDER BY workflow LIMIT 1;
 
+-- name: some_due
+SELECT id FROM executions WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ? LIMIT 10;
+
 -- name: park_due
 INSERT OR REPLACE INTO parked (n, build, kind, reason, parked_us)
 SELECT n, '*', 'unknown_workflow', ?, ? FROM executions WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?;

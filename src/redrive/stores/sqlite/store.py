@@ -31,6 +31,7 @@ from redrive.ports.store import (
 )
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
+from redrive.stores.common import log_unlisted
 from redrive.stores.sqlite import aside, events, inboxes, reading, starting, turns
 from redrive.stores.sqlite import claims as owning
 from redrive.stores.sqlite.connecting import connect
@@ -168,9 +169,11 @@ class SQLiteStore:
         turns_only: Sequence[str] = (),
     ) -> Sequence[Claim]:
         asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
-        claims, burials = await self._writer.do(owning.claim, *asked)
+        claims, burials, unlisted = await self._writer.do(owning.claim, *asked)
         for buried, fate, left in burials:
             log.warning("worker %s is taken for dead: %s; it leaves %d executions with something to do", buried, fate.value, left)
+        for parked in unlisted:
+            log_unlisted(log, *parked)
         return claims
 
     def lifeline(self, worker: str, lease: timedelta, max_stall: timedelta) -> SQLiteLifeline:
