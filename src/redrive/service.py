@@ -29,7 +29,7 @@ from redrive.passwords import without_password
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
 from redrive.signals import NOT_GIVEN, message_of
-from redrive.starting import StartOptions, checked, compare, new_execution, start_in
+from redrive.starting import StartOptions, check_message, checked, compare, new_execution, start_in
 from redrive.stores import name_of, open_url
 from redrive.waiters import End, Waiters
 from redrive.watching import watch
@@ -388,6 +388,7 @@ class AsyncDurableService:
         self._check_open()
         workflow, worker = known(self.workflows, checked(invocation).workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
+        await check_message(new, workflow, self.codec, self.store)
         await self._listen()
         mine = worker is not None and new.not_before is None and worker.has_room_for(new.workflow)
         begun = await (worker.begin(new) if mine and worker is not None else patiently(lambda: self.store.start(new)))
@@ -395,6 +396,7 @@ class AsyncDurableService:
             return AsyncExecution(self, new.id, invocation.workflow, checked=True)
         if not begun.created:
             await compare(begun.snapshot, new, workflow, self.codec, self.store)
+            await check_message(new, workflow, self.codec, self.store, begun.snapshot)
         elif self._listing is not None and not self._listing.knows(new.workflow):
             await self._listing.check(new.id, new.workflow)
         self._look()

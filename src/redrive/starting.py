@@ -10,7 +10,9 @@ from uuid import uuid4
 
 from redrive.codec import from_json
 from redrive.codec.by_name import same_by_name
+from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
+from redrive.ports.store import FINAL
 from redrive.worker import outbox
 from redrive_interpreter.durations import duration, moment, positive_duration
 from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
@@ -135,6 +137,26 @@ async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[...,
     if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
         first = from_json(await store.history(new.id, 1))[0]["workflow"]
     _compare(first, snapshot.input, new, workflow, codec)
+
+
+async def check_message(
+    new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store, known: Snapshot | None = None
+) -> None:
+    """Refuse a start that comes with a message where an execution has the id and cannot take it, before anything is stored.
+
+    *known* is that execution, if it was read already. Raises `ExecutionConflict`, and `ExecutionFinished` unless the message's
+    key landed before.
+    """
+    message = new.first_message
+    if message is None:
+        return
+    if known is None:
+        known = await store.read(new.id)
+        if known is None or known.status in new.restart:
+            return
+        await compare(known, new, workflow, codec, store)
+    if known.status in FINAL:
+        await patiently(lambda: store.send(new.id, message))
 
 
 def _compare(first: str, input: Json, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec) -> None:

@@ -10,6 +10,7 @@ import pytest
 from redrive import (
     AsyncDurableService,
     CodecError,
+    ExecutionConflict,
     ExecutionFinished,
     ExecutionNotFound,
     Flow,
@@ -200,3 +201,29 @@ async def test_payloads_are_copies(store_url: str) -> None:
         assert await execution.result() == ["apple", "changed"]
     assert sent == ["apple"]
     assert seen[0] is not sent
+
+
+async def test_a_start_with_a_signal_is_refused_where_the_execution_has_ended(store_url: str) -> None:
+    """As a signal is; a repeat of one that landed is none, and ``restart=`` starts it anew."""
+    async with AsyncDurableService(store_url, [words]) as service:
+        execution = await service.signal_with_start(words(1), id="w", signal=word, payload="first", key="k")
+        assert await execution.result(5) == ["first"]
+        with pytest.raises(ExecutionFinished, match="completed"):
+            await service.signal_with_start(words(1), id="w", signal=word, payload="second")
+        again = await service.signal_with_start(words(1), id="w", signal=word, payload="first", key="k")
+        assert await again.result(5) == ["first"]
+
+        await (await service.start(words(1), id="c")).cancel("no")
+        await standing(service.execution("c"), "cancelled")
+        anew = await service.signal_with_start(words(1), id="c", signal=word, payload="anew", restart=["cancelled"])
+        assert await anew.result(5) == ["anew"]
+
+
+async def test_a_start_with_a_signal_that_conflicts_stores_no_signal(store_url: str) -> None:
+    async with AsyncDurableService(store_url, [words, decision]) as service:
+        execution = await service.start(words(1), id="w")
+        for call in (words(2), decision()):
+            with pytest.raises(ExecutionConflict):
+                await service.signal_with_start(call, id="w", signal=word, payload="stray")
+        await execution.signal(word, "meant")
+        assert await execution.result(5) == ["meant"]

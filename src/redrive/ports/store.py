@@ -11,7 +11,7 @@ The promises, each with a test in `redrive.testing.contracts`:
     Stored times never decrease within one execution's inbox.
 5.  No lost wake-up: `commit` gives back every inbox message that it has not been told of (``turn.seen``), and
     anything stored later makes the execution claimable, or shows in `mail` to its owner.
-6.  A commit that ends the run while a cancel request lies unseen in the inbox, or that fires a timer while a
+6.  A commit that ends the run, or is its first turn, while a cancel request lies unseen in the inbox, or that fires a timer while a
     message stored at or before ``turn.not_after`` lies unseen, raises `Stale` and writes nothing.
 7.  Times are aware UTC datetimes with microseconds, and come from the store's `now`.
 8.  Ids, names and data are opaque: any text, lone surrogates included, comes back as it was; no two are taken for one.
@@ -97,8 +97,9 @@ class NewMessage:
     *dedup* makes it land once per execution, for the execution's life; a signal's ``key=`` is
     ``key:<signal name>:<key>``.
 
-    *unbegun* comes with a ``cancel``: the turn that ends a parked execution of which only the `Started` row is there, and no
-    run before it but those that were restarted. The store applies it instead of storing the message: no code is needed.
+    *unbegun* comes with a ``cancel``: the turn that ends a pending or parked execution that nobody owns, of which only the
+    `Started` row is there, and no run before it but those that were restarted. The store applies it instead of storing the
+    message: no worker and no code is needed.
     """
 
     kind: Literal["signal", "cancel", "child", "answer", "retry_rollback"]
@@ -333,8 +334,9 @@ class Store(KeepsAside, HoldsEvents, Protocol):
 
         Raises `ExecutionNotFound`, or `ExecutionFinished` (not for a repeat; for ``retry_rollback`` only
         unless the status is ``compensation_failed``, which it turns back to ``running``; False where nothing has
-        failed yet). A second ``cancel`` in a run is a repeat. A cancel changes the status to ``cancelling``, a parked one's apart:
-        that is ended by ``message.unbegun``, or stays parked, and its parks that say nothing of the code may be retried at once.
+        failed yet). A second ``cancel`` in a run is a repeat. A cancel changes the status to ``cancelling``. But
+        what never began is ended by ``message.unbegun``; and what is parked stays so, and its parks that say nothing of the code
+        may be retried at once.
         """
         ...
 

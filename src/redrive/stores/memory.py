@@ -173,8 +173,8 @@ class MemoryStore(AsideInMemory):
         if claim.number != record.number or turn.expects != len(record.runs[-1]):
             raise Stale(f"execution {claim.id!r} has {len(record.runs[-1])} rows in run {record.number}, not {turn.expects}")
         ends = turn.status in FINAL or turn.next_run is not None
-        if ends and any(message.kind == "cancel" for message in unseen):
-            raise Stale(f"execution {claim.id!r} was asked to cancel before it ended")
+        if (ends or turn.expects == 1) and any(message.kind == "cancel" for message in unseen):
+            raise Stale(f"execution {claim.id!r} was asked to cancel before it {'ended' if ends else 'began'}")
         if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
             raise Stale(f"execution {claim.id!r} got a message before its timer was due")
 

@@ -79,8 +79,8 @@ class Record:
 
     @property
     def never_began(self) -> bool:
-        """Whether it is parked, and nobody holds it, and nothing of it ever ran."""
-        return self.status == "parked" and self.owner is None and self.number == self.first_run and len(self.runs[-1]) == 1
+        """Whether it is pending or parked, and nobody holds it, and nothing of it ever ran."""
+        return self.status in ("pending", "parked") and self.owner is None and self.number == self.first_run and len(self.runs[-1]) == 1
 
     @property
     def number(self) -> int:

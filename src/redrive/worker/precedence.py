@@ -8,7 +8,8 @@
     by then: a commit hands back what was stored before it.
 5.  A body whose branch was cut by something else (a lost race, a failed sibling) before it began is answered: not begun.
 
-A body counts as begun if the worker has called it, or if a worker before it may have (`ActiveExecution.uncertain`).
+A body counts as begun if the worker has called it (it is under way, or what it gave waits to be taken), or if a worker
+before this one may have (`Live.uncertain`).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def mark(live: Live, machine: Machine[Any], draft: Draft, fact: Fact, moment: da
 def not_begun(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> list[Answered]:
     """The answers to those steps that were cut before they began, and that would otherwise be awaited (S10)."""
     found: list[Answered] = []
-    if machine.verdict_ is not None:
+    if machine.verdict_ is not None or live.facts:
         return found
     for performs in (draft.performs, live.held or {}):
         for key in tuple(performs):
@@ -97,8 +98,9 @@ def _cancel(live: Live) -> Message | None:
 
 
 def _unbegun(live: Live, machine: Machine[Any], draft: Draft, moment: datetime) -> Iterator[Key]:
+    told = {getattr(fact, "key", None) for _, fact in live.facts or ()}
     for key in (*draft.performs, *(live.held or ()), *(live.waiting or ())):
-        if _would_be_cut(machine, key) and not _may_have_begun(live, key, moment):
+        if _would_be_cut(machine, key) and key not in told and not _may_have_begun(live, key, moment):
             yield Key(key)
     for key, attempt in tuple((live.attempts or {}).items()):
         if _would_be_cut(machine, key) and attempt.withhold():

@@ -101,9 +101,9 @@ class Held:
 
     @property
     def never_began(self) -> bool:
-        """Whether it is parked, and nobody holds it, and nothing of it ever ran, nor was a cancel accepted."""
+        """Whether it is pending or parked, and nobody holds it, and nothing of it ever ran, nor was a cancel accepted."""
         at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
-        return self.status == "parked" and self.owner is None and at_its_start and not self.changed
+        return self.status in ("pending", "parked") and self.owner is None and at_its_start
 
     @property
     def is_unborn(self) -> bool:

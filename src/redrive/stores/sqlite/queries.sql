@@ -208,9 +208,9 @@ ORDER BY wake_us LIMIT ?;
 UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
 
 -- name: never_began
--- What is parked, and nobody's, and of which nothing ever ran.
+-- What is pending or parked, and nobody's, and of which nothing ever ran.
 SELECT n, workflow, run, number, fence FROM executions
-WHERE id = ? AND status = 'parked' AND owner IS NULL AND number = first_run AND cancelled_run <> number
+WHERE id = ? AND status IN ('pending', 'parked') AND owner IS NULL AND number = first_run AND cancelled_run <> number
     AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = 1;
 
 -- name: cancelled

@@ -104,8 +104,8 @@ def _check_owner(claim: Claim, owner: str | None) -> None:
 def _check_unseen(claim: Claim, turn: Turn, unseen: Sequence[Message]) -> None:
     """Whether *turn* may be, though it does not know of *unseen*."""
     ends = turn.status in FINAL or turn.next_run is not None
-    if ends and any(message.kind == "cancel" for message in unseen):
-        raise Stale(f"execution {claim.id!r} was asked to cancel before it ended")
+    if (ends or turn.expects == 1) and any(message.kind == "cancel" for message in unseen):
+        raise Stale(f"execution {claim.id!r} was asked to cancel before it {'ended' if ends else 'began'}")
     if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
         raise Stale(f"execution {claim.id!r} got a message before its timer was due")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
 import pytest
 
-from redrive.ports.store import LostClaim, NewMessage, Turn
+from redrive.ports.store import LostClaim, NewEvent, NewMessage, NextRun, Stale, Turn
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal, take
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
@@ -155,11 +156,33 @@ class InboxContract:
         assert not await store.send("e-1", CANCEL)
 
     @in_lab
-    async def test_an_unseen_cancel_keeps_its_status(self, lab: Lab) -> None:
+    async def test_a_first_turn_is_refused_while_a_cancel_is_unseen(self, lab: Lab) -> None:
+        """Nothing of it may show: what never began emits nothing. So it is with the first turn of a later run."""
         store = await lab.open()
         claim = await claimed(store)
         await store.send("e-1", CANCEL)
-        committed = await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended"))
+        event = NewEvent(name="x", payload="1", key="k")
+        with pytest.raises(Stale):
+            await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended", events=[event]))
+        (message,) = (await store.load(claim)).inbox
+        await store.commit(claim, Turn(expects=1, rows=['"cancelled"'], status="cancelled", taken=message.seq, seen=message.seq))
+
+        claim = await claimed(store, "e-2")
+        next_run = NextRun(run="second", workflow="w", started='"again"')
+        await store.commit(claim, Turn(expects=1, rows=['"continues"'], next_run=next_run, wake_at=await store.now()))
+        await store.send("e-2", CANCEL)
+        claim = attrs.evolve(claim, run="second", number=2, length=1)
+        with pytest.raises(Stale):
+            await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended", events=[event]))
+        assert (await store.events(0, ["x"], 10))[1] == ()
+
+    @in_lab
+    async def test_an_unseen_cancel_keeps_its_status(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"first"'], status="suspended"))
+        await store.send("e-1", CANCEL)
+        committed = await store.commit(claim, Turn(expects=2, rows=['"asked"'], status="suspended"))
         assert [message.kind for message in committed.inbox] == ["cancel"]
         found = await store.read("e-1")
         assert found is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import attrs
 
-from redrive.ports.store import Claim, NewMessage, Store, Turn
+from redrive.ports.store import Claim, Creator, NewChild, NewMessage, Outgoing, Store, Turn
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
 
 ANEW = park(kind="killed", anew=True, retry_after=10 * SECOND, rest=5 * SECOND)
@@ -206,11 +207,57 @@ class ParkContract:
         assert await nothing_for(store, "bob")
 
     @in_lab
-    async def test_what_is_pending_or_being_tried_gets_its_cancel_as_a_message(self, lab: Lab) -> None:
+    async def test_what_is_pending_is_cancelled_at_once(self, lab: Lab) -> None:
+        """E3: before its time, and with no worker's help."""
+        store, other = await lab.open(), await lab.open()
+        for id, before in (("due", None), ("later", await store.now() + DAY)):
+            await store.start(execution(id, not_before=before))
+            await other.send(id, signal())
+            seen = told = await store.changed(0)
+            assert await store.send(id, CANCEL_ANYHOW)
+            while told.ends == seen.ends:  # hears of the signal, too
+                told = await asyncio.wait_for(store.changed(60, told), 10)
+            found = await other.read(id)
+            assert found is not None
+            assert (found.status, found.outcome, found.wake_at, found.unread) == ("cancelled", ENDS.outcome, None, 1)
+            assert await other.history(id) == '["started","cancel","ended"]'
+            assert not await store.send(id, CANCEL_ANYHOW), "a repeat"
+        lab.pass_time(DAY)
+        assert await nothing_for(store, "bob")
+        assert (await store.start(execution("later", run="second", restart=frozenset({"cancelled"})))).created
+        assert await store.send("later", CANCEL_ANYHOW)
+        found = await store.read("later")
+        assert found is not None
+        assert (found.status, found.number, found.length) == ("cancelled", 2, 3)
+
+    @in_lab
+    async def test_a_parent_is_told_of_a_child_that_is_cancelled_before_it_began(self, lab: Lab) -> None:
+        """E10: by somebody, or by the very turn that starts it."""
+        store, other = await lab.open(), await lab.open()
+        parent = await claimed(store, "parent")
+
+        def child(id: str) -> NewChild:
+            creator = Creator(id="parent", run="run of parent", key=id)
+            return NewChild(execution=execution(id, creator=creator), answer_to=id)
+
+        children, cancels = [child("one"), child("two")], [Outgoing(target="one", message=CANCEL_ANYHOW)]
+        turn = Turn(expects=1, rows=['"asked"'], children=children, outgoing=cancels, status="suspended")
+        committed = await store.commit(parent, turn)
+        assert sorted((message.kind, message.name) for message in committed.inbox) == [
+            ("answer", "one"),
+            ("answer", "two"),
+            ("child", "one"),
+        ]
+        await other.send("two", CANCEL_ANYHOW)
+        told = [message.name for message in (await store.load(parent)).inbox if message.kind == "child"]
+        assert told == ["one", "two"]
+
+    @in_lab
+    async def test_what_is_being_tried_gets_its_cancel_as_a_message(self, lab: Lab) -> None:
         store = await lab.open()
-        await store.start(execution("pending"))
-        assert await store.send("pending", CANCEL_ANYHOW)
-        assert [message.kind for message in (await store.load(await take(store, id="pending"))).inbox] == ["cancel"]
+        claim = await claimed(store, "begins")
+        assert await store.send("begins", CANCEL_ANYHOW)
+        assert [message.kind for message in (await store.load(claim)).inbox] == ["cancel"]
         await store.release([await claimed(store, "tried")], parked=park())
         claim = await take(store, "eve", "tried", build="b-2")
         assert await store.send("tried", CANCEL_ANYHOW)
@@ -219,8 +266,6 @@ class ParkContract:
     @in_lab
     async def test_a_child_that_nobody_has_the_code_for_is_cancelled_with_its_parents_turn(self, lab: Lab) -> None:
         """E10: a parent that waits for the end of its child is told."""
-        from redrive.ports.store import Creator, NewChild, Outgoing
-
         store = await lab.open()
         parent = await claimed(store, "parent")
         creator = Creator(id="parent", run="run of parent", key="child")
