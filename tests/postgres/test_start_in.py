@@ -192,7 +192,7 @@ async def test_a_blocking_service_refuses_an_async_cursor(postgres: Server, serv
     plain = postgres.url(schema="x").partition("?")[0]
     async with await psycopg.AsyncConnection.connect(plain) as connection, connection.cursor() as cursor:
         with pytest.raises(InvalidDefinition, match="AsyncDurableService"):
-            service.start_in(cursor, greet("Ada"), id="it")
+            service.start_in(cursor, greet("Ada"), id="it")  # type: ignore[arg-type]
 
 
 class Unawaited:

@@ -13,6 +13,7 @@ from redrive.timeline import Entry, timeline
 from redrive_interpreter import (
     All,
     Answered,
+    Asked,
     CancelRequested,
     ChildFinished,
     Err,
@@ -30,6 +31,7 @@ from redrive_interpreter import (
     RollbackRetried,
     Row,
     RunChild,
+    SetAside,
     Signal,
     Signalled,
     Sleep,
@@ -233,3 +235,36 @@ def test_any_prefix_of_a_history_can_be_read(count: int) -> None:
     run = Recorded(order())
     run.answer("work", 1)
     timeline(run.rows[:count])
+
+
+# ── signals that were set aside ─────────────────────────────────────────────────────────────────
+def test_a_signal_that_was_set_aside_ended_no_wait() -> None:
+    """G6."""
+    rows: list[Row] = [
+        Started(id="x", run=UUID(int=1), at=BEGIN, input={}),
+        Asked(Key("__wait_signal"), "wait_signal", "tick"),
+        Signalled("tick", 1, at=BEGIN),
+        SetAside(key=Key("__wait_signal"), name="tick", error="not a text"),
+    ]
+    line = timeline(rows)
+    assert [(entry.kind, entry.label, entry.state) for entry in line.entries] == [
+        ("wait_signal", "tick", "waiting"),
+        ("set_aside", "signal tick: not a text", "event"),
+    ]
+    assert [entry.key for entry in line.open] == ["__wait_signal"]
+    (entry,) = timeline([*rows, Signalled("tick", "tock", at=BEGIN)]).entries[:1]
+    assert (entry.state, entry.value) == ("done", "tock")
+
+
+@pytest.mark.parametrize("key", ["__wait_signal", "__race"])
+def test_the_next_that_was_kept_ends_the_wait(key: str) -> None:
+    rows: list[Row] = [
+        Started(id="x", run=UUID(int=1), at=BEGIN, input={}),
+        Signalled("tick", 1, at=BEGIN),
+        Signalled("tick", "tock", at=BEGIN),
+        TimerFired(Key("__sleep"), at=BEGIN),
+    ]
+    wait, aside = Asked(Key("__wait_signal"), "wait_signal", "tick"), SetAside(key=Key(key), name="tick", error="not a text")
+    rows += [wait, aside] if key == wait.key else [aside, wait]
+    entry = next(entry for entry in timeline(rows).entries if entry.kind == "wait_signal")
+    assert (entry.state, entry.value) == ("done", "tock")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redrive.codec import from_json
 from redrive_interpreter.history import load_outcome
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def fact_of(message: Message, at: datetime) -> Fact:
     """The fact of *message*, taken up at *at* (never before it was stored)."""
     at = max(at, message.stored_at)
+    data: Any
     try:
         data = from_json(message.data)
     except ValueError:  # put there by hand: no signal of its type, whatever that is (G6)

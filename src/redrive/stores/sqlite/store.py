@@ -53,10 +53,11 @@ _FEW_ROWS: Final = 200
 
 def _size(turn: Turn) -> int:
     size = sum(map(len, turn.rows))
-    if not (turn.events or turn.outgoing or turn.children or turn.attributes or turn.outcome):
+    if not (turn.events or turn.outgoing or turn.children or turn.attributes or turn.outcome or turn.aside):
         return size
     others = [event.payload for event in turn.events] + [outgoing.message.data for outgoing in turn.outgoing]
     others += [child.execution.input + child.execution.started for child in turn.children]
+    others += [one.data + one.error for one in turn.aside]
     return size + sum(map(len, others)) + len(turn.attributes or "") + len(turn.outcome or "")
 
 
