@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.blocking import DurableService
 from redrive.errors import (
     CompensationFailed,
+    DamagedData,
     ExecutionCancelled,
     ExecutionEnded,
     ExecutionFailed,
@@ -110,6 +111,7 @@ __all__ = [
     "Commit",
     "CompensationFailed",
     "ContinueAs",
+    "DamagedData",
     "DeadLetter",
     "DefinitionError",
     "Diverged",

@@ -7,6 +7,7 @@ RedriveError
 │   └── CompensationFailed
 ├── WorkflowTimeout (TimeoutError)      the cause of an execution that failed at its deadline
 ├── UndeclaredSignal (ValueError)       a signal that the workflow does not list in ``signals=``
+├── DamagedData (ValueError)            what a store keeps of an execution cannot be read
 ├── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
 └── WrongContext (RuntimeError)         a service or store that was opened on another event loop, or before a fork
 """
@@ -82,6 +83,20 @@ class UndeclaredSignal(RedriveError, ValueError):
     def __str__(self) -> str:
         listed = ", ".join(map(repr, self.declared)) or "no signals at all"
         return f"workflow {self.workflow!r} takes no signal {self.signal!r}; it declares {listed}"
+
+
+class DamagedData(RedriveError, ValueError):
+    """What *store* keeps of an execution in *column* cannot be read: somebody or something has changed it.
+
+    Nothing else is touched by it: other executions, and what else is kept of this one, are as they were.
+    """
+
+    def __init__(self, id: str, store: str, column: str, problem: str) -> None:
+        super().__init__(id, store, column, problem)
+        self.id, self.store, self.column, self.problem = id, store, column, problem
+
+    def __str__(self) -> str:
+        return f"execution {self.id!r} in {self.store}: its {self.column} is damaged: {self.problem}; put back what a backup has of it"
 
 
 class ServiceClosed(RedriveError, RuntimeError):

@@ -10,10 +10,8 @@ from uuid import UUID
 import attrs
 
 from redrive.aside import SetAsideSignal, set_aside_signal
-from redrive.codec import from_json
 from redrive.timeline import timeline
 from redrive_interpreter.errors import RedriveError
-from redrive_interpreter.history import load_outcome
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.replay import replay
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from redrive.ports.aside import Aside
     from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
+    from redrive.stored import Origin
     from redrive.worker.watchdog import Watch
     from redrive_interpreter.rows import Row
     from redrive_interpreter.workflows import Workflow
@@ -157,6 +156,7 @@ def info_of(
     standing: Standing | None,
     reasons: Mapping[str, str],
     reason: str,
+    origin: Origin,
     aside: Sequence[Aside] = (),
 ) -> ExecutionInfo:
     """Put together what the snapshot and the rows of the newest run say, and *standing*, where it is known, exactly.
@@ -165,7 +165,7 @@ def info_of(
     """
     result, failure = None, None
     if snapshot.outcome is not None:
-        outcome = load_outcome(from_json(snapshot.outcome))
+        outcome = origin.outcome(snapshot.outcome)
         if isinstance(outcome, Ok):
             typed = Any if workflow is None else workflow.result_type
             result = codec.load(outcome.value, typed, f"the result of {snapshot.workflow}", "result")
@@ -188,12 +188,12 @@ def info_of(
         unread=snapshot.unread,
         undone=undone(rows),
         in_doubt=doubtful,
-        attributes=loaded_attributes(snapshot, codec),
+        attributes=loaded_attributes(snapshot, codec, origin),
         result=result,
         failure=failure,
         parked=snapshot.parked,
         parks=snapshot.parks,
-        cancel_requested=None if snapshot.cancel is None else str(from_json(snapshot.cancel)["reason"]),
+        cancel_requested=origin.cancel_reason(snapshot),
         parent=None if snapshot.creator is None else snapshot.creator.id,
         worker=snapshot.owner,
         recoveries=snapshot.recoveries,
@@ -202,8 +202,8 @@ def info_of(
     )
 
 
-def loaded_attributes(snapshot: Snapshot, codec: JsonCodec) -> dict[str, Any]:
-    return {name: codec.load(data, Any, f"attribute {name}") for name, data in from_json(snapshot.attributes).items()}
+def loaded_attributes(snapshot: Snapshot, codec: JsonCodec, origin: Origin) -> dict[str, Any]:
+    return {name: codec.load(data, Any, f"attribute {name}") for name, data in origin.attributes(snapshot).items()}
 
 
 def undone(rows: Sequence[Row]) -> tuple[Key, ...]:

@@ -11,12 +11,11 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.codec import from_json
 from redrive.info import Standing, info_of, loaded_attributes, needs_replay, replayed
 from redrive.patience import patiently
+from redrive.stored import Origin
 from redrive.worker.apart import Apart
 from redrive.worker.watchdog import Watchdog
-from redrive_interpreter.history import load_row
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
@@ -44,16 +43,16 @@ class Inspection:
 
     async def rows(self, id: str, run: int = -1) -> list[Row]:
         """The rows of a run. Raises `ExecutionNotFound`."""
-        text = await patiently(lambda: self._store.history(id, run))
-        return _rows(text) if len(text) <= SHORT else await self._lane.run(lambda _: _rows(text), contextvars.copy_context())
+        text, origin = await patiently(lambda: self._store.history(id, run)), Origin.of(id, self._store)
+        return origin.rows(text) if len(text) <= SHORT else await self._lane.run(lambda _: origin.rows(text), contextvars.copy_context())
 
     async def info(
         self, snapshot: Snapshot, workflow: Workflow[..., Any] | None, worker: Worker | None, aside: Sequence[Aside]
     ) -> ExecutionInfo:
         """How the execution stands; *worker* is the one of this service, *aside* what the execution has aside."""
         text = await patiently(lambda: self._store.history(snapshot.id, -1))
-        short = len(text) <= SHORT
-        rows = _rows(text) if short else await self._lane.run(lambda _: _rows(text), contextvars.copy_context())
+        short, origin = len(text) <= SHORT, Origin.of(snapshot.id, self._store)
+        rows = origin.rows(text) if short else await self._lane.run(lambda _: origin.rows(text), contextvars.copy_context())
         standing = None if worker is None else _at_rest(worker, snapshot, len(rows))
         reasons: Mapping[str, str] = {} if worker is None else worker.starved(snapshot.id)
 
@@ -64,14 +63,14 @@ class Inspection:
             known = standing
             if known is None and workflow is not None and watch is not None and needs_replay(snapshot, rows, workflow):
                 known = replayed(snapshot.id, workflow, rows, self._codec, watch)
-            return info_of(snapshot, rows, workflow, self._codec, known, reasons, reason, aside)
+            return info_of(snapshot, rows, workflow, self._codec, known, reasons, reason, origin, aside)
 
         if short and (standing is not None or not needs_replay(snapshot, rows, workflow)):
             return told(None)
         return await self._lane.run(told, contextvars.copy_context())
 
     def attributes(self, snapshot: Snapshot) -> dict[str, Any]:
-        return loaded_attributes(snapshot, self._codec)
+        return loaded_attributes(snapshot, self._codec, Origin.of(snapshot.id, self._store))
 
     def close(self) -> None:
         if self._apart is not None and self._watchdog is not None:
@@ -84,10 +83,6 @@ class Inspection:
             self._watchdog = Watchdog(self._limit)
             self._apart = Apart(self._watchdog, asyncio.get_running_loop())
         return self._apart
-
-
-def _rows(text: str) -> list[Row]:
-    return [load_row(row) for row in from_json(text)]
 
 
 def _at_rest(worker: Worker, snapshot: Snapshot, rows: int) -> Standing | None:

@@ -9,14 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.attendance import unattended, workers_of
-from redrive.codec import from_json
-from redrive.errors import CompensationFailed, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout, stopped_by
+from redrive.errors import CompensationFailed, DamagedData, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout, stopped_by
 from redrive.ports.store import FINAL, StoreError
+from redrive.stored import Origin
 from redrive.timeline import json_object, timeline
 from redrive.waiters import End
 from redrive_interpreter.durations import duration
 from redrive_interpreter.errors import ExecutionNotFound
-from redrive_interpreter.history import load_outcome
 from redrive_interpreter.outcomes import Failure, Ok
 from redrive_interpreter.rows import CancelRequested
 
@@ -72,7 +71,8 @@ async def _result(execution: AsyncExecution[Any], seconds: float | None) -> Any:
         service._waiters.remove(id, waiter)
     if workflow is None or workflow.name in service.workflows:
         workflow = await service._workflow_of(id, workflow)
-    return await ended_with(id, end, workflow, service.codec, lambda: service._history(id))
+    origin = Origin(id, service.store_name)
+    return await ended_with(origin, end, workflow, service.codec, lambda: service._history(id))
 
 
 async def _end(service: AsyncDurableService, id: str, waiter: asyncio.Future[End], until: float | None) -> End:
@@ -113,12 +113,13 @@ def _awaited(rows: list[Row]) -> list[str]:
 
 
 async def ended_with(
-    id: str, end: End, workflow: Workflow[..., Any] | None, codec: JsonCodec, rows: Callable[[], Awaitable[list[Row]]]
+    origin: Origin, end: End, workflow: Workflow[..., Any] | None, codec: JsonCodec, rows: Callable[[], Awaitable[list[Row]]]
 ) -> Any:
     """The result, or the error raised; *rows* gives those of the last run, for the reason of a cancel."""
-    outcome = load_outcome(from_json(end.outcome))
+    id, outcome = origin.id, origin.outcome(end.outcome)
     if end.status == "completed":
-        assert isinstance(outcome, Ok)
+        if not isinstance(outcome, Ok):
+            raise DamagedData(id, origin.store, "outcome", "it is a failure, and the status is completed")
         where = id if workflow is None else workflow.name
         return codec.load(outcome.value, Any if workflow is None else workflow.result_type, f"the result of {where}", "result")
     failure = Failure("", "") if isinstance(outcome, Ok) else outcome.error

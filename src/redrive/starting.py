@@ -13,6 +13,7 @@ from redrive.codec.by_name import same_by_name
 from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
 from redrive.ports.store import FINAL
+from redrive.stored import Origin
 from redrive.worker import outbox
 from redrive_interpreter.durations import duration, moment, positive_duration
 from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
@@ -22,7 +23,7 @@ from redrive_interpreter.workflows import Invocation, Workflow
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.inside import AsyncCursor, Standing
-    from redrive.ports.store import Json, NewExecution, NewMessage, Snapshot, Store
+    from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
     from redrive_interpreter.messages import Attribute
 
 R = TypeVar("R")
@@ -113,7 +114,7 @@ def start_in(
 
     def ended(standing: Standing | None) -> T:
         if standing is not None:
-            _compare(standing.workflow, standing.input, new, workflow, codec)
+            _compare(standing.workflow, Origin.of(new.id, store).object(standing.input, "input"), new, workflow, codec)
         return begun(new.id)
 
     async def awaited(cursor: AsyncCursor) -> T:
@@ -135,8 +136,8 @@ async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[...,
     """Raises `ExecutionConflict` unless *snapshot* was started by the call of *new*, by the rule of replay (N2)."""
     first = snapshot.workflow
     if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
-        first = from_json(await store.history(new.id, 1))[0]["workflow"]
-    _compare(first, snapshot.input, new, workflow, codec)
+        first = str(Origin.of(new.id, store).objects(await store.history(new.id, 1))[0].get("workflow"))
+    _compare(first, Origin.of(new.id, store).object(snapshot.input, "input"), new, workflow, codec)
 
 
 async def check_message(
@@ -159,10 +160,10 @@ async def check_message(
         await patiently(lambda: store.send(new.id, message))
 
 
-def _compare(first: str, input: Json, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec) -> None:
+def _compare(first: str, recorded: dict[str, Any], new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec) -> None:
     if first != new.workflow:
         raise ExecutionConflict(new.id, f"it runs workflow {first!r}, not {new.workflow!r}")
-    recorded, asked = from_json(input), from_json(new.input)
+    asked = from_json(new.input)
     if codec.same(recorded, asked) or codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}"):
         return
     # Without the function's parameters a call by name is compared with what is stored as well as can be.

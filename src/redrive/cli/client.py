@@ -16,11 +16,12 @@ from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.arguments import Arguments
 from redrive.cli.complaints import Complaint, did_you_mean
 from redrive.cli.logs import start_logging
-from redrive.codec import JsonCodec, from_json
+from redrive.codec import JsonCodec
 from redrive.codec.models import validating
 from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
-from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, load_row, replay
+from redrive.stored import Origin
+from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, replay
 from redrive_interpreter.messages import declared_as
 
 
@@ -72,13 +73,15 @@ class Client:
     async def history(self, id: str, run: int = -1) -> list[dict[str, Any]]:
         """The rows of a run as stored JSON objects."""
         try:
-            stored: list[dict[str, Any]] = from_json(await self.store.history(id, run))
+            return self.origin(id).objects(await self.store.history(id, run))
         except ExecutionNotFound:
             raise Complaint(f"execution {id!r} has no run {run}") from None
-        return stored
 
     async def rows(self, id: str) -> list[Row]:
-        return [load_row(row) for row in await self.history(id)]
+        return self.origin(id).rows(await self.store.history(id))
+
+    def origin(self, id: str) -> Origin:
+        return Origin(id, self.service.store_name)
 
     async def signal(self, snapshot: Snapshot, name: str, payload: Any, key: str | None) -> None:
         """Send a signal; *payload* is read as the signal's type where that is known, and goes as JSON where not."""

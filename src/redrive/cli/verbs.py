@@ -67,7 +67,10 @@ async def listing(given: argparse.Namespace) -> int:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
         workers, now = await workers_of(client.store), await client.store.now()
         if given.json:
-            _print(json.dumps({**snapshot_object(one), "unattended": unattended(one, workers, now) or None}) for one in found)
+            _print(
+                json.dumps({**snapshot_object(one, client.origin(one.id)), "unattended": unattended(one, workers, now) or None})
+                for one in found
+            )
         elif found:
             _print(tables.listing(found, paint_for(sys.stdout), now, workers))
         else:
@@ -99,7 +102,7 @@ async def show(given: argparse.Namespace) -> int:
                 )
             )
         else:
-            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside))
+            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside, client.origin(given.id)))
     return DONE
 
 
@@ -125,7 +128,7 @@ async def result(given: argparse.Namespace) -> int:
         except TimeoutError as late:
             raise Complaint(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
         snapshot = await client.snapshot(given.id)
-        outcome = json.loads(snapshot.outcome or "{}")
+        outcome = client.origin(given.id).object(snapshot.outcome or "{}", "outcome")
         if snapshot.status != "completed":  # a failure raised above; a cancelled one with a value did not
             raise Complaint(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
         print(json.dumps(outcome.get("ok"), ensure_ascii=not sys.stdout.isatty()))

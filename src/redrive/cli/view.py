@@ -12,6 +12,7 @@ from redrive.cli.paint import Paint, visible
 from redrive.cli.words import brief, span, when
 from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
+from redrive.stored import Origin
 from redrive.timeline import Entry, Timeline, json_object
 from redrive_interpreter.outcomes import Failure
 
@@ -54,12 +55,14 @@ class View:
         code: str = "",
         unattended: str = "",
         aside: Sequence[SetAsideSignal] = (),
+        origin: Origin | None = None,
     ) -> list[str]:
         """The head (what it is, waits for, stands at, failed with, has aside) and the timeline.
 
         *unattended* says why nobody works on it.
         """
-        return [*self._head(snapshot, line, places, code, unattended, aside), "", *self.timeline(line)]
+        origin = origin or Origin(snapshot.id, "its store")
+        return [*self._head(snapshot, line, places, code, unattended, aside, origin), "", *self.timeline(line)]
 
     def timeline(self, line: Timeline) -> list[str]:
         """One line for each command: since the start, its key, what it is, how it went and how long it took."""
@@ -79,7 +82,14 @@ class View:
         return lines
 
     def _head(
-        self, snapshot: Snapshot, line: Timeline, places: Sequence[str], code: str, unattended: str, aside: Sequence[SetAsideSignal]
+        self,
+        snapshot: Snapshot,
+        line: Timeline,
+        places: Sequence[str],
+        code: str,
+        unattended: str,
+        aside: Sequence[SetAsideSignal],
+        origin: Origin,
     ) -> list[str]:
         paint = self.paint
         style = "red" if unattended else STATUS_STYLE.get(snapshot.status, "cyan")
@@ -109,10 +119,10 @@ class View:
             lines.append(self._field("parked", f"by {_build(park)}: " + paint("red", self._hanging(visible(park.reason, lines=True)))))
             lines.append(self._field("", paint("dim", self._tries(park))))
         if snapshot.cancel is not None:
-            reason = visible(str(json.loads(snapshot.cancel).get("reason") or "no reason given"))
+            reason = visible(str(origin.cancel_reason(snapshot) or "no reason given"))
             waits = "; it waits for code that fits" if snapshot.status == "parked" else ""
             lines.append(self._field("cancel", f"asked for: {reason}{waits}"))
-        attributes = json.loads(snapshot.attributes)
+        attributes = origin.attributes(snapshot)
         if attributes:
             lines.append(self._field("attributes", visible(brief(attributes))))
         if snapshot.unread:
@@ -122,7 +132,7 @@ class View:
             lines.append(self._field("" if index else "set aside", text))
         if snapshot.recoveries:
             lines.append(self._field("recoveries", f"{snapshot.recoveries} in a row without progress"))
-        lines += self._outcome(snapshot)
+        lines += self._outcome(snapshot, origin)
         return lines
 
     def _tries(self, park: Park) -> str:
@@ -151,10 +161,10 @@ class View:
             lines.append(self._field("waits for", f"a worker that has its code{begin}"))
         return lines
 
-    def _outcome(self, snapshot: Snapshot) -> list[str]:
+    def _outcome(self, snapshot: Snapshot, origin: Origin) -> list[str]:
         if snapshot.outcome is None:
             return []
-        outcome = json.loads(snapshot.outcome)
+        outcome = origin.object(snapshot.outcome, "outcome")
         lines: list[str] = []
         if outcome.get("ok") is not None or "err" not in outcome:
             lines.append(self._field("result", visible(brief(outcome.get("ok"), 2000))))

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from redrive.ports.store import Snapshot
+from redrive.stored import Origin
 
 
 def span(duration: timedelta) -> str:
@@ -59,10 +60,10 @@ def plain(thing: Any) -> Any:
     return thing
 
 
-def snapshot_object(snapshot: Snapshot) -> dict[str, Any]:
+def snapshot_object(snapshot: Snapshot, origin: Origin) -> dict[str, Any]:
     """An execution as `show --json` and `list --json` print it: what the store keeps as JSON is JSON here too."""
     shown: dict[str, Any] = plain(snapshot)
     shown["parked"] = snapshot.parked
     for field in ("input", "attributes", "outcome", "cancel"):
-        shown[field] = None if shown[field] is None else json.loads(shown[field])
+        shown[field] = None if shown[field] is None else origin.object(shown[field], field)
     return shown

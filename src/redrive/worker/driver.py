@@ -24,6 +24,7 @@ from redrive.attendance import Listing
 from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
+from redrive.stored import Origin
 from redrive.worker import beginnings, reporting
 from redrive.worker.apart import LONG, Gone
 from redrive.worker.interrupts import is_interrupt
@@ -239,9 +240,14 @@ class Driver:
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:
         loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
-        history = await self.computing.parsed(loaded.history)
+        try:
+            history = await self.computing.parsed(loaded.history)
+        except ValueError:
+            history = []
+        if not history or not isinstance(history[0], dict):
+            history = Origin.of(live.id, self.store).objects(loaded.history)  # it says what is damaged
         live.unsure = True
-        if history[0]["run"] != live.claim.run:
+        if history[0].get("run", live.claim.run) != live.claim.run:
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
             self.performer.stop_all(live)
             self._leave(live)
@@ -281,7 +287,7 @@ class Driver:
 
     async def _ask_with_attributes(self, live: Live, draft: Draft) -> None:
         snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
-        live.attributes = {} if snapshot is None else from_json(snapshot.attributes)
+        live.attributes = {} if snapshot is None else Origin.of(live.id, self.store).attributes(snapshot)
         self._ask(live, draft)
 
     async def _wait_for(self, live: Live, draft: Draft, turn: Turn, asked: Awaitable[Committed], *, again: bool = False) -> None:

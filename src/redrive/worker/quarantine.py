@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from redrive.errors import DamagedData
 from redrive.ports.parks import AT_ONCE, NewPark
 from redrive.worker.watchdog import StuckTurn
 from redrive_interpreter.divergence import Diverged
@@ -103,7 +104,7 @@ class Quarantine:
 
     def park_for(self, live: Live, error: BaseException) -> NewPark:
         """The park of what *error* came out of, when it was driven."""
-        plain = isinstance(error, (HostError, CodecError))
+        plain = isinstance(error, (HostError, CodecError, DamagedData))
         reason = str(error) if plain else "".join(traceback.format_exception(error))
         return self._park(live.claim, kind_of(error), reason, new=live.length != live.claim.length)
 
@@ -133,7 +134,7 @@ def kind_of(error: BaseException) -> ParkKind:
             return "cut_off"
         case Diverged():
             return "diverged"
-        case Unreadable() | CodecError():
+        case Unreadable() | CodecError() | DamagedData():
             return "undecodable"
         case _:
             return "error"
