@@ -1,6 +1,6 @@
 """The service on PostgreSQL: a server of its own, with fsync on, and raw psycopg on the same server as the baseline.
 
-``python -m tests.benchmarks.postgres [rate] [latency] [claims] [cost]``: all of them without arguments.
+``python -m tests.benchmarks.postgres [rate] [latency] [claims] [cost] [idle]``: all of them without arguments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from redrive.stores.postgres.connecting import SESSION
 from redrive.stores.postgres.queries import queries
 from tests.benchmarks.program import WORKFLOWS, go, steps, waits
 from tests.benchmarks.timing import Result, median
-from tests.postgres.server import Server, serve
+from tests.postgres.server import STOCK_MISSING, Server, serve, stock_programs
 
 EXECUTIONS, STEPS = 1_000, 10
 SLEEPING, FINISHED = 1_000_000, 100_000
@@ -301,7 +301,39 @@ def _seconds_of_children(parent: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-PARTS: Final = {"rate": rate, "latency": latency, "claims": claims, "cost": cost}
+# ── an idle worker ──────────────────────────────────────────────────────────────────────────────
+IDLE_FOR: Final = 20.0
+
+
+async def idle(server: Server) -> AsyncIterator[Result]:
+    """What a worker that has nothing to do costs the server, and how long a signal to what it waits with takes: on the server that all
+    else is measured on, and on one as the system's packages make it, with default settings and JIT."""
+    async for result in _idle(server, "the wheel's server"):
+        yield result
+    programs = stock_programs()
+    if programs is None:
+        print(f"  not measured on a stock server: {STOCK_MISSING}")
+        return
+    with serve(fsync=True, stock=programs) as stock:
+        async for result in _idle(stock, f"stock PostgreSQL {programs.parent.name}"):
+            yield result
+
+
+async def _idle(server: Server, name: str) -> AsyncIterator[Result]:
+    assert server.process is not None
+    async with AsyncDurableService(server.url(schema="idle"), WORKFLOWS) as service:
+        await asyncio.gather(*(service.start(waits()) for _ in range(100)))
+        p50, p95 = await _signal(service, service, times=30)
+        yield Result(f"signal to completion, {name}, p50", "", p50 * 1e3, "ms", None, f"p95 {p95 * 1e3:,.1f} ms")
+        await asyncio.sleep(3)  # plans are made, and what was written is cleared away
+        before, ours = _seconds_of_children(server.process.pid), time.process_time()
+        await asyncio.sleep(IDLE_FOR)
+        theirs, ours = _seconds_of_children(server.process.pid) - before, time.process_time() - ours
+    detail = f"the worker itself {100 * ours / IDLE_FOR:.2f} %"
+    yield Result(f"an idle worker, {name}", "a core of the server", 100 * theirs / IDLE_FOR, "%", 0.5, detail)
+
+
+PARTS: Final = {"rate": rate, "latency": latency, "claims": claims, "cost": cost, "idle": idle}
 
 
 async def main(wanted: list[str]) -> None:

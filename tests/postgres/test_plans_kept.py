@@ -182,7 +182,6 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "due_workflows": (),
         "heartbeat": ("worker-1", NOW, 15_000_000, "b", "[]", 1, 1, 1, "{}"),
         "beat": (15_000_000, "worker-1"),
-        "hold_life": (1,),
         "latest_beat": (),
         "workers": (),
         "clock_went_back": (NOW,),
@@ -248,6 +247,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
 
 
 READS_MORE: Final = {
+    "hold_life": "a lock of the session, and no table",
     "patience": "a setting",
     "impatience": "a setting",
     "tell": "touches no table",

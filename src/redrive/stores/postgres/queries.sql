@@ -522,7 +522,7 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.n, e.due_us FROM redrive.executions e
         WHERE e.workflow = listed.workflow AND e.due_us <= $3
-            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND parked.build = $4) IS NULL THEN true END
+            AND CASE WHEN (SELECT parked.n FROM redrive.parked WHERE parked.n = e.n AND coalesce(parked.build, '') = $4) IS NULL THEN true END
             AND CASE
                 WHEN e.deadline_us <= $3 OR e.status NOT IN ('pending', 'running') THEN true
                 WHEN e.status = 'running' THEN (SELECT i.n FROM redrive.inbox i WHERE i.n = e.n LIMIT 1) IS NOT NULL
@@ -533,7 +533,8 @@ WITH due AS MATERIALIZED (
     ORDER BY found.due_us LIMIT $5
 )
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
-FROM due LEFT JOIN redrive.deaths d ON d.n = ANY (ARRAY[due.n]) AND d.build = $4 WHERE e.n = ANY (ARRAY[due.n])
+FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
+WHERE e.n = ANY (ARRAY[due.n])
 RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
