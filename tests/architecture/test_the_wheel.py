@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -72,3 +73,13 @@ with redrive.DurableService("sqlite:///" + {str(tmp_path / "x.db")!r}, workflows
     assert service.execute(flow(1)) == 2
 """
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60, cwd=tmp_path)
+
+
+def test_the_long_description_has_no_link_beside_it(wheel: zipfile.ZipFile) -> None:
+    metadata = message_from_string(next(wheel.read(n).decode() for n in wheel.namelist() if n.endswith("/METADATA")))
+    text = str(metadata.get_payload())
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    assert {"Homepage", "Documentation", "Changelog", "Source", "Issues"} <= set(urls)

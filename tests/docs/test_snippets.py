@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from redrive.testing import Play
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("interpreter/*.md")])
+SITE = "https://github.com/redrive/redrive/blob/main/"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -43,6 +45,37 @@ def test_the_snippets_of_a_document_run_from_top_to_bottom(
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_the_links_of_the_readme_lead_somewhere_from_everywhere() -> None:
+    """The long description of a package has no files beside it."""
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text())
+    assert links
+    for target in links:
+        assert target.startswith(SITE), target
+        assert (ROOT / target.removeprefix(SITE)).exists(), target
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "docs/guide/getting-started.md"], ids=lambda path: path.stem)
+def test_the_first_program_of_a_document_may_be_run_twice_and_says_something(document: Path, tmp_path: Path) -> None:
+    program = tmp_path / "orders.py"
+    first = blocks(document)
+    program.write_text("\n".join([next(first), next(first)]) if document.stem != "README" else next(first))
+    for _ in range(2):
+        ran = subprocess.run([sys.executable, program.name], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "approved by Ada" in ran.stdout or "received 900" in ran.stdout
+
+
+def test_what_the_readme_made_can_be_shown_by_its_module(tmp_path: Path) -> None:
+    (tmp_path / "orders.py").write_text(next(blocks(ROOT / "README.md")))
+    ran = subprocess.run([sys.executable, "orders.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    id = ran.stdout.partition(":")[0]
+    shown = subprocess.run(
+        [sys.executable, "-m", "redrive", "show", id, "--app", "orders:service"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "completed" in shown.stdout
 
 
 def test_the_make_targets_that_the_readme_names_exist() -> None:
