@@ -256,3 +256,32 @@ async def test_a_long_history_is_read_and_replayed_off_the_loop(store_url: str, 
         await execution.signal(go, 5)
         assert await execution.result(10) == 5
     assert all(name.startswith("redrive-step") for name in threads)
+
+
+async def test_a_turn_that_no_store_can_take_fails_its_execution_and_nobody_else(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from redrive import ExecutionFailed
+    from redrive.worker import oversize
+
+    monkeypatch.setattr(oversize, "MOST", 20_000)
+    calls: list[str] = []
+
+    @step
+    async def size(text: str) -> int:
+        calls.append(text)
+        return len(text)
+
+    @workflow("long.large")
+    def large(count: int) -> Flow[int]:
+        first = yield from inc(1)
+        return first + sum((yield from Map(size, ["x" * 1_000] * count)))
+
+    async with AsyncDurableService(store_url, [large]) as service:
+        assert await service.execute(large(5)) == 5_002
+        calls.clear()
+        execution = await service.start(large(30))
+        with pytest.raises(ExecutionFailed, match=r"rows of .* bytes together"):
+            await execution.result(10)
+        info = await execution.info()
+        assert (info.status, info.waiting_on) == ("failed", ())
+        assert not calls
+        assert await service.execute(large(6)) == 6_002

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from redrive.codec import to_json
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
-from redrive.worker import outbox, precedence
+from redrive.worker import outbox, oversize, precedence
 from redrive.worker.facts import fact_of
 from redrive.worker.live import timer_fact
 from redrive_interpreter.errors import UnexpectedFact
@@ -134,7 +134,7 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy
     if not rows and not draft.taken and not unsure:
         return None
     _fill(live, machine, draft, rows, now)
-    return draft
+    return oversize.fail(draft, Draft(live.length), machine) if oversize.is_oversize(draft) else draft
 
 
 def _is_interrupted(machine: Machine[Any]) -> bool:
