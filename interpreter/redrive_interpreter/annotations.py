@@ -24,7 +24,7 @@ _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _KEPT: Final = 512
 _LOCAL: Final = ".<locals>."
 _MISSING: Final = object()
-_NOTHING: Final[Mapping[str, Any]] = {}
+NOTHING_AROUND: Final[Mapping[str, Any]] = {}
 
 
 def annotated(fn: Callable[..., Any]) -> Any:
@@ -44,10 +44,10 @@ def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
     holder: Any = fn if plain else annotated(fn)
     names = _names_of(holder)
     if not names or (plain and "." not in holder.__code__.co_qualname):
-        return _NOTHING
+        return NOTHING_AROUND
     wanted = [name.partition(".")[0] for name in names]
     frames = _frames(holder, sys._getframe(depth + 1), wanted)
-    found = _pick(wanted, (_closure(holder), _NOTHING if plain else _class_of(fn, holder), *frames))
+    found = _pick(wanted, (_closure(holder), NOTHING_AROUND if plain else _class_of(fn, holder), *frames))
     for value in found.values():
         if isinstance(value, type) and "." in value.__qualname__ and value not in _around:
             _remember(value, frames)
@@ -56,8 +56,12 @@ def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
 
 def names_of_class(cls: type) -> Mapping[str, Any]:
     """The names that annotations in a local class use, where a function beside it was seen to use the class."""
-    found = {name: it() if isinstance(it, ref) else it for name, it in _around.get(cls, _NOTHING).items()}
-    return {name: it for name, it in found.items() if it is not None}
+    found: dict[str, Any] = {}
+    for name, it in _around.get(cls, NOTHING_AROUND).items():
+        value: Any = it() if isinstance(it, ref) else it  # pyright: ignore[reportUnknownVariableType]
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _remember(cls: type, frames: list[Mapping[str, Any]]) -> None:
@@ -112,9 +116,9 @@ def _look_up(name: str, scope: Mapping[str, Any], module: Mapping[str, Any]) -> 
 
 def _annotations(holder: Any) -> Mapping[str, Any]:
     try:
-        return getattr(holder, "__annotations__", None) or _NOTHING
+        return getattr(holder, "__annotations__", None) or NOTHING_AROUND
     except NameError:  # Python 3.14 evaluates them now, in the function's own scopes: no other names are of use
-        return _NOTHING
+        return NOTHING_AROUND
 
 
 def _names_of(holder: Any) -> tuple[str, ...]:
@@ -155,7 +159,7 @@ def _texts(annotation: Any) -> Iterator[str]:
 def _closure(holder: Any) -> Mapping[str, Any]:
     cells = getattr(holder, "__closure__", None)
     if not cells:
-        return _NOTHING
+        return NOTHING_AROUND
     found: dict[str, Any] = {}
     for name, cell in zip(holder.__code__.co_freevars, cells, strict=True):
         try:
@@ -170,15 +174,15 @@ def _class_of(fn: Any, holder: Any) -> Mapping[str, Any]:
     while isinstance(fn, functools.partial):
         fn = fn.func
     if inspect.isfunction(fn):
-        return _NOTHING
+        return NOTHING_AROUND
     if inspect.isclass(fn):
-        return vars(sys.modules[fn.__module__]) if fn.__module__ in sys.modules else _NOTHING
+        return vars(sys.modules[fn.__module__]) if fn.__module__ in sys.modules else NOTHING_AROUND
     owner: Any = getattr(fn, "__self__", fn)
     plain = getattr(holder, "__func__", holder)
     for base in (owner if inspect.isclass(owner) else type(owner)).__mro__:
         if any(getattr(member, "__func__", member) is plain for member in vars(base).values()):
             return vars(base)
-    return _NOTHING
+    return NOTHING_AROUND
 
 
 def _frames(holder: Any, frame: FrameType | None, wanted: list[str]) -> list[Mapping[str, Any]]:

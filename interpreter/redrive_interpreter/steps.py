@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self
 
 import attrs
 
-from redrive_interpreter.annotations import meaning, names_around
+from redrive_interpreter.annotations import NOTHING_AROUND, meaning, names_around
 from redrive_interpreter.durations import Duration, positive_duration
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
@@ -78,7 +78,7 @@ class StepSpec:
     injected: frozenset[str] = frozenset()
     undoing: StepSpec | None = attrs.field(default=None, repr=False)
     typed: Any = attrs.field(default=_NOT_GIVEN, repr=False)
-    scope: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    scope: Mapping[str, Any] = attrs.field(default=NOTHING_AROUND, repr=False)
     read: Signature | None = attrs.field(default=None, repr=False)
 
     @property

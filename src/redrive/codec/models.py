@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, time, timedelta
@@ -64,9 +64,9 @@ def model_plan(cls: Any, plan_of: Callable[[Any], Plan]) -> Plan:
             for at in fields:
                 if at in state:
                     data[at] = plans[at].dump(state[at])
-            for at, member in (value.__pydantic_private__ or {}).items():
+            for at, member in _items(value.__pydantic_private__):
                 data[at] = plans[at].dump(member) if at in plans else dump_any(member)
-            for at, member in (value.__pydantic_extra__ or {}).items():
+            for at, member in _items(value.__pydantic_extra__):
                 if not is_plain_key(at) or at in plans:
                     raise Wrong(name, f"an extra field cannot be called {brief(at)}")
                 data[at] = dump_any(member)
@@ -109,6 +109,10 @@ def model_plan(cls: Any, plan_of: Callable[[Any], Plan]) -> Plan:
         fields=None if extras else allowed,
         refuses=refused_part((f".{at}", plans[at]) for at in fields),
     )
+
+
+def _items(members: dict[str, Any] | None) -> Iterable[tuple[str, Any]]:
+    return members.items() if members else ()
 
 
 def _made(

@@ -199,7 +199,7 @@ def _plainest(found: list[tuple[Plan, Any]], data: Data) -> list[tuple[Plan, Any
     classes = [plan.classes for plan, _ in found]
     if type(data) is str and (str,) in classes:
         others = [(plan, value) for plan, value in found if plan.classes != (str,)]
-        telling = _UNMISTAKABLE.get(type(others[0][1])) if len(others) == 1 else None
+        telling = _UNMISTAKABLE.get(others[0][0].classes[0]) if len(others) == 1 and others[0][0].classes else None
         return others if telling is not None and telling(data) else found
     if type(data) is ARRAY and (list,) in classes:
         return [(plan, value) for plan, value in found if not isinstance(value, tuple)]
