@@ -73,12 +73,14 @@ def other() -> Flow[str]:
 
 
 def service(store: Any, flow: Workflow[..., Any] = differs, build: str = "b", **options: Any) -> AsyncDurableService:
-    return AsyncDurableService(store, [flow], build=build, **{"lease": 0.6, "grace": 0, **options})
+    settings: dict[str, Any] = {"lease": 0.6, "grace": 0, **options}
+    return AsyncDurableService(store, [flow], build=build, **settings)
 
 
 async def suspended(store: Any) -> None:
     """An execution that stands at its signal, and then gets it; nobody is there."""
-    began.clear(), undone.clear()
+    began.clear()
+    undone.clear()
     async with service(store, fits, "first") as first:
         await standing(await first.start(fits(), id="it"), "suspended")
     async with AsyncDurableService(store) as client:

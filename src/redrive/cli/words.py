@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -54,7 +55,7 @@ def plain(thing: Any) -> Any:
     if attrs.has(cls):
         return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(cls)}
     if isinstance(thing, (list, tuple)):
-        return [plain(item) for item in thing]
+        return [plain(item) for item in cast("Sequence[Any]", thing)]
     if isinstance(thing, datetime):
         return thing.astimezone(UTC).isoformat()
     return thing
