@@ -19,12 +19,14 @@ from redrive.stores.postgres.connecting import parameters
 from redrive.stores.postgres.failures import as_store_error
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.values import to_text
-from redrive.stores.postgres.witness import Evidence, Witness, WorkerRow, evidence_text
+from redrive.stores.postgres.witness import UNBROKEN, Evidence, Witness, WorkerRow, evidence_text
 
 log: Final = logging.getLogger("redrive.stores.postgres")
 _LIMIT: Final = 3.0
 """Seconds that a statement gets: then its connection is replaced."""
 _TRY_AGAIN_AFTER: Final = 1.0
+CROWD: Final = 25
+"""So many workers look as often as one would alone."""
 
 
 class _Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -66,7 +68,7 @@ class PostgresLifeline:
         self._sql = queries(address.schema)
         self._life = secrets.randbits(62)
         self._connection: _Connection | None = None
-        self._next_try = 0.0
+        self._next_try = self._next_look = 0.0
         self._shows = False
 
     def open(self) -> None:
@@ -128,8 +130,14 @@ class PostgresLifeline:
         self._shows = False
 
     def _look(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
         me = to_text(self._worker)
         rows = [WorkerRow(*row) for row in self._ask("workers").fetchall()]
+        # All look at all: the more there are, the less often each one looks.
+        every = self.look_every * max(1.0, len(rows) / CROWD)
+        self._next_look, self._witness.unbroken = now + every, max(UNBROKEN, 3 * every)
         died = [row for row in rows if row.id != me and self._witness.is_dead(row)]  # all are looked at: how long a lock was free counts
         return bool(died)
 

@@ -20,7 +20,7 @@ import attrs
 from redrive.stores.kernel import Process, Sight, kernel
 
 BACK_WITHIN: Final = 1.0
-_UNBROKEN: Final = 2.0
+UNBROKEN: Final = 2.0
 """Seconds between two looks that saw the lock free, at most, for them to say that it was free in between."""
 
 
@@ -62,6 +62,7 @@ def look(evidence: str | None) -> Sight:
 class Witness:
     """What a store has seen of the locks of workers."""
 
+    unbroken: float = attrs.field(default=UNBROKEN, init=False)
     _free: dict[int, tuple[float, float]] = attrs.field(factory=dict[int, tuple[float, float]], init=False)
     """By lock: when it was first seen free, and last, without a break."""
 
@@ -74,7 +75,7 @@ class Witness:
             return False
         now = time.monotonic()
         first, last = self._free.get(row.life, (now, now))
-        first = first if now - last <= _UNBROKEN else now
+        first = first if now - last <= self.unbroken else now
         self._free[row.life] = (first, now)
         seen = look(row.evidence)
         return seen is Sight.GONE or (seen is Sight.UNKNOWN and now - first >= BACK_WITHIN)
