@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -66,7 +66,7 @@ class Ownership:
         self.unknown.intersection_update(self.beginning.values())
 
     @asynccontextmanager
-    async def one_at_a_time(self) -> AsyncIterator[None]:
+    async def one_at_a_time(self) -> AsyncGenerator[None]:
         """Around a claim and what becomes of it."""
         async with self._claiming:
             yield

@@ -113,7 +113,7 @@ class PostgresLifeline:
         return self._shows != showed
 
     def _connect(self) -> None:
-        given = parameters(self._address) | {"connect_timeout": "3"}
+        given: dict[str, Any] = parameters(self._address) | {"connect_timeout": "3"}
         self._connection = connection = _Connection.connect(**given, autocommit=True, cursor_factory=RawCursor)
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.prepare_threshold = None if self._address.pgbouncer else 1

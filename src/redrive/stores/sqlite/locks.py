@@ -16,12 +16,15 @@ from typing import Final
 
 try:
     import fcntl
-
-    _SET: int | None = getattr(fcntl, "F_OFD_SETLK", None)
-    _ASK: Final[int] = getattr(fcntl, "F_OFD_GETLK", 0)
-    _READ, _WRITE, _FREE = fcntl.F_RDLCK, fcntl.F_WRLCK, fcntl.F_UNLCK
 except ImportError:  # Windows
-    _SET = None
+    fcntl = None  # type: ignore[assignment, unused-ignore]
+
+# There are none on other systems than Linux.
+_SET: Final[int | None] = getattr(fcntl, "F_OFD_SETLK", None)
+_ASK: Final[int] = getattr(fcntl, "F_OFD_GETLK", 0)
+_READ: Final[int] = getattr(fcntl, "F_RDLCK", 0)
+_WRITE: Final[int] = getattr(fcntl, "F_WRLCK", 0)
+_FREE: Final[int] = getattr(fcntl, "F_UNLCK", 0)
 
 _FLOCK: Final = "hhqqi"
 """``struct flock`` of Linux: type, whence, start, length, pid."""
@@ -42,7 +45,7 @@ class Lock:
         while True:
             self._fd = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
             try:
-                fcntl.fcntl(self._fd, _SET, struct.pack(_FLOCK, _READ, os.SEEK_SET, self.byte, 1, 0))
+                _ask_kernel(self._fd, _SET, struct.pack(_FLOCK, _READ, os.SEEK_SET, self.byte, 1, 0))
                 self.file = _identity(os.fstat(self._fd))
                 if self.file == _identity(os.stat(path)):
                     break
@@ -60,7 +63,7 @@ class Lock:
         if fd < 0:
             return
         with contextlib.suppress(OSError):
-            fcntl.fcntl(fd, _SET or 0, struct.pack(_FLOCK, _FREE, os.SEEK_SET, self.byte, 1, 0))
+            _ask_kernel(fd, _SET or 0, struct.pack(_FLOCK, _FREE, os.SEEK_SET, self.byte, 1, 0))
             if remove and not _is_locked(fd, 0, 0) and _identity(os.stat(self.path)) == self.file:
                 os.unlink(self.path)
         os.close(fd)
@@ -101,8 +104,13 @@ def is_locked(path: str, file: str, byte: int) -> bool | None:
 
 
 def _is_locked(fd: int, start: int, length: int) -> bool:
-    found = fcntl.fcntl(fd, _ASK, struct.pack(_FLOCK, _WRITE, os.SEEK_SET, start, length, 0))
+    found = _ask_kernel(fd, _ASK, struct.pack(_FLOCK, _WRITE, os.SEEK_SET, start, length, 0))
     return bool(struct.unpack(_FLOCK, found)[0] != _FREE)
+
+
+def _ask_kernel(fd: int, command: int, flock: bytes) -> bytes:
+    assert fcntl is not None
+    return fcntl.fcntl(fd, command, flock)
 
 
 def _identity(found: os.stat_result) -> str:
