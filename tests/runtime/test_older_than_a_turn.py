@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +42,7 @@ from redrive import (
     StartChild,
     WaitSignal,
     Workflow,
+    current_step,
     step,
     workflow,
 )
@@ -50,12 +52,13 @@ from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive_interpreter import Attribute, Finished, drive
 from tests.contracts.clocks import Clock
-from tests.runtime.support import standing
+from tests.runtime.support import standing, true
 
 go = Signal("go", str)
 heard = Event("heard", str)
 state = Attribute("state", str)
 RAN: list[str] = []
+HOG = threading.Event()
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +244,40 @@ def waits_for_go() -> Flow[None]:
     yield from WaitSignal(go)
 
 
-WORKFLOWS: list[Workflow[..., Any]] = [at_first, after_a_signal, after_a_sleep, after_a_child, waits_for_go, child, next_run]
+@step(undo=refund, retry=Retry(attempts=3, delay=3600))
+async def unlucky(n: int) -> int:
+    RAN.append(f"attempt {current_step().attempt}")
+    raise ValueError(n)
+
+
+@workflow("older.retries", on_cancel="rollback")
+def retries() -> Flow[None]:
+    yield from unlucky(1)
+
+
+@step(undo=refund)
+def hogs(n: int) -> int:
+    RAN.append(f"hogs {n}")
+    HOG.wait(10)
+    return n
+
+
+@workflow("older.queues", on_cancel="rollback")
+def queues(n: int) -> Flow[None]:
+    yield from hogs(n)
+
+
+WORKFLOWS: list[Workflow[..., Any]] = [
+    retries,
+    queues,
+    at_first,
+    after_a_signal,
+    after_a_sleep,
+    after_a_child,
+    waits_for_go,
+    child,
+    next_run,
+]
 Act: TypeAlias = Callable[[AsyncExecution[Any]], Awaitable[Any]]
 Tables: TypeAlias = "Callable[[], contextlib.AbstractAsyncContextManager[Table]]"
 
@@ -402,3 +438,38 @@ async def test_a_child_that_ended_and_a_later_cancel(table: Tables) -> None:
         for execution in made.values():
             await execution.cancel("no")
         await one.ends(made, ExecutionCancelled)
+
+
+async def test_a_retry_that_became_due_after_a_cancel_is_not_made(table: Tables) -> None:
+    """S10: no further attempt; it was waiting when the cancel was stored, however late a worker comes."""
+    async with table() as one:
+        async with one.worker():
+            execution = await one.client.start(retries(), id="r")
+            while RAN != ["attempt 1"] or (await execution.info()).status != "suspended":
+                await asyncio.sleep(0.002)
+        await execution.cancel("no")
+        one.pass_time(hours=2)
+        async with one.worker():
+            with pytest.raises(ExecutionCancelled):
+                await execution.result(10)
+        assert RAN == ["attempt 1"]
+        assert (await execution.info()).in_doubt == ()
+
+
+async def test_a_body_that_waits_for_a_thread_never_begins_after_a_cancel(store_url: str) -> None:
+    """E3: it is cancelled at once, and not in doubt; what holds the thread runs to its end and is undone (S10)."""
+    HOG.clear()
+    async with AsyncDurableService(store_url, WORKFLOWS, max_threads=1) as service:
+        both = await asyncio.gather(service.start(queues(1), id="n1"), service.start(queues(2), id="n2"))
+        await true(lambda: RAN)
+        holder, waiter = both if RAN == ["hogs 1"] else both[::-1]
+        await standing(waiter, "running")
+        await waiter.cancel("no")
+        with pytest.raises(ExecutionCancelled):
+            await waiter.result(5)
+        assert (await waiter.info()).in_doubt == ()
+        await holder.cancel("no")
+        HOG.set()
+        with pytest.raises(ExecutionCancelled):
+            await holder.result(5)
+        assert RAN[1:] == ["refund"]
