@@ -48,8 +48,9 @@ async def result_of(execution: AsyncExecution[Any], timeout: float | timedelta |
     if timeout is None:
         return await _result(execution, None)
     seconds = duration(timeout, "timeout").total_seconds()
+    whole = asyncio.timeout(seconds + _TO_SAY_WHY)
     try:
-        async with asyncio.timeout(seconds + _TO_SAY_WHY) as whole:
+        async with whole:
             return await _result(execution, seconds)
     except TimeoutError as error:
         if not whole.expired():
