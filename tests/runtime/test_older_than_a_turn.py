@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -52,13 +51,12 @@ from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive_interpreter import Attribute, Finished, drive
 from tests.contracts.clocks import Clock
-from tests.runtime.support import standing, true
+from tests.runtime.support import standing
 
 go = Signal("go", str)
 heard = Event("heard", str)
 state = Attribute("state", str)
 RAN: list[str] = []
-HOG = threading.Event()
 
 
 @pytest.fixture(autouse=True)
@@ -255,21 +253,8 @@ def retries() -> Flow[None]:
     yield from unlucky(1)
 
 
-@step(undo=refund)
-def hogs(n: int) -> int:
-    RAN.append(f"hogs {n}")
-    HOG.wait(10)
-    return n
-
-
-@workflow("older.queues", on_cancel="rollback")
-def queues(n: int) -> Flow[None]:
-    yield from hogs(n)
-
-
 WORKFLOWS: list[Workflow[..., Any]] = [
     retries,
-    queues,
     at_first,
     after_a_signal,
     after_a_sleep,
@@ -454,22 +439,3 @@ async def test_a_retry_that_became_due_after_a_cancel_is_not_made(table: Tables)
                 await execution.result(10)
         assert RAN == ["attempt 1"]
         assert (await execution.info()).in_doubt == ()
-
-
-async def test_a_body_that_waits_for_a_thread_never_begins_after_a_cancel(store_url: str) -> None:
-    """E3: it is cancelled at once, and not in doubt; what holds the thread runs to its end and is undone (S10)."""
-    HOG.clear()
-    async with AsyncDurableService(store_url, WORKFLOWS, max_threads=1) as service:
-        both = await asyncio.gather(service.start(queues(1), id="n1"), service.start(queues(2), id="n2"))
-        await true(lambda: RAN)
-        holder, waiter = both if RAN == ["hogs 1"] else both[::-1]
-        await standing(waiter, "running")
-        await waiter.cancel("no")
-        with pytest.raises(ExecutionCancelled):
-            await waiter.result(5)
-        assert (await waiter.info()).in_doubt == ()
-        await holder.cancel("no")
-        HOG.set()
-        with pytest.raises(ExecutionCancelled):
-            await holder.result(5)
-        assert RAN[1:] == ["refund"]
