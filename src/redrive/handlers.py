@@ -48,7 +48,8 @@ PATIENT: Final = Retry(attempts=None, delay=0.5, max_delay=60, within=timedelta(
 Retries: TypeAlias = "Retry | Sequence[Retry] | None"
 AT_ONCE: Final = 100
 MOST_HELD: Final = 1000
-"""Executions with events that are held, at most: from so many on, a handler takes no new events until some are done or dead."""
+"""Executions with events that are held, at most: from so many on, a handler takes no new events until some are done or dead
+(those of one batch, `AT_ONCE`, may come on top)."""
 POLL: Final = 1.0
 LOOK: Final = 5.0
 """Seconds between two looks for held events that somebody redelivered elsewhere."""
