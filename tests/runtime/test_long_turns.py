@@ -110,7 +110,7 @@ async def test_a_turn_that_takes_long_and_ends_is_never_cut(store_url: str) -> N
 
     @workflow("long.honest")
     def honest() -> Flow[list[int]]:
-        found = []
+        found: list[int] = []
         for n in range(3):
             found.append((yield from inc(n)))
             computing(0.15)

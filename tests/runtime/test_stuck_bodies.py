@@ -382,7 +382,7 @@ async def test_what_a_stopping_worker_did_not_begin_is_begun_by_the_next(store_u
             await asyncio.sleep(0.002)
         return name
 
-    body = step("body")(waits if sync else awaits)
+    body: Any = step("body")(waits if sync else awaits)
 
     @step
     async def after() -> str:
