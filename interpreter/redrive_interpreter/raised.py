@@ -108,8 +108,7 @@ def _hide(formatted: traceback.TracebackException, error: BaseException) -> None
         if len(frames) == len(shown.stack) and any(_is_users(frame) for frame, _ in frames):
             shown.stack[:] = [line for line, (frame, _) in zip(shown.stack, frames, strict=True) if _is_users(frame)]
         todo += [(shown.__cause__, raised.__cause__), (shown.__context__, raised.__context__)]
-        if isinstance(raised, BaseExceptionGroup):
-            todo += zip(shown.exceptions or (), raised.exceptions, strict=False)
+        todo += zip(shown.exceptions or (), _members(raised), strict=False)
 
 
 def _recorded(error: BaseException) -> list[RecordedTraceback]:
@@ -125,9 +124,14 @@ def _recorded(error: BaseException) -> list[RecordedTraceback]:
         if isinstance(at, RecordedTraceback):
             found.append(at)
         todo += [at.__cause__, at.__context__]
-        if isinstance(at, BaseExceptionGroup):
-            todo += at.exceptions
+        todo += _members(at)
     return found
+
+
+def _members(error: BaseException) -> Sequence[BaseException]:
+    """The errors in *error*, if it is a group."""
+    members: Sequence[BaseException] = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
+    return members
 
 
 def _is_users(frame: FrameType) -> bool:

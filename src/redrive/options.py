@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, cast
 
 from redrive_interpreter.durations import positive_duration
 from redrive_interpreter.errors import InvalidDefinition
@@ -56,9 +56,10 @@ def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:
     if isinstance(workflows, Workflow):
         raise InvalidDefinition(f"workflows= takes a list: write workflows=[{workflows.name}]")
     found: dict[str, Workflow[..., Any]] = {}
-    for workflow in workflows:
-        if not isinstance(workflow, Workflow):
-            raise InvalidDefinition(f"workflows= takes functions under @workflow, not {workflow!r}")
+    for given in workflows:
+        if not isinstance(given, Workflow):
+            raise InvalidDefinition(f"workflows= takes functions under @workflow, not {given!r}")
+        workflow = cast("Workflow[..., Any]", given)
         known = found.setdefault(workflow.name, workflow)
         if known is not workflow and known.fn is not workflow.fn:
             raise InvalidDefinition(f"two workflows are called {workflow.name!r}: give one of them another name")

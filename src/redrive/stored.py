@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 
@@ -54,6 +54,11 @@ class Origin:
             except Unreadable as error:
                 raise DamagedData(self.id, self.store, "history", f"row {number}: {error}") from error
         return rows
+
+    def refuse(self, text: Json) -> NoReturn:
+        """Say what is damaged about a history whose first row does not say which run it is of. Raises `DamagedData`."""
+        self.rows(text)
+        raise DamagedData(self.id, self.store, "history", "its first row does not say which run it is of")
 
     def outcome(self, text: Json) -> Ok[Any] | Err:
         """How an execution ended. Raises `DamagedData`."""

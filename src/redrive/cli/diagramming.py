@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.complaints import DONE, Complaint, did_you_mean
@@ -110,4 +110,4 @@ def _workflow(name: str) -> Workflow[..., Any] | Invocation[Any]:
         raise Complaint(f"the code of workflow {found.name!r} is not here: it is known by name only")
     if not isinstance(found, (Workflow, Invocation)):
         raise Complaint(f"{name!r} is a {type(found).__name__}, not a workflow")
-    return found
+    return cast("Workflow[..., Any] | Invocation[Any]", found)

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -240,14 +241,14 @@ class Driver:
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
     async def _load(self, live: Live) -> None:
         loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
-        try:
+        run, history = None, list[Any]()
+        with contextlib.suppress(ValueError, LookupError, TypeError):
             history = await self.computing.parsed(loaded.history)
-        except ValueError:
-            history = []
-        if not history or not isinstance(history[0], dict):
-            history = Origin.of(live.id, self.store).objects(loaded.history)  # it says what is damaged
+            run = history[0]["run"]
+        if run is None:
+            Origin.of(live.id, self.store).refuse(loaded.history)
         live.unsure = True
-        if history[0].get("run", live.claim.run) != live.claim.run:
+        if run != live.claim.run:
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
             self.performer.stop_all(live)
             self._leave(live)
