@@ -130,8 +130,8 @@ def _recorded(error: BaseException) -> list[RecordedTraceback]:
 
 def _members(error: BaseException) -> Sequence[BaseException]:
     """The errors in *error*, if it is a group."""
-    members: Sequence[BaseException] = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
-    return members
+    members: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return members if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _is_users(frame: FrameType) -> bool:
