@@ -179,7 +179,8 @@ def _due(tx: Transaction, build: str, workflows: tuple[str, ...], limit: int, tu
     def look(query: str) -> None:
         for workflow in workflows:
             chosen = "turns_due" if query == "due" and workflow in turns_only else query
-            rows = tx.execute(SQL[chosen], (to_text(workflow), tx.now_us, to_text(build), limit)).fetchall()
+            again = (tx.now_us,) if chosen == "turns_due" else ()
+            rows = tx.execute(SQL[chosen], (to_text(workflow), tx.now_us, to_text(build), *again, limit)).fetchall()
             if rows:
                 found.append([(*row, workflow) for row in rows])
 

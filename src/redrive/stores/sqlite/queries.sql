@@ -189,11 +189,11 @@ SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
     fence, recoveries
 FROM executions
-WHERE workflow = ?1 AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?2
-    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?3)
-    AND (deadline_us <= ?2 OR status NOT IN ('pending', 'running')
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
+    AND (deadline_us <= ? OR status NOT IN ('pending', 'running')
         OR EXISTS (SELECT 1 FROM inbox WHERE inbox.n = executions.n AND (executions.status = 'running' OR kind = 'cancel')))
-ORDER BY wake_us LIMIT ?4;
+ORDER BY wake_us LIMIT ?;
 
 -- name: parked_due
 SELECT wake_us, n, id, run, number,
