@@ -363,9 +363,9 @@ def test_the_command_is_installed() -> None:
 def test_a_cancel_says_what_became_of_it(started: Shell) -> None:
     """E3."""
     assert started("cancel", "order-1", "customer called", *APP) == 0
-    assert started.out == "order-1 is being cancelled\n"
-    assert started("cancel", "order-1", "again", *APP) == 0
-    assert started.out == "order-1 was being cancelled already, for the reason given first: customer called\n"
+    assert started.out == "order-1 is cancelled\n"  # it never began
+    assert started("cancel", "order-1", "again", *APP) == 2
+    assert "order-1" in started.err
 
 
 def park(id: str) -> None:

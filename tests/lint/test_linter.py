@@ -22,6 +22,8 @@ MEANT = {
     "tests/interpreter/test_putting_away.py": {"RD301", "RD303"},
     "tests/interpreter/test_rollback.py": {"RD303"},
     "tests/runtime/programs/dies.py": {"RD104", "RD108"},  # dies in the middle of a turn
+    "tests/runtime/test_inspection.py": {"RD106", "RD107"},  # looks where it is replayed
+    "tests/runtime/test_long_turns.py": {"RD101", "RD106", "RD107"},  # is slow, and says where
     "tests/runtime/test_rules_ownership.py": {"RD303"},
     "tests/runtime/test_service_start.py": {"RD109"},  # fails the first time
     "tests/runtime/test_worker_parts.py": {"RD101"},
