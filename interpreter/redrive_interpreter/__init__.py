@@ -4,9 +4,8 @@ No clock, no randomness, no I/O, no threads: for those who embed it in a schedul
 else imports from ``redrive``.
 """
 
-from redrive_interpreter.advance import State, advance
-from redrive_interpreter.children import CancelChild, ChildOptions, ChildRef, ContinueAs, RunChild, StartChild, WaitChild
-from redrive_interpreter.commands import (
+from redrive_interpreter.codec import Codec, Data
+from redrive_interpreter.commands.basics import (
     Commit,
     Emit,
     Info,
@@ -21,9 +20,17 @@ from redrive_interpreter.commands import (
     Sleep,
     WaitSignal,
 )
-from redrive_interpreter.definitions import StepDecorator, StepFunction, inject, step
-from redrive_interpreter.divergence import Diverged
-from redrive_interpreter.durations import Duration
+from redrive_interpreter.commands.child_workflows import CancelChild, ChildOptions, ChildRef, ContinueAs, RunChild, StartChild, WaitChild
+from redrive_interpreter.commands.command import Branch, Command, Flow
+from redrive_interpreter.commands.decorators import StepDecorator, StepFunction, inject, step
+from redrive_interpreter.commands.durations import Duration
+from redrive_interpreter.commands.messages import Attribute, Event, Signal, Source
+from redrive_interpreter.commands.parallel import All, Join, Map, Race, Settle, Spawn, Task
+from redrive_interpreter.commands.retry import Retry, RetryAfter, after_failure
+from redrive_interpreter.commands.signatures import Signature
+from redrive_interpreter.commands.steps import Step, StepId, StepSpec
+from redrive_interpreter.commands.switches import Switch
+from redrive_interpreter.commands.workflows import Invocation, Workflow, WorkflowDecorator, workflow
 from redrive_interpreter.errors import (
     Cancelled,
     ChildFailed,
@@ -50,16 +57,7 @@ from redrive_interpreter.errors import (
     Unreadable,
     WorkflowError,
 )
-from redrive_interpreter.history import dump_row, load_row
-from redrive_interpreter.keys import Key
-from redrive_interpreter.live import LIVE, LiveCodec
-from redrive_interpreter.machine import Machine
-from redrive_interpreter.messages import Attribute, Event, Signal, Source
-from redrive_interpreter.outcomes import Err, Failure, Ok, Status, Won
-from redrive_interpreter.parallel import All, Join, Map, Race, Settle, Spawn, Task
-from redrive_interpreter.places import Place
-from redrive_interpreter.replay import Replayed, drive, replay
-from redrive_interpreter.requests import (
+from redrive_interpreter.history.requests import (
     CancelExecution,
     ClearTimer,
     Drop,
@@ -71,8 +69,8 @@ from redrive_interpreter.requests import (
     SetTimer,
     StartExecution,
 )
-from redrive_interpreter.retry import Retry, RetryAfter, after_failure
-from redrive_interpreter.rows import (
+from redrive_interpreter.history.row_json import dump_row, load_row
+from redrive_interpreter.history.rows import (
     Answered,
     Asked,
     AttemptStarted,
@@ -93,14 +91,16 @@ from redrive_interpreter.rows import (
     Started,
     TimerFired,
 )
+from redrive_interpreter.history.verdicts import Finished, Suspended, Verdict
+from redrive_interpreter.keys import Key
+from redrive_interpreter.live_codec import LIVE, LiveCodec
+from redrive_interpreter.machine.machine import Machine
+from redrive_interpreter.machine.places import Place
+from redrive_interpreter.outcomes import Err, Failure, Ok, Status, Won
+from redrive_interpreter.replay.advance import State, advance
+from redrive_interpreter.replay.divergence import Diverged
+from redrive_interpreter.replay.replay import Replayed, drive, replay
 from redrive_interpreter.run_info import RunInfo
-from redrive_interpreter.signatures import Signature
-from redrive_interpreter.steps import Step, StepId, StepSpec
-from redrive_interpreter.switches import Switch
-from redrive_interpreter.values import Codec, Data
-from redrive_interpreter.verdicts import Finished, Suspended, Verdict
-from redrive_interpreter.workflows import Invocation, Workflow, WorkflowDecorator, workflow
-from redrive_interpreter.yielding import Branch, Command, Flow
 
 __all__ = [
     "All",

@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 
 if TYPE_CHECKING:
-    from redrive_interpreter.rows import Parent
+    from redrive_interpreter.history.rows import Parent
 
 
 @attrs.frozen(kw_only=True)

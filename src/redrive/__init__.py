@@ -17,7 +17,7 @@ from redrive.errors import (
 from redrive.execution import AsyncExecution, Execution
 from redrive.ports.store import Store, StoreError, UnusableStore
 from redrive.service import AsyncDurableService
-from redrive.steps import StepContext, current_step
+from redrive.step_context import StepContext, current_step
 from redrive_interpreter import (
     All,
     Attribute,

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from redrive.ports.store import Store
     from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
-    from redrive_interpreter.messages import Event, Payload, Signal
-    from redrive_interpreter.workflows import Invocation, Workflow
+    from redrive_interpreter.commands.messages import Event, Payload, Signal
+    from redrive_interpreter.commands.workflows import Invocation, Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")

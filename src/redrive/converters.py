@@ -12,7 +12,7 @@ from redrive_interpreter.errors import InvalidDefinition
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.service import AsyncDurableService
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
 
 _services: Final[WeakSet[AsyncDurableService]] = WeakSet()
 _lock: Final = threading.Lock()

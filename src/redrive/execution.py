@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from redrive.signals import NOT_GIVEN
 from redrive_interpreter.errors import ExecutionConflict
-from redrive_interpreter.rows import Started
+from redrive_interpreter.history.rows import Started
 
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
     from redrive.service import AsyncDurableService
-    from redrive_interpreter.messages import Payload, Signal
-    from redrive_interpreter.rows import Row
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.messages import Payload, Signal
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.rows import Row
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -41,7 +41,7 @@ class AsyncExecution(Generic[R_co]):
         Raises `ExecutionFailed`, `ExecutionCancelled`, `CompensationFailed`, `ExecutionNotFound`, or `TimeoutError`, which
         says what the execution waits for; `ExecutionConflict` if it runs another workflow than the handle says.
         """
-        from redrive.outcomes import result_of
+        from redrive.results import result_of
 
         return await result_of(self, timeout)  # type: ignore[no-any-return]
 

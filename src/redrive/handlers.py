@@ -29,9 +29,9 @@ from redrive.patience import patiently
 from redrive.ports.aside import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.subscriptions import payload_of
+from redrive_interpreter.commands.retry import Retry, after_failure, policies_of
 from redrive_interpreter.errors import CodecError
 from redrive_interpreter.raised import traceback_of, type_name, users_traceback
-from redrive_interpreter.retry import Retry, after_failure, policies_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from redrive.ports.store import Event as StoredEvent
     from redrive.ports.store import Store
     from redrive.worker.clock import Clock
-    from redrive_interpreter.messages import Source
+    from redrive_interpreter.commands.messages import Source
 
 log: Final = logging.getLogger("redrive.events")
 PATIENT: Final = Retry(attempts=None, delay=0.5, max_delay=60, within=timedelta(days=1))

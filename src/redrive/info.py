@@ -12,10 +12,10 @@ import attrs
 from redrive.aside import SetAsideSignal, set_aside_signal
 from redrive.timeline import timeline
 from redrive_interpreter.errors import RedriveError
+from redrive_interpreter.history.rows import Answered, Asked, Retrying
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.outcomes import Failure, Ok
-from redrive_interpreter.replay import replay
-from redrive_interpreter.rows import Answered, Asked, Retrying
+from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from redrive.ports.store import ExecutionStatus, Snapshot
     from redrive.stored import Origin
     from redrive.worker.watchdog import Watch
-    from redrive_interpreter.rows import Row
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.rows import Row
 
 
 _KINDS: Final = {"wait_signal": "signal", "wait_child": "child", "run_child": "child"}

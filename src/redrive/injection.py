@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redrive_interpreter.errors import InvalidDefinition
 
 if TYPE_CHECKING:
-    from redrive_interpreter.signatures import Signature
+    from redrive_interpreter.commands.signatures import Signature
 
 
 class Resources:

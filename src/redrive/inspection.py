@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from redrive.ports.store import Snapshot, Store
     from redrive.worker.loop import Worker
     from redrive.worker.watchdog import Watch
-    from redrive_interpreter.rows import Row
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.rows import Row
 
 SHORT: Final = 20_000
 """Characters of a history up to which its rows are read on the event loop: that takes some 3 ms."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, cast
 
-from redrive_interpreter.durations import positive_duration
+from redrive_interpreter.commands.durations import positive_duration
+from redrive_interpreter.commands.workflows import Workflow
 from redrive_interpreter.errors import InvalidDefinition
-from redrive_interpreter.workflows import Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting

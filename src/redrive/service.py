@@ -35,10 +35,10 @@ from redrive.waiters import End, Waiters
 from redrive.watching import watch
 from redrive.worker import outbox
 from redrive.worker.clock import Clock
-from redrive_interpreter.durations import duration
+from redrive_interpreter.commands.durations import duration
+from redrive_interpreter.commands.workflows import Invocation, Workflow
 from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
 from redrive_interpreter.keys import check_name
-from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from redrive.subscriptions import Subscription
     from redrive.worker.loop import Worker
     from redrive.worker.presence import Presence
-    from redrive_interpreter.messages import Event, Payload, Signal
-    from redrive_interpreter.rows import Row
+    from redrive_interpreter.commands.messages import Event, Payload, Signal
+    from redrive_interpreter.history.rows import Row
 
 R = TypeVar("R")
 T = TypeVar("T")

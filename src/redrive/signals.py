@@ -8,13 +8,13 @@ from uuid import uuid4
 from redrive.codec import to_json
 from redrive.errors import UndeclaredSignal
 from redrive.ports.store import NewMessage
+from redrive_interpreter.commands.messages import declared_as, signal_of
 from redrive_interpreter.errors import InvalidId
-from redrive_interpreter.messages import declared_as, signal_of
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive_interpreter.messages import Source
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.messages import Source
+    from redrive_interpreter.commands.workflows import Workflow
 
 NOT_GIVEN: Final[Any] = object()
 """The payload of a signal that has none."""

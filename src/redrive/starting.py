@@ -15,16 +15,16 @@ from redrive.ports.inside import StartsInside
 from redrive.ports.store import FINAL
 from redrive.stored import Origin
 from redrive.worker import outbox
-from redrive_interpreter.durations import duration, moment, positive_duration
+from redrive_interpreter.commands.durations import duration, moment, positive_duration
+from redrive_interpreter.commands.workflows import Invocation, Workflow
 from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
 from redrive_interpreter.keys import check_name
-from redrive_interpreter.workflows import Invocation, Workflow
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.inside import AsyncCursor, Standing
     from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
-    from redrive_interpreter.messages import Attribute
+    from redrive_interpreter.commands.messages import Attribute
 
 R = TypeVar("R")
 T = TypeVar("T")

@@ -13,17 +13,17 @@ from uuid import UUID
 
 import attrs
 
+from redrive_interpreter.commands.command import Command
+from redrive_interpreter.commands.retry import after_failure
+from redrive_interpreter.commands.workflows import Invocation
 from redrive_interpreter.errors import CodecError, Misuse, StepInterrupted, StepTimeout
+from redrive_interpreter.history.rows import Answered, Retrying
 from redrive_interpreter.outcomes import Err, Failure, Ok
-from redrive_interpreter.retry import after_failure
-from redrive_interpreter.rows import Answered, Retrying
-from redrive_interpreter.workflows import Invocation
-from redrive_interpreter.yielding import Command
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
+    from redrive_interpreter.history.requests import Perform
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.requests import Perform
 
 _IN_DOUBT: Final = (StepTimeout, StepInterrupted)
 

@@ -9,12 +9,12 @@ import attrs
 from redrive.codec import from_json
 from redrive.errors import DamagedData
 from redrive_interpreter.errors import Unreadable
-from redrive_interpreter.history import load_outcome, load_row
+from redrive_interpreter.history.row_json import load_outcome, load_row
 
 if TYPE_CHECKING:
     from redrive.ports.store import Json, Snapshot, Store
+    from redrive_interpreter.history.rows import Row
     from redrive_interpreter.outcomes import Err, Ok
-    from redrive_interpreter.rows import Row
 
 _KINDS: Final[dict[type, str]] = {dict: "an object", list: "an array"}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redrive.home import Home
     from redrive.ports.store import Event as StoredEvent
     from redrive.ports.store import Store
-    from redrive_interpreter.messages import Source
+    from redrive_interpreter.commands.messages import Source
 
 T = TypeVar("T")
 log: Final = logging.getLogger("redrive.events")

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import attrs
 
 from redrive_interpreter import Key
-from redrive_interpreter import rows as r
-from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
+from redrive_interpreter.history import rows as r
 from redrive_interpreter.keys import ROLLBACK
+from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
 from redrive_interpreter.outcomes import Err, Failure, Ok
 
 State: TypeAlias = Literal["waiting", "done", "failed", "timed out", "cut", "note", "event"]

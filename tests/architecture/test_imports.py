@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_importing_the_kernel_imports_neither_redrive_nor_cattrs() -> None:
     assert not [name for name in loaded if name.partition(".")[0] in {"redrive", "cattrs", "asyncio", "sqlite3"}]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "interpreter").rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "interpreter").rglob("*.py")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_the_kernel_names_no_clock_chance_or_io(path: Path) -> None:
     """As import-linter's contract, but of the text: also what is imported inside a function."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -67,6 +68,14 @@ def test_the_kernel_names_no_clock_chance_or_io(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             names = [node.module]
         assert not PURE & {name.partition(".")[0] for name in names}, f"{path}:{getattr(node, 'lineno', 0)}"
+
+
+def test_no_other_file_is_called_as_one_of_the_kernel_is() -> None:
+    """So that a traceback, an editor's tab and ``ls`` name one thing each."""
+    files = [path for home in ("src", "interpreter") for path in (ROOT / home).rglob("*.py")]
+    kernel = {path.name for path in files if "interpreter" in path.relative_to(ROOT).parts} - {"__init__.py", "errors.py"}
+    named = Counter(path.name for path in files)
+    assert {name: named[name] for name in kernel if named[name] > 1} == {}
 
 
 def test_no_module_of_ours_is_long() -> None:

@@ -32,7 +32,7 @@ def test_a_golden_file_replays(path: Path) -> None:
 def test_each_part_of_a_golden_file_replays_to_what_follows(path: Path) -> None:
     rows = [load_row(row) for row in read(path)]
     for length in range(1, len(rows)):
-        if isinstance(rows[length], redrive_interpreter.rows.FACTS):
+        if isinstance(rows[length], redrive_interpreter.history.rows.FACTS):
             replay(WORKFLOWS[read(path)[0]["workflow"]], rows[:length], JsonCodec()).machine.close()
 
 
@@ -53,7 +53,7 @@ def test_every_kind_of_command_has_been_recorded() -> None:
 
 def test_every_kind_of_row_has_been_recorded() -> None:
     tags = {option.get("properties", schema()["$defs"]["signalled"]["properties"])["row"]["const"] for option in schema()["oneOf"]}
-    assert {row["row"] for path in FILES for row in read(path)} == tags == set(redrive_interpreter.history._LOAD)
+    assert {row["row"] for path in FILES for row in read(path)} == tags == set(redrive_interpreter.history.row_json._LOAD)
 
 
 def valid(row: dict[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from redrive.codec import JsonCodec
 from redrive_interpreter import CodecError, Flow, Step, StepId, step, workflow
-from redrive_interpreter.steps import StepSpec
+from redrive_interpreter.commands.steps import StepSpec
 
 PLAIN = types.ModuleType("plain")
 SOURCE = """

@@ -30,7 +30,7 @@ from redrive_interpreter import (
     replay,
     workflow,
 )
-from redrive_interpreter.rows import THE_RUN, Child
+from redrive_interpreter.history.rows import THE_RUN, Child
 from tests.interpreter.kit import RUN, T0, Run, picture, start
 from tests.interpreter.shop import charge, ping, shipped, wire
 

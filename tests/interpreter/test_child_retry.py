@@ -36,8 +36,8 @@ from redrive_interpreter import (
     WaitSignal,
     workflow,
 )
-from redrive_interpreter.children import ChildRef
-from redrive_interpreter.requests import Again
+from redrive_interpreter.commands.child_workflows import ChildRef
+from redrive_interpreter.history.requests import Again
 from tests.interpreter.kit import T0, Run, start
 from tests.interpreter.shop import Declined, approved, ping, refund, reserve
 

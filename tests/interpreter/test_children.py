@@ -27,7 +27,7 @@ from redrive_interpreter import (
     WaitSignal,
     workflow,
 )
-from redrive_interpreter.children import ChildRef
+from redrive_interpreter.commands.child_workflows import ChildRef
 from tests.interpreter.kit import Run, raises, start
 from tests.interpreter.shop import Broken, Declined, approved, ping, refund, reserve
 

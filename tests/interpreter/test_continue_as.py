@@ -24,7 +24,7 @@ from redrive_interpreter import (
     WaitSignal,
     workflow,
 )
-from redrive_interpreter.children import ChildRef
+from redrive_interpreter.commands.child_workflows import ChildRef
 from tests.interpreter.kit import T0, Run, start
 from tests.interpreter.shop import approved, ping, reserve
 

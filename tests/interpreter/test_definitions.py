@@ -30,7 +30,7 @@ from redrive_interpreter import (
     step,
     workflow,
 )
-from redrive_interpreter.yielding import performing
+from redrive_interpreter.commands.command import performing
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from redrive_interpreter import (
     replay,
     workflow,
 )
-from redrive_interpreter.workflows import Workflow
+from redrive_interpreter.commands.workflows import Workflow
 from tests.interpreter.kit import Run, start
 from tests.interpreter.shop import approved, charge, ping, refund, reserve, tick
 

@@ -28,7 +28,7 @@ from redrive_interpreter import (
     UnexpectedFact,
     workflow,
 )
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
 from tests.interpreter.kit import RUN, T0, picture, start
 from tests.interpreter.shop import ping
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from redrive_interpreter import LIVE
-from redrive_interpreter.live import same
+from redrive_interpreter.live_codec import same
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ from redrive_interpreter import (
     StartExecution,
     TimerFired,
 )
-from redrive_interpreter.requests import Again
+from redrive_interpreter.history.requests import Again
 from tests.interpreter.kit import picture
 from tests.laws.programs import SIGNALS, WORKFLOWS, Business, Declined, Program, choices, families, names, programs, run_program
 

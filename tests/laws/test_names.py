@@ -14,14 +14,14 @@ from redrive.codec import JsonCodec
 from redrive.signals import dedup_of, message_of
 from redrive.worker import outbox
 from redrive_interpreter import All, InvalidDefinition, InvalidId, Key, Machine, NewId, Now, Signal, Step, Switch, step, workflow
+from redrive_interpreter.codec import Codec
+from redrive_interpreter.commands.messages import declared_as
 from redrive_interpreter.errors import StepFailed, StepTimeout
-from redrive_interpreter.failures import step_error
+from redrive_interpreter.history.rebuilt_errors import step_error
+from redrive_interpreter.history.requests import SendTo
+from redrive_interpreter.history.rows import Asked, Started
 from redrive_interpreter.keys import ROLLBACK, ReservedId, check_id
-from redrive_interpreter.messages import declared_as
 from redrive_interpreter.outcomes import Failure
-from redrive_interpreter.requests import SendTo
-from redrive_interpreter.rows import Asked, Started
-from redrive_interpreter.values import Codec
 
 CODEC = JsonCodec()
 hostile = st.text(st.sampled_from("ab:/#%_23F\x1e "), min_size=1, max_size=6)

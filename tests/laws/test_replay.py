@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from redrive.codec import JsonCodec
 from redrive_interpreter import Asked, AttributeSet, Machine, Noted, Row, dump_row, load_row, replay
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
 from tests.interpreter.kit import picture, shown
 from tests.laws.host import Life, Story, law, stories
 from tests.laws.programs import WORKFLOWS

@@ -57,7 +57,7 @@ def test_no_false_alarm_on_our_own_code() -> None:
         "import redrive\nclass Shop:\n  @staticmethod\n  @redrive.workflow\n  def w():",
         "import redrive as r\n@r.workflow('w')\ndef w():",
         "from redrive import workflow as flow\n@flow()\ndef w():",
-        "from redrive_interpreter.workflows import workflow\n@workflow\ndef w():",
+        "from redrive_interpreter.commands.workflows import workflow\n@workflow\ndef w():",
         "from redrive import Flow\ndef helper() -> Flow[int]:",
         "from redrive import Flow\ndef helper() -> 'Flow[int]':",
         "from collections.abc import Generator\nfrom redrive import Command\ndef h() -> Generator[Command[int], int, int]:",

@@ -10,7 +10,7 @@ import pytest
 
 from redrive import All, AsyncDurableService, Flow, StepFailed, step, workflow
 from redrive.worker.performer import _MOMENT
-from redrive_interpreter.rows import Answered
+from redrive_interpreter.history.rows import Answered
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 seen: list[Any] = []

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
 from redrive.codec import JsonCodec
+from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.signatures import Signature
 from tests.runtime.codec_models import Colour, Rights, fingerprint
 
 codec = JsonCodec()

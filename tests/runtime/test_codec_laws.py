@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redrive.codec import JsonCodec
+from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.keys import Key
-from redrive_interpreter.signatures import Signature
 from tests.runtime.codec_models import (
     Basket,
     Box,

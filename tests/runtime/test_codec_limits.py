@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from redrive.codec import JsonCodec
+from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.signatures import Signature
 from tests.runtime.codec_models import Card, Tree
 
 MIB = 1 << 20

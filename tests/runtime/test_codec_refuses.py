@@ -13,8 +13,8 @@ import attrs
 import pytest
 
 from redrive.codec import JsonCodec
+from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import CodecError, InvalidDefinition
-from redrive_interpreter.signatures import Signature
 from tests.runtime.codec_models import Box, Card, Cash, Colour, Order, Settings, Size, SpecialOrder, Unit
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from redrive.codec import JsonCodec
-from redrive_interpreter.signatures import Signature
+from redrive_interpreter.commands.signatures import Signature
 from tests.runtime.codec_models import Basket, Box, Card, Cash, Colour, LabelledBox, Order, Point, Rights, Tree, Unit, UserId
 
 T = TypeVar("T")

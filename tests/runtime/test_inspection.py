@@ -12,7 +12,7 @@ from redrive import All, AsyncDurableService, Flow, Map, Signal, WaitSignal, ste
 from redrive import inspection as module
 from redrive.timeline import timeline
 from redrive_interpreter import Key
-from redrive_interpreter.rows import Asked, Started
+from redrive_interpreter.history.rows import Asked, Started
 
 go = Signal("inspection.go")
 

@@ -22,7 +22,7 @@ from redrive import (
     step,
     workflow,
 )
-from redrive_interpreter.rows import Answered, Asked, Ended, Started
+from redrive_interpreter.history.rows import Answered, Asked, Ended, Started
 from tests.runtime.support import standing
 
 go = Signal("results.go", int)

@@ -34,7 +34,7 @@ from redrive import (
     step,
     workflow,
 )
-from redrive_interpreter.rows import Answered, AttemptStarted, Retrying
+from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
 from tests.runtime.support import true
 
 calls: list[Any] = []

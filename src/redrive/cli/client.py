@@ -22,7 +22,7 @@ from redrive.ports.asking import OnlyAsks
 from redrive.ports.store import Snapshot, Store
 from redrive.stored import Origin
 from redrive_interpreter import ExecutionNotFound, Row, Source, WaitSignal, replay
-from redrive_interpreter.messages import declared_as
+from redrive_interpreter.commands.messages import declared_as
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from typing import Any
 
 from redrive.codec.planner import Planner
 from redrive.codec.plans import Plan
-from redrive_interpreter.signatures import Signature
+from redrive_interpreter.commands.signatures import Signature
 
 
 class CallPlan:

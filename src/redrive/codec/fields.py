@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import attrs
 
 from redrive.codec.plans import Wrong, show
-from redrive_interpreter.annotations import names_of_class
+from redrive_interpreter.commands.annotations import names_of_class
 
 
 @attrs.frozen(kw_only=True)

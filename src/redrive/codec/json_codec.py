@@ -11,10 +11,10 @@ from redrive.codec.calls import CallPlan
 from redrive.codec.hooks import Hooks
 from redrive.codec.planner import Planner
 from redrive.codec.plans import OBJECT, Data, Plan, Wrong
+from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import CodecError, InvalidDefinition
 from redrive_interpreter.outcomes import Failure
 from redrive_interpreter.raised import declared_base, traceback_of, type_name
-from redrive_interpreter.signatures import Signature
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
@@ -23,7 +23,7 @@ _TOO_DEEP = "is nested too deep, or contains itself"
 
 
 class JsonCodec:
-    """Values as JSON: what `redrive_interpreter.values.Codec` asks.
+    """Values as JSON: what `redrive_interpreter.codec.Codec` asks.
 
     Data is made of None, bool, int, float, str, list and dict with str keys, and survives JSON text without
     loss. *converter* adds the user's cattrs hooks: a ``cattrs.Converter``, or a function that registers

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias, get_args, get_origin
 
 import attrs
 
+from redrive_interpreter.commands.command import Command
+from redrive_interpreter.commands.workflows import Invocation
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.workflows import Invocation
-from redrive_interpreter.yielding import Command
 
 Data: TypeAlias = Any
 """JSON in Python's own types: None, bool, int, float, str, list, and dict with str keys."""

@@ -25,8 +25,8 @@ from redrive_interpreter import (
     load_row,
     replay,
 )
-from redrive_interpreter.places import place_of_function
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
+from redrive_interpreter.machine.places import place_of_function
 
 Standing: TypeAlias = Literal["safe", "patch", "breaking"]
 _CONTEXT: Final = 3

@@ -1,6 +1,6 @@
 """Histories as files: one row a line, replayed as tests, with payloads redacted where they must not leave the house.
 
-The format of a row is documented in `redrive_interpreter.history`, and as a JSON Schema in ``history.schema.json``.
+The format of a row is documented in `redrive_interpreter.history.row_json`, and as a JSON Schema in ``history.schema.json``.
 """
 
 from __future__ import annotations

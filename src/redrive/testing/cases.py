@@ -10,7 +10,7 @@ import attrs
 from redrive.testing import naming
 from redrive.testing.unyielded import Watching
 from redrive_interpreter import Command, Invocation, Switch
-from redrive_interpreter.switches import OTHERWISE
+from redrive_interpreter.commands.switches import OTHERWISE
 
 if TYPE_CHECKING:
     from redrive_interpreter import Asked, Codec, Key, Machine, Workflow

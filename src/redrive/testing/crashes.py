@@ -23,7 +23,7 @@ from redrive.testing.calls import check_invocation
 from redrive.testing.run import BEGIN, Run
 from redrive.testing.telling import describe, trace
 from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, load_row, replay
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
 
 if TYPE_CHECKING:
     from redrive_interpreter import Fact, Invocation, Request, Row, Workflow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.testing.story import Unexpected, story_of
 from redrive.testing.stubs import subject_of
 from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
-from redrive_interpreter.messages import signal_of
+from redrive_interpreter.commands.messages import signal_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host

@@ -29,12 +29,12 @@ from uuid import UUID
 
 from redrive.codec import to_json
 from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row
-from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
-from redrive_interpreter.places import fibers
+from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
+from redrive_interpreter.machine.places import fibers
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
-    from redrive_interpreter.family import ChildState
+    from redrive_interpreter.machine.family import ChildState
 
 _ATOMS: Final = (type(None), bool, int, float, complex, str, bytes, dt.timedelta, Decimal, UUID)
 _unlike = count()

@@ -18,7 +18,7 @@ import attrs
 
 from redrive import step_results
 from redrive.codec import JsonCodec, from_json, to_json
-from redrive.steps import StepContext
+from redrive.step_context import StepContext
 from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
     Answered,
@@ -46,8 +46,8 @@ from redrive_interpreter import (
     load_row,
     replay,
 )
-from redrive_interpreter.facts import DEADLINE
-from redrive_interpreter.waits import AnswerWait
+from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.machine.waits import AnswerWait
 
 if TYPE_CHECKING:
     from redrive_interpreter import Codec, Command, Fact, Finished, Request, Row, Workflow

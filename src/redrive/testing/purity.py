@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.testing.elsewhere import FACETS, WORLDS, Facet, Reordering, elsewhere, used
 from redrive.testing.telling import trace
 from redrive_interpreter import Ended, Err, HostError, Machine, Row
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec

@@ -33,11 +33,11 @@ from redrive_interpreter import (
     WaitChild,
     WaitSignal,
 )
-from redrive_interpreter.failures import workflow_error
+from redrive_interpreter.history.rebuilt_errors import workflow_error
 
 if TYPE_CHECKING:
     from redrive_interpreter import Event, Perform, Request, Row, Signal, Source, Verdict, Workflow
-    from redrive_interpreter.messages import Payload
+    from redrive_interpreter.commands.messages import Payload
 
 R = TypeVar("R")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from redrive.steps import StepContext, entered
+from redrive.step_context import StepContext, entered
 
 
 @contextmanager

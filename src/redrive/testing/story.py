@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from redrive.testing.telling import told
 from redrive.testing.unyielded import unyielded
 from redrive_interpreter import Ended, HostError, Key, Machine, Step
-from redrive_interpreter.places import fibers, place_of
-from redrive_interpreter.rows import FACTS
+from redrive_interpreter.history.rows import FACTS
+from redrive_interpreter.machine.places import fibers, place_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host

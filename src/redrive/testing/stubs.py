@@ -7,7 +7,7 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from redrive import step_results
-from redrive.steps import entered
+from redrive.step_context import entered
 from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ from redrive_interpreter import (
     load_row,
     replay,
 )
-from redrive_interpreter.waits import AnswerWait
+from redrive_interpreter.machine.waits import AnswerWait
 
 if TYPE_CHECKING:
     from redrive.ports.store import Store

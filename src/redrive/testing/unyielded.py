@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import Machine
+from redrive_interpreter.commands.command import Built, performing
 from redrive_interpreter.frozen import Frozen
-from redrive_interpreter.yielding import Built, performing
 
 if TYPE_CHECKING:
     from redrive_interpreter import Codec, Fact, Request, Workflow
-    from redrive_interpreter.fibers import Fiber, Reply
+    from redrive_interpreter.machine.fibers import Fiber, Reply
 
 _OURS: Final = str(Path(__file__).parent.parent)
 _CONTAINERS: Final = (tuple, list, set, frozenset)

@@ -24,9 +24,9 @@ from redrive_interpreter import (
     SignalTimeout,
     TimerFired,
 )
-from redrive_interpreter.attempts import KIND as CHILD_ATTEMPT
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.keys import ROLLBACK
+from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
 
 if TYPE_CHECKING:
     from redrive_interpreter import Failure, Row, Status, Workflow

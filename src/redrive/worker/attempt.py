@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
-    from redrive.steps import StepContext
+    from redrive.step_context import StepContext
     from redrive.worker.live import Live
     from redrive.worker.performer import Performer
     from redrive.worker.threads import Job
-    from redrive_interpreter.requests import Perform
+    from redrive_interpreter.history.requests import Perform
 
 
 class Attempt:

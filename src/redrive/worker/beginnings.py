@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redrive.worker import precedence
-from redrive_interpreter.rows import Answered, AttemptStarted, Retrying
+from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
 
 if TYPE_CHECKING:
     from redrive.worker.driver import Driver
     from redrive.worker.live import Live
     from redrive.worker.turn import Draft
-    from redrive_interpreter.requests import Perform
+    from redrive_interpreter.history.requests import Perform
 
 
 def after(driver: Driver, live: Live, draft: Draft) -> None:

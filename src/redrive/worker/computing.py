@@ -14,7 +14,7 @@ from redrive.worker.apart import LONG, Gone, LaidBy
 from redrive.worker.garbage import LEAST_ROW, no_collection
 from redrive.worker.reviving import begin, go_on
 from redrive.worker.turn import compute
-from redrive_interpreter.history import load_row
+from redrive_interpreter.history.row_json import load_row
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from redrive.worker.performer import Performer
     from redrive.worker.quarantine import Quarantine
     from redrive.worker.turn import Draft
-    from redrive_interpreter.rows import Fact
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.rows import Fact
 
 log: Final = logging.getLogger("redrive.worker")
 LONG_HISTORY: Final = 10_000

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redrive.codec import from_json
-from redrive_interpreter.history import load_outcome
+from redrive_interpreter.history.row_json import load_outcome
+from redrive_interpreter.history.rows import Answered, CancelRequested, ChildFinished, Fact, RollbackRetried, Signalled
 from redrive_interpreter.keys import Key
-from redrive_interpreter.rows import Answered, CancelRequested, ChildFinished, Fact, RollbackRetried, Signalled
 
 if TYPE_CHECKING:
     from redrive.ports.store import Message

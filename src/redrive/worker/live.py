@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.history.rows import DeadlinePassed, Fact, TimerFired
 from redrive_interpreter.keys import Key
-from redrive_interpreter.rows import DeadlinePassed, Fact, TimerFired
+from redrive_interpreter.machine.taking import DEADLINE
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Message
-    from redrive_interpreter.machine import Machine
-    from redrive_interpreter.requests import Perform, Request
-    from redrive_interpreter.rows import Row
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.requests import Perform, Request
+    from redrive_interpreter.history.rows import Row
+    from redrive_interpreter.machine.machine import Machine
 
 log: Final = logging.getLogger("redrive.worker")
 

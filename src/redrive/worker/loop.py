@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from redrive.injection import Resources
     from redrive.ports.store import Begun, Claim, NewExecution, Store
     from redrive.worker.clock import Clock
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
 RINGS_AT_ONCE: Final = 2000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redrive.ports.store import NewExecution, Turn
     from redrive.worker.driver import Driver
     from redrive.worker.turn import Draft
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.commands.workflows import Workflow
 
 
 @attrs.frozen

@@ -10,18 +10,18 @@ from redrive.codec import to_json
 from redrive.ports.aside import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
 from redrive_interpreter.errors import Cancelled
-from redrive_interpreter.history import dump_outcome, dump_row
+from redrive_interpreter.history.row_json import dump_outcome, dump_row
+from redrive_interpreter.history.rows import THE_RUN, CancelRequested, Ended, Parent, Started
 from redrive_interpreter.outcomes import Err, Failure
-from redrive_interpreter.rows import THE_RUN, CancelRequested, Ended, Parent, Started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
+    from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.errors import CancelledBy
-    from redrive_interpreter.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
-    from redrive_interpreter.rows import Row
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
+    from redrive_interpreter.history.rows import Row
 
 _FAILED: Final = frozenset({"failed"})
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from redrive.codec import to_json
-from redrive_interpreter.history import dump_outcome, dump_row
+from redrive_interpreter.history.row_json import dump_outcome, dump_row
+from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.outcomes import Err, Failure
-from redrive_interpreter.rows import Ended
 
 if TYPE_CHECKING:
     from redrive.worker.turn import Draft
-    from redrive_interpreter.machine import Machine
+    from redrive_interpreter.machine.machine import Machine
 
 MOST: Final = 900_000_000
 """Characters of the rows of one turn, all together; each value has a limit of its own (`max_bytes`)."""

@@ -26,15 +26,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import attrs
 
 from redrive import step_results
-from redrive.steps import StepContext, enter
+from redrive.step_context import StepContext, enter
 from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.pressure import Pressure
 from redrive.worker.together import Together
+from redrive_interpreter.commands.command import performing
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.rows import AttemptStarted, Fact, Retrying
-from redrive_interpreter.yielding import performing
+from redrive_interpreter.history.rows import AttemptStarted, Fact, Retrying
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from redrive.worker.clock import Clock
     from redrive.worker.live import Live
     from redrive.worker.threads import Job, Threads
-    from redrive_interpreter.requests import Perform
+    from redrive_interpreter.history.requests import Perform
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 _REMEMBERED: Final = 8

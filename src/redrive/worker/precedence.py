@@ -18,11 +18,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redrive.worker.facts import fact_of
-from redrive_interpreter.facts import DEADLINE
+from redrive_interpreter.history.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
 from redrive_interpreter.keys import Key
+from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.machine.waits import StepWait
 from redrive_interpreter.outcomes import Err, Failure
-from redrive_interpreter.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
-from redrive_interpreter.waits import StepWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from redrive.ports.store import Message
     from redrive.worker.live import Live
     from redrive.worker.turn import Draft
-    from redrive_interpreter.machine import Machine
-    from redrive_interpreter.rows import Fact
+    from redrive_interpreter.history.rows import Fact
+    from redrive_interpreter.machine.machine import Machine
 
 
 def is_waiting(live: Live, deadline: datetime | None, now: datetime) -> bool:

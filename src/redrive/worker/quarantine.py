@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 from redrive.errors import DamagedData
 from redrive.ports.parks import AT_ONCE, NewPark
 from redrive.worker.watchdog import StuckTurn
-from redrive_interpreter.divergence import Diverged
 from redrive_interpreter.errors import CodecError, HostError, Unreadable
+from redrive_interpreter.replay.divergence import Diverged
 
 if TYPE_CHECKING:
     from redrive.ports.parks import ParkKind

@@ -10,17 +10,17 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.codec import from_json
-from redrive_interpreter.history import load_outcome
+from redrive_interpreter.history.requests import Perform
+from redrive_interpreter.history.row_json import load_outcome
+from redrive_interpreter.history.rows import Retrying
 from redrive_interpreter.outcomes import Err, Failure
 from redrive_interpreter.raised import users_traceback
-from redrive_interpreter.requests import Perform
-from redrive_interpreter.rows import Retrying
 
 if TYPE_CHECKING:
     from redrive.ports.aside import NewAside
     from redrive.ports.store import Json
     from redrive.worker.live import Live
-    from redrive_interpreter.rows import Answered
+    from redrive_interpreter.history.rows import Answered
 
 log: Final = logging.getLogger("redrive.worker")
 

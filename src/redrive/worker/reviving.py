@@ -7,17 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redrive.worker import precedence
-from redrive_interpreter.replay import replay
-from redrive_interpreter.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
-from redrive_interpreter.rows import Asked, CancelRequested
+from redrive_interpreter.history.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
+from redrive_interpreter.history.rows import Asked, CancelRequested
+from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.worker.live import Live
     from redrive.worker.watchdog import Watch
+    from redrive_interpreter.history.requests import Request
+    from redrive_interpreter.history.rows import Row
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.requests import Request
-    from redrive_interpreter.rows import Row
 
 
 def begin(live: Live, started: Any, codec: JsonCodec, now: datetime, watch: Watch) -> None:

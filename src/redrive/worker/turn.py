@@ -20,9 +20,7 @@ from redrive.worker import outbox, oversize, precedence
 from redrive.worker.facts import fact_of
 from redrive.worker.live import timer_fact
 from redrive_interpreter.errors import UnexpectedFact
-from redrive_interpreter.history import dump_outcome, dump_row
-from redrive_interpreter.outcomes import Ok
-from redrive_interpreter.requests import (
+from redrive_interpreter.history.requests import (
     CancelExecution,
     ClearTimer,
     Drop,
@@ -34,7 +32,9 @@ from redrive_interpreter.requests import (
     SetTimer,
     StartExecution,
 )
-from redrive_interpreter.rows import Answered, AttributeSet, CancelRequested, DeadlinePassed, Fact
+from redrive_interpreter.history.row_json import dump_outcome, dump_row
+from redrive_interpreter.history.rows import Answered, AttributeSet, CancelRequested, DeadlinePassed, Fact
+from redrive_interpreter.outcomes import Ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from redrive.worker.alarms import Alarms
     from redrive.worker.apart import LaidBy
     from redrive.worker.live import Live
-    from redrive_interpreter.machine import Machine
-    from redrive_interpreter.rows import Row
+    from redrive_interpreter.history.rows import Row
+    from redrive_interpreter.machine.machine import Machine
 
 MOST_FACTS: Final = 500
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redrive.worker import stacks
 from redrive_interpreter.errors import HostError
-from redrive_interpreter.machine import Machine
+from redrive_interpreter.machine.machine import Machine
 
 if TYPE_CHECKING:
-    from redrive_interpreter.values import Codec
-    from redrive_interpreter.workflows import Workflow
+    from redrive_interpreter.codec import Codec
+    from redrive_interpreter.commands.workflows import Workflow
 
 R = TypeVar("R")
 T = TypeVar("T")

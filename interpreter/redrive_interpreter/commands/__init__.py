@@ -1,0 +1,1 @@
+"""What users write: commands, and the functions that build them."""

@@ -1,0 +1,223 @@
+"""Commands about other executions: children, and the next run of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack
+
+import attrs
+
+from redrive_interpreter.commands.basics import target_of
+from redrive_interpreter.commands.command import Command, building
+from redrive_interpreter.commands.durations import Duration, optional_duration, optional_moment, positive_duration
+from redrive_interpreter.commands.messages import Attribute
+from redrive_interpreter.commands.retry import Retry, policies_of
+from redrive_interpreter.commands.steps import undo_id_of
+from redrive_interpreter.commands.workflows import Invocation, Workflow
+from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
+from redrive_interpreter.frozen import put
+from redrive_interpreter.keys import check_name
+
+T = TypeVar("T")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+OnParentClose: TypeAlias = Literal["cancel", "abandon", "wait"]
+_ON_PARENT_CLOSE: Final = ("cancel", "abandon", "wait")
+
+
+@attrs.frozen(slots=False)
+class ChildRef(Generic[R_co]):
+    """A child execution. A value: it can be passed to steps, kept, and sent.
+
+    What is known here of its workflow is no part of it, and does not travel.
+    """
+
+    id: str
+    workflow_name: str = ""
+
+    @classmethod
+    def of(cls, id: str, workflow: Workflow[..., R]) -> ChildRef[R]:
+        """The child *id* of *workflow*, which tells the type of its result and the errors it declares."""
+        made: ChildRef[R] = ChildRef(id, workflow.name)
+        put(made, "_workflow", workflow)
+        return made
+
+    @property
+    def workflow(self) -> Workflow[..., R_co] | None:
+        """The child's workflow, where it is known."""
+        known: Workflow[..., R_co] | None = self.__dict__.get("_workflow")
+        return known
+
+    @property
+    def result_type(self) -> Any:
+        """The type of the child's result; ``Any`` where its workflow is not known."""
+        return Any if self.workflow is None else self.workflow.result_type
+
+    @property
+    def raises(self) -> tuple[type[BaseException], ...]:
+        """The errors that the child's workflow declares."""
+        return () if self.workflow is None else self.workflow.raises
+
+
+class ChildOptions(TypedDict, total=False):
+    """How a child is started: the options of a service's ``start``, and those of a step.
+
+    *id* is the execution's; without one it derives from the run and the command's key. *timeout* is the
+    deadline of the child, over all its runs; *delay* and *start_at* are when it begins.
+
+    *retry* starts a child that ended ``failed`` again (which then must not have given children of its own a fixed *id*: those
+    of its first run still have it): the same id, a new run, and a deadline of its own. Its policies
+    judge the child's own failure, by the errors that its workflow declares; one that was cancelled, or whose
+    undos failed, is not started again, nor is one that fails in a later run of the parent (ContinueAs).
+    Between two attempts it counts as running: it can be cancelled and sent signals.
+    """
+
+    id: str | None
+    on_parent_close: OnParentClose
+    timeout: Duration | None
+    attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
+    delay: Duration | None
+    start_at: datetime | None
+    retry: Retry | Sequence[Retry] | None
+    undo: Any
+
+
+class _Start(Command[T]):
+    __slots__ = (
+        "attributes",
+        "child_id",
+        "delay",
+        "invocation",
+        "on_parent_close",
+        "retry",
+        "start_at",
+        "timeout",
+        "undo",
+        "undo_id",
+        "wait_timeout",
+    )
+    _uncompared = frozenset({"retry", "undo", "undo_id"})
+    invocation: Invocation[Any]
+    child_id: str | None
+    on_parent_close: OnParentClose
+    timeout: timedelta | None
+    attributes: Mapping[Any, Any]
+    delay: timedelta | None
+    start_at: datetime | None
+    retry: tuple[Retry, ...]
+    undo: Any
+    undo_id: str | None
+    wait_timeout: timedelta | None
+
+
+class StartChild(_Start[T]):
+    """Start an execution of its own, exactly once, and go on; its answer is a `ChildRef`."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "start_child"
+
+    def __init__(self: StartChild[ChildRef[R]], invocation: Invocation[R], /, **options: Unpack[ChildOptions]) -> None:
+        _fill(self, invocation, **options)
+
+
+class RunChild(_Start[T]):
+    """Start an execution of its own, exactly once, and wait for its result.
+
+    Raises `ChildFailed` in the workflow, and `ChildTimeout` after *wait_timeout*; the child then goes on. When
+    it is cut, the child is cancelled and awaited.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[str] = "run_child"
+
+    def __init__(self, invocation: Invocation[T], /, *, wait_timeout: Duration | None = None, **options: Unpack[ChildOptions]) -> None:
+        _fill(self, invocation, wait_timeout=wait_timeout, **options)
+
+
+class WaitChild(Command[T]):
+    """Wait for the result of a child; raises `ChildFailed`, or `ChildTimeout` after *timeout* in the workflow.
+
+    When it is cut it only stops waiting.
+    """
+
+    __slots__ = ("ref", "timeout")
+    kind: ClassVar[str] = "wait_child"
+    ref: ChildRef[Any]
+    timeout: timedelta | None
+
+    def __init__(self, ref: ChildRef[T], /, timeout: Duration | None = None) -> None:
+        building(self)
+        if not isinstance(ref, ChildRef):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidDefinition(f"WaitChild: {ref!r} is not a ChildRef; yield a StartChild to get one")
+        put(self, "ref", ref)
+        put(self, "timeout", optional_duration(timeout, "WaitChild timeout"))
+
+
+class CancelChild(Command[None]):
+    """Ask a child to cancel; it is not waited for."""
+
+    __slots__ = ("reason", "ref")
+    kind: ClassVar[str] = "cancel_child"
+    ref: ChildRef[Any]
+    reason: str
+
+    def __init__(self, ref: ChildRef[Any] | str, /, reason: str = "") -> None:
+        building(self)
+        put(self, "ref", ref if isinstance(ref, ChildRef) else ChildRef[Any](target_of(ref)))
+        put(self, "reason", reason)
+
+
+class ContinueAs(Command[T]):
+    """Go on as the next run of the same execution, with new input and an empty history.
+
+    Only at the root of a workflow, as ``return (yield from ContinueAs(…))``.
+    """
+
+    __slots__ = ("invocation",)
+    kind: ClassVar[str] = "continue_as"
+    invocation: Invocation[Any]
+
+    def __init__(self, invocation: Invocation[T], /) -> None:
+        building(self)
+        put(self, "invocation", _checked(invocation, "ContinueAs"))
+
+
+def _fill(
+    child: _Start[Any],
+    invocation: object,
+    id: str | None = None,
+    on_parent_close: OnParentClose = "cancel",
+    timeout: Duration | None = None,
+    attributes: Mapping[Any, Any] | None = None,
+    delay: Duration | None = None,
+    start_at: datetime | None = None,
+    retry: Retry | Sequence[Retry] | None = None,
+    undo: Any = None,
+    wait_timeout: Duration | None = None,
+) -> None:
+    building(child)
+    what = type(child).__name__
+    if on_parent_close not in _ON_PARENT_CLOSE:
+        raise InvalidDefinition(f"{what}: on_parent_close is one of {', '.join(_ON_PARENT_CLOSE)}, not {on_parent_close!r}")
+    if delay is not None and start_at is not None:
+        raise InvalidDuration(f"{what}: give delay= or start_at=, not both")
+    put(child, "invocation", _checked(invocation, what))
+    put(child, "child_id", None if id is None else check_name(id, "execution id"))
+    put(child, "on_parent_close", on_parent_close)
+    put(child, "timeout", positive_duration(timeout, f"{what} timeout"))
+    put(child, "attributes", dict(attributes or {}))
+    put(child, "delay", optional_duration(delay, f"{what} delay"))
+    put(child, "start_at", optional_moment(start_at, f"{what} start_at"))
+    put(child, "retry", policies_of(retry, what))
+    put(child, "undo", undo)
+    put(child, "undo_id", undo_id_of(undo, what))
+    put(child, "wait_timeout", optional_duration(wait_timeout, f"{what} wait_timeout"))
+
+
+def _checked(invocation: object, what: str) -> Invocation[Any]:
+    if not isinstance(invocation, Invocation):
+        hint = "call the workflow first" if callable(invocation) else "call a @workflow to get one"
+        raise InvalidDefinition(f"{what}: {invocation!r} is not an invocation; {hint}")
+    return invocation  # pyright: ignore[reportUnknownVariableType]

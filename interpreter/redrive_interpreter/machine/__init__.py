@@ -1,0 +1,1 @@
+"""One run: facts in, requests out."""

@@ -1,0 +1,77 @@
+"""A child's attempts: whether one that failed is started again, and when.
+
+1.  The decision is taken when the failure is, and recorded with it, whichever it is (S4): replay finds it there and takes
+    none of its own. Only those still to be taken are up to the policies of the code that runs (N3).
+2.  The next attempt is stored with the decision: the same execution, pending until it is due, under a run of its own
+    that derives from the command's key and the number. So nothing waits here, and a child between two attempts
+    is like any other that starts later: it can be cancelled, awaited, sent signals, and outlive the run (E9, E10).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from redrive_interpreter.commands.retry import after_failure
+from redrive_interpreter.history.rebuilt_errors import workflow_error
+from redrive_interpreter.history.requests import Again
+from redrive_interpreter.keys import Key
+from redrive_interpreter.machine.chance import uuid_of
+from redrive_interpreter.outcomes import Err
+
+if TYPE_CHECKING:
+    from redrive_interpreter.history.requests import StartExecution
+    from redrive_interpreter.history.rows import ChildFinished
+    from redrive_interpreter.machine.family import ChildState
+    from redrive_interpreter.machine.machine import Machine
+
+KIND: Final = "child_attempt"
+"""The kind of the row that holds a decision; ``{"due": None}`` says that there is no further attempt."""
+_REFUSED: Final = "ExecutionConflict"
+"""How the host says that it did not start the child again."""
+
+
+def starts_again(machine: Machine[Any], child: ChildState, ended: ChildFinished) -> bool:
+    """Decide what comes after the end of *child*; if that is another attempt, ask for it."""
+    start = child.start
+    if start is None or ended.status != "failed":
+        return False
+    attempt = child.attempt + 1
+    key = Key(f"{child.key}/__attempt#{attempt}")
+    due = _recorded(machine, key, start) if _is_recorded(machine, key) else _decided(machine, child, start, ended, key)
+    if due is None:
+        return False
+    assert machine.started is not None
+    assert child.asked_at is not None
+    child.attempt = attempt
+    again = Again(attempt=attempt, run=uuid_of(machine.started.run, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
+    machine.request(attrs.evolve(start, key=key, again=again))
+    return True
+
+
+def _is_recorded(machine: Machine[Any], key: Key) -> bool:
+    """Whether the turn is one of the past; where the record ends with the failure itself, there is no decision yet."""
+    return machine.recorded is not None and (machine.recorded.has(key) or not machine.recorded.may_ask(key))
+
+
+def _recorded(machine: Machine[Any], key: Key, start: StartExecution) -> datetime | None:
+    assert machine.recorded is not None
+    if not machine.recorded.has(key):
+        return None  # there was no policy then
+    due = machine.ask(key, KIND, start.workflow, None, None, start.command).input["due"]
+    return None if due is None else datetime.fromisoformat(due)
+
+
+def _decided(machine: Machine[Any], child: ChildState, start: StartExecution, ended: ChildFinished, key: Key) -> datetime | None:
+    policies, outcome = start.command.retry, ended.outcome
+    if not policies or not isinstance(outcome, Err) or outcome.error.type == _REFUSED:
+        return None
+    assert machine.started is not None
+    assert child.asked_at is not None
+    error = workflow_error(machine.codec, outcome.error, start.command.invocation.workflow.raises)
+    token = f"{machine.started.run}:{child.key}"
+    due = after_failure(policies, error, attempt=child.attempt, first_at=child.asked_at, now=machine.now, token=token)
+    machine.ask(key, KIND, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
+    return due

@@ -1,0 +1,165 @@
+"""The children of an execution: who was started, who has ended, and who waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.errors import ChildFailed, ChildTimeout
+from redrive_interpreter.history.rebuilt_errors import workflow_error
+from redrive_interpreter.history.requests import CancelExecution
+from redrive_interpreter.history.rows import Child
+from redrive_interpreter.machine.child_attempts import starts_again
+from redrive_interpreter.outcomes import Ok
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from redrive_interpreter.errors import CancelledBy
+    from redrive_interpreter.history.requests import StartExecution
+    from redrive_interpreter.history.rows import ChildFinished
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.fibers import Fiber, Reply
+    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.waits import ChildWait
+    from redrive_interpreter.outcomes import Err
+
+
+class ChildState:
+    """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended.
+
+    *attempt* counts its starts; *start* is how it was started first, None if it will not be started again.
+    """
+
+    __slots__ = ("asked_at", "attempt", "ended_at", "id", "key", "outcome", "policy", "start", "status", "told", "workflow")
+
+    def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
+        self.id = id
+        self.key = key
+        self.policy = policy
+        self.workflow = workflow
+        self.status: str | None = None
+        self.outcome: Ok[Any] | Err | None = None
+        self.told = False
+        self.ended_at: datetime | None = None
+        self.attempt = 1
+        self.start: StartExecution | None = None
+        self.asked_at: datetime | None = None
+
+
+class Family:
+    """All children of the execution, those of earlier runs included."""
+
+    __slots__ = ("_children", "_waits", "ending")
+
+    def __init__(self) -> None:
+        self._children: dict[str, ChildState] = {}
+        self._waits: list[ChildWait] = []
+        self.ending: Fiber | None = None
+
+    @property
+    def open(self) -> list[ChildState]:
+        """Those that have not ended, oldest first."""
+        return [child for child in self._children.values() if child.status is None] if self._children else []
+
+    def carry(self, children: Sequence[Child]) -> None:
+        for child in children:
+            state = ChildState(child.id, child.key, child.on_parent_close, child.workflow)
+            state.status, state.outcome = child.status, child.outcome
+            self._children[child.id] = state
+
+    def left(self) -> tuple[Child, ...]:
+        """What the next run takes over."""
+        return tuple(
+            Child(id=c.id, key=c.key, workflow=c.workflow, on_parent_close=c.policy, status=c.status, outcome=c.outcome)
+            for c in self._children.values()
+        )
+
+    def add(self, start: StartExecution, at: datetime) -> None:
+        state = self._children[start.id] = ChildState(start.id, start.key, start.on_parent_close, start.workflow)
+        state.start, state.asked_at = start, at
+
+    def remove(self, id: str) -> None:
+        """The host refused to start it."""
+        self._children.pop(id, None)
+
+    def cancel(self, machine: Machine[Any], child: ChildState, reason: str) -> None:
+        """The parent ends, and so shall the child."""
+        if not child.told:
+            child.told, child.start = True, None
+            machine.request(CancelExecution(child.key, child.id, reason))
+
+    def last_attempt(self, id: str) -> None:
+        """Nobody wants the child any more: if it fails, it is not started again."""
+        if id in self._children:
+            self._children[id].start = None
+
+    def knows(self, id: str) -> bool:
+        child = self._children.get(id)
+        return child is not None and child.status is None
+
+    def ended_at(self, id: str) -> datetime | None:
+        """When a child ended; None if that was in an earlier run."""
+        return self._children[id].ended_at
+
+    def has(self, id: str) -> bool:
+        return id in self._children
+
+    def ended(self, machine: Machine[Any], fact: ChildFinished) -> None:
+        """A child ended, and is not started again: whoever waits for it gets its outcome, oldest wait first."""
+        child = self._children[fact.id]
+        if starts_again(machine, child, fact):
+            return
+        child.status, child.outcome, child.ended_at = fact.status, fact.outcome, fact.at
+        for wait in [wait for wait in self._waits if wait.child == fact.id]:
+            self._waits.remove(wait)
+            machine.settle(wait)
+            machine.clear_timer(wait.key)
+            machine.wake(wait.fiber, *self.outcome(machine, wait))
+        if self.ending is not None:
+            fiber, self.ending = self.ending, None
+            machine.wake_shielded(fiber, None)
+
+    def cut(self, machine: Machine[Any], fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
+        """The run, which waits for its children in order to end, is cut: so are they."""
+        if self.ending is fiber:
+            for child in self.open:
+                if child.policy == "wait":
+                    self.cancel(machine, child, cancel[0])
+
+    def wait(self, machine: Machine[Any], wait: ChildWait) -> Reply:
+        """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
+        if self._children[wait.child].status is not None:
+            return self.outcome(machine, wait)
+        self._waits.append(wait)
+        return machine.wait(wait.fiber, wait)
+
+    def forget(self, wait: ChildWait) -> None:
+        self._waits.remove(wait)
+
+    def stop(self) -> None:
+        """The run is over: nobody waits any more, or starts a child again."""
+        self._waits.clear()
+        for child in self._children.values():
+            child.start = None
+        self.ending = None
+
+    def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
+        command: Any = wait.command
+        timeout = command.wait_timeout if wait.owned else command.timeout
+        self._waits.remove(wait)
+        machine.wake(wait.fiber, None, ChildTimeout(wait.child, timeout))
+
+    def outcome(self, machine: Machine[Any], wait: ChildWait) -> tuple[Any, BaseException | None]:
+        child = self._children[wait.child]
+        source: Any = wait.command
+        typed = source.ref if hasattr(source, "ref") else source.invocation.workflow
+        if child.status == "completed" and isinstance(child.outcome, Ok):
+            value = machine.scalar(child.outcome.value, typed.result_type, f"the result of child {child.id}")
+            if wait.owned and source.undo is not None:
+                machine.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type)
+            return value, None
+        cause = None
+        if child.outcome is not None and not isinstance(child.outcome, Ok):
+            cause = workflow_error(machine.codec, child.outcome.error, typed.raises)
+        return None, machine.threw(ChildFailed(child.id, child.status or "failed", cause))

@@ -1,0 +1,137 @@
+"""Fibers: the lines of execution inside one machine, each a stack of generators.
+
+A generator that yields another workflow or generator puts it on the stack instead of calling it, so a
+thousand workflows can be nested without a thousand Python frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+from redrive_interpreter.errors import Cancelled
+from redrive_interpreter.outcomes import Err, Ok
+from redrive_interpreter.raised import note
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from redrive_interpreter.errors import CancelledBy
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.branches import Group
+    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.scopes import Scope
+    from redrive_interpreter.machine.waits import Wait
+
+
+@final
+class Waiting:
+    """What a handler returns when its fiber must wait."""
+
+    __slots__ = ()
+
+
+WAITING = Waiting()
+Reply: TypeAlias = "Waiting | tuple[Any, BaseException | None]"
+"""What a command came to at once: (value, None), (None, error to throw), or `WAITING`."""
+
+
+class Frame:
+    """A generator on a fiber's stack, and the scope that it asks in (*opens*: the scope begins with it)."""
+
+    __slots__ = ("gen", "opens", "scope")
+
+    def __init__(self, gen: Generator[Any, Any, Any] | None, scope: Scope, opens: bool) -> None:
+        self.gen = gen
+        self.scope = scope
+        self.opens = opens
+
+    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
+        """For frames without a generator: turn what came from the frame above into what the one below gets."""
+        raise NotImplementedError
+
+
+class SettleFrame(Frame):
+    """Makes a value of a failure."""
+
+    __slots__ = ()
+
+    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
+        fiber.pop()
+        if error is None:
+            return Ok(value), None
+        return (Err(error), None) if isinstance(error, Exception) else (None, error)
+
+
+class Fiber:
+    """One line of execution. *order* sorts fibers by key: the place in the tree of branches.
+
+    *cancel* is set once it was asked to stop, *thrown* once `Cancelled` was thrown: once in each scope.
+    """
+
+    __slots__ = (
+        "cancel",
+        "done",
+        "error",
+        "frames",
+        "group",
+        "index",
+        "order",
+        "scope",
+        "streak",
+        "task",
+        "thrown",
+        "value",
+        "wait",
+    )
+
+    def __init__(self, scope: Scope, order: tuple[int, ...]) -> None:
+        self.scope = scope
+        self.order = order
+        self.frames: list[Frame] = []
+        self.wait: Wait | None = None
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.cancel: tuple[str, CancelledBy] | None = None
+        self.thrown = False
+        self.done = False
+        self.group: Group | None = None
+        self.index = 0
+        self.task: TaskState | None = None
+        self.streak = 0
+
+    def cancelled(self, cancel: tuple[str, CancelledBy], instead_of: BaseException | None = None) -> Cancelled:
+        """What is thrown now; the scopes that are under way each get one."""
+        self.thrown = True
+        for frame in self.frames:
+            frame.scope.cut = True
+        cancelled = Cancelled(*cancel)
+        if instead_of is not None and not isinstance(instead_of, Cancelled):
+            note(cancelled, "instead of", instead_of)
+        return cancelled
+
+    def push(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self.scope = frame.scope
+
+    def pop(self) -> Frame:
+        """Take off the top frame; the scope is the next one's again."""
+        frame = self.frames.pop()
+        if self.frames:
+            self.scope = self.frames[-1].scope
+        return frame
+
+
+class TaskState:
+    """A spawned task: its fiber, then its outcome; *waiters* join it, *ending* ends the scope that owns it."""
+
+    __slots__ = ("ended_at", "ending", "fiber", "joined", "key", "outcome", "waiters")
+
+    def __init__(self, key: Key, fiber: Fiber) -> None:
+        self.key = key
+        self.fiber = fiber
+        self.outcome: tuple[Any, BaseException | None] | None = None
+        self.waiters: list[Fiber] = []
+        self.ending: Fiber | None = None
+        self.joined = False
+        self.ended_at: datetime | None = None

@@ -1,0 +1,230 @@
+"""Undos: what completed and can be undone, newest last, and the undoing itself.
+
+An entry belongs to the scope its key was asked in; a Rollback takes the entries of its own scope and of those
+inside it. Each undo is a step of its own, with the key ``rollback:<key>``; what was undone is gone from the
+log, so nothing is undone twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.errors import HostError, RedriveError
+from redrive_interpreter.keys import ROLLBACK, Key
+from redrive_interpreter.machine.fibers import Fiber
+from redrive_interpreter.machine.waits import StepWait
+from redrive_interpreter.outcomes import Failure
+
+if TYPE_CHECKING:
+    from redrive_interpreter.commands.basics import Step
+    from redrive_interpreter.machine.machine import Machine
+
+
+class Entry:
+    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*."""
+
+    __slots__ = ("claimed", "data", "key", "type", "undo")
+
+    def __init__(self, key: Key, undo: Any, data: Any, type: Any) -> None:
+        self.key = key
+        self.undo = undo
+        self.data = data
+        self.type = type
+        self.claimed = False  # by a rollback that is under way: another must not undo it as well
+
+    def step(self, machine: Machine[Any]) -> Step[Any]:
+        from redrive_interpreter.commands.basics import Step
+
+        if _is_ready(self.undo):
+            ready: Step[Any] = self.undo
+            return ready
+        result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
+        made: Step[Any] = self.undo(result) if hasattr(self.undo, "step_id") else Step(self.undo.__name__, self.undo, result)
+        return made
+
+
+def _is_ready(undo: Any) -> bool:
+    """Whether *undo* is a step with its arguments, which needs no result of what it undoes."""
+    from redrive_interpreter.commands.basics import Step
+
+    return isinstance(undo, Step)
+
+
+class Saga:
+    """The log of undos of one run, and what became of them. *stuck* is the undoing that failed."""
+
+    __slots__ = ("doubtful", "log", "stuck", "undone")
+
+    def __init__(self) -> None:
+        self.log: list[Entry] = []
+        self.undone: list[Key] = []
+        self.doubtful: list[Key] = []
+        self.stuck: Undoing | None = None
+
+    def completed(self, key: Key, undo: Any, data: Any, type: Any) -> None:
+        self.log.append(Entry(key, undo, data, type))
+
+    def doubt(self, key: Key, undo: Any) -> None:
+        """An attempt began and its outcome is unknown: a ready undo covers that, nothing else does."""
+        if _is_ready(undo):
+            self.log.append(Entry(key, undo, None, None))
+        else:
+            self.doubtful.append(key)
+
+    def within(self, *prefixes: str) -> list[Entry]:
+        """The entries in the scopes with these prefixes, newest first."""
+        return [entry for entry in reversed(self.log) if not entry.claimed and entry.key.startswith(prefixes)]
+
+    def undid(self, entry: Entry) -> None:
+        log = self.log
+        for at in range(len(log) - 1, -1, -1):  # newest first; a Commit may have dropped it meanwhile
+            if log[at] is entry:
+                del log[at]
+                break
+        self.undone.append(entry.key)
+
+    def forget(self, prefix: str) -> None:
+        """The point of no return: what completed in the scope stays done."""
+        self.log = [entry for entry in self.log if not entry.key.startswith(prefix)]
+
+
+class Undoing:
+    """One rollback on its way: undoes *entries* one after another on *fiber*, then calls *then*.
+
+    *ending* says how the run was ending where this is the rollback of its end; None in mid-flow.
+    """
+
+    __slots__ = ("_at", "_entries", "_failures", "_then", "continue_on_error", "done", "ending", "fiber", "key", "resumed")
+
+    def __init__(
+        self,
+        key: Key,
+        fiber: Fiber,
+        entries: list[Entry],
+        continue_on_error: bool,
+        then: Callable[[Machine[Any], tuple[Key, ...]], None],
+        ending: tuple[Any, BaseException | None] | None = None,
+    ) -> None:
+        self.key = key
+        self.fiber = fiber
+        self._entries = entries
+        self._then = then
+        self._at = 0
+        self._failures: list[tuple[Entry, BaseException]] = []
+        self.continue_on_error = continue_on_error
+        self.ending = ending
+        self.done: list[Key] = []
+        self.resumed = False
+        for entry in entries:
+            entry.claimed = True
+
+    def next(self, machine: Machine[Any]) -> bool:
+        """Begin the next undo; False if there is none left."""
+        while self._at < len(self._entries):
+            entry = self._entries[self._at]
+            key = Key(ROLLBACK + entry.key)
+            try:
+                step = entry.step(machine)
+                input = machine.codec.dump_call(step.spec.signature, step.args, step.kwargs, f"undo {step.step_id}")
+            except HostError:
+                raise
+            except (RedriveError, TypeError, ValueError) as error:
+                if self._failed(machine, entry, error):
+                    return True
+                continue
+            if not machine.is_settled(key):
+                machine.ask(key, "undo", step.step_id, input, None, step)
+            wait = StepWait(key, step, self.fiber, input, machine.now)
+            wait.undoing = self
+            machine.wait(self.fiber, wait)
+            for request in wait.requests():
+                machine.request(request)
+            return True
+        return False
+
+    def answered(self, machine: Machine[Any], wait: StepWait, error: BaseException | None) -> None:
+        entry = self._entries[self._at]
+        if error is None:
+            machine.saga.undid(entry)
+            self.done.append(entry.key)
+            self._at += 1
+        elif self._failed(machine, entry, error):
+            return
+        if not self.next(machine):
+            self._finish(machine)
+
+    def resume(self, machine: Machine[Any]) -> None:
+        """Try again what failed, and go on with the rest; never forward from there."""
+        machine.saga.stuck = None
+        self.resumed = True
+        self._entries = [entry for entry, _ in self._failures] + self._entries[self._at :]
+        self._at = 0
+        self._failures = []
+        if not self.next(machine):
+            self._finish(machine)
+
+    def _failed(self, machine: Machine[Any], entry: Entry, error: BaseException) -> bool:
+        """Note the failure; True if everything stops here."""
+        self._failures.append((entry, error))
+        self._at += 1
+        if self.continue_on_error:
+            return False
+        self._give_up(machine)
+        return True
+
+    def _finish(self, machine: Machine[Any]) -> None:
+        if self._failures:
+            self._give_up(machine)
+        elif self.resumed:
+            from redrive_interpreter.machine.ending import finish
+
+            ending = self.ending or (None, RollbackMidFlow(self.key))
+            if self.ending is not None or not self._undo_the_rest(machine, ending):
+                finish(machine, *ending)
+        else:
+            self._then(machine, tuple(self.done))
+
+    def _undo_the_rest(self, machine: Machine[Any], ending: tuple[Any, BaseException | None]) -> bool:
+        """The run ends `failed` from its middle: if its workflow rolls back then, so it does; False if nothing is left to undo."""
+        entries = machine.saga.within("")
+        if machine.workflow.on_failure is None or not entries:
+            return False
+        key = Key(f"{self.key}/__undo")
+        rest = Undoing(key, self.fiber, plan(machine, key, "undo_scope", {}, entries), False, self._then, ending)
+        rest.resumed = True
+        return rest.next(machine)
+
+    def _give_up(self, machine: Machine[Any]) -> None:
+        from redrive_interpreter.machine.ending import fail_compensation
+
+        machine.saga.stuck = self
+        for wait in machine.pending.values():  # rollbacks in other branches: cut with them, and not to be forgotten
+            if type(wait) is StepWait and wait.undoing is not None:
+                other = wait.undoing
+                self._entries += [entry for entry, _ in other._failures] + other._entries[other._at :]
+        fail_compensation(machine, [(entry.key, _failure(machine, error)) for entry, error in self._failures])
+
+
+def plan(machine: Machine[Any], key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
+    """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
+    recorded = machine.recorded
+    if kind != "rollback" and recorded is not None and not recorded.may_ask(key):
+        return []
+    keys = set(machine.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"])
+    return [entry for entry in entries if entry.key in keys]
+
+
+class RollbackMidFlow(RedriveError):
+    """The undos were completed by the operator, in the middle of a workflow that cannot go on from there."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the undos of {self.key} failed and were completed later; the workflow does not go on from there"
+
+
+def _failure(machine: Machine[Any], error: BaseException) -> Failure:
+    return machine.codec.dump_error(error, ())

@@ -1,0 +1,1 @@
+"""A machine from its history, the comparison with it, and what differs."""

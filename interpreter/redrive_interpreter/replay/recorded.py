@@ -1,0 +1,172 @@
+"""One turn as it is recorded, and the comparison of what the code asks now with what it asked then.
+
+Within a turn, each scope must ask for the same commands in the same order. While later facts are left, a turn
+may ask for nothing that is not recorded; in the last turn what goes beyond the record is new, and is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redrive_interpreter.history.rows import Asked
+from redrive_interpreter.machine.scopes import scope_of
+from redrive_interpreter.replay.causes import sides
+from redrive_interpreter.replay.divergence import Diverged, Watched, describe, does_not_fit
+from redrive_interpreter.replay.escapes import Raised
+
+if TYPE_CHECKING:
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.machine import Machine
+
+
+class RecordedTurn:
+    """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
+
+    *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *aside*: the keys of the commands that
+    set a signal aside, in order; None where none did. *raised*: the errors with which generators ended in it.
+    """
+
+    __slots__ = ("_at", "_watched", "aside", "beyond", "last", "raised", "rest")
+
+    def __init__(self, rows: list[Asked | None], last: bool, watched: Watched) -> None:
+        self.rest = rows
+        self._at = 0
+        self._watched = watched
+        self.last = last
+        self.beyond = False
+        self.raised: tuple[Raised, ...] = ()
+        self.aside: list[Key] | None = None
+
+    def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
+        """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
+        rest, at = self.rest, self._at
+        row = rest[at] if at < len(rest) else None
+        if row is None or row.key != key:
+            row = self._find(key, kind)
+            while at < len(rest) and ((skipped := rest[at]) is None or skipped.kind == "patch"):
+                at += 1
+            self._at = at
+            if row is None:
+                if not self.last:
+                    asked = Asked(key, kind, label, input, undo)
+                    self._diverge(machine, self._instead_of(asked), asked, command)
+                self.beyond = True
+                return None
+        elif len(rest) == 1:  # nearly always
+            rest.clear()
+        else:
+            rest[at] = None
+            self._at = at + 1
+        alike = row.key == key and row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
+        if alike and (machine.codec.same(row.input, input) or _same(machine, row, input, command)):
+            return row
+        self._diverge(machine, row, Asked(key, kind, label, input, undo), command)
+        raise AssertionError("unreachable")
+
+    def has(self, key: str) -> bool:
+        return any(row is not None and row.key == key for row in self.rest)
+
+    def may_ask(self, key: str) -> bool:
+        """Whether *key* is recorded, or the record is at its end: what is asked from here on is new."""
+        return self.beyond or self.has(key) or (self.last and self._is_over())
+
+    def peek(self, key: str) -> Asked | None:
+        """The row of *key*, if it is the next in its scope."""
+        row = self._first_in(scope_of(key))
+        return row if row is not None and row.key == key else None
+
+    def patched(self, key: str) -> bool:
+        """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
+        return self.has(key) or (self.last and self._is_over())
+
+    def set_aside(self, key: Key) -> bool | None:
+        """Whether the signal that *key* is offered now was set aside then; None past the end of the record: that is decided now."""
+        if self.aside and key in self.aside:
+            self.aside.remove(key)
+            return True
+        return None if self.last and not self.aside and self._is_over() else False
+
+    def finish(self, machine: Machine[Any]) -> None:
+        """The turn is over: every row must have been asked for. Raises `Diverged`."""
+        for row in self.rest:
+            if row is not None and row.kind != "patch":
+                instead = next((new for new in machine.rows if isinstance(new, Asked)), None)
+                if instead is not None and sides(self._watched.history, row, instead) is None:
+                    instead = None
+                self._diverge(machine, row, instead)
+
+    def generator_raised(self, error: BaseException, prefix: str, *, over: bool) -> None:
+        """A generator ended with *error* in the scope with *prefix*, which is *over* with it or goes on."""
+        self.raised += (Raised(error, prefix, over),)
+
+    def does_not_fit(self, machine: Machine[Any], key: Key, problem: str) -> Diverged:
+        """The error for a record that the code has no place for."""
+        return does_not_fit(machine, key, problem)
+
+    def _is_over(self) -> bool:
+        return not any(row is not None and row.kind != "patch" for row in self.rest)
+
+    def _first_in(self, prefix: str) -> Asked | None:
+        for row in self.rest:
+            if row is not None and row.kind not in ("patch", "undo") and scope_of(row.key) == prefix:
+                return row
+        return None
+
+    def _find(self, key: str, kind: str) -> Asked | None:
+        """The recorded row that must be this one: by key for undos and patches, else the next of its scope."""
+        if kind in ("patch", "undo"):
+            row = next((row for row in self.rest if row is not None and row.key == key), None)
+        else:
+            row = self._first_in(scope_of(key))
+        if row is not None:
+            self.rest[self._index(row)] = None
+        return row
+
+    def _index(self, row: Asked) -> int:
+        return next(i for i, other in enumerate(self.rest) if other is row)
+
+    def _instead_of(self, asked: Asked) -> Asked | None:
+        """What is recorded where the code asks now for something in another scope: a step became a workflow, say."""
+        history = self._watched.history
+        left = (row for row in self.rest if row is not None and row.kind not in ("patch", "undo"))
+        return next((row for row in left if sides(history, row, asked) is not None), None)
+
+    def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
+        machine.recorded = None
+        left = [row for row in (recorded, *self.rest) if row is not None and row.kind != "patch"]
+        raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None), left, self.raised)
+
+
+def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    """Whether arguments that differ from the record are the same once read and written again with today's types."""
+    codec, recorded = machine.codec, row.input
+    match row.kind:
+        case "step" | "undo":
+            return codec.same_call(command.spec.signature, recorded, input, row.label)
+        case "continue_as":
+            return codec.same_call(command.invocation.workflow.signature, recorded, input, row.label)
+        case "start_child" | "run_child":
+            rest = {**recorded, "call": None} == {**input, "call": None}
+            return rest and codec.same_call(command.invocation.workflow.signature, recorded["call"], input["call"], row.label)
+        case "emit":
+            return same_value(machine, command.event.type, recorded, input, row.label)
+        case "send_signal":
+            same = bool(recorded["to"] == input["to"])
+            return same and same_value(machine, command.signal.type, recorded["payload"], input["payload"], row.label)
+        case "rollback" | "undo_scope" | "undo_losers":  # which keys is the record's to say
+            return {**recorded, "keys": None} == {**input, "keys": None}
+        case "child_attempt":  # whether there is one, and when, is the record's to say
+            return True
+        case "all" | "map":  # N3
+            return {**recorded, "limit": None} == {**input, "limit": None}
+        case _:
+            return False
+
+
+def same_value(machine: Machine[Any], type: Any, recorded: Any, now: Any, where: str = "") -> bool:
+    """Whether two data are the same, or are once *recorded* was read and written again with today's types."""
+    codec = machine.codec
+    try:
+        return codec.same(recorded, now) or codec.same(codec.dump(codec.load(recorded, type, where), type, where), now)
+    except ValueError:  # CodecError: today's type cannot read it, so it is not the same
+        return False

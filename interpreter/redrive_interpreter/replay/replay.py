@@ -1,0 +1,157 @@
+"""Replay: drive a workflow from its history, comparing what it asks with what is recorded.
+
+1.  A history is turns: a fact, then the rows of what was done because of it. `replay` feeds each fact to a
+    machine that knows the turn's recorded rows (`RecordedTurn`), and gives back the machine at the end of them.
+2.  Each command must find its row: in its own scope, in order, in the same turn. A row that nothing asked for,
+    or a command without a row before the last turn, is `Diverged`.
+3.  What the code asks beyond the last turn's rows is new: those rows are unsaved, and must be stored first.
+4.  Notes and attributes are not compared; those of recorded turns are stored already and are not given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from redrive_interpreter.errors import UnexpectedFact
+from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, StartExecution
+from redrive_interpreter.history.rows import FACTS, THE_RUN, Asked, CancelRequested, DeadlinePassed, Ended, RollbackRetried, SetAside
+from redrive_interpreter.live_codec import LIVE
+from redrive_interpreter.machine.machine import Machine
+from redrive_interpreter.outcomes import Ok
+from redrive_interpreter.replay.divergence import Watched, diverged_at_end, does_not_fit
+from redrive_interpreter.replay.recorded import RecordedTurn, same_value
+
+if TYPE_CHECKING:
+    from redrive_interpreter.codec import Codec
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.history.requests import Request
+    from redrive_interpreter.history.rows import Row
+    from redrive_interpreter.history.verdicts import Verdict
+    from redrive_interpreter.keys import Key
+
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Replayed(Generic[R]):
+    """A machine at the end of its history; *rows* are not stored yet, *requests* are all that is pending."""
+
+    machine: Machine[R]
+    rows: list[Row]
+    requests: list[Request]
+
+
+def replay(
+    workflow: Workflow[..., R],
+    history: Sequence[Row],
+    codec: Codec = LIVE,
+    *,
+    make: Callable[[Workflow[..., R], Codec], Machine[R]] = Machine,
+) -> Replayed[R]:
+    """Drive *workflow* from *history*. *make* builds the machine: one of a subclass can look on, turn by turn.
+
+    Raises `Diverged` at the first command that differs, `Unreadable` if today's types cannot read a stored value.
+    """
+    machine = make(workflow, codec)
+    try:
+        requests = _fold(machine, history)
+    except BaseException:
+        machine.close()
+        raise
+    # What is answered is pending; these are not.
+    fresh = [
+        request
+        for request in requests
+        if isinstance(request, (Publish, KeepAside))
+        or (isinstance(request, CancelExecution) and not request.answer)
+        or (isinstance(request, StartExecution) and request.again is not None)
+    ]
+    return Replayed(machine, machine.take(), fresh + machine.pending_requests())
+
+
+def drive(workflow: Workflow[..., Any], history: Sequence[Row], codec: Codec = LIVE) -> Verdict:
+    """How *workflow* stands after *history*: a pure function of the two."""
+    replayed = replay(workflow, history, codec)
+    replayed.machine.close()
+    return replayed.machine.verdict
+
+
+def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
+    requests: list[Request] = []
+    watched = Watched(history)
+    total, at = len(history), 0
+    facts = FACTS_SET
+    while at < total:
+        fact = history[at]
+        if type(fact) not in facts:
+            raise does_not_fit(machine, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
+        end = at + 1
+        asked: list[Asked | None] = []
+        aside: list[Key] = []
+        ended: Ended | None = None
+        while end < total:
+            row = history[end]
+            kind = type(row)
+            if kind is Asked:
+                asked.append(row)  # type: ignore[arg-type]
+            elif kind in facts:
+                break
+            elif kind is Ended:
+                ended = row  # type: ignore[assignment]
+            elif kind is SetAside:
+                aside.append(row.key)  # type: ignore[union-attr]
+            end += 1
+        last = end >= total
+        watched.at = at
+        turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
+        turn.beyond = last and end == at + 1  # the fact alone is stored: whatever the turn does is new
+        if aside:
+            turn.aside = aside
+        before = machine.counted
+        try:
+            if end < total and at == 0 and _before_it_began(history[end]):
+                requests = machine.hold(fact)  # type: ignore[arg-type]
+            else:
+                requests = machine.receive(fact)  # type: ignore[arg-type]
+        except UnexpectedFact as error:
+            raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
+        if machine.counted == before:
+            raise does_not_fit(machine, getattr(fact, "key", ""), f"{type(fact).__name__} changed something then, and changes nothing now")
+        if turn.rest:
+            turn.finish(machine)
+        if turn.aside:
+            raise does_not_fit(machine, turn.aside[0], "a signal that could not be read was set aside then, and is not taken up now")
+        if ended is not None or machine.verdict_ is not None:
+            _check_end(machine, ended, last, history, end)
+        at = end
+    machine.recorded = None
+    return requests
+
+
+def _before_it_began(row: Row) -> bool:
+    """Whether *row* is what ended the run before any of its code was called."""
+    return isinstance(row, (CancelRequested, DeadlinePassed)) and row.unbegun is not None and THE_RUN in row.unbegun
+
+
+def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:
+    verdict = machine.verdict_
+    if ended is None:
+        if verdict is not None and not last:
+            raise diverged_at_end(machine, None, Ended(status=verdict.status, outcome=verdict.outcome))
+        if verdict is not None and not any(type(row) is Ended for row in machine.rows):
+            machine.rows.append(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.unread))
+        return
+    if verdict is None or verdict.status != ended.status:
+        asked = None if verdict is None else Ended(status=verdict.status, outcome=verdict.outcome)
+        raise diverged_at_end(machine, ended, asked)
+    then, now = ended.outcome, verdict.outcome
+    if isinstance(then, Ok) and isinstance(now, Ok) and not same_value(machine, machine.workflow.result_type, then.value, now.value):
+        raise diverged_at_end(machine, ended, Ended(status=verdict.status, outcome=verdict.outcome))
+    if not last and type(history[end]) is not RollbackRetried:
+        raise does_not_fit(machine, "", "rows follow the end of the run")
+
+
+FACTS_SET = frozenset(FACTS)
