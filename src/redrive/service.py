@@ -408,8 +408,8 @@ class AsyncDurableService:
             await self._listening.pop().settled()
 
     # ── in the background ───────────────────────────────────────────────────────────────────────
-    async def _look_for_ends(self) -> int:
-        return await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
+    async def _look_for_ends(self) -> None:
+        await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
 
     def _has_handlers(self) -> bool:
         return bool(self._on)

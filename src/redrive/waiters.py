@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from redrive.ports.store import FINAL
+from redrive.ports.ends import ends_of
 
 if TYPE_CHECKING:
     from redrive.ports.store import ExecutionStatus, Json, Store
 
 
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 500
+"""Executions that a store is asked for at once: others wait no longer than these take."""
 
 
 @attrs.frozen
@@ -56,12 +57,11 @@ class Waiters:
                 if not future.done():
                     future.set_exception(error)
 
-    async def look(self, store: Store, but: Container[str]) -> int:
-        """Read the executions that are waited for, except *but*, of which we hear otherwise; how many there were."""
-        ids = [id for id in self._futures if id not in but]
+    async def look(self, store: Store, but: Container[str]) -> None:
+        """Ask for the ends of the executions that are waited for, except *but*, of which we hear otherwise; those that were
+        asked for last come first."""
+        ids = [id for id in reversed(self._futures) if id not in but]
         for first in range(0, len(ids), _AT_ONCE):
-            # Asked for at once, they are read at once, where the store can.
-            for snapshot in await asyncio.gather(*(store.read(id) for id in ids[first : first + _AT_ONCE])):
-                if snapshot is not None and snapshot.status in FINAL:
-                    self.tell(snapshot.id, End(snapshot.status, snapshot.outcome or "{}"))
-        return len(ids)
+            for id, status, outcome in await ends_of(store, ids[first : first + _AT_ONCE]):
+                self.tell(id, End(status, outcome or "{}"))
+            await asyncio.sleep(0)  # who was told goes on before the rest is looked at

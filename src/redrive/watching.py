@@ -12,19 +12,21 @@ if TYPE_CHECKING:
     from redrive.ports.store import Store, Told
 
 POLL: Final = 1.0
-_PER_WAITER: Final = 0.0002
-"""Seconds between two looks for each execution that is waited for: a thousand waiters do not flood the store."""
+_REST: Final = 2.0
+"""How long no ends are looked for after a look, in times that it took: ten thousand waiters do not flood the store."""
 
 
 async def watch(
-    store: Store, seen: Told, *, work: Callable[[], None], events: Callable[[], None], ends: Callable[[], Awaitable[int]]
+    store: Store, seen: Told, *, work: Callable[[], None], events: Callable[[], None], ends: Callable[[], Awaitable[None]]
 ) -> None:
-    """Call *work*, *events* and *ends*, each for what it is called after; for ever. *ends* says how many are waited for."""
+    """Call *work*, *events* and *ends*, each for what it is called after; for ever. *work* and *events* do not wait for the rest
+    that *ends* takes."""
     clock = asyncio.get_running_loop().time
-    last = clock()
+    last = rested = clock()
+    ended = False
     while True:
         try:
-            told = await store.changed(POLL, seen)
+            told = await store.changed(max(0.001, min(POLL, rested - clock())) if ended else POLL, seen)
             before, seen = seen, told
             everybody = clock() - last >= POLL
             if everybody:
@@ -33,7 +35,10 @@ async def watch(
                 work()
             if everybody or told.events != before.events:
                 events()
-            if everybody or told.ends != before.ends:
-                await asyncio.sleep(min(POLL, await ends() * _PER_WAITER))
+            ended = ended or everybody or told.ends != before.ends
+            if ended and clock() >= rested:
+                ended, began = False, clock()
+                await ends()
+                rested = clock() + min(POLL, _REST * (clock() - began))
         except StoreError:
             await asyncio.sleep(POLL)

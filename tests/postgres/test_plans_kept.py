@@ -212,6 +212,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "alive": ("worker-1",),
         "snapshot": ("e-1",),
         "snapshots": (IDS,),
+        "ends": (IDS,),
         "drop_aside": ("e-1", None),
         "aside_of": ("e-1", 3),
         "all_aside": (3,),

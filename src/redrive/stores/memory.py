@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     FINAL,
@@ -264,6 +265,12 @@ class MemoryStore(AsideInMemory):
         with self._lock:
             record = self._records.get(id)
             return None if record is None else record.snapshot()
+
+    async def ends(self, ids: Sequence[str]) -> Sequence[End]:
+        """See `ReadsEnds`."""
+        with self._lock:
+            found = (self._records.get(id) for id in ids)
+            return [(record.id, record.status, record.outcome) for record in found if record is not None and record.status in FINAL]
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         with self._lock:

@@ -699,6 +699,12 @@ SELECT asked.i, e.id, workflow, status, run, number, length,
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM unnest(string_to_array($1, E'\x1e')) WITH ORDINALITY AS asked (id, i) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]);
 
+-- name: ends
+-- Those of many that have ended.
+SELECT e.id, status, outcome
+FROM unnest(string_to_array($1, E'\x1e')) AS asked (id) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
+WHERE (CASE WHEN status IN ('completed', 'failed', 'compensation_failed', 'cancelled') THEN 1 END) = 1;
+
 -- name: list
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.ports.workers import KnownWorker
@@ -15,6 +15,9 @@ from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive_interpreter.errors import ExecutionNotFound
+
+if TYPE_CHECKING:
+    from redrive.ports.ends import End
 
 _A_ROW: Final = 0.0005
 """Seconds that a row of a history may take."""
@@ -29,6 +32,12 @@ async def read_all(session: Session, ids: Sequence[str]) -> list[tuple[Snapshot 
     cursor = await session.run("snapshots", SEPARATOR.join(map(to_text, ids)))
     found = {i: snapshot(columns) for i, *columns in await cursor.fetchall()}
     return [(found.get(i),) for i in range(1, len(ids) + 1)]
+
+
+async def ends(sessions: Sessions, ids: Sequence[str]) -> list[End]:
+    """Those of *ids* that have ended."""
+    found = await sessions.rows("ends", SEPARATOR.join(map(to_text, ids))) if ids else []
+    return [(from_text(id), status, outcome) for id, status, outcome in found]
 
 
 async def list_executions(sessions: Sessions, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:

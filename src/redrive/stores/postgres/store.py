@@ -15,6 +15,7 @@ import attrs
 from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.ends import End
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
@@ -356,6 +357,10 @@ class PostgresStore:
                 return (await reading.read_all(session, [id]))[0]
 
         return await self._open.sessions.patiently(run)
+
+    async def ends(self, ids: Sequence[str]) -> Sequence[End]:
+        """See `ReadsEnds`."""
+        return await reading.ends(self._open.sessions, ids)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await reading.list_executions(self._open.sessions, workflow, status, limit)

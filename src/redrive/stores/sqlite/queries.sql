@@ -340,6 +340,11 @@ SELECT n, id, workflow, status, run, number,
     wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
 FROM executions WHERE id = ?;
 
+-- name: ends
+-- Those of a JSON array of ids that have ended.
+SELECT executions.id, status, outcome FROM json_each(?) CROSS JOIN executions ON executions.id = json_each.value
+WHERE status IN ('completed', 'failed', 'compensation_failed', 'cancelled');
+
 -- name: list
 SELECT n, id, workflow, status, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),

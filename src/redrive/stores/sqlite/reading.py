@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
@@ -15,10 +17,18 @@ from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
+if TYPE_CHECKING:
+    from redrive.ports.ends import End
+
 
 def snapshot(tx: Transaction, id: str) -> Snapshot | None:
     row = tx.execute(SQL["snapshot"], (to_text(id),)).fetchone()
     return None if row is None else _snapshot(tx, row)
+
+
+def ends(tx: Transaction, ids: Sequence[str]) -> list[End]:
+    rows = tx.execute(SQL["ends"], (json.dumps([to_text(id) for id in ids]),))
+    return [(from_text(id), status, outcome) for id, status, outcome in rows]
 
 
 def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from redrive.home import Process
 from redrive.ports.answer import Answer
 from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     Begun,
@@ -210,6 +211,10 @@ class SQLiteStore:
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:
         return await self._reader.do_at_once(reading.snapshot, id)
+
+    async def ends(self, ids: Sequence[str]) -> Sequence[End]:
+        """See `ReadsEnds`."""
+        return await self._reader.do_at_once(reading.ends, ids)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
         return await self._reader.do(reading.snapshots, workflow, status, limit)

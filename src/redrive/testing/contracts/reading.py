@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from redrive.ports.ends import ends_of
 from redrive.ports.store import Turn
 from redrive.testing.contracts.lab import SECOND, Lab, claimed, execution, in_lab
 from redrive_interpreter.errors import ExecutionNotFound
@@ -37,6 +38,22 @@ class ReadingContract:
         assert [found.id for found in await store.list(status="completed")] == ["e-0"]
         assert [found.id for found in await store.list(workflow="w-0", status="pending")] == ["e-2"]
         assert list(await store.list(workflow="other")) == []
+
+    @in_lab
+    async def test_of_many_executions_those_that_have_ended_are_told_as_each_is_read(self, lab: Lab) -> None:
+        store = await lab.open()
+        ids = [f"e-{n} \u00e9\x1f" for n in range(6)]
+        for id in ids:
+            await store.start(execution(id))
+        outcome = '{"ok":[null,"\\ud800"]}'
+        for claim in (await store.claim("ada", SECOND, "b-1", ["w"], 3))[:2]:
+            await store.commit(claim, Turn(expects=1, status="completed", outcome=outcome))
+        asked = [ids[5], "nobody", *ids, ids[0]]
+        read = [await store.read(id) for id in ids]
+        ended = {(found.id, found.status, found.outcome) for found in read if found is not None and found.status == "completed"}
+        assert len(ended) == 2
+        assert set(await ends_of(store, asked)) == ended
+        assert list(await ends_of(store, ["nobody"])) == list(await ends_of(store, [])) == []
 
     @in_lab
     async def test_what_one_store_wrote_another_reads(self, lab: Lab) -> None:
