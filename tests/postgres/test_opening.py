@@ -150,9 +150,9 @@ def test_a_schema_of_an_earlier_release_is_brought_up_to_date(postgres: Server, 
 
 def test_a_newer_schema_is_used_if_it_says_that_it_can_be(postgres: Server, schema: str) -> None:
     opened(postgres.url(schema=schema))
-    postgres.execute(f"UPDATE {schema}.schema_version SET number = 7")
+    postgres.execute(f"UPDATE {schema}.schema_version SET number = 99")
     opened(postgres.url(schema=schema))
-    postgres.execute(f"UPDATE {schema}.schema_version SET oldest = 7")
+    postgres.execute(f"UPDATE {schema}.schema_version SET oldest = 99")
     with pytest.raises(UnusableStore, match="newer redrive"):
         opened(postgres.url(schema=schema))
 

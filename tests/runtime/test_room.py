@@ -165,3 +165,49 @@ async def test_short_bodies_are_claimed_ahead(store_url: str) -> None:
         (wanted,) = service._worker.room.wanted()
         assert wanted.limit == room.CLAIMS_AT_ONCE
         assert not wanted.turns_only
+
+
+@pytest.mark.parametrize("given_back", ["for want of a thread", "by a worker that stops"])
+async def test_a_body_that_waited_for_a_thread_does_not_begin_after_a_cancel(
+    store_url: str, hang: threading.Event, caplog: pytest.LogCaptureFixture, given_back: str
+) -> None:
+    """E3: the next worker is told that nothing of what was given back had begun, be it the same one or another."""
+    ran: list[int] = []
+
+    @step
+    def refund(n: int) -> None:
+        ran.append(-n)
+
+    @step(undo=refund)
+    def charge(n: int) -> int:
+        if n < 1:
+            hang.wait()
+        ran.append(n)
+        return n
+
+    @workflow("room.order", on_cancel="rollback")
+    def order(n: int) -> Flow[int]:
+        yield from Sleep(0.2)  # both are this worker's, and due at once
+        return (yield from charge(n))
+
+    with caplog.at_level(logging.INFO, "redrive.worker"):
+        async with AsyncDurableService(store_url, worker=False) as outside:
+            async with fleet(store_url, order, threads=1) as service:
+                first, waiting = await service.start(order(0)), await service.start(order(1))
+                await true(lambda: service._worker is not None and service._worker._threads.waiting)
+                if given_back == "for want of a thread":
+                    await true(lambda: "given back" in caplog.text)
+                    await outside.execution(waiting.id).cancel("changed my mind")
+                    with pytest.raises(ExecutionCancelled):
+                        await outside.execution(waiting.id).result(5)
+                    hang.set()
+                    assert await first.result(10) == 0
+            if given_back == "by a worker that stops":
+                await outside.execution(waiting.id).cancel("changed my mind")
+                hang.set()
+                async with fleet(store_url, order, threads=1) as other:
+                    with pytest.raises(ExecutionCancelled):
+                        await other.execution(waiting.id).result(5)
+                    await other.execution(first.id).result(10)
+    assert 1 not in ran
+    assert -1 not in ran

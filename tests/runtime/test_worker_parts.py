@@ -168,7 +168,7 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def release(self, claims: Any, *, parked: Any = None) -> None:
+    async def release(self, claims: Any, *, parked: Any = None, at_rest: bool = False) -> None:
         await self._store.release(claims, parked=parked)
         self.releasing.set()
         await self.go_on.wait()

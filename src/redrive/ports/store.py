@@ -129,7 +129,8 @@ class Claim:
 
     *recoveries* is how many workers in a row lost the execution without a new row of it: they died, or seemed to. *deaths* is
     how many of those were of this worker's build, died since that build parked it last, and did not come back. *tries* is how
-    often the build has parked it without a new row, the last time as *parked*.
+    often the build has parked it without a new row, the last time as *parked*. *at_rest*: its last owner gave it back and said
+    that no body which it asks for had begun.
     """
 
     id: str
@@ -143,6 +144,7 @@ class Claim:
     deaths: int = 0
     tries: int = 0
     parked: ParkKind | None = None
+    at_rest: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -385,8 +387,9 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         """
         ...
 
-    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
-        """Give up ownership, without changing anything else; lost claims are ignored.
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
+        """Give up ownership, without changing anything else; lost claims are ignored. Where all that was given back was
+        *at_rest*, the next claim of each says so, whoever makes it; one after that does not, unless it is said again.
 
         With *parked*, the claims' executions also become ``parked``, and their deaths 0. The park's build gets this run
         again as a retry only (see `claim`); other builds may claim it at once. A commit makes the execution what the

@@ -213,7 +213,7 @@ class MemoryStore(AsideInMemory):
             news |= WORK
         return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
 
-    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         with self._lock:
             for claim in claims:
                 record = self._records.get(claim.id)
@@ -221,6 +221,8 @@ class MemoryStore(AsideInMemory):
                     continue
                 if parked is not None:
                     self._parks.add(record, parked, self._now())
+                if at_rest:
+                    record.rested = record.fence
                 self._disown(record)
         self._bell.ring(WORK)
 

@@ -45,6 +45,8 @@ class Record:
     last_stored: datetime
     cancelled_run: int = 0
     """The number of the run that a cancel was accepted for."""
+    rested: int = 0
+    """The fence of the owner that gave it back at rest."""
     first_run: int = 1
     """The number of the run that the last start, or restart, began."""
     aside: list[Aside] = attrs.Factory(list[Aside])
@@ -113,6 +115,7 @@ class Record:
             deaths=tried.deaths,
             tries=tried.tries,
             parked=tried.parked,
+            at_rest=self.rested == self.fence - 1 > 0,
         )
 
     def snapshot(self) -> Snapshot:

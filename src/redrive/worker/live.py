@@ -46,8 +46,8 @@ class Live:
     *rows* and *requests* what a replay gave that is not stored or carried out yet. *seen* is the seq of the newest
     message known. *driving*: a turn of it is being computed or stored. *used* is the monotonic time when it was driven last.
     *held* are steps whose turn is stored and that begin once the next turn is computed, *announced* those at most once whose
-    start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun; None
-    until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a cancel, or the deadline, is to be
+    start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun, or that
+    this one has told to stop; None until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a cancel, or the deadline, is to be
     taken before all else. *ahead* is the newest seq that was taken out of order.
     *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
@@ -87,7 +87,7 @@ class Live:
         self.began: dict[str, Callable[[], None]] | None = None
         self.held: dict[str, Perform] | None = None
         self.announced: list[Callable[[], None]] | None = None
-        self.uncertain: dict[str, datetime | None] | None = None
+        self.uncertain: dict[str, datetime | None] | None = {} if claim.at_rest else None
         self.untouched = self.interrupt_first = False
         self.ahead = 0
         self.told: dict[str, Any] | None = None

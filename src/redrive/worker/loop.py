@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.patience import patiently
 from redrive.ports.store import StoreError
-from redrive.worker import beginnings
+from redrive.worker import beginnings, giving_back
 from redrive.worker.alarms import Alarms
 from redrive.worker.apart import Apart
 from redrive.worker.computing import Computing
@@ -261,7 +261,7 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         for live in list(self.lives.values()):
-            self._performer.stop_all(live)
+            giving_back.stop(live)
         if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         self._apart.close()
@@ -272,12 +272,12 @@ class Worker:
         self._threads.close()
         self._watchdog.close()
         self._gave_back = True
-        for live in list(self.lives.values()):
-            live.gone = True
-            live.put_away()
+        at_rest, _ = giving_back.put_away(list(self.lives.values()))
         self.lives.clear()
         try:
             async with asyncio.timeout(_FAREWELL):
+                if at_rest:
+                    await self._store.release(at_rest, at_rest=True)
                 await self._store.retire(self.id)
         except (StoreError, TimeoutError) as error:  # the lease will pass
             log.warning("worker %s could not say that it is gone: %s", self.id, error)
@@ -431,13 +431,9 @@ class Worker:
 
     async def _release(self, lives: list[Live]) -> None:
         for live in lives:
-            self._performer.stop_all(live)
-            live.gone = True
-            live.put_away()
             del self.lives[live.id]
         try:
-            if lives:
-                await self._store.release([live.claim for live in lives])
+            await giving_back.give_back(self._store, lives)
         except StoreError as error:
             self._owned.doubt()
             log.warning("worker %s: %s", self.id, error)

@@ -138,8 +138,8 @@ class Performer:
         """Let go of the bodies that have no thread yet: none of them begins."""
         for job in self._threads.waiters:
             attempt: Attempt = job.what
-            attempt.live.unbegun = True
-            attempt.stop()
+            if attempt.withhold():
+                attempt.live.unbegun = True
 
     def given_up(self, attempt: Attempt, why: str) -> None:
         """Nobody waits for the body of *attempt* any more, wherever it is."""

@@ -179,7 +179,7 @@ class Claiming:
         return [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
 
     def _claim(
-        self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int, kind: Any, tries: int, *died: Any
+        self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int, at_rest: bool, kind: Any, tries: int, *died: Any
     ) -> Claim:
         deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
         tried = trials(number, length, deaths, None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries))
@@ -195,17 +195,18 @@ class Claiming:
             deaths=tried.deaths,
             tries=tried.tries,
             parked=tried.parked,
+            at_rest=at_rest,
         )
 
 
-async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark | None) -> None:
+async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark | None, at_rest: bool) -> None:
     if not claims:
         return
     ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
     fences = ",".join(str(claim.fence) for claim in claims)
     owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
     if parked is None:
-        await sessions.rows("release", ids, fences, owners)
+        await sessions.rows("release", ids, fences, owners, at_rest)
     else:
         await sessions.transact(partial(parks.park, new=parked, claims=(ids, fences, owners)))
 

@@ -512,7 +512,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_turns
 -- The same without those that only want a body run.
@@ -535,7 +535,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
 WITH due AS MATERIALIZED (
@@ -551,7 +551,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_retries
 -- What this build has parked: before the worker was first heard of, or so long ago that the others may try again.
@@ -574,7 +574,7 @@ due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, due.kind, due.tries, d.number, d.length, d.count, d.parks;
+RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, false, due.kind, due.tries, d.number, d.length, d.count, d.parks;
 
 -- name: forget_old_parks
 -- Of what has ended: nobody asks any more who could not go on with it.
@@ -593,7 +593,8 @@ held AS MATERIALIZED (
     ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
 released AS (
-    UPDATE redrive.executions e SET owner = NULL FROM held WHERE e.n = ANY (ARRAY[held.n])
+    UPDATE redrive.executions e SET owner = NULL, rested = CASE WHEN $4::boolean THEN e.fence ELSE e.rested END
+    FROM held WHERE e.n = ANY (ARRAY[held.n])
 )
 UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks' AND EXISTS (SELECT 1 FROM held WHERE was_parked);
 

@@ -325,8 +325,8 @@ class PostgresStore:
         self._told(now_us, news)
         return answers
 
-    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
-        await owning.release(self._open.sessions, claims, parked)
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
+        await owning.release(self._open.sessions, claims, parked, at_rest)
         self._told(0, WORK)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:

@@ -76,6 +76,7 @@ def _give(
     length: int,
     fence: int,
     recoveries: int,
+    rested: int,
     workflow: str,
 ) -> Claim:
     tx.execute(SQL["give"], (to_text(worker), n))
@@ -92,6 +93,7 @@ def _give(
         deaths=tried.deaths,
         tries=tried.tries,
         parked=tried.parked,
+        at_rest=rested == fence > 0,
     )
 
 
@@ -199,7 +201,7 @@ def _parks(tx: Transaction) -> int:
     return int(count)
 
 
-def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None) -> None:
+def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None, at_rest: bool) -> None:
     changed = False
     for claim in claims:
         held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
@@ -209,7 +211,7 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None) ->
         if parked is not None:
             parks.park(tx, n, number, length, claim.worker, parked)
         else:
-            tx.execute(SQL["release"], (n,))
+            tx.execute(SQL["release_at_rest" if at_rest else "release"], (n,))
         changed = changed or parked is not None or status == "parked"
     if changed:
         tx.execute(SQL["raise_counter"], ("parks",))

@@ -177,7 +177,7 @@ UPDATE executions SET wake_us = ? WHERE owner = ? AND wake_us > ? AND wake_us <=
 -- name: due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries
+    fence, recoveries, rested
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -187,7 +187,7 @@ ORDER BY wake_us LIMIT ?;
 -- The same without those that only want a body run.
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries
+    fence, recoveries, rested
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -198,7 +198,7 @@ ORDER BY wake_us LIMIT ?;
 -- name: parked_due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries
+    fence, recoveries, rested
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -287,6 +287,9 @@ FROM executions WHERE id = ? AND fence = ? AND owner = ?;
 
 -- name: release
 UPDATE executions SET owner = NULL WHERE n = ?;
+
+-- name: release_at_rest
+UPDATE executions SET owner = NULL, rested = fence WHERE n = ?;
 
 -- name: release_parked
 UPDATE executions SET owner = NULL, status = 'parked', updated_us = ? WHERE n = ?;

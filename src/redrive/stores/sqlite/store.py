@@ -196,8 +196,8 @@ class SQLiteStore:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
         return do(turns.commit, claim, turn)
 
-    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None) -> None:
-        await self._writer.do(owning.release, claims, parked)
+    async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
+        await self._writer.do(owning.release, claims, parked, at_rest)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         return await self._reader.do_at_once(inboxes.mail, worker, after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from redrive.ports.store import LostClaim, Turn
@@ -44,6 +45,25 @@ class ClaimContract:
         await store.start(execution("y", workflow="y"))
         assert [claim.id for claim in await store.claim("ada", LEASE, "b-1", ["y"], 10)] == ["y"]
         assert list(await store.claim("ada", LEASE, "b-1", [], 10)) == []
+
+    @in_lab
+    async def test_the_next_claim_says_that_all_was_at_rest_when_it_was_given_back(self, lab: Lab) -> None:
+        """E3: that no body had begun can be seen by nobody but the owner who gives it back."""
+        store = await lab.open()
+        claim = await claimed(store)
+        assert not claim.at_rest
+        assert await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        await store.release([claim], at_rest=True)
+        claim = await take(store, "bob")
+        assert claim.at_rest
+        await store.release([claim])
+        claim = await take(store, "ada")
+        assert not claim.at_rest, "bob may have begun it"
+        await store.release([attrs.evolve(claim, fence=claim.fence - 1)], at_rest=True)
+        await store.release([claim], at_rest=True)
+        assert (await take(store, "ada")).at_rest
+        lab.pass_time(2 * LEASE)
+        assert not (await take(store, "bob")).at_rest, "ada died, and may have begun it"
 
     @in_lab
     async def test_a_worker_without_room_for_bodies_takes_only_what_has_a_turn_to_compute(self, lab: Lab) -> None:
