@@ -359,8 +359,9 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         by one, if it was due; a worker that comes back after that was not dead, and takes its deaths back.
 
         Up to *retries* more, within *limit*, are such as this *build* has parked, the longest parked first: before *worker*
-        was first heard of, or whose `Park.retry_at` has come. None that *worker* has met itself, parks with `NewPark.anew`
-        apart. They are ``parked`` until their next commit.
+        was first heard of, or whose `Park.retry_at` has come. A quarter of *limit*, one at least, is for these
+        before what is due. None that *worker* has met itself, parks with `NewPark.anew` apart. They are ``parked`` until their
+        next commit.
 
         Counts as a heartbeat of *worker*: from now it is alive for *lease* at most, three quarters of it at least; the
         store remembers its *workflows* until then. Anything due whose workflow no live worker lists becomes ``parked``

@@ -99,6 +99,10 @@ class Parks:
             if record.owner is None and record.wake_at is not None and record.workflow in workflows and opens_us != float("inf"):
                 yield max(from_us(int(opens_us)), record.wake_at), record
 
+    def ready(self, worker: str, build: str, workflows: frozenset[str], now: datetime) -> list[Record]:
+        """What *worker* may retry now, the longest parked first."""
+        return [record for at, record in self.claimable(worker, build, workflows) if at <= now]
+
     # ── deaths ──────────────────────────────────────────────────────────────────────────────────
     def died(self, record: Record, worker: str, build: str) -> None:
         record.recoveries += 1

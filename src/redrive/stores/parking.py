@@ -29,6 +29,12 @@ ANEW: Final = frozenset({"killed", "cut_off"})
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+def reserved(limit: int, retries: int) -> int:
+    """How many of a claim's *limit* are kept for *retries*, whatever else is due: a worker that always has enough to do would
+    never get to them otherwise."""
+    return min(retries, limit, max(1, limit // 4))
+
+
 @attrs.frozen(kw_only=True)
 class Parked:
     """What a store keeps of a park. *tried* are the live workers that met it since they were first heard of."""

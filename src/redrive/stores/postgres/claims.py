@@ -20,7 +20,7 @@ from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
-from redrive.stores.parking import Deaths, Parked, trials
+from redrive.stores.parking import Deaths, Parked, reserved, trials
 from redrive.stores.postgres import parks
 from redrive.stores.postgres.limits import LONG
 from redrive.stores.postgres.session import Cursor, Session, Sessions
@@ -155,21 +155,21 @@ class Claiming:
 
     async def _take(self, parks: int) -> list[Claim]:
         claims, memo = list[tuple[int, Claim]](), self.memo
+        share = reserved(self.limit, self.retries)
         nothing_parked = not self.parks and memo.nothing_parked.get((self.build, self.workflows)) == parks
         nothing_to_retry = not self.parks and memo.nothing_to_retry.get(self.build) == parks
+        retried = [] if nothing_to_retry else await self._ask("claim_retries", share)
+        limit = self.limit - len(retried)
         if not nothing_parked:
-            claims += await self._ask("claim_parked", self.limit)
-        claims += await self._ask("claim_due", self.limit - len(claims), but=self.turns_only)
+            claims += await self._ask("claim_parked", limit)
+        claims += await self._ask("claim_due", limit - len(claims), but=self.turns_only)
         if self.turns_only:
-            claims += await self._ask("claim_turns", self.limit - len(claims), but=frozenset(self.workflows) - self.turns_only)
-        found = [claim for _, claim in sorted(claims, key=lambda claim: claim[0])]
-        wanted = min(self.retries, self.limit - len(found))
-        if wanted > 0 and not nothing_to_retry:
-            retried = await self._ask("claim_retries", wanted)
-            if not retried:
-                await self.session.run("forget_old_parks", to_text(self.build))
-            found += [claim for _, claim in sorted(retried, key=lambda claim: claim[0])]
-        return found
+            claims += await self._ask("claim_turns", limit - len(claims), but=frozenset(self.workflows) - self.turns_only)
+        if share and not nothing_to_retry and not retried:
+            await self.session.run("forget_old_parks", to_text(self.build))
+        elif share and len(retried) == share:
+            retried += await self._ask("claim_retries", min(self.retries - share, limit - len(claims)))
+        return [claim for found in (claims, retried) for _, claim in sorted(found, key=lambda claim: claim[0])]
 
     async def _ask(self, query: str, limit: int, *, but: frozenset[str] = frozenset()) -> list[tuple[int, Claim]]:
         if limit <= 0:
@@ -179,7 +179,18 @@ class Claiming:
         return [(row[0], self._claim(*row[1:])) for row in await rows.fetchall()]
 
     def _claim(
-        self, id: str, workflow: str, run: str, number: int, length: int, fence: int, recoveries: int, at_rest: bool, kind: Any, tries: int, *died: Any
+        self,
+        id: str,
+        workflow: str,
+        run: str,
+        number: int,
+        length: int,
+        fence: int,
+        recoveries: int,
+        at_rest: bool,
+        kind: Any,
+        tries: int,
+        *died: Any,
     ) -> Claim:
         deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
         tried = trials(number, length, deaths, None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries))

@@ -18,7 +18,7 @@ from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
-from redrive.stores.parking import trials
+from redrive.stores.parking import reserved, trials
 from redrive.stores.sqlite import parks
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
@@ -59,9 +59,12 @@ def claim(
     if holds is not None:
         _let_go(tx, worker, holds)
     unlisted = _park_unlisted(tx, listed)
-    due = _due(tx, build, workflows, limit, turns_only)
-    claims = [_give(tx, worker, build, *row[1:]) for row in due]
-    claims += parks.retry(tx, worker, build, workflows, min(retries, limit - len(claims)))
+    share = reserved(limit, retries)
+    retried = parks.retry(tx, worker, build, workflows, share)
+    due = _due(tx, build, workflows, limit - len(retried), turns_only)
+    claims = [_give(tx, worker, build, *row[1:]) for row in due] + retried
+    if len(retried) == share:
+        claims += parks.retry(tx, worker, build, workflows, min(retries - share, limit - len(claims)))
     return claims, burials, unlisted
 
 

@@ -95,6 +95,22 @@ class ParkContract:
         assert [claim.id for claim in await retried(store, "bob")] == ["three"]
 
     @in_lab
+    async def test_a_worker_that_always_has_enough_to_do_gets_to_what_is_parked_all_the_same(self, lab: Lab) -> None:
+        """D2: a quarter of each claim that asks for retries is kept for them, one at least."""
+        store = await lab.open()
+        for id in ("one", "two", "three", "four"):
+            await store.release([await claimed(store, id)], parked=park())
+            lab.pass_time(SECOND)
+        for n in range(20):
+            await store.start(execution(f"new-{n:02}"))
+        ids = [claim.id for claim in await store.claim("bob", LEASE, "b-1", ["w"], 1, retries=10)]
+        assert ids == ["one"]
+        ids = [claim.id for claim in await store.claim("bob", LEASE, "b-1", ["w"], 8, retries=10)]
+        assert ids == [*(f"new-{n:02}" for n in range(6)), "two", "three"]
+        ids = [claim.id for claim in await store.claim("bob", LEASE, "b-1", ["w"], 8)]
+        assert ids == [f"new-{n:02}" for n in range(6, 14)], "it did not ask for retries"
+
+    @in_lab
     async def test_a_commit_ends_the_park_of_its_workers_build(self, lab: Lab) -> None:
         store = await lab.open()
         await store.release([await claimed(store)], parked=park())
