@@ -131,11 +131,11 @@ class MemoryStore(AsideInMemory):
                 for id in self._owned.get(worker, set[str]()) - frozenset(holds):
                     self._disown(self._records[id])
             listed = frozenset[str]().union(*(other.workflows for other in self._workers.values()))
-            share = reserved(limit, retries)
-            retried = self._retry(worker, build, mine, share, now)
+            ready = self._parks.ready(worker, build, mine, now)[:retries] if retries else []
+            kept = min(reserved(limit, retries), len(ready))
             claims: list[Claim] = []
             passed_over: list[Record] = []
-            while len(claims) < limit - len(retried) and (record := self._due.take(now)) is not None:
+            while len(claims) < limit - kept and (record := self._due.take(now)) is not None:
                 only_turns = record.workflow in turns_only and record.wants_a_body(now)
                 if record.workflow in mine and build not in record.parks and not only_turns:
                     self._give(record, worker)
@@ -146,17 +146,11 @@ class MemoryStore(AsideInMemory):
             self._parks.for_want_of_code(unlisted, now)
             for record in passed_over:
                 self._due.put(record)
-            claims += retried
-            if len(retried) == share:
-                claims += self._retry(worker, build, mine, min(retries - share, limit - len(claims)), now)
+            for record in ready[: max(0, limit - len(claims))]:
+                self._give(record, worker)
+                record.status = "parked"
+                claims.append(record.claim(build))
             return claims
-
-    def _retry(self, worker: str, build: str, mine: frozenset[str], limit: int, now: datetime) -> list[Claim]:
-        ready = self._parks.ready(worker, build, mine, now)[:limit]
-        for record in ready:
-            self._give(record, worker)
-            record.status = "parked"
-        return [record.claim(build) for record in ready]
 
     async def load(self, claim: Claim) -> Loaded:
         with self._lock:

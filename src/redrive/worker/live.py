@@ -47,8 +47,8 @@ class Live:
     message known. *driving*: a turn of it is being computed or stored. *used* is the monotonic time when it was driven last.
     *held* are steps whose turn is stored and that begin once the next turn is computed, *announced* those at most once whose
     start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun, or that
-    this one has told to stop; None until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a cancel, or the deadline, is to be
-    taken before all else. *ahead* is the newest seq that was taken out of order.
+    this one has told to stop; None until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a
+    cancel, or the deadline, is to be taken before all else. *ahead* is the newest seq that was taken out of order.
     *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
     for are not begun here any more, so somebody else must look at it, whatever its other bodies give. *slow*: its turns are
