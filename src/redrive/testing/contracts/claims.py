@@ -52,7 +52,7 @@ class ClaimContract:
         store = await lab.open()
         claim = await claimed(store)
         assert not claim.at_rest
-        assert await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], wake_at=await store.now()))
         await store.release([claim], at_rest=True)
         claim = await take(store, "bob")
         assert claim.at_rest
