@@ -73,6 +73,10 @@ def lifeline_of(store: Store, worker: str, lease: timedelta, max_stall: timedelt
     return store.lifeline(worker, lease, max_stall) if isinstance(store, HasLifelines) else _NoLifeline()
 
 
+_JOINED_WITHIN: Final = 1.0
+"""Seconds that the thread gets to end when its worker has stopped."""
+
+
 class Pulse:
     """Made and closed on the event loop of *worker*, which must have called `claim` when `start` is called."""
 
@@ -110,7 +114,8 @@ class Pulse:
         if self._thread.ident is None:
             await asyncio.to_thread(self._end)
         else:
-            await asyncio.to_thread(self._thread.join, 5.0)
+            # A thread that waits for a store which does not answer ends by itself, and holds nobody up.
+            await asyncio.to_thread(self._thread.join, _JOINED_WITHIN)
 
     # ── on the thread ───────────────────────────────────────────────────────────────────────────
     def _run(self) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -77,7 +77,7 @@ def _socket(connection: AsyncConnection[Any]) -> socket.socket:
 
 
 @contextlib.contextmanager
-def limited(connection: AsyncConnection[Any], seconds: float = ANSWER_WITHIN) -> Iterator[Limit]:
+def limited(connection: AsyncConnection[Any], seconds: float = ANSWER_WITHIN) -> Generator[Limit]:
     """Raises `NoAnswer` for what fails because it took too long."""
     limit = Limit(connection)
     limit.allow(seconds)
