@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from redrive import All, AsyncDurableService, Flow, Signal, Sleep, WaitSignal, step, workflow
+from redrive import All, AsyncDurableService, Flow, Signal, Sleep, WaitSignal, Workflow, step, workflow
 from redrive.worker.garbage import CROWD, MANY, no_collection, no_collection_for_a_moment
 
 
@@ -130,3 +130,47 @@ async def test_it_rests_while_a_crowd_of_steps_is_under_way_and_not_for_fewer() 
         assert not any(seen)
     moment_over()
     assert gc.isenabled()
+
+
+@step
+def plain(number: int) -> int:
+    return number + 1
+
+
+@step
+async def awaited(number: int) -> int:
+    return number + 1
+
+
+@workflow("garbage.plain")
+def plain_steps() -> Flow[int]:
+    total = 0
+    for _ in range(5):
+        total = yield from plain(total)
+    return total
+
+
+@workflow("garbage.awaited")
+def awaited_steps() -> Flow[int]:
+    total = 0
+    for _ in range(5):
+        total = yield from awaited(total)
+    return total
+
+
+@pytest.mark.parametrize("steps", [plain_steps, awaited_steps])
+async def test_a_step_leaves_nothing_that_only_the_collector_could_find(steps: Workflow[[], int]) -> None:
+    async with AsyncDurableService("memory://", [steps]) as service:
+        await service.execute(steps())
+        gc.collect()
+        gc.disable()
+        for _ in range(20):
+            assert await service.execute(steps()) == 5
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            gc.collect()
+            left = {type(one).__name__ for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert not left & {"Attempt", "Job", "Live", "StepContext"}

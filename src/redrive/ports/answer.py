@@ -48,6 +48,14 @@ class Answer(Generic[T]):
         return result
 
 
+def given(result: T) -> Answer[T]:
+    """An answer that is there already: *result*."""
+    answer: Answer[T] = Answer()
+    answer.result = result
+    answer.over = True
+    return answer
+
+
 def failed(error: BaseException) -> Answer[Any]:
     """An answer that is there already: *error*."""
     answer: Answer[Any] = Answer()

@@ -213,7 +213,7 @@ class NextRun:
     started: Json
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)  # not frozen, which costs a microsecond a turn; nothing changes one all the same
 class Turn:
     """All that a worker's turn (or several in a row) changes; a store applies it whole or not at all.
 

@@ -11,9 +11,11 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
+from redrive.ports.answer import Answer, failed, given
 from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
@@ -32,6 +34,7 @@ from redrive.ports.store import (
     Outgoing,
     Snapshot,
     Stale,
+    StoreError,
     Told,
     Turn,
 )
@@ -45,6 +48,8 @@ from redrive.stores.memory_parks import Parks, Worker
 from redrive.stores.parking import reserved
 from redrive.stores.records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
+
+_NOTHING: Final = Committed()
 
 
 class MemoryStore(AsideInMemory):
@@ -157,18 +162,21 @@ class MemoryStore(AsideInMemory):
             record = self._owned_by(claim)
             return Loaded(history=array_of(record.runs[-1]), inbox=tuple(record.inbox))
 
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
-        with self._lock:
-            committed, news = self._commit(claim, turn)
+    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
+        try:
+            with self._lock:
+                committed, news = self._commit(claim, turn)
+        except StoreError as error:
+            return failed(error)
         self._tell(news)
-        return committed
+        return given(committed)
 
     def _commit(self, claim: Claim, turn: Turn) -> tuple[Committed, int]:
         now = self._now()
         record = self._records.get(claim.id)
         if record is None or record.fence != claim.fence:
             raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
-        unseen = tuple(message for message in record.inbox if message.seq > turn.seen)
+        unseen = tuple(message for message in record.inbox if message.seq > turn.seen) if record.inbox else ()
         if turn.rows and claim.number <= record.number and record.runs[claim.number - 1][turn.expects :] == list(turn.rows):
             return Committed(inbox=unseen), 0
         if record.owner != claim.worker:
@@ -195,8 +203,9 @@ class MemoryStore(AsideInMemory):
             self._bear(record, child, now)
         for outgoing in turn.outgoing:
             self._post(record, outgoing, now)
-        self._parks.goes_on(record, claim.worker)
-        waiting = turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
+        if record.parks:
+            self._parks.goes_on(record, claim.worker)
+        waiting = bool(record.inbox) and turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
         record.status = "cancelling" if waiting else turn.status
         record.unread = turn.unread
         record.wake_at = turn.wake_at if not record.inbox else min(turn.wake_at or now, now)
@@ -209,10 +218,12 @@ class MemoryStore(AsideInMemory):
         if turn.status in FINAL:
             self._end(record, turn.outcome, now)
         news = (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
-        if any(outgoing.message.unbegun is not None for outgoing in turn.outgoing):
+        if turn.outgoing and any(outgoing.message.unbegun is not None for outgoing in turn.outgoing):
             news |= ENDS
         if turn.outgoing or turn.children or (turn.status in FINAL and record.creator is not None):
             news |= WORK
+        if not record.inbox:
+            return _NOTHING, news
         return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:

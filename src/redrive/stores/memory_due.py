@@ -44,7 +44,8 @@ class DueQueue:
         return min((entry[0] for entry in self._heap if self._counts(entry) and fits(self.records[entry[2]])), default=None)
 
     def saw(self, now: datetime) -> None:
-        self._latest = max(self._latest, now)
+        if now > self._latest:
+            self._latest = now
 
     def keep(self, now: datetime) -> None:
         """If the clock went back: what was due by then stays due. To wake a sleeper early is harmless."""

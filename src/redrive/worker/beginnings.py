@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from redrive.worker import precedence
 from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
+from redrive_interpreter.machine.taking import DEADLINE
 
 if TYPE_CHECKING:
     from redrive.worker.driver import Driver
@@ -31,7 +32,7 @@ def after(driver: Driver, live: Live, draft: Draft) -> None:
     if not draft.performs:
         return
     pending = live.machine.pending if live.machine is not None else {}
-    told = {fact.key for _, fact in live.facts or () if isinstance(fact, (Answered, Retrying))}
+    told = {fact.key for _, fact in live.facts if isinstance(fact, (Answered, Retrying))} if live.facts else ()
     for key, perform in draft.performs.items():
         if key not in pending or key in told:
             continue  # asked again by a replay, and answered in the same turn, or while it was stored
@@ -84,4 +85,6 @@ def _hold(live: Live, key: str, perform: Perform) -> None:
 def _is_overtaken(driver: Driver, live: Live) -> bool:
     """Whether there is something to take before a body of *live* begins."""
     machine = live.machine
-    return live.ready or machine is None or precedence.note_deadline(live, machine, driver.clock.now()) is not None
+    if live.ready or machine is None:
+        return True
+    return DEADLINE in machine.timers and precedence.note_deadline(live, machine, driver.clock.now()) is not None

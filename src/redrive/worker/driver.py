@@ -75,6 +75,8 @@ class Driver:
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
     _woken: list[Live] = attrs.field(factory=list["Live"], init=False)
+    _answers: list[tuple[Live, Draft, Turn, Answer[Committed]]] = attrs.field(factory=list[Any], init=False)
+    """Turns that the store answered on the spot."""
     _listing: Listing = attrs.field(init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
     _under_way: int = attrs.field(default=0, init=False)
@@ -152,7 +154,8 @@ class Driver:
             live.interrupt_first = True
             self._turn(live)
             return
-        beginnings.begin_held(self, live)
+        if live.held or live.announced:
+            beginnings.begin_held(self, live)
         if draft is None:
             self._rest(live)
             if live.facts and not live.gone:
@@ -280,11 +283,18 @@ class Driver:
             answer = failed(error)
         if isinstance(answer, Answer):
             if answer.over:  # not here and now: a run may continue as another one for ever
-                self._loop.call_soon(lambda: self._answered(live, draft, turn, answer), context=self._outside)
+                if not self._answers:
+                    self._loop.call_soon(self._take_answers, context=self._outside)
+                self._answers.append((live, draft, turn, answer))
             else:
                 answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:
             self._later(live, self._wait_for(live, draft, turn, answer))
+
+    def _take_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            self._answered(*answer)
 
     async def _ask_with_attributes(self, live: Live, draft: Draft) -> None:
         snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)

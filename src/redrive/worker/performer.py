@@ -106,7 +106,7 @@ class Performer:
             live.machine.started.run,
             perform.key,
             perform.attempt,
-            self._deadline(ends, spec.timeout),
+            ends if spec.timeout is None else self._deadline(ends, spec.timeout),
             spec.key,
             None if live.told is None else live.told.get(perform.key),
         )

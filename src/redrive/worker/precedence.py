@@ -41,7 +41,7 @@ def is_waiting(live: Live, deadline: datetime | None, now: datetime) -> bool:
 
 def note_deadline(live: Live, machine: Machine[Any], now: datetime) -> datetime | None:
     """Count the run's deadline as due if it has passed, whether its alarm has rung or not; gives it back then."""
-    deadline = machine.timers.get(DEADLINE)
+    deadline = machine.timers.get(DEADLINE) if machine.timers else None
     if deadline is None or deadline > now:
         return None
     if (deadline, DEADLINE) not in (live.due or ()):
@@ -81,15 +81,18 @@ def not_begun(live: Live, machine: Machine[Any], draft: Draft, now: datetime) ->
     found: list[Answered] = []
     if machine.verdict_ is not None or live.facts:
         return found
-    for performs in (draft.performs, live.held or {}):
-        for key in tuple(performs):
+    for performs in (draft.performs, live.held):
+        for key in performs or ():
             wait = machine.pending.get(key)  # type: ignore[call-overload]
-            if type(wait) is not StepWait or wait.undoing is not None or wait.fiber.cancel is None or wait.fiber.thrown:
+            if type(wait) is not StepWait or wait.fiber.cancel is None or wait.undoing is not None or wait.fiber.thrown:
                 continue
             if not _may_have_begun(live, key, now):
-                del performs[key]
                 failure = Failure("StepNotBegun", "its branch was cut before it began")
                 found.append(Answered(wait.key, Err(failure), at=now))
+    for answered in found:
+        draft.performs.pop(answered.key, None)
+        if live.held:
+            live.held.pop(answered.key, None)
     return found
 
 

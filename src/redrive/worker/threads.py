@@ -57,6 +57,10 @@ class Job:
         """Whether it has no thread yet."""
         return not (self.began or self.forfeited)
 
+    def forget(self) -> None:
+        """It is over: drop what knows the body's attempt, which knows this job; the collector would have to find the circle."""
+        self.body, self.done, self.what = _nothing, _nothing, None
+
 
 class Threads:
     """Up to *limit* daemon threads, started as they are needed, and up to *spare* more in place of forfeited ones.
@@ -101,7 +105,9 @@ class Threads:
                 self._held_back.setdefault(name, {})[job] = None
             else:
                 self._put(job)
-        self._start_threads()
+            short = self._is_short()
+        if short:
+            self._start_threads()
         return job
 
     def give_up(self, job: Job) -> bool:
@@ -113,6 +119,7 @@ class Threads:
             job.forfeited = True
             if not job.began:
                 self._remove(job)
+                job.forget()
                 return False
             self._running.pop(job, None)
             self._forfeited[job] = None
@@ -179,7 +186,15 @@ class Threads:
     @property
     def _capacity(self) -> int:
         """Threads for bodies that somebody waits for: fewer than the limit once there is none to spare."""
-        return max(0, self.limit - max(0, len(self._forfeited) - self.spare))
+        over = len(self._forfeited) - self.spare
+        return self.limit if over <= 0 else max(0, self.limit - over)
+
+    def _is_short(self) -> bool:
+        """Whether one more thread is to be started."""
+        serving = self._started - len(self._forfeited)
+        if serving >= self.limit or self._closed:
+            return False
+        return serving < min(len(self._running) + self._queued, self._capacity)
 
     def _is_held_back(self, name: str) -> bool:
         return len(self._forfeited) >= self.spare and self._held_by[name] > 0
@@ -223,8 +238,7 @@ class Threads:
     def _start_threads(self) -> None:
         while True:
             with self._lock:
-                serving = self._started - len(self._forfeited)
-                if self._closed or serving >= min(len(self._running) + self._queued, self._capacity):
+                if not self._is_short():
                     return
                 self._started += 1
                 self._numbered += 1
@@ -297,6 +311,11 @@ class Threads:
         while ended:
             job = ended.popleft()
             job.done(job.result, job.error)
+            job.forget()
+
+
+def _nothing(*_: Any) -> None:
+    return
 
 
 def _counted(jobs: list[Job]) -> str:

@@ -19,6 +19,7 @@ from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
 from redrive.worker import outbox, oversize, precedence
 from redrive.worker.facts import fact_of
 from redrive.worker.live import timer_fact
+from redrive.worker.row_text import row_text
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history.requests import (
     CancelExecution,
@@ -37,7 +38,7 @@ from redrive_interpreter.history.rows import Answered, AttributeSet, CancelReque
 from redrive_interpreter.outcomes import Ok
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from redrive.codec import JsonCodec
     from redrive.ports.aside import NewAside
@@ -110,11 +111,7 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy
         _sort(live, draft, requests, now, codec, alarms)
     passed = precedence.note_deadline(live, machine, now)
     again, live.interrupt_first = live.interrupt_first, False
-    facts = _Facts(live, machine, draft, now, interrupt_first=again)
-    while facts.taken < MOST_FACTS:
-        fact = facts.next()
-        if fact is None:
-            break
+    for fact in _facts(live, machine, draft, now, interrupt_first=again):
         try:
             asked = machine.receive(fact)
         except UnexpectedFact as error:
@@ -141,30 +138,20 @@ def _is_interrupted(machine: Machine[Any]) -> bool:
     return machine.root is not None and machine.root.cancel is not None
 
 
-class _Facts:
-    """What is ready, oldest first; then what follows from the turn itself. *taken* counts them."""
-
-    def __init__(self, live: Live, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> None:
-        self.taken = 0
-        self._live, self._machine, self._draft, self._now = live, machine, draft, now
-        self._interrupt_first = interrupt_first
-        self._not_begun: list[Answered] = []
-
-    def next(self) -> Fact | None:
-        live, machine, draft, now = self._live, self._machine, self._draft, self._now
+def _facts(live: Live, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> Iterator[Fact]:
+    """What is ready, oldest first; then what follows from the turn itself. What was given is received before the next is asked for."""
+    not_begun: list[Answered] = []
+    for taken in range(MOST_FACTS):
         if machine.verdict_ is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
-            return None
-        fact: Fact | None = None
-        if self._interrupt_first:
-            self._interrupt_first = False
-            fact = precedence.first(live, machine, draft, now)
+            return
+        fact = precedence.first(live, machine, draft, now) if interrupt_first and not taken else None
         fact = fact or _next(live, machine, draft, now)
         if fact is None:
-            if not self._not_begun:
-                self._not_begun = precedence.not_begun(live, machine, draft, now)
-            fact = self._not_begun.pop() if self._not_begun else None
-        self.taken += fact is not None
-        return fact
+            not_begun = not_begun or precedence.not_begun(live, machine, draft, now)
+            if not not_begun:
+                return
+            fact = not_begun.pop()
+        yield fact
 
 
 def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
@@ -233,7 +220,7 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
 
 
 def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
-    draft.rows = [to_json(dump_row(row)) for row in rows]
+    draft.rows = [row_text(row) for row in rows]
     for row in rows:
         if type(row) is AttributeSet:
             if draft.attributes is None:
