@@ -11,7 +11,6 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
 
 import attrs
 
@@ -40,7 +39,7 @@ from redrive.ports.store import (
 )
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
-from redrive.stores.common import OK, child_result, refusal, wall_clock
+from redrive.stores.common import OK, check_unseen, child_result, refusal, wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_due import DueQueue
@@ -48,8 +47,6 @@ from redrive.stores.memory_parks import Parks, Worker
 from redrive.stores.parking import reserved
 from redrive.stores.records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
-
-_NOTHING: Final = Committed()
 
 
 class MemoryStore(AsideInMemory):
@@ -183,16 +180,12 @@ class MemoryStore(AsideInMemory):
             raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
         if claim.number != record.number or turn.expects != len(record.runs[-1]):
             raise Stale(f"execution {claim.id!r} has {len(record.runs[-1])} rows in run {record.number}, not {turn.expects}")
-        ends = turn.status in FINAL or turn.next_run is not None
-        if (ends or turn.expects == 1) and any(message.kind == "cancel" for message in unseen):
-            raise Stale(f"execution {claim.id!r} was asked to cancel before it {'ended' if ends else 'began'}")
-        if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
-            raise Stale(f"execution {claim.id!r} got a message before its timer was due")
+        if unseen:
+            check_unseen(claim, turn, unseen)
 
         record.runs[-1].extend(turn.rows)
         record.updated_at = now
-        if turn.rows:
-            record.recoveries = 0
+        record.recoveries = 0 if turn.rows else record.recoveries
         if turn.attributes is not None:
             record.attributes = turn.attributes
         while record.inbox and record.inbox[0].seq <= turn.taken:
@@ -203,8 +196,7 @@ class MemoryStore(AsideInMemory):
             self._bear(record, child, now)
         for outgoing in turn.outgoing:
             self._post(record, outgoing, now)
-        if record.parks:
-            self._parks.goes_on(record, claim.worker)
+        self._parks.goes_on(record, claim.worker)
         waiting = bool(record.inbox) and turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
         record.status = "cancelling" if waiting else turn.status
         record.unread = turn.unread
@@ -222,9 +214,7 @@ class MemoryStore(AsideInMemory):
             news |= ENDS
         if turn.outgoing or turn.children or (turn.status in FINAL and record.creator is not None):
             news |= WORK
-        if not record.inbox:
-            return _NOTHING, news
-        return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen)), news
+        return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen) if record.inbox else ()), news
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         with self._lock:

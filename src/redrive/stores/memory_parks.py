@@ -75,6 +75,8 @@ class Parks:
 
     def goes_on(self, record: Record, worker: str) -> None:
         """The code of *worker* fits, and so somebody has it."""
+        if not record.parks:
+            return
         self.end(record, EVERYBODY)
         if (known := self.workers.get(worker)) is not None:
             self.end(record, known.build)

@@ -29,6 +29,7 @@ from redrive.stored import Origin
 from redrive.worker import beginnings, reporting
 from redrive.worker.apart import LONG, Gone
 from redrive.worker.interrupts import is_interrupt
+from redrive.worker.soon import Soon
 from redrive.worker.watchdog import TurnApart
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Driver:
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
-    _woken: list[Live] = attrs.field(factory=list["Live"], init=False)
-    _answers: list[tuple[Live, Draft, Turn, Answer[Committed]]] = attrs.field(factory=list[Any], init=False)
+    _woken: Soon[Live] = attrs.field(init=False)
+    _answers: Soon[tuple[Live, Draft, Turn, Answer[Committed]]] = attrs.field(init=False)
     """Turns that the store answered on the spot."""
     _listing: Listing = attrs.field(init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
@@ -85,24 +86,19 @@ class Driver:
     def __attrs_post_init__(self) -> None:
         self._listing = Listing(self.store, self.workflows)
         self._outside = self.context.copy()
+        self._woken = Soon(self._loop, self._outside, self._turn)
+        self._answers = Soon(self._loop, self._outside, lambda answer: self._answered(*answer))
 
     def wake(self, live: Live) -> None:
         """Have *live* driven soon, with what comes for it until then, if it is not under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
-            if not self._woken:
-                self._loop.call_soon(self._drive_woken, context=self._outside)
-            self._woken.append(live)
+            self._woken.add(live)
 
     def drive(self, live: Live) -> None:
         """Drive *live* here and now, unless it is under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
-            self._turn(live)
-
-    def _drive_woken(self) -> None:
-        woken, self._woken = self._woken, []
-        for live in woken:
             self._turn(live)
 
     async def idle(self, seconds: float) -> None:
@@ -283,18 +279,11 @@ class Driver:
             answer = failed(error)
         if isinstance(answer, Answer):
             if answer.over:  # not here and now: a run may continue as another one for ever
-                if not self._answers:
-                    self._loop.call_soon(self._take_answers, context=self._outside)
-                self._answers.append((live, draft, turn, answer))
+                self._answers.add((live, draft, turn, answer))
             else:
                 answer.then(lambda answer: self._answered(live, draft, turn, answer))
         else:
             self._later(live, self._wait_for(live, draft, turn, answer))
-
-    def _take_answers(self) -> None:
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            self._answered(*answer)
 
     async def _ask_with_attributes(self, live: Live, draft: Draft) -> None:
         snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
 from redrive.stores.bell import ENDS, EVENTS, WORK
-from redrive.stores.common import OK, child_result, refusal
+from redrive.stores.common import OK, check_unseen, child_result, refusal
 from redrive.stores.sqlite.aside import keep_aside
 from redrive.stores.sqlite.beginning import begin, begin_again
 from redrive.stores.sqlite.events import emit
@@ -44,7 +44,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         raise Stale(f"execution {claim.id!r} has {length} rows in run {number}, not {turn.expects}")
     _check_owner(claim, owner)
     if unseen:
-        _check_unseen(claim, turn, unseen)
+        check_unseen(claim, turn, unseen)
 
     if turn.rows:
         tx.execute(_APPEND, (n, number, after, tx.now_us, rows))
@@ -99,15 +99,6 @@ def send(tx: Transaction, id: str, message: NewMessage) -> bool:
 def _check_owner(claim: Claim, owner: str | None) -> None:
     if owner != to_text(claim.worker):
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-
-
-def _check_unseen(claim: Claim, turn: Turn, unseen: Sequence[Message]) -> None:
-    """Whether *turn* may be, though it does not know of *unseen*."""
-    ends = turn.status in FINAL or turn.next_run is not None
-    if (ends or turn.expects == 1) and any(message.kind == "cancel" for message in unseen):
-        raise Stale(f"execution {claim.id!r} was asked to cancel before it {'ended' if ends else 'began'}")
-    if turn.not_after is not None and any(message.stored_at <= turn.not_after for message in unseen):
-        raise Stale(f"execution {claim.id!r} got a message before its timer was due")
 
 
 Columns: TypeAlias = tuple[str, int | None, int, int, int]
