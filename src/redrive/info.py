@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import attrs
 
 from redrive.aside import SetAsideSignal, set_aside_signal
 from redrive.timeline import timeline
+from redrive_interpreter import kinds
 from redrive_interpreter.errors import RedriveError
 from redrive_interpreter.history.rows import Answered, Asked, Retrying
 from redrive_interpreter.keys import ROLLBACK, Key
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from redrive.worker.watchdog import Watch
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.rows import Row
-
-
-_KINDS: Final = {"wait_signal": "signal", "wait_child": "child", "run_child": "child"}
-"""What is waited for, where the kind of the command says more than that."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +47,7 @@ class Pending:
     reason: str = ""
 
     def __str__(self) -> str:
-        what = f"{_KINDS.get(self.kind, self.kind.replace('_', ' '))} {self.label or self.key!s}"
+        what = f"{kinds.kind_of(self.kind).noun} {self.label or self.key!s}"
         if self.failure is not None:
             what += f", attempt {self.attempt} after {self.failure.type}: {self.failure.message}"
         if self.reason:
@@ -219,7 +216,7 @@ def _doubtful(rows: Sequence[Row]) -> tuple[Key, ...]:
 
 def _was_cut(rows: Sequence[Row]) -> bool:
     """Whether a step was asked for and never answered: then it is in doubt if it had begun."""
-    steps = {row.key for row in rows if type(row) is Asked and row.kind in ("step", "undo")}
+    steps = {row.key for row in rows if type(row) is Asked and row.kind in kinds.BODIES}
     return not steps <= {row.key for row in rows if type(row) is Answered}
 
 

@@ -14,6 +14,7 @@ from redrive.ports.store import FINAL, StoreError
 from redrive.stored import Origin
 from redrive.timeline import json_object, timeline
 from redrive.waiters import End
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.durations import duration
 from redrive_interpreter.errors import ExecutionNotFound
 from redrive_interpreter.history.rows import CancelRequested
@@ -109,8 +110,8 @@ async def _why_late(service: AsyncDurableService, id: str) -> str:
 
 def _awaited(rows: list[Row]) -> list[str]:
     """The ids of the children that an execution waits for."""
-    waits = [entry for entry in timeline(rows).open if entry.kind in ("run_child", "wait_child")]
-    return [entry.label if entry.kind == "wait_child" else str((json_object(entry.input) or {}).get("id")) for entry in waits]
+    waits = [entry for entry in timeline(rows).open if entry.kind in kinds.CHILD_WAITS]
+    return [entry.label if entry.kind == kinds.WAIT_CHILD else str((json_object(entry.input) or {}).get("id")) for entry in waits]
 
 
 async def ended_with(

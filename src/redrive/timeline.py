@@ -9,23 +9,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
-from redrive_interpreter import Key
+from redrive_interpreter import Key, kinds
 from redrive_interpreter.history import rows as r
 from redrive_interpreter.keys import ROLLBACK
-from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
+from redrive_interpreter.kinds import kind_of
 from redrive_interpreter.outcomes import Err, Failure, Ok
 
 State: TypeAlias = Literal["waiting", "done", "failed", "timed out", "cut", "note", "event"]
-
-WAITING_KINDS: Final = frozenset(
-    {"step", "undo", "sleep", "wait_signal", "wait_child", "run_child", "start_child", "cancel_child", "send_signal"}
-)
-GROUPS: Final = frozenset({"all", "race", "map", "join", "rollback", "undo_losers"})
-"""Kinds that last as long as what is inside them. What is in neither set is over when it is asked."""
 
 
 @attrs.define(kw_only=True)
@@ -66,7 +60,7 @@ class Timeline:
     @property
     def open(self) -> list[Entry]:
         """What the run waits for."""
-        return [] if self.ended else [entry for entry in self.entries if entry.state == "waiting" and entry.kind in WAITING_KINDS]
+        return [] if self.ended else [entry for entry in self.entries if entry.state == "waiting" and kind_of(entry.kind).waits]
 
 
 def json_object(value: Any) -> dict[str, Any] | None:
@@ -140,7 +134,7 @@ class _Reader:
                     entry.attempts, entry.failure, entry.retry_due = attempt + 1, failure, due
             case r.TimerFired(key):
                 if (entry := self._waiting.get(key)) is not None:
-                    self._end(entry, "done" if entry.kind == "sleep" else "timed out")
+                    self._end(entry, "done" if entry.kind == kinds.SLEEP else "timed out")
             case r.Signalled(name):
                 self._signalled(row, name)
             case r.ChildFinished():
@@ -153,7 +147,9 @@ class _Reader:
                 self._happened("retry_rollback", "the failed undos are tried again")
                 self._reopen()
             case r.Noted():
-                self._add(Entry(key=row.key, kind="note", label=row.text, value=dict(row.data) or None, asked_at=self._at, state="note"))
+                self._add(
+                    Entry(key=row.key, kind=kinds.NOTE, label=row.text, value=dict(row.data) or None, asked_at=self._at, state="note")
+                )
             case r.SetAside(key=key, name=name, error=error):
                 self._set_aside(key, name)
                 self._happened("set_aside", f"signal {name}: {error}")
@@ -166,7 +162,7 @@ class _Reader:
         """The run goes on with the undos that failed."""
         self.line.ended = self.line.ended_at = None
         for entry in self._commands.values():
-            if entry.kind == "undo" and entry.state == "failed":
+            if entry.kind == kinds.UNDO and entry.state == "failed":
                 entry.state, entry.ended_at = "waiting", None
                 self._waiting.add(entry)
 
@@ -174,7 +170,7 @@ class _Reader:
         """What nothing ended is over if the run is."""
         if self.line.ended is not None:
             for entry in list(self._waiting.values()):
-                self._end(entry, "done" if entry.kind in GROUPS else "cut")
+                self._end(entry, "done" if kind_of(entry.kind).group else "cut")
 
     @property
     def _at(self) -> datetime:
@@ -188,20 +184,21 @@ class _Reader:
         self._add(Entry(key="", kind=kind, label=label, value=value, asked_at=self._at, ended_at=self._at, state="event"))
 
     def _asked(self, row: r.Asked) -> None:
-        if row.kind == CHILD_ATTEMPT:
+        if row.kind == kinds.CHILD_ATTEMPT:
             self._child_again(row)
             return
         self._close_what_this_follows(row.key)
         entry = Entry(key=row.key, kind=row.kind, label=row.label, input=row.input, asked_at=self._at)
         self._commands[row.key] = entry
         self._add(entry)
-        if row.kind not in WAITING_KINDS and row.kind not in GROUPS:
+        kind = kind_of(row.kind)
+        if not kind.waits and not kind.group:
             entry.state, entry.ended_at = "done", self._at
             return
         self._waiting.add(entry)
-        if row.kind == "sleep" and entry.due is not None and entry.due <= self._at:
+        if row.kind == kinds.SLEEP and entry.due is not None and entry.due <= self._at:
             self._end(entry, "done")
-        if row.kind == "wait_signal" and (unread := self._unread.get(row.label)):
+        if row.kind == kinds.WAIT_SIGNAL and (unread := self._unread.get(row.label)):
             self._end(entry, "done", unread.popleft().payload)
 
     def _close_what_this_follows(self, key: Key) -> None:
@@ -214,8 +211,8 @@ class _Reader:
             if not other.key.startswith(ROLLBACK):
                 first = prefix + other.key[len(prefix) :].partition("/")[0]
                 asked_by = self._commands.get(first)
-                if asked_by is None or asked_by.kind != "spawn":
-                    self._end(other, "done" if other.kind in GROUPS else "cut")
+                if asked_by is None or asked_by.kind != kinds.SPAWN:
+                    self._end(other, "done" if kind_of(other.kind).group else "cut")
 
     def _end(self, entry: Entry, state: State, value: Any = None, failure: Failure | None = None) -> None:
         self._waiting.end(entry)
@@ -227,7 +224,7 @@ class _Reader:
         if entry is None:
             return
         if isinstance(outcome, Ok):
-            if entry.kind != "run_child":  # its answer only says that the child was started
+            if entry.kind != kinds.RUN_CHILD:  # its answer only says that the child was started
                 self._end(entry, "done", outcome.value)
         else:
             failure = outcome.error if isinstance(outcome.error, Failure) else Failure(type(outcome.error).__name__, str(outcome.error))
@@ -236,7 +233,7 @@ class _Reader:
 
     def _signalled(self, signal: r.Signalled, name: str) -> None:
         for entry in self._waiting.values():
-            if entry.kind == "wait_signal" and entry.label == name:
+            if entry.kind == kinds.WAIT_SIGNAL and entry.label == name:
                 self._end(entry, "done", signal.payload)
                 return
         self._unread.setdefault(name, deque()).append(signal)
@@ -244,7 +241,7 @@ class _Reader:
     def _set_aside(self, key: str, name: str) -> None:
         """The signal that seemed to end the wait at *key* did not: it waits on, or took the next one that was kept."""
         entry, unread = self._commands.get(key), self._unread.get(name)
-        if entry is None or entry.kind != "wait_signal":  # a Race, before it began its branches
+        if entry is None or entry.kind != kinds.WAIT_SIGNAL:  # a Race, before it began its branches
             if unread:
                 unread.popleft()
             return
@@ -256,7 +253,7 @@ class _Reader:
     def _child(self, row: r.ChildFinished) -> None:
         self._waited_for_child = []
         for entry in list(self._waiting.values()):
-            if entry.kind in ("wait_child", "run_child") and row.id in _ids(entry):
+            if entry.kind in kinds.CHILD_WAITS and row.id in _ids(entry):
                 self._settle_child(entry, row.outcome)
 
     def _settle_child(self, entry: Entry, outcome: Ok[Any] | Err) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -90,6 +92,14 @@ def test_what_is_public_is_sorted_and_exists(package: str) -> None:
         f"import {package} as p; assert list(p.__all__) == sorted(p.__all__), sorted(p.__all__); [getattr(p, name) for name in p.__all__]"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60, cwd=ROOT)
+
+
+@pytest.mark.parametrize("package", ["redrive", "redrive.testing", "redrive_interpreter"])
+def test_what_is_imported_there_is_public(package: str) -> None:
+    """Nothing is public by accident: what a package brings along stands in its ``__all__``."""
+    module = importlib.import_module(package)
+    brought = {name for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
+    assert brought - {"annotations", "TYPE_CHECKING"} - set(module.__all__) == set()
 
 
 CONTRACT = """

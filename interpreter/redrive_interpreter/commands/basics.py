@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Branch, Command, Flow, building, performing
 from redrive_interpreter.commands.durations import Duration, duration, moment, optional_duration, optional_moment
 from redrive_interpreter.commands.messages import Attribute, Event, Payload, Signal, Source, event_of, signal_of
@@ -59,7 +60,7 @@ class Sleep(Command[None]):
     """
 
     __slots__ = ("duration", "until")
-    kind: ClassVar[str] = "sleep"
+    kind: ClassVar[str] = kinds.SLEEP
     duration: timedelta | None
     until: datetime | None
 
@@ -83,7 +84,7 @@ class WaitSignal(Command[T]):
     """
 
     __slots__ = ("default", "signal", "timeout", "until")
-    kind: ClassVar[str] = "wait_signal"
+    kind: ClassVar[str] = kinds.WAIT_SIGNAL
     signal: Source[Any]
     timeout: timedelta | None
     until: datetime | None
@@ -126,7 +127,7 @@ class Emit(Command[None]):
     """Tell the subscribers of an event, once for this command."""
 
     __slots__ = ("event", "payload")
-    kind: ClassVar[str] = "emit"
+    kind: ClassVar[str] = kinds.EMIT
     event: Event[Any]
     payload: Any
 
@@ -149,7 +150,7 @@ class SendSignal(Command[None]):
     """
 
     __slots__ = ("payload", "signal", "target")
-    kind: ClassVar[str] = "send_signal"
+    kind: ClassVar[str] = kinds.SEND_SIGNAL
     target: str
     signal: Source[Any]
     payload: Any
@@ -174,7 +175,7 @@ class Rollback(Command[tuple[Key, ...]]):
     """
 
     __slots__ = ("on_error", "reason")
-    kind: ClassVar[str] = "rollback"
+    kind: ClassVar[str] = kinds.ROLLBACK
     reason: str
     on_error: Literal["stop", "continue"]
 
@@ -190,7 +191,7 @@ class Commit(Command[None]):
     """The point of no return: the undos recorded so far in this scope are dropped."""
 
     __slots__ = ("reason",)
-    kind: ClassVar[str] = "commit"
+    kind: ClassVar[str] = kinds.COMMIT
     reason: str
 
     def __init__(self, reason: str = "") -> None:
@@ -202,7 +203,7 @@ class Note(Command[None]):
     """Write an entry into the audit trail; replay does not compare it."""
 
     __slots__ = ("data", "text")
-    kind: ClassVar[str] = "note"
+    kind: ClassVar[str] = kinds.NOTE
     text: str
     data: Mapping[str, Any]
 
@@ -216,7 +217,7 @@ class Patch(Command[bool]):
     """True for runs that reach it first with this code, False for those recorded before it was written."""
 
     __slots__ = ("patch_id",)
-    kind: ClassVar[str] = "patch"
+    kind: ClassVar[str] = kinds.PATCH
     patch_id: str
 
     def __init__(self, id: str, /) -> None:
@@ -228,7 +229,7 @@ class Info(Command[RunInfo]):
     """What this run may know of itself."""
 
     __slots__ = ()
-    kind: ClassVar[str] = "info"
+    kind: ClassVar[str] = kinds.INFO
 
     def __init__(self) -> None:
         building(self)
@@ -238,7 +239,7 @@ class Now(Command[datetime]):
     """The time of the fact that began this turn, in UTC; never decreases."""
 
     __slots__ = ()
-    kind: ClassVar[str] = "now"
+    kind: ClassVar[str] = kinds.NOW
 
     def __init__(self) -> None:
         building(self)
@@ -248,7 +249,7 @@ class NewId(Command[UUID]):
     """A UUID that is the same on every replay; each *name* is a sequence of its own."""
 
     __slots__ = ("name",)
-    kind: ClassVar[str] = "new_id"
+    kind: ClassVar[str] = kinds.NEW_ID
     name: str
 
     def __init__(self, name: str = "") -> None:
@@ -260,7 +261,7 @@ class Random(Command[float]):
     """A number from 0 up to 1 that is the same on every replay."""
 
     __slots__ = ()
-    kind: ClassVar[str] = "random"
+    kind: ClassVar[str] = kinds.RANDOM
 
     def __init__(self) -> None:
         building(self)
@@ -270,7 +271,7 @@ class SetAttribute(Command[None]):
     """Set a typed value that the outside can read and search while the execution runs."""
 
     __slots__ = ("attribute", "value")
-    kind: ClassVar[str] = "set_attribute"
+    kind: ClassVar[str] = kinds.SET_ATTRIBUTE
     attribute: Attribute[Any]
     value: Any
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict,
 
 import attrs
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.basics import target_of
 from redrive_interpreter.commands.command import Command, building
 from redrive_interpreter.commands.durations import Duration, optional_duration, optional_moment, positive_duration
@@ -116,7 +117,7 @@ class StartChild(_Start[T]):
     """Start an execution of its own, exactly once, and go on; its answer is a `ChildRef`."""
 
     __slots__ = ()
-    kind: ClassVar[str] = "start_child"
+    kind: ClassVar[str] = kinds.START_CHILD
 
     def __init__(self: StartChild[ChildRef[R]], invocation: Invocation[R], /, **options: Unpack[ChildOptions]) -> None:
         _fill(self, invocation, **options)
@@ -130,7 +131,7 @@ class RunChild(_Start[T]):
     """
 
     __slots__ = ()
-    kind: ClassVar[str] = "run_child"
+    kind: ClassVar[str] = kinds.RUN_CHILD
 
     def __init__(self, invocation: Invocation[T], /, *, wait_timeout: Duration | None = None, **options: Unpack[ChildOptions]) -> None:
         _fill(self, invocation, wait_timeout=wait_timeout, **options)
@@ -143,7 +144,7 @@ class WaitChild(Command[T]):
     """
 
     __slots__ = ("ref", "timeout")
-    kind: ClassVar[str] = "wait_child"
+    kind: ClassVar[str] = kinds.WAIT_CHILD
     ref: ChildRef[Any]
     timeout: timedelta | None
 
@@ -159,7 +160,7 @@ class CancelChild(Command[None]):
     """Ask a child to cancel; it is not waited for."""
 
     __slots__ = ("reason", "ref")
-    kind: ClassVar[str] = "cancel_child"
+    kind: ClassVar[str] = kinds.CANCEL_CHILD
     ref: ChildRef[Any]
     reason: str
 
@@ -176,7 +177,7 @@ class ContinueAs(Command[T]):
     """
 
     __slots__ = ("invocation",)
-    kind: ClassVar[str] = "continue_as"
+    kind: ClassVar[str] = kinds.CONTINUE_AS
     invocation: Invocation[Any]
 
     def __init__(self, invocation: Invocation[T], /) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Branch, Command, blank, building, check_branch
 from redrive_interpreter.commands.workflows import Invocation
 from redrive_interpreter.errors import InvalidDefinition
@@ -36,7 +37,7 @@ class All(Command[T]):
     """
 
     __slots__ = ("branches", "enough", "limit", "names", "shape")
-    kind: ClassVar[str] = "all"
+    kind: ClassVar[str] = kinds.ALL
     branches: tuple[Branch[Any], ...]
     names: tuple[str, ...] | None
     shape: Shape
@@ -135,7 +136,7 @@ class Race(Command[T]):
     """
 
     __slots__ = ("branches", "names")
-    kind: ClassVar[str] = "race"
+    kind: ClassVar[str] = kinds.RACE
     branches: tuple[Branch[Any], ...]
     names: tuple[str, ...] | None
 
@@ -248,7 +249,7 @@ class Map(Command[T]):
     """
 
     __slots__ = ("enough", "fn", "items", "limit")
-    kind: ClassVar[str] = "map"
+    kind: ClassVar[str] = kinds.MAP
     fn: Callable[[Any], Branch[Any]]
     items: tuple[Any, ...]
     limit: int | None
@@ -280,7 +281,7 @@ class Settle(Command[T]):
     """Run a branch and make a value of its failure: `Ok` or `Err`. Only `Cancelled` is still raised."""
 
     __slots__ = ("branch",)
-    kind: ClassVar[str] = "settle"
+    kind: ClassVar[str] = kinds.SETTLE
     branch: Branch[Any]
 
     def __init__(self: Settle[Ok[A] | Err], branch: Branch[A], /) -> None:
@@ -306,7 +307,7 @@ class Spawn(Command[T]):
     """
 
     __slots__ = ("branch",)
-    kind: ClassVar[str] = "spawn"
+    kind: ClassVar[str] = kinds.SPAWN
     branch: Branch[Any]
 
     def __init__(self: Spawn[Task[A]], branch: Branch[A], /) -> None:
@@ -319,7 +320,7 @@ class Join(Command[T]):
     """Wait for a spawned task; its answer is the branch's value, its failure is raised here."""
 
     __slots__ = ("task",)
-    kind: ClassVar[str] = "join"
+    kind: ClassVar[str] = kinds.JOIN
     task: Task[T]
 
     def __init__(self, task: Task[T], /) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self
 
 import attrs
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.annotations import NOTHING_AROUND, meaning, names_around
 from redrive_interpreter.commands.command import Command, building, built_inside, changed, performing
 from redrive_interpreter.commands.durations import Duration, positive_duration
@@ -116,7 +117,7 @@ class Step(Command[T]):
     """
 
     __slots__ = ("args", "fn", "kwargs", "spec", "step_id")
-    kind: ClassVar[str] = "step"
+    kind: ClassVar[str] = kinds.STEP
     step_id: str
     fn: Callable[..., Any]
     args: tuple[Any, ...]

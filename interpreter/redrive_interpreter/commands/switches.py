@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Branch, Command, building, changed, check_branch
 from redrive_interpreter.errors import InvalidDefinition, InvalidId
 from redrive_interpreter.frozen import Frozen, put
@@ -47,7 +48,7 @@ class Switch(Command[T], Generic[V, T]):
     """
 
     __slots__ = ("cases", "default", "id", "value")
-    kind: ClassVar[str] = "switch"
+    kind: ClassVar[str] = kinds.SWITCH
     id: str
     value: Any
     cases: tuple[Case, ...]

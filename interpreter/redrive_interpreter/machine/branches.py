@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from redrive_interpreter import kinds
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.machine.fibers import Fiber
@@ -142,7 +143,7 @@ class Group:
             entries = machine.saga.within(*losers) if losers else []
             if entries:
                 key = Key(f"{self.key}/__losers")
-                keys = plan(machine, key, "undo_losers", {}, entries)
+                keys = plan(machine, key, kinds.UNDO_LOSERS, {}, entries)
                 if keys:
                     undoing = Undoing(key, self.parent, keys, False, lambda m, _: self._deliver(m))
                     undoing.next(machine)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands.retry import after_failure
 from redrive_interpreter.history.rebuilt_errors import workflow_error
 from redrive_interpreter.history.requests import Again
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from redrive_interpreter.machine.family import ChildState
     from redrive_interpreter.machine.machine import Machine
 
-KIND: Final = "child_attempt"
-"""The kind of the row that holds a decision; ``{"due": None}`` says that there is no further attempt."""
 _REFUSED: Final = "ExecutionConflict"
 """How the host says that it did not start the child again."""
 
@@ -60,7 +59,7 @@ def _recorded(machine: Machine[Any], key: Key, start: StartExecution) -> datetim
     assert machine.recorded is not None
     if not machine.recorded.has(key):
         return None  # there was no policy then
-    due = machine.ask(key, KIND, start.workflow, None, None, start.command).input["due"]
+    due = machine.ask(key, kinds.CHILD_ATTEMPT, start.workflow, None, None, start.command).input["due"]
     return None if due is None else datetime.fromisoformat(due)
 
 
@@ -73,5 +72,5 @@ def _decided(machine: Machine[Any], child: ChildState, start: StartExecution, en
     error = workflow_error(machine.codec, outcome.error, start.command.invocation.workflow.raises)
     token = f"{machine.started.run}:{child.key}"
     due = after_failure(policies, error, attempt=child.attempt, first_at=child.asked_at, now=machine.now, token=token)
-    machine.ask(key, KIND, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
+    machine.ask(key, kinds.CHILD_ATTEMPT, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
     return due

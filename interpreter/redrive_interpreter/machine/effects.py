@@ -8,6 +8,7 @@ from inspect import GEN_CREATED, getgeneratorstate
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from redrive_interpreter import kinds
 from redrive_interpreter.commands import basics, child_workflows, parallel, switches
 from redrive_interpreter.commands.basics import NOTHING
 from redrive_interpreter.commands.workflows import Invocation
@@ -40,7 +41,7 @@ def _step(m: Machine[Any], fiber: Fiber, command: basics.Step[Any]) -> Reply:
     step_id = command.step_id
     key = fiber.scope.key(command.command_id or step_id)
     input = m.codec.dump_call(spec.signature, command.args, command.kwargs, step_id)
-    m.ask(key, "step", step_id, input, spec.undo_id, command)
+    m.ask(key, kinds.STEP, step_id, input, spec.undo_id, command)
     wait = StepWait(key, command, fiber, input, m.now)
     if m.recorded is None:
         m.request(Perform(key, command, input, 1, None, m.now))
@@ -68,7 +69,7 @@ def _seconds(span: Any) -> float | None:
 
 def _sleep(m: Machine[Any], fiber: Fiber, command: basics.Sleep) -> Reply:
     key = _key(fiber, command)
-    m.ask(key, "sleep", "", {"seconds": _seconds(command.duration), "until": _stamp(command.until)}, None, command)
+    m.ask(key, kinds.SLEEP, "", {"seconds": _seconds(command.duration), "until": _stamp(command.until)}, None, command)
     due = _due(m, command)
     assert due is not None
     if due <= m.now:
@@ -84,7 +85,7 @@ def _wait_signal(m: Machine[Any], fiber: Fiber, command: basics.WaitSignal[Any])
     input: dict[str, Any] = {"seconds": _seconds(command.timeout), "until": _stamp(command.until)}
     if command.default is not NOTHING:
         input["default"] = True  # whether there is one; the value itself may be of a type that nothing can store
-    m.ask(key, "wait_signal", name, input, None, command)
+    m.ask(key, kinds.WAIT_SIGNAL, name, input, None, command)
     return m.mailbox.take(m, SignalWait(key, command, fiber, name, _due(m, command)))
 
 
@@ -92,7 +93,7 @@ def _emit(m: Machine[Any], fiber: Fiber, command: basics.Emit) -> Reply:
     key = _key(fiber, command)
     event = command.event
     payload = m.codec.dump(command.payload, event.type, f"event {event.name}")
-    m.ask(key, "emit", event.name, payload, None, command)
+    m.ask(key, kinds.EMIT, event.name, payload, None, command)
     if m.fresh:
         m.request(Publish(key, event.name, payload, event.type))
     return None, None
@@ -102,7 +103,7 @@ def _send_signal(m: Machine[Any], fiber: Fiber, command: basics.SendSignal) -> R
     key = _key(fiber, command)
     signal = command.signal
     payload = m.codec.dump(command.payload, signal.type, f"signal {signal.name}")
-    m.ask(key, "send_signal", signal.name, {"to": command.target, "payload": payload}, None, command)
+    m.ask(key, kinds.SEND_SIGNAL, signal.name, {"to": command.target, "payload": payload}, None, command)
     return _ask_host(m, fiber, command, command.target, SendTo(key, command.target, signal.name, payload), lambda: (None, None))
 
 
@@ -115,13 +116,13 @@ def _ask_host(m: Machine[Any], fiber: Fiber, command: Any, target: str, request:
 def _rollback(m: Machine[Any], fiber: Fiber, command: basics.Rollback) -> Reply:
     key = _key(fiber, command)
     entries = m.saga.within(fiber.scope.prefix)
-    entries = plan(m, key, "rollback", {"reason": command.reason, "on_error": command.on_error}, entries)
+    entries = plan(m, key, kinds.ROLLBACK, {"reason": command.reason, "on_error": command.on_error}, entries)
     undoing = Undoing(key, fiber, entries, command.on_error == "continue", lambda machine, keys: machine.wake(fiber, keys))
     return WAITING if undoing.next(m) else (tuple(undoing.done), None)
 
 
 def _commit(m: Machine[Any], fiber: Fiber, command: basics.Commit) -> Reply:
-    m.ask(_key(fiber, command), "commit", "", {"reason": command.reason}, None, command)
+    m.ask(_key(fiber, command), kinds.COMMIT, "", {"reason": command.reason}, None, command)
     m.saga.forget(fiber.scope.prefix)
     return None, None
 
@@ -140,7 +141,7 @@ def _switch(m: Machine[Any], fiber: Fiber, command: switches.Switch[Any, Any]) -
         except BaseException as error:  # a predicate is the user's
             return None, error
         label = None if chosen is None else chosen[0]
-    m.ask(key, "switch", label or "", None, None, command)
+    m.ask(key, kinds.SWITCH, label or "", None, None, command)
     if label is None:
         return None, NoBranch(command.id, shown(command.value))
     branch = command.branch_of(label)
@@ -216,7 +217,7 @@ def _settle(m: Machine[Any], fiber: Fiber, command: parallel.Settle[Any]) -> Rep
 
 def _spawn(m: Machine[Any], fiber: Fiber, command: parallel.Spawn[Any]) -> Reply:
     key = _key(fiber, command)
-    m.ask(key, "spawn", "", None, None, command)
+    m.ask(key, kinds.SPAWN, "", None, None, command)
     scope = fiber.scope
     if m.tasks is None:
         m.tasks = {}
@@ -239,7 +240,7 @@ def _join(m: Machine[Any], fiber: Fiber, command: parallel.Join[Any]) -> Reply:
     if task is None:
         raise Misuse(f"Join of {command.task.key!r}, which this run never spawned")
     key = _key(fiber, command)
-    m.ask(key, "join", task.key, None, None, command)
+    m.ask(key, kinds.JOIN, task.key, None, None, command)
     task.joined = True
     if task.outcome is not None:
         value, error = task.outcome
@@ -311,7 +312,7 @@ def _run_child(m: Machine[Any], fiber: Fiber, command: child_workflows.RunChild[
 
 def _wait_child(m: Machine[Any], fiber: Fiber, command: child_workflows.WaitChild[Any]) -> Reply:
     key = _key(fiber, command)
-    m.ask(key, "wait_child", command.ref.id, {"seconds": _seconds(command.timeout)}, None, command)
+    m.ask(key, kinds.WAIT_CHILD, command.ref.id, {"seconds": _seconds(command.timeout)}, None, command)
     if not m.family.has(command.ref.id):
         return None, ExecutionNotFound(command.ref.id, "it is no child of this execution")
     due = None if command.timeout is None else m.now + command.timeout
@@ -323,7 +324,7 @@ def _wait_child(m: Machine[Any], fiber: Fiber, command: child_workflows.WaitChil
 
 def _cancel_child(m: Machine[Any], fiber: Fiber, command: child_workflows.CancelChild) -> Reply:
     key = _key(fiber, command)
-    m.ask(key, "cancel_child", command.ref.id, {"reason": command.reason}, None, command)
+    m.ask(key, kinds.CANCEL_CHILD, command.ref.id, {"reason": command.reason}, None, command)
     m.family.last_attempt(command.ref.id)
     request = CancelExecution(key, command.ref.id, command.reason, answer=True)
     return _ask_host(m, fiber, command, command.ref.id, request, lambda: (None, None))
@@ -334,7 +335,7 @@ def _continue_as(m: Machine[Any], fiber: Fiber, command: child_workflows.Continu
         raise Misuse("ContinueAs works only in the workflow that the execution runs, not in a branch or one run inline")
     invocation = command.invocation
     call = m.codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, invocation.workflow.name)
-    m.ask(_key(fiber, command), "continue_as", invocation.workflow.name, call, None, command)
+    m.ask(_key(fiber, command), kinds.CONTINUE_AS, invocation.workflow.name, call, None, command)
     m.continues = invocation
     scope = fiber.frames[0].scope
     close_frames(m, fiber)
@@ -344,7 +345,7 @@ def _continue_as(m: Machine[Any], fiber: Fiber, command: child_workflows.Continu
 
 # ── the deterministic, and the record ───────────────────────────────────────────────────────────
 def _note(m: Machine[Any], fiber: Fiber, command: basics.Note) -> Reply:
-    data = {name: m.codec.dump(value, Any, "note") for name, value in command.data.items()}
+    data = {name: m.codec.dump(value, Any, command.kind) for name, value in command.data.items()}
     m.add_row(Noted(text=command.text, data=data, key=_key(fiber, command)))
     return None, None
 
@@ -363,7 +364,7 @@ def _patch(m: Machine[Any], fiber: Fiber, command: basics.Patch) -> Reply:
         key = Key(f"__patch:{command.patch_id}")
         answer = m.recorded is None or m.recorded.patched(key)
         if answer:
-            m.ask(key, "patch", command.patch_id, None, None, command)
+            m.ask(key, kinds.PATCH, command.patch_id, None, None, command)
         m.patches[command.patch_id] = answer
     return answer, None
 

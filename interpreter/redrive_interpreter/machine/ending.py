@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from redrive_interpreter import kinds
 from redrive_interpreter.errors import Cancelled, CodecError, Misuse
 from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.history.verdicts import Finished
@@ -100,7 +101,7 @@ class LeavingFrame(Frame):
         if not entries:
             return False
         key = self.scope.key("__undo")
-        entries = plan(machine, key, "undo_scope", {}, entries)
+        entries = plan(machine, key, kinds.UNDO_SCOPE, {}, entries)
         ending = (self._value, self._error) if self._root else None
         return Undoing(key, fiber, entries, False, lambda m, _: m.wake_shielded(fiber, None), ending).next(machine)
 

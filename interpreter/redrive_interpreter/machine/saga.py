@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from redrive_interpreter import kinds
 from redrive_interpreter.errors import HostError, RedriveError
 from redrive_interpreter.keys import ROLLBACK, Key
 from redrive_interpreter.machine.fibers import Fiber
@@ -134,7 +135,7 @@ class Undoing:
                     return True
                 continue
             if not machine.is_settled(key):
-                machine.ask(key, "undo", step.step_id, input, None, step)
+                machine.ask(key, kinds.UNDO, step.step_id, input, None, step)
             wait = StepWait(key, step, self.fiber, input, machine.now)
             wait.undoing = self
             machine.wait(self.fiber, wait)
@@ -191,7 +192,7 @@ class Undoing:
         if machine.workflow.on_failure is None or not entries:
             return False
         key = Key(f"{self.key}/__undo")
-        rest = Undoing(key, self.fiber, plan(machine, key, "undo_scope", {}, entries), False, self._then, ending)
+        rest = Undoing(key, self.fiber, plan(machine, key, kinds.UNDO_SCOPE, {}, entries), False, self._then, ending)
         rest.resumed = True
         return rest.next(machine)
 
@@ -209,7 +210,7 @@ class Undoing:
 def plan(machine: Machine[Any], key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
     """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
     recorded = machine.recorded
-    if kind != "rollback" and recorded is not None and not recorded.may_ask(key):
+    if kind != kinds.ROLLBACK and recorded is not None and not recorded.may_ask(key):
         return []
     keys = set(machine.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"])
     return [entry for entry in entries if entry.key in keys]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
+from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.machine.places import fibers
 from redrive_interpreter.machine.scopes import scope_of
@@ -30,10 +31,6 @@ Cause: TypeAlias = Literal[
     "history does not fit",
 ]
 
-# What these are about is an argument of theirs, and no name of their own.
-_LABEL_IS_ARGUMENT: Final = frozenset(
-    {"wait_signal", "emit", "send_signal", "start_child", "run_child", "wait_child", "cancel_child", "join"}
-)
 _INLINE: Final = "workflow run inline"
 _MOST_INSIDE: Final = 3
 
@@ -51,7 +48,7 @@ class Side:
     inside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        kind = self.kind.replace("_", " ")
+        kind = kinds.kind_of(self.kind).words
         if self.name:
             return f"{kind} {self.name!r}"
         if not self.inside:
@@ -105,7 +102,7 @@ def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | No
         if is_named(words, then):
             return "reordered", f"{now} comes before {then}"
         return "removed", f"{then} is not asked for any more"
-    if then.kind == now.kind and (then.name == getattr(fn, "__name__", None) or (then.name == now.name and then.kind != "step")):
+    if then.kind == now.kind and (then.name == getattr(fn, "__name__", None) or (then.name == now.name and then.kind != kinds.STEP)):
         return "renamed", f"{then} at {recorded.key} is now {now} at {asked.key}"
     if is_named(words, then):
         return "inserted", f"the history has no {now} here"
@@ -196,9 +193,9 @@ def _codes(fiber: Fiber, inside: str | None) -> Iterator[tuple[Any, dict[str, An
 
 def is_named(words: set[str], side: Side) -> bool:
     """Whether the running code still names this side: by its id, or by the command's class."""
-    if side.name and side.kind not in _LABEL_IS_ARGUMENT:
+    if side.name and not kinds.kind_of(side.kind).label_is_argument:
         return side.name in words
-    return "".join(part.title() for part in side.kind.split("_")) in words
+    return kinds.class_name(side.kind) in words
 
 
 def _arguments(recorded: Any, asked: Any) -> str:

@@ -6,8 +6,10 @@ may ask for nothing that is not recorded; in the last turn what goes beyond the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
+from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.machine.scopes import scope_of
 from redrive_interpreter.replay.causes import sides
@@ -17,6 +19,9 @@ from redrive_interpreter.replay.escapes import Raised
 if TYPE_CHECKING:
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine.machine import Machine
+
+
+_BY_KEY: Final = frozenset(kind.tag for kind in kinds.KINDS.values() if kind.by_key)
 
 
 class RecordedTurn:
@@ -43,7 +48,7 @@ class RecordedTurn:
         row = rest[at] if at < len(rest) else None
         if row is None or row.key != key:
             row = self._find(key, kind)
-            while at < len(rest) and ((skipped := rest[at]) is None or skipped.kind == "patch"):
+            while at < len(rest) and ((skipped := rest[at]) is None or skipped.kind == kinds.PATCH):
                 at += 1
             self._at = at
             if row is None:
@@ -89,7 +94,7 @@ class RecordedTurn:
     def finish(self, machine: Machine[Any]) -> None:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""
         for row in self.rest:
-            if row is not None and row.kind != "patch":
+            if row is not None and row.kind != kinds.PATCH:
                 instead = next((new for new in machine.rows if isinstance(new, Asked)), None)
                 if instead is not None and sides(self._watched.history, row, instead) is None:
                     instead = None
@@ -104,17 +109,17 @@ class RecordedTurn:
         return does_not_fit(machine, key, problem)
 
     def _is_over(self) -> bool:
-        return not any(row is not None and row.kind != "patch" for row in self.rest)
+        return not any(row is not None and row.kind != kinds.PATCH for row in self.rest)
 
     def _first_in(self, prefix: str) -> Asked | None:
         for row in self.rest:
-            if row is not None and row.kind not in ("patch", "undo") and scope_of(row.key) == prefix:
+            if row is not None and row.kind not in _BY_KEY and scope_of(row.key) == prefix:
                 return row
         return None
 
     def _find(self, key: str, kind: str) -> Asked | None:
         """The recorded row that must be this one: by key for undos and patches, else the next of its scope."""
-        if kind in ("patch", "undo"):
+        if kind in _BY_KEY:
             row = next((row for row in self.rest if row is not None and row.key == key), None)
         else:
             row = self._first_in(scope_of(key))
@@ -128,39 +133,57 @@ class RecordedTurn:
     def _instead_of(self, asked: Asked) -> Asked | None:
         """What is recorded where the code asks now for something in another scope: a step became a workflow, say."""
         history = self._watched.history
-        left = (row for row in self.rest if row is not None and row.kind not in ("patch", "undo"))
+        left = (row for row in self.rest if row is not None and row.kind not in _BY_KEY)
         return next((row for row in left if sides(history, row, asked) is not None), None)
 
     def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
         machine.recorded = None
-        left = [row for row in (recorded, *self.rest) if row is not None and row.kind != "patch"]
+        left = [row for row in (recorded, *self.rest) if row is not None and row.kind != kinds.PATCH]
         raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None), left, self.raised)
 
 
 def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
     """Whether arguments that differ from the record are the same once read and written again with today's types."""
-    codec, recorded = machine.codec, row.input
-    match row.kind:
-        case "step" | "undo":
-            return codec.same_call(command.spec.signature, recorded, input, row.label)
-        case "continue_as":
-            return codec.same_call(command.invocation.workflow.signature, recorded, input, row.label)
-        case "start_child" | "run_child":
-            rest = {**recorded, "call": None} == {**input, "call": None}
-            return rest and codec.same_call(command.invocation.workflow.signature, recorded["call"], input["call"], row.label)
-        case "emit":
-            return same_value(machine, command.event.type, recorded, input, row.label)
-        case "send_signal":
-            same = bool(recorded["to"] == input["to"])
-            return same and same_value(machine, command.signal.type, recorded["payload"], input["payload"], row.label)
-        case "rollback" | "undo_scope" | "undo_losers":  # which keys is the record's to say
-            return {**recorded, "keys": None} == {**input, "keys": None}
-        case "child_attempt":  # whether there is one, and when, is the record's to say
-            return True
-        case "all" | "map":  # N3
-            return {**recorded, "limit": None} == {**input, "limit": None}
-        case _:
-            return False
+    return _COMPARED[kinds.kind_of(row.kind).compared](machine, row, input, command)
+
+
+def _step_call(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    return machine.codec.same_call(command.spec.signature, row.input, input, row.label)
+
+
+def _workflow_call(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    return machine.codec.same_call(command.invocation.workflow.signature, row.input, input, row.label)
+
+
+def _child_start(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    signature = command.invocation.workflow.signature
+    return _but_for("call", row.input, input) and machine.codec.same_call(signature, row.input["call"], input["call"], row.label)
+
+
+def _event(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    return same_value(machine, command.event.type, row.input, input, row.label)
+
+
+def _signal(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    same = bool(row.input["to"] == input["to"])
+    return same and same_value(machine, command.signal.type, row.input["payload"], input["payload"], row.label)
+
+
+def _but_for(name: str, recorded: dict[str, Any], now: dict[str, Any]) -> bool:
+    return {**recorded, name: None} == {**now, name: None}
+
+
+_COMPARED: Final[Mapping[kinds.Compared, Callable[[Machine[Any], Asked, Any, Any], bool]]] = {
+    "exactly": lambda machine, row, input, command: False,
+    "as a step's call": _step_call,
+    "as a workflow's call": _workflow_call,
+    "as a child's start": _child_start,
+    "as an event": _event,
+    "as a signal": _signal,
+    "but for the keys": lambda machine, row, input, command: _but_for("keys", row.input, input),
+    "but for the limit": lambda machine, row, input, command: _but_for("limit", row.input, input),
+    "not at all": lambda machine, row, input, command: True,
+}
 
 
 def same_value(machine: Machine[Any], type: Any, recorded: Any, now: Any, where: str = "") -> bool:

@@ -14,6 +14,7 @@ from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
 from redrive.stored import Origin
 from redrive.timeline import Entry, Timeline, json_object
+from redrive_interpreter import kinds
 from redrive_interpreter.outcomes import Failure
 
 STATUS_STYLE: Final = {
@@ -144,7 +145,7 @@ class View:
     def _waits(self, snapshot: Snapshot, line: Timeline) -> list[str]:
         lines: list[str] = []
         for entry in line.open:
-            text = "sleep" if entry.kind == "sleep" else f"{_what(entry)} {visible(_name(entry))}"
+            text = "sleep" if entry.kind == kinds.SLEEP else f"{_what(entry)} {visible(_name(entry))}"
             if entry.retry_due is not None:
                 text += f", attempt {entry.attempts} due {when(entry.retry_due, self.now)}"
             elif entry.attempts > 1:
@@ -230,22 +231,22 @@ def _build(park: Park) -> str:
 def _name(entry: Entry) -> str:
     """The key, in which a command without an id of its own stands as ``sleep``, not ``__sleep``; for a signal its name."""
     key = entry.key.removeprefix("__").replace("/__", "/")
-    return key if entry.kind != "wait_signal" else key.rpartition("/")[0] + "/" * ("/" in key) + entry.label
+    return key if entry.kind != kinds.WAIT_SIGNAL else key.rpartition("/")[0] + "/" * ("/" in key) + entry.label
 
 
 def _what(entry: Entry) -> str:
     """The kind of command, and what it is about where the name does not say it."""
     match entry.kind:
-        case "wait_signal":
-            return "signal"
-        case "sleep":
+        case kinds.WAIT_SIGNAL:
+            return kinds.kind_of(entry.kind).noun
+        case kinds.SLEEP:
             asked = None if entry.due is None else entry.due - entry.asked_at
             return "sleep" if asked is None else f"sleep of {span(asked)}"
-        case "wait_child" | "run_child" | "start_child":
+        case kinds.WAIT_CHILD | kinds.RUN_CHILD | kinds.START_CHILD:
             return f"child {visible(entry.label)}"
         case _:
             pass
-    word = entry.kind.replace("_", " ")
+    word = kinds.kind_of(entry.kind).words
     last = entry.key.rpartition("/")[2].partition("#")[0]
     return word if not entry.label or entry.label == last else f"{word} {visible(entry.label)}"
 

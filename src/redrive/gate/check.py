@@ -22,6 +22,7 @@ from redrive_interpreter import (
     Started,
     Unreadable,
     Workflow,
+    kinds,
     load_row,
     replay,
 )
@@ -153,7 +154,7 @@ def suggested(error: Diverged) -> str:
     recorded, asked = error.recorded, error.asked
     old, new = _code(recorded), _code(asked)
     match error.cause:
-        case "renamed" if isinstance(recorded, Asked) and recorded.kind == "step":
+        case "renamed" if isinstance(recorded, Asked) and recorded.kind == kinds.STEP:
             return f'keep the id: @step("{recorded.label}")'
         case "inserted":
             return f'if (yield from Patch("{_patch("add", asked)}")):\n    {new}'
@@ -179,7 +180,6 @@ def _patch(verb: str, row: Asked | Ended | None) -> str:
 def _code(row: Asked | Ended | None) -> str:
     if row is None or isinstance(row, Ended):
         return "..."
-    if row.kind == "step":
+    if row.kind == kinds.STEP:
         return f"yield from {row.label}(…)"
-    name = "".join(part.capitalize() for part in row.kind.split("_"))
-    return f"yield from {name}(…)"
+    return f"yield from {kinds.class_name(row.kind)}(…)"

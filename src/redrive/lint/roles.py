@@ -6,39 +6,11 @@ import ast
 from typing import Final, Literal, TypeAlias
 
 from redrive.lint.names import FUNCTIONS, Binding, Files, Function, Scope
+from redrive_interpreter.kinds import KINDS, class_name
 
 Role: TypeAlias = Literal["workflow", "flow", "step"]
 
-COMMANDS: Final = frozenset(
-    [
-        "All",
-        "CancelChild",
-        "Commit",
-        "ContinueAs",
-        "Emit",
-        "Info",
-        "Join",
-        "Map",
-        "NewId",
-        "Note",
-        "Now",
-        "Patch",
-        "Race",
-        "Random",
-        "Rollback",
-        "RunChild",
-        "SendSignal",
-        "SetAttribute",
-        "Settle",
-        "Sleep",
-        "Spawn",
-        "StartChild",
-        "Step",
-        "Switch",
-        "WaitChild",
-        "WaitSignal",
-    ]
-)
+COMMANDS: Final = frozenset(class_name(kind.tag) for kind in KINDS.values() if not kind.own)
 _CHAINED: Final = frozenset(("options", "of", "when", "otherwise"))
 _OURS: Final = ("redrive", "redrive_interpreter")
 

@@ -9,7 +9,7 @@ import attrs
 
 from redrive.testing import naming
 from redrive.testing.unyielded import Watching
-from redrive_interpreter import Command, Invocation, Switch
+from redrive_interpreter import Command, Invocation, Switch, kinds
 from redrive_interpreter.commands.switches import OTHERWISE
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Looking(Watching):
         self._see = see
 
     def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
-        if kind == "switch":
+        if kind == kinds.SWITCH:
             self._see((key, label, command))
         return super().ask(key, kind, label, input, undo, command)
 

@@ -22,7 +22,7 @@ from redrive.converters import codec_for
 from redrive.testing.calls import check_invocation
 from redrive.testing.run import BEGIN, Run
 from redrive.testing.telling import describe, trace
-from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, load_row, replay
+from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, kinds, load_row, replay
 from redrive_interpreter.history.rows import FACTS
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Crashes:
         machine.close()
         self._compare(where, self._rows[:end], made, self._rows[end:], notes=whole is not None)
         emitted = [request.key for request in requests if isinstance(request, Publish)]
-        expected = [row.key for row in self._rows[end:] if isinstance(row, Asked) and row.kind == "emit"]
+        expected = [row.key for row in self._rows[end:] if isinstance(row, Asked) and row.kind == kinds.EMIT]
         if emitted != expected:
             raise CrashChanged(where, _diff([f"emits {key}" for key in expected], [f"emits {key}" for key in emitted]))
 

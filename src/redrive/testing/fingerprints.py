@@ -28,8 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from redrive.codec import to_json
-from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row
-from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
+from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row, kinds
 from redrive_interpreter.machine.places import fibers
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Fingerprints:
         known = self._rows.get(id(row))
         if known is None or known[0] is not row:
             data = {name: value for name, value in dump_row(row).items() if name not in ("at", "due", "sent", "began")}
-            if isinstance(row, Asked) and row.kind == CHILD_ATTEMPT:
+            if isinstance(row, Asked) and row.kind == kinds.CHILD_ATTEMPT:
                 data["input"] = row.input["due"] is not None
             known = self._rows[id(row)] = row, to_json(data)
         return known[1]

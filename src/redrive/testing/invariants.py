@@ -11,6 +11,7 @@ import attrs
 from redrive.testing.calls import check_invariant
 from redrive.testing.sources import predicate_source
 from redrive.testing.view import Happening, View, What, about, happened
+from redrive_interpreter import kinds
 from redrive_interpreter.machine.scopes import scope_of
 
 if TYPE_CHECKING:
@@ -197,12 +198,12 @@ def _undos(view: View, steps: Sequence[What]) -> tuple[list[tuple[int, Key]], li
     undone: list[tuple[tuple[int, Key], str]] = []
     for happening in view.happenings:
         key = (happening.run, happening.key)
-        if happening.kind == "commit":
+        if happening.kind == kinds.COMMIT:
             scope = scope_of(happening.key)
             done = [one for one in done if not one[1].startswith(scope)]
         elif happening.kind == "undone":
             undone.append((key, happening.undo or ""))
-        elif happening.kind == "done" and happening.command == "step":
+        elif happening.kind == "done" and happening.command == kinds.STEP:
             left = [one for one in done if undos.get(one) == happening.name and (one, happening.name) not in undone]
             if left:
                 undone.append((left[-1], happening.name))

@@ -25,14 +25,13 @@ from redrive_interpreter import (
     Signalled,
     Started,
     TimerFired,
+    kinds,
 )
 
 if TYPE_CHECKING:
     from redrive_interpreter import Row
 
 _UNNAMED: Final = re.compile(r"(^|/|rollback:)__")
-_OF_USERS: Final = ("step", "undo", "emit", "continue_as")
-"""Kinds of commands whose input is the user's: where it says null, null is meant."""
 
 
 def trace(rows: Sequence[Row]) -> list[str]:
@@ -72,7 +71,7 @@ class _Teller:
         match row:
             case Started():
                 return f"{row.workflow} starts with {_shown(row.input)}"
-            case Asked(kind="child_attempt"):
+            case Asked(kind=kinds.CHILD_ATTEMPT):
                 return self._attempt(row)
             case Asked():
                 return self._asks(row)
@@ -85,7 +84,7 @@ class _Teller:
                 return f"{failed}; again after {_span(row.due - row.at)}"
             case TimerFired():
                 asked = self._asked.get(row.key)
-                timeout = asked is not None and asked.kind in ("wait_signal", "wait_child", "run_child")
+                timeout = asked is not None and (asked.kind == kinds.WAIT_SIGNAL or asked.kind in kinds.CHILD_WAITS)
                 return f"the timeout of {asked.label} is due" if timeout and asked is not None else f"{name_of_key(row.key)} is due"
             case Signalled():
                 return f"signal {row.name} {_shown(row.payload)}"
@@ -108,16 +107,16 @@ class _Teller:
 
     def _asks(self, row: Asked) -> str:
         self._asked[row.key] = row
-        if row.kind in ("start_child", "run_child"):
+        if row.kind in kinds.CHILD_STARTS:
             self._children[row.input["id"]] = row.label
         scope, _, own = row.key.rpartition("/")
-        kind = row.kind.replace("_", " ")
+        kind = kinds.kind_of(row.kind).words
         if own.startswith("__"):  # nobody named it, so its kind is its name
             kind = (f"{name_of_key(scope)}/" if scope else "") + kind + (f"#{own.rpartition('#')[2]}" if "#" in own else "")
         else:
             kind = f"{name_of_key(row.key)}: {kind}"
         given: Any = row.input
-        if isinstance(given, dict) and row.kind not in _OF_USERS:
+        if isinstance(given, dict) and not kinds.kind_of(row.kind).input_is_users:
             options = cast("dict[str, Any]", given)
             given = {name: value for name, value in options.items() if value is not None} or None
         undo = f", undone by {row.undo}" if row.undo else ""
@@ -134,11 +133,11 @@ class _Teller:
     def _answer(self, row: Answered) -> str:
         asked = self._asked.get(row.key)
         match asked:
-            case Asked(kind="start_child" | "run_child"):
+            case Asked(kind=kinds.START_CHILD | kinds.RUN_CHILD):
                 what, done = self._child(asked.input["id"]), "is started"
-            case Asked(kind="send_signal"):
+            case Asked(kind=kinds.SEND_SIGNAL):
                 what, done = f"signal {asked.label}", f"is sent to {asked.input['to']}"
-            case Asked(kind="cancel_child"):
+            case Asked(kind=kinds.CANCEL_CHILD):
                 what, done = self._child(asked.label), "is told to cancel"
             case _:
                 return f"{name_of_key(row.key)} {_ended(row.outcome)}{', in doubt' if row.in_doubt else ''}"

@@ -23,10 +23,10 @@ from redrive_interpreter import (
     Signalled,
     SignalTimeout,
     TimerFired,
+    kinds,
 )
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.keys import ROLLBACK
-from redrive_interpreter.machine.child_attempts import KIND as CHILD_ATTEMPT
 
 if TYPE_CHECKING:
     from redrive_interpreter import Failure, Row, Status, Workflow
@@ -123,7 +123,7 @@ def happened(what: What, happening: Happening) -> bool:
     if what is SignalTimeout:
         return happening.kind == "timeout"
     if happening.kind == "asked":
-        return happening.command == "emit" and about(what, happening)
+        return happening.command == kinds.EMIT and about(what, happening)
     return happening.kind in ("done", "signal", "child") and about(what, happening)
 
 
@@ -138,22 +138,22 @@ def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
         children: dict[str, Asked] = {}
         for row in rows:
             if isinstance(row, Asked):
-                if row.kind == CHILD_ATTEMPT:
+                if row.kind == kinds.CHILD_ATTEMPT:
                     continue  # no command of the workflow
                 known[row.key] = row
-                if row.kind in ("start_child", "run_child"):
+                if row.kind in kinds.CHILD_STARTS:
                     children[row.input["id"]] = row
-                kind: Kind = "commit" if row.kind == "commit" else "asked"
+                kind: Kind = kinds.COMMIT if row.kind == kinds.COMMIT else "asked"
                 yield Happening(kind, run, row.key, row.label, row.kind, row.undo, input=row.input)
             elif isinstance(row, Answered):
                 yield from _answer(run, row, known)
             elif isinstance(row, Retrying):
-                yield Happening("retried", run, row.key, known[row.key].label, "step", None, row.failure, row.in_doubt)
+                yield Happening("retried", run, row.key, known[row.key].label, kinds.STEP, None, row.failure, row.in_doubt)
             elif isinstance(row, Signalled):
                 yield Happening("signal", run, Key(""), row.name, outcome=row.payload)
             elif isinstance(row, TimerFired):
                 asked = known[row.key]
-                if asked.kind == "wait_signal":
+                if asked.kind == kinds.WAIT_SIGNAL:
                     yield Happening("timeout", run, row.key, asked.label)
             elif isinstance(row, ChildFinished):
                 if row.id in children and row.status == "completed":
@@ -165,12 +165,12 @@ def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
 
 def _answer(run: int, row: Answered, known: dict[Key, Asked]) -> Iterator[Happening]:
     asked = known[row.key]
-    if asked.kind not in ("step", "undo"):
+    if asked.kind not in kinds.BODIES:
         return
     if isinstance(row.outcome, Err):
         yield Happening("failed", run, row.key, asked.label, asked.kind, asked.undo, row.outcome.error, row.in_doubt)
         return
     yield Happening("done", run, row.key, asked.label, asked.kind, asked.undo, row.outcome.value)
-    if asked.kind == "undo":
+    if asked.kind == kinds.UNDO:
         of = Key(row.key.removeprefix(ROLLBACK))
         yield Happening("undone", run, of, known[of].label if of in known else "", undo=asked.label)

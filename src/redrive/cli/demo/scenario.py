@@ -25,6 +25,7 @@ from redrive.cli.paint import Paint
 from redrive.cli.view import View
 from redrive.cli.words import span
 from redrive.timeline import Timeline, timeline
+from redrive_interpreter import kinds
 
 ORDER: Final = "order-1"
 APPROVER: Final = "Ada"
@@ -58,12 +59,12 @@ class Demo:
             await self._kill("in the middle of charge: the card is charged, the answer is lost")
 
             await self._work()
-            await self._until(order, _waits_for("sleep"), "the order sleeps")
+            await self._until(order, _waits_for(kinds.SLEEP), "the order sleeps")
             self._say("resumed", "charge ran again with the same idempotency key: the provider gave back the first charge")
             await self._kill("during the sleep")
 
             await self._work()
-            await self._until(order, _waits_for("wait_signal"), "the order waits for approval")
+            await self._until(order, _waits_for(kinds.WAIT_SIGNAL), "the order waits for approval")
             self._say("resumed", "the sleep went on where it was, and is over")
             await self._kill("while the order waits for its approval")
 
@@ -120,7 +121,7 @@ class Demo:
     def _verdict(self, result: str, line: Timeline) -> int:
         calls = orders.payments().calls()
         charged = [call for call in calls if call.charged]
-        slept = next((e for e in line.entries if e.kind == "sleep"), None)
+        slept = next((e for e in line.entries if e.kind == kinds.SLEEP), None)
         duration = None if slept is None or slept.ended_at is None else slept.ended_at - slept.asked_at
         slept_for = "–" if duration is None else span(duration)
         one_key = len(calls) == 2 and len({call.key for call in calls}) == 1
