@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from redrive.ports.store import FINAL, StoreError
-from redrive.stores.archives import archive_of
+from redrive.stores.backends import archive_of
 
 if TYPE_CHECKING:
     from redrive.ports.archive import Archive, Archived

@@ -30,7 +30,7 @@ from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, check_message, checked, compare, new_execution, start_in
-from redrive.stores import name_of, open_url
+from redrive.stores.backends import name_of, open_url
 from redrive.waiters import End, Waiters
 from redrive.watching import watch
 from redrive.worker import outbox

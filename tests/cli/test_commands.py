@@ -20,7 +20,7 @@ from redrive import DurableService, Emit, Event, Flow, Retry, workflow
 from redrive.cli import main
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Turn
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 
 APP = ["--app", "shop:service"]
 START = ["start", "orders.process", "order.id=o-1", "order.total=900", "--id", "order-1", *APP]

@@ -12,7 +12,7 @@ import pytest
 
 from redrive import AsyncDurableService
 from redrive.ports.store import StoreError, Turn, UnusableStore
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.address import parse
 from redrive.stores.postgres.connecting import connect

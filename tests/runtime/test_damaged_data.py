@@ -13,7 +13,7 @@ from redrive import AsyncDurableService, Flow, SetAttribute, Signal, WaitSignal,
 from redrive.cli import main
 from redrive.errors import DamagedData
 from redrive.ports.store import Snapshot
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive_interpreter import Attribute
 from tests.runtime.support import standing
 

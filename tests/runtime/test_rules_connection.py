@@ -28,7 +28,7 @@ from redrive import (
     workflow,
 )
 from redrive.ports.store import StoreError
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from tests.runtime.support import true
 
 word = Signal("rules.word", int)

@@ -26,7 +26,7 @@ from redrive import (
     workflow,
 )
 from redrive.ports.store import Stale
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 from tests.runtime.support import standing, true
 

@@ -10,7 +10,7 @@ import pytest
 
 from redrive.passwords import without_password
 from redrive.ports.store import Told
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive.testing.contracts.lab import execution

@@ -11,7 +11,7 @@ import pytest
 
 from redrive import AsyncDurableService, ContinueAs, Flow, Signal, WaitSignal, Workflow, step, workflow
 from redrive.ports.store import Begun, StoreError
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 
 word = Signal("unanswered.word", str)

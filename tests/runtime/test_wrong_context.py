@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from redrive import AsyncDurableService, DurableService, Event, Flow, Signal, WrongContext, workflow
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 from tests.postgres.server import Server
 
@@ -109,7 +109,7 @@ def test_a_blocking_service_is_for_any_thread(url: str) -> None:
 FORKED = """
 import asyncio, json, multiprocessing, os, signal, sys
 from redrive import AsyncDurableService, DurableService, WrongContext
-from redrive.stores import open_url
+from redrive.stores.backends import open_url
 from tests.runtime.test_wrong_context import CALLS, plus_one
 url, found = sys.argv[1], {}
 

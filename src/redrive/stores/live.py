@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, get_args
 import attrs
 
 from redrive.ports.store import FINAL, ExecutionStatus, Json, Snapshot, Store
-from redrive.stores import open_url
+from redrive.stores.backends import backend_of, open_url
 
 _LIVE: Final = [status for status in get_args(ExecutionStatus) if status not in FINAL]
 
@@ -62,18 +62,10 @@ def reader_of(store: Store | str) -> LiveReader:
 
     A store of the user's own is read through its `Store.list` and `Store.history`, and opened the way it opens.
     """
-    from redrive.stores.sqlite import SQLiteStore
-    from redrive.stores.sqlite.read_only import SQLiteReader
-
     found = open_url(store) if isinstance(store, str) else store
-    if isinstance(found, SQLiteStore):
-        return SQLiteReader(found.path)
-    if any(cls.__module__ == "redrive.stores.postgres.store" for cls in type(found).__mro__):  # its driver need not be installed
-        from redrive.stores.postgres import PostgresStore
-        from redrive.stores.postgres.read_only import PostgresReader
-
-        assert isinstance(found, PostgresStore)
-        return PostgresReader(found.address)
+    backend = backend_of(found)
+    if backend is not None and backend.reader is not None:
+        return backend.reader(found)
     return _AnyStore(found)
 
 
