@@ -164,10 +164,21 @@ def test_attempts_survive_crashes(of: Any) -> None:
 
 
 def test_exploration_sees_each_number_of_attempts() -> None:
-    explored = explore(parent())
+    explored = explore(parent(), cancels=0)
     assert explored.complete
     assert explored.ends == {"completed": 4}
     assert [label for _, label, _ in explored.edges].count("child kit.child fails: Declined") == 3
+
+
+def test_a_child_that_was_told_to_cancel_between_two_attempts_begins_none() -> None:
+    """What never began runs nothing (E3), so it can neither complete nor fail."""
+    explored = explore(parent())
+    assert explored.complete
+    assert explored.ends == {"completed": 4, "cancelled: Cancelled": 5}
+    told = {after: before for before, label, after in explored.edges if label == "cancel"}
+    begun, waiting = (sorted(label for state, label, _ in explored.edges if state in told and (told[state] == 0) is first) for first in (True, False))
+    assert begun == ["child kit.child cancelled", "child kit.child done", "child kit.child fails: Declined"]
+    assert waiting == 2 * ["child kit.child cancelled"]
 
 
 def test_exploration_lets_what_is_due_come_before_the_next_attempt() -> None:

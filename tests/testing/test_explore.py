@@ -25,6 +25,7 @@ from redrive.testing import (
 )
 from redrive_interpreter import (
     All,
+    CancelChild,
     Cancelled,
     ContinueAs,
     Flow,
@@ -37,8 +38,10 @@ from redrive_interpreter import (
     Signal,
     SignalTimeout,
     Sleep,
+    StartChild,
     StepFailed,
     StepTimeout,
+    WaitChild,
     WaitSignal,
     step,
     workflow,
@@ -452,6 +455,50 @@ def test_races_children_and_next_runs_are_explored_too() -> None:
     seen = explore(all_of_it(1))
     assert seen.complete
     assert set(seen.ends) >= {"completed", "cancelled: Cancelled"}
+
+
+def test_a_child_that_was_told_to_cancel_ends_each_way_it_can() -> None:
+    """Cancelled, completed all the same, or failed: what its parent does then is explored too (E10)."""
+
+    @workflow("cut.child", raises=[Declined])
+    def child() -> Flow[int]:
+        yield from ()
+        return 1
+
+    @workflow("cut.parent")
+    def parent() -> Flow[int]:
+        return (yield from RunChild(child()))
+
+    @workflow("cut.race")
+    def race() -> Flow[str]:
+        return (yield from Race(child=RunChild(child()), late=Sleep(60))).name
+
+    @workflow("cut.by_hand")
+    def by_hand() -> Flow[None]:
+        ref = yield from StartChild(child())
+        yield from CancelChild(ref, "enough")
+        yield from WaitChild(ref)
+
+    seen = explore(parent())
+    assert seen.ends == {"completed": 1, "failed: ChildFailed": 1, "cancelled: Cancelled": 3}
+    late = [move for _, move, _ in explore(race(), cancels=0).edges if "child" in move]
+    ends = ["child cut.child done", "child cut.child fails: Declined"]
+    assert sorted(late) == sorted([*ends, *ends, "child cut.child cancelled"])
+    assert explore(by_hand(), cancels=0).ends == {"completed": 1, "failed: ChildFailed": 2}
+
+
+def test_a_child_fails_with_an_error_that_it_does_not_declare_where_that_is_asked_for() -> None:
+    @workflow("plain.child")
+    def child() -> Flow[int]:
+        yield from ()
+        return 1
+
+    @workflow("plain.parent")
+    def parent() -> Flow[int]:
+        return (yield from RunChild(child()))
+
+    assert explore(parent(), cancels=0).ends == {"completed": 1}
+    assert explore(parent(), cancels=0, undeclared=True).ends == {"completed": 1, "failed: ChildFailed": 1}
 
 
 def test_a_value_that_nobody_can_guess_is_asked_for() -> None:

@@ -11,7 +11,7 @@ from redrive import step_results
 from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
 from redrive.testing.samples import NoSample, sample_error, samples
 from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
-from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, WaitSignal
+from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, StartExecution, WaitSignal
 from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Choices:
     # ── children ────────────────────────────────────────────────────────────────────────────────
     def _children(self, host: Host) -> list[Move]:
         moves: list[Move] = []
-        starts = {getattr(request, "id", ""): getattr(request, "command", None) for request in host.sent}
+        starts = {request.id: request.command for request in host.sent if isinstance(request, StartExecution)}
         for child in host.machine.family.open:
             command = starts.get(child.id)
             if command is None:
@@ -134,7 +134,10 @@ class Choices:
             found = self._answers.child(command) if subject_of(command) else None
             values: list[Ok[Any] | Err] = [found] if found is not None else [Ok(v) for v in samples(workflow.result_type, workflow.name)]
             values += [Err(self._error(cls, workflow.name)) for cls in workflow.raises]
-            moves += [ChildEnds(child.id, outcome, workflow) for outcome in values]
+            if self._undeclared:
+                values.append(Err(RuntimeError("undeclared")))
+            if child.id not in host.never:
+                moves += [ChildEnds(child.id, outcome, workflow) for outcome in values]
             if child.id in host.cancelled:
                 moves.append(ChildEnds(child.id, Err(Cancelled("", "parent")), workflow, "cancelled"))
         return moves

@@ -105,7 +105,7 @@ def explore(
 
     A step gives what *answers* say or a sample of its type, fails with each error of its ``raises=``, and times out if
     it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that.
-    With *undeclared* it fails with an error that it does not declare, too. *signals* arrive at any time, by
+    With *undeclared* it, and a child, fails with an error that it does not declare, too. *signals* arrive at any time, by
     default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
     Warns (`UntestedInvariant`) of invariants that held only because what they name never occurred.
     Raises `Violation`, with a test that reproduces it, for the shortest schedule that breaks an invariant, ends in a

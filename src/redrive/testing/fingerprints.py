@@ -63,7 +63,7 @@ class Fingerprints:
         timers = sorted((key, str(due - now)) for key, due in machine.timers.items())
         saga = [entry.key for entry in machine.saga.log], list(machine.undone), list(machine.in_doubt)
         signals = [(signal.name, to_json(signal.payload)) for signal in machine.mailbox.left()]
-        children = [(child.id, *_attempt(child, host)) for child in machine.family.open]
+        children = [(child.id, *_attempt(child, host), child.id in host.never) for child in machine.family.open]
         return repr((sorted(machine.pending), performs, timers, saga, signals, children))
 
     def _row(self, row: Row) -> str:

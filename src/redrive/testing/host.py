@@ -64,6 +64,7 @@ class Kept:
     now: datetime
     sent: list[Request]
     cancelled: frozenset[str]
+    never: frozenset[str]
 
 
 class Host:
@@ -85,6 +86,8 @@ class Host:
         self.emitted: list[tuple[str, Any]] = []
         self.sent: list[Request] = []
         self.cancelled: set[str] = set()
+        self.never: set[str] = set()
+        """Children that were told to cancel while they waited for their next attempt, which never begins now (E3)."""
         self.heartbeats: dict[Key, Any] = {}
         self._refuse, self._make = refuse, make
 
@@ -157,6 +160,8 @@ class Host:
                 payload = self.codec.load(request.payload, request.type, f"event {request.event}")
                 self.emitted.append((request.event, payload))
             case CancelExecution():
+                if self.begins(request.id) is not None:
+                    self.never.add(request.id)
                 self.cancelled.add(request.id)
                 self.sent.append(request)
             case SendTo() | StartExecution():
@@ -237,7 +242,7 @@ class Host:
     # ── crashes ─────────────────────────────────────────────────────────────────────────────────
     @property
     def kept(self) -> Kept:
-        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now, list(self.sent), frozenset(self.cancelled))
+        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now, list(self.sent), frozenset(self.cancelled), frozenset(self.never))
 
     def restart(self) -> None:
         """Forget the machine and replay it from its history. Raises `Diverged` if the code does something else."""
@@ -254,7 +259,7 @@ class Host:
     def resume(self, kept: Kept) -> None:
         """Go on from what was kept."""
         self.now = kept.now
-        self.sent, self.cancelled = list(kept.sent), set(kept.cancelled)
+        self.sent, self.cancelled, self.never = list(kept.sent), set(kept.cancelled), set(kept.never)
         self.workflows = list(kept.workflows)
         self.runs = [list(run) for run in kept.runs]
         self._resume(self.workflows[-1], self.runs[-1])
