@@ -19,12 +19,13 @@ from redrive_interpreter.errors import InvalidDefinition
 
 if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
-    from redrive.handlers import Retries
+    from redrive.handling import Retries
     from redrive.options import ServiceOptions, Workflows
     from redrive.ports.inside import Cursor
     from redrive.ports.store import Store
     from redrive.starting import StartOptions
     from redrive.subscriptions import Subscription
+    from redrive_interpreter.commands.durations import Duration
     from redrive_interpreter.commands.messages import Event, Payload, Signal
     from redrive_interpreter.commands.workflows import Invocation, Workflow
 
@@ -167,19 +168,21 @@ class DurableService:
 
         return BlockingSubscription(self._call(begin()), self._call)
 
-    def on(self, event: Event[T], *, name: str | None = None, retry: Retries = None) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
+    def on(
+        self, event: Event[T], *, name: str | None = None, retry: Retries = None, timeout: Duration | None = None
+    ) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
         """Call the decorated function with each payload of *event*: at least once, on one worker, until it is done.
 
         Its place is stored under *name*, by default the function's module and name. Put it before the service opens. If it
         fails it is called again as *retry* says (by default for a day), in order within an execution, and other events go
-        on; past that the event is in ``operator.dead_letters()``.
+        on; past that the event is in ``operator.dead_letters()``. A call that lasts longer than *timeout* has failed.
         """
         if self._loop is None:
-            return self.aio.on(event, name=name, retry=retry)
+            return self.aio.on(event, name=name, retry=retry, timeout=timeout)
 
         def decorate(function: Callable[[T], B]) -> Callable[[T], B]:
             async def add() -> Callable[[T], B]:
-                return self.aio.on(event, name=name, retry=retry)(function)
+                return self.aio.on(event, name=name, retry=retry, timeout=timeout)(function)
 
             return self._call(add())
 

@@ -6,30 +6,28 @@
 3.  The order within an execution is kept: while one of its events is held, its later ones wait behind it, held too.
 4.  Past the handler's policy an event is *dead*: kept for people, who redeliver or drop it. So is at once what cannot be
     read as the event's type (G6). What waited behind it comes next.
-5.  Handlers do not wait for each other: each has a task of its own, and sync ones threads.
+5.  An attempt that kills its process counts. Attempts on held events are stored before they begin, and so is the first one
+    after a handler began here: its event may have been in hand when the worker before died. Others cost no write more.
+6.  Handlers do not wait for each other: each has a task of its own, and sync ones threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-import inspect
 import logging
-import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from redrive.handling import Handler, called
 from redrive.news import News, wait_for
 from redrive.patience import patiently
 from redrive.ports.aside import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.subscriptions import payload_of
-from redrive_interpreter.commands.retry import Retry, after_failure, policies_of
+from redrive_interpreter.commands.retry import after_attempt, after_failure
 from redrive_interpreter.errors import CodecError
 from redrive_interpreter.raised import traceback_of, type_name, users_traceback
 
@@ -40,38 +38,17 @@ if TYPE_CHECKING:
     from redrive.ports.store import Event as StoredEvent
     from redrive.ports.store import Store
     from redrive.worker.clock import Clock
-    from redrive_interpreter.commands.messages import Source
 
 log: Final = logging.getLogger("redrive.events")
-PATIENT: Final = Retry(attempts=None, delay=0.5, max_delay=60, within=timedelta(days=1))
-"""How a handler is tried again that says nothing else."""
-Retries: TypeAlias = "Retry | Sequence[Retry] | None"
 AT_ONCE: Final = 100
 MOST_HELD: Final = 1000
 """Executions with events that are held, at most: from so many on, a handler takes no new events until some are done or dead
 (those of one batch, `AT_ONCE`, may come on top)."""
+SLOW: Final = 60.0
+"""Seconds after which a call that has not ended is told of."""
 POLL: Final = 1.0
 LOOK: Final = 5.0
 """Seconds between two looks for held events that somebody redelivered elsewhere."""
-
-
-@attrs.frozen
-class Handler:
-    """A function that gets the payloads of an event; *name* is what its place is stored under, *retry* how it is tried again."""
-
-    source: Source[Any]
-    function: Callable[[Any], Any]
-    name: str
-    retry: tuple[Retry, ...]
-
-
-def handler_of(source: Source[Any], function: Callable[..., Any], name: str | None, retry: Retries) -> Handler:
-    """Raises `InvalidDefinition` for a *retry* that is none, and `TypeError` for what cannot be called."""
-    if not callable(function):
-        raise TypeError(f"@on({source.name!r}): {function!r} cannot be called")
-    plain = inspect.unwrap(function)
-    chosen = name or f"{getattr(plain, '__module__', '')}.{getattr(plain, '__qualname__', repr(plain))}"
-    return Handler(source, function, chosen, policies_of(PATIENT if retry is None else retry, f"@on({source.name!r})"))
 
 
 class Handlers:
@@ -160,6 +137,8 @@ class _Listener:
         """Whether new events are taken: few enough are held."""
         self._look_at = 0.0
         """When held events are looked for next, by the loop's clock."""
+        self._sure = False
+        """Whether a new event has been handled here: before that, the next one may be what killed the worker before this one."""
 
     async def take(self) -> None:
         """Take new events, if there is room for those that fail."""
@@ -234,10 +213,22 @@ class _Listener:
     async def _handle(self, held: HeldEvent, *, new: bool) -> bool:
         """Call the handler once, and store what came of it; False if the event is held now."""
         all, name, seq = self._all, self._handler.name, held.event.seq
+        if held.attempts and held.due is None:  # the last attempt began, and its process ended
+            await self._store.hold_events(all.worker, [attrs.evolve(held, dead=True)])
+            _log_dead(held)
+            return True
         all.begin()
         try:
             began = all.clock.now()
-            error = await self._call(held.event)
+            if ahead := not (new and self._sure):
+                await self._store.hold_events(all.worker, [self._begun(held, began)])
+                new, self._sure = False, True
+            try:
+                error = await self._call(held.event)
+            except asyncio.CancelledError:
+                if ahead:  # told to stop, which is no attempt
+                    await self._store.hold_events(all.worker, [held])
+                raise
             if error is not None:
                 failed = self._failed(held, error, began)
                 await self._store.hold_events(all.worker, [failed])
@@ -253,25 +244,24 @@ class _Listener:
 
     async def _call(self, event: StoredEvent) -> BaseException | None:
         """What the handler raised, or None."""
-        function = self._handler.function
         try:
             payload = payload_of(event, self._handler.source, self._all.codec)  # a copy of its own for each call
-            if inspect.iscoroutinefunction(inspect.unwrap(function)):
-                await function(payload)
-            else:
-                made = await _in_a_thread(self._handler.name, function, payload)
-                if inspect.isawaitable(made):
-                    await made
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return error  # the handler's own
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
+        except CodecError as error:
             return error
-        return None
+        slow = asyncio.get_running_loop().call_later(SLOW, _log_slow, self._handler, event)
+        try:
+            return await called(self._handler, payload)
+        finally:
+            slow.cancel()
+
+    def _begun(self, held: HeldEvent, began: datetime) -> HeldEvent:
+        """How it stands with an event whose next attempt begins. If it is not due after that, it is dead once this process is."""
+        attempts, first_at = held.attempts + 1, held.first_at or began
+        due, token = None, f"{held.handler}:{held.event.seq}"
+        if self._handler.retry:  # a death is no exception that a policy could name: the first one holds
+            due = after_attempt(self._handler.retry[0], attempt=attempts, first_at=first_at, now=began, token=token)
+        text = f"attempt {attempts} began and has not ended: its process may have died\n{held.error}".rstrip()
+        return attrs.evolve(held, attempts=attempts, first_at=first_at, due=due, error=text)
 
     def _failed(self, held: HeldEvent, error: BaseException, began: datetime) -> HeldEvent:
         """How it stands with an event after one more attempt that failed."""
@@ -290,30 +280,30 @@ def _is_of_payload(error: CodecError, event: StoredEvent) -> bool:
     return error.where == f"event {event.name}"
 
 
-async def _in_a_thread(name: str, function: Callable[[Any], Any], payload: Any) -> Any:
-    """Call *function* in a daemon thread: one that hangs holds up neither another handler nor the end of the process."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+def _log_slow(handler: Handler, event: StoredEvent) -> None:
+    limit = "" if handler.timeout is not None else "; @on(…, timeout=) would end it"
+    log.warning(
+        "handler %s has been at event %d (%s) of execution %r for %d s, and the others wait behind it%s",
+        handler.name,
+        event.seq,
+        event.name,
+        event.execution,
+        SLOW,
+        limit,
+        extra={"execution_id": event.execution, "handler": handler.name},
+    )
 
-    def tell(value: Any, error: BaseException | None) -> None:
-        if not ended.done():
-            ended.set_result((value, error))
 
-    def run() -> None:
-        value, raised = None, None
-        try:
-            value = function(payload)
-        except BaseException as error:
-            raised = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(tell, value, raised)
-
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name=f"redrive handler {name}", daemon=True).start()
-    value, error = await ended
-    if error is not None:
-        raise error
-    return value
+def _log_dead(held: HeldEvent) -> None:
+    log.error(
+        "handler %s: event %d (%s) of execution %r is dead, redeliver or drop it: %s",
+        held.handler,
+        held.event.seq,
+        held.event.name,
+        held.event.execution,
+        held.error.partition("\n")[0],
+        extra={"execution_id": held.event.execution, "handler": held.handler, "attempt": held.attempts},
+    )
 
 
 def _log_failure(held: HeldEvent, error: BaseException) -> None:

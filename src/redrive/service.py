@@ -42,13 +42,15 @@ from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
-    from redrive.handlers import Handler, Handlers, Joining, Retries
+    from redrive.handlers import Handlers, Joining
+    from redrive.handling import Handler, Retries
     from redrive.info import ExecutionInfo
     from redrive.options import Workflows
     from redrive.ports.inside import AsyncCursor, Cursor
     from redrive.subscriptions import Subscription
     from redrive.worker.loop import Worker
     from redrive.worker.presence import Presence
+    from redrive_interpreter.commands.durations import Duration
     from redrive_interpreter.commands.messages import Event, Payload, Signal
     from redrive_interpreter.history.rows import Row
 
@@ -308,18 +310,20 @@ class AsyncDurableService:
         self._listening.append(subscription)
         return subscription
 
-    def on(self, event: Event[T], *, name: str | None = None, retry: Retries = None) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
+    def on(
+        self, event: Event[T], *, name: str | None = None, retry: Retries = None, timeout: Duration | None = None
+    ) -> Callable[[Callable[[T], B]], Callable[[T], B]]:
         """Call the decorated function with each payload of *event*: at least once, on one worker, until it is done.
 
         Its place is stored under *name*, by default the function's module and name. Put it before the service opens. If it
         fails it is called again as *retry* says (by default for a day), in order within an execution, and other events go
-        on; past that the event is in ``operator.dead_letters()``.
+        on; past that the event is in ``operator.dead_letters()``. A call that lasts longer than *timeout* has failed.
         """
 
-        from redrive.handlers import handler_of
+        from redrive.handling import handler_of
 
         def decorate(function: Callable[[T], B]) -> Callable[[T], B]:
-            handler = handler_of(event, function, name, retry)
+            handler = handler_of(event, function, name, retry, timeout)
             if any(handler.name == other.name for other in self._on):
                 raise InvalidDefinition(f"two handlers are called {handler.name!r}: give one of them a name=")
             self._on.append(handler)

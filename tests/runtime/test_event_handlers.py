@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
-from redrive import AsyncDurableService, DurableService, Emit, Event, Flow, InvalidDefinition, Retry, RetryAfter, workflow
+from redrive import AsyncDurableService, DurableService, Emit, Event, Flow, InvalidDefinition, InvalidDuration, Retry, RetryAfter, workflow
 from redrive import handlers as module
+from redrive.handling import handler_of
 from redrive.ports.store import StoreError
 from tests.runtime.support import true
 
 sent = Event("handlers.sent", int)
 other = Event("handlers.other", int)
+ROOT = Path(__file__).parents[2]
 SOON = Retry(attempts=None, delay=0.01, max_delay=0.05)
 
 
@@ -315,3 +321,156 @@ async def test_what_one_worker_held_is_tried_again_by_the_next(store_url: str) -
 def test_a_policy_must_be_one(store_url: str) -> None:
     with pytest.raises(InvalidDefinition, match="retry"):
         AsyncDurableService(store_url).on(sent, retry=5)(print)  # type: ignore[arg-type]
+
+
+async def test_a_call_that_hangs_is_ended_by_its_timeout_and_tried_again(store_url: str) -> None:
+    """Async calls are told to stop, also those that do not hear it; threads are left behind."""
+    got: list[tuple[str, int]] = []
+    calls = {"async": 0, "deaf": 0, "sync": 0}
+    free = threading.Event()
+
+    service = AsyncDurableService(store_url, [emits])
+
+    @service.on(sent, name="async", retry=SOON, timeout=0.05)
+    async def waits(n: int) -> None:
+        calls["async"] += 1
+        if calls["async"] == 1:
+            await asyncio.Event().wait()
+        got.append(("async", n))
+
+    @service.on(sent, name="deaf", retry=SOON, timeout=0.05)
+    async def deaf(n: int) -> None:
+        calls["deaf"] += 1
+        while calls["deaf"] == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+        got.append(("deaf", n))
+
+    @service.on(sent, name="sync", retry=SOON, timeout=0.05)
+    def blocks(n: int) -> None:
+        calls["sync"] += 1
+        if calls["sync"] == 1:
+            free.wait(30)
+        got.append(("sync", n))
+
+    try:
+        async with service:
+            await service.execute(emits(1))
+            await true(lambda: len(got) == 3)
+            await nothing_held(service)
+    finally:
+        free.set()
+    assert sorted(got) == [("async", 1), ("deaf", 1), ("sync", 1)]
+    assert calls == {"async": 2, "deaf": 2, "sync": 2}
+
+
+async def test_a_call_that_goes_on_for_long_is_told_of(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "SLOW", 0.01)
+    free = asyncio.Event()
+
+    async def waits(n: int) -> None:
+        await free.wait()
+
+    async with service_with(store_url, waits) as service:
+        await service.execute(emits(1), id="e-1")
+        await true(lambda: "handler handler has been at event 1 (handlers.sent) of execution 'e-1'" in caplog.text)
+        free.set()
+
+
+@pytest.mark.parametrize("retry", [SOON, Retry(attempts=2, delay=0.01), Retry(attempts=2, delay=0.01, on=ConnectionError)])
+async def test_an_event_that_kills_its_process_uses_up_attempts(tmp_path: Path, retry: Retry) -> None:
+    """E7's cousin: the policy has its end, and others go on."""
+    url = f"sqlite:///{tmp_path}/kills.db"
+    async with service_with(url, Outage().handle, retry):
+        pass
+    async with AsyncDurableService(url, [emits]) as deaf:
+        await deaf.execute(emits(1), id="e-1")
+        await deaf.execute(emits(2), id="e-2")
+    kills = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from datetime import timedelta
+from redrive import DurableService, Retry
+from tests.runtime.test_event_handlers import emits, sent
+service = DurableService({url!r}, [emits])
+retry = Retry(attempts={retry.attempts}, delay=0.01, max_delay=0.05, on={retry.on[0].__name__})
+
+@service.on(sent, name="handler", retry=retry)
+def kills(n):
+    print(n, flush=True)
+    if n == 1:
+        os._exit(9)
+
+import time
+with service:
+    time.sleep(30)
+"""
+    attempts = range(1, (retry.attempts or 3) + 1)
+    for attempt in attempts:
+        ran = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", kills], capture_output=True, text=True, timeout=30)
+        assert ran.returncode == 9, ran.stderr
+        async with AsyncDurableService(url, [emits], worker=False) as client:
+            (held,) = await client.operator.dead_letters("handler", retrying=True)
+        assert (held.payload, held.attempts, held.dead) == (1, attempt, False)
+        assert held.error.startswith(f"attempt {attempt} began and has not ended: its process may have died")
+    if retry.attempts is not None:
+        async with service_with(url, (outage := Outage()).handle, retry) as service:
+            while not (dead := await service.operator.dead_letters("handler")):
+                await asyncio.sleep(0.005)
+            assert (dead[0].payload, dead[0].attempts) == (1, 2)
+            await true(lambda: outage.got == [2])
+
+
+async def test_a_handler_that_is_told_to_stop_uses_up_no_attempt(store_url: str) -> None:
+    """E6's cousin."""
+    begun = asyncio.Event()
+
+    async def waits(n: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    once = Retry(attempts=1)
+    for _ in range(2):
+        begun.clear()
+        async with service_with(store_url, waits, once, grace=0.01) as service:
+            if not _:
+                await service.execute(emits(1))
+            await asyncio.wait_for(begun.wait(), 10)
+    async with service_with(store_url, (outage := Outage()).handle, once) as service:
+        await true(lambda: outage.got == [1])
+        assert not await service.operator.dead_letters(retrying=True)
+
+
+class _Called:
+    def __call__(self, n: int) -> None: ...
+
+
+def test_a_handlers_name_is_the_same_in_each_process() -> None:
+    """N7: it says under what its place is stored; an address would begin it anew at each start."""
+    assert handler_of(sent, _Called(), None, None).name == f"{__name__}._Called"
+    assert handler_of(sent, functools.partial(max, 1), None, None).name == "builtins.max"
+    assert handler_of(sent, functools.partial(functools.partial(Outage.handle, Outage())), None, None).name == f"{__name__}.Outage.handle"
+    service = DurableService("memory://")
+    service.on(sent)(_Called())
+    with pytest.raises(InvalidDefinition, match="two handlers are called"):
+        service.on(sent)(_Called())
+
+
+def test_a_handler_that_cannot_take_a_payload_is_refused_at_once() -> None:
+    def nothing() -> None: ...
+
+    def two(n: int, m: int) -> None: ...
+
+    def named(*, n: int) -> None: ...
+
+    service = DurableService("memory://")
+    for function in (nothing, two, named, lambda: None, functools.partial(two, 1, 2)):
+        with pytest.raises(InvalidDefinition, match="a handler is called with the payload alone"):
+            service.on(sent, name="h")(function)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for number in (0, -1, float("nan"), "1"):
+        with pytest.raises(InvalidDuration, match="timeout"):
+            service.on(sent, name="h", timeout=number)(lambda n: None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -141,9 +141,23 @@ def after_failure(
     step for all time (its idempotency key): jitter derives from it, so that a restart computes the same.
     """
     policy = next((policy for policy in policies if policy.retries(error)), None)
-    if policy is None or (policy.attempts is not None and attempt >= policy.attempts):
+    if policy is None:
         return None
-    wait = error.delay if isinstance(error, RetryAfter) else policy.wait(attempt, token)
+    wait = error.delay if isinstance(error, RetryAfter) else None
+    return after_attempt(policy, attempt=attempt, first_at=first_at, now=now, token=token, wait=wait)
+
+
+def after_attempt(
+    policy: Retry, *, attempt: int, first_at: datetime, now: datetime, token: str, wait: timedelta | None = None
+) -> datetime | None:
+    """When the attempt after number *attempt* is due by *policy*, whatever that one failed with; None if it was the last.
+
+    *wait* is how long to wait where the failure said so.
+    """
+    if policy.attempts is not None and attempt >= policy.attempts:
+        return None
+    if wait is None:
+        wait = policy.wait(attempt, token)
     due = min(now, LATEST) + max(wait, timedelta(0))
     if policy.within is not None and due > first_at + policy.within:
         return None

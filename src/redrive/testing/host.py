@@ -242,7 +242,8 @@ class Host:
     # ── crashes ─────────────────────────────────────────────────────────────────────────────────
     @property
     def kept(self) -> Kept:
-        return Kept(list(self.workflows), [list(run) for run in self.runs], self.now, list(self.sent), frozenset(self.cancelled), frozenset(self.never))
+        runs, cancelled, never = [list(run) for run in self.runs], frozenset(self.cancelled), frozenset(self.never)
+        return Kept(list(self.workflows), runs, self.now, list(self.sent), cancelled, never)
 
     def restart(self) -> None:
         """Forget the machine and replay it from its history. Raises `Diverged` if the code does something else."""
