@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 import sys
 import tempfile
@@ -43,7 +44,7 @@ def child(number: int) -> Flow[int]:
 
 @workflow("scale.parent")
 def parent(count: int) -> Flow[int]:
-    results = yield from All([RunChild(child(number), id=f"child-{count}-{number}") for number in range(count)])
+    results = yield from All.of([RunChild(child(number), id=f"child-{count}-{number}") for number in range(count)])
     return len(results)
 
 
@@ -209,7 +210,7 @@ PROBES: Final[dict[str, tuple[Probe, tuple[int, ...]]]] = {
     "owned": (owned, (300, 1_000, 3_000, 9_000)),
     "awaited": (awaited, (1, 100, 1_000, 4_000)),
     "history": (history, (300, 1_000, 3_000, 10_000)),
-    "inbox": (inbox, (300, 1_000, 3_000, 10_000)),
+    "inbox": (inbox, (1_000, 3_000, 10_000, 30_000)),
     "children": (children, (300, 1_000, 3_000, 10_000)),
     "subscribers": (subscribers, (1, 10, 50, 200)),
 }
@@ -233,6 +234,7 @@ async def _measure(name: str, url: Callable[[], str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
+    logging.disable(logging.WARNING)  # long histories are meant
     wanted = [name for name in arguments if not name.startswith("--")] or list(PROBES)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-")))

@@ -176,6 +176,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "insert_landed": (many, three("a", "b", "c")),
         "insert_messages": (many, "signal,signal,signal", three("s", "s", "s"), rows, ones),
         "inboxes": (IDS,),
+        "inboxes_after": (IDS, ones),
         "send": (IDS, three("s", "s", "s"), rows, three("k1", "k2", "k3")),
         "mail_since": ("worker-1", xact),
         "owners": (),

@@ -54,7 +54,8 @@ class Family:
 
     def __init__(self) -> None:
         self._children: dict[str, ChildState] = {}
-        self._waits: list[ChildWait] = []
+        self._waits: dict[str, dict[ChildWait, None]] = {}
+        """By child, oldest first: of ten thousand that are awaited, one that ends concerns its own."""
         self.ending: Fiber | None = None
 
     @property
@@ -111,8 +112,7 @@ class Family:
         if starts_again(machine, child, fact):
             return
         child.status, child.outcome, child.ended_at = fact.status, fact.outcome, fact.at
-        for wait in [wait for wait in self._waits if wait.child == fact.id]:
-            self._waits.remove(wait)
+        for wait in self._waits.pop(fact.id, ()):
             machine.settle(wait)
             machine.clear_timer(wait.key)
             machine.wake(wait.fiber, *self.outcome(machine, wait))
@@ -131,11 +131,14 @@ class Family:
         """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
         if self._children[wait.child].status is not None:
             return self.outcome(machine, wait)
-        self._waits.append(wait)
+        self._waits.setdefault(wait.child, {})[wait] = None
         return machine.wait(wait.fiber, wait)
 
     def forget(self, wait: ChildWait) -> None:
-        self._waits.remove(wait)
+        waits = self._waits[wait.child]
+        del waits[wait]
+        if not waits:
+            del self._waits[wait.child]
 
     def stop(self) -> None:
         """The run is over: nobody waits any more, or starts a child again."""
@@ -147,7 +150,7 @@ class Family:
     def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
         command: Any = wait.command
         timeout = command.wait_timeout if wait.owned else command.timeout
-        self._waits.remove(wait)
+        self.forget(wait)
         machine.wake(wait.fiber, None, ChildTimeout(wait.child, timeout))
 
     def outcome(self, machine: Machine[Any], wait: ChildWait) -> tuple[Any, BaseException | None]:

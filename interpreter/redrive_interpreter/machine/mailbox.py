@@ -6,7 +6,10 @@ decision is a row, so that replay does not depend on what today's types can read
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -28,55 +31,77 @@ SET_ASIDE: Final = object()
 
 
 class Mailbox:
-    """Signals taken up and not yet waited for, and waits not yet served, each oldest first."""
+    """Signals taken up and not yet waited for, and waits not yet served, each by name and oldest first.
 
-    __slots__ = ("_signals", "_waits")
+    There may be a hundred thousand of each: none is looked through for one of them. Signals have numbers, in the order in which
+    they came.
+    """
+
+    __slots__ = ("_arrived", "_signals", "_unread", "_waits")
 
     def __init__(self) -> None:
-        self._signals: list[Signalled] = []
-        self._waits: list[SignalWait] = []
+        self._signals: dict[str, deque[tuple[int, Signalled]]] = {}
+        self._waits: dict[str, dict[SignalWait, None]] = {}
+        self._arrived = self._unread = 0
 
     @property
     def unread(self) -> int:
-        return len(self._signals)
+        return self._unread
 
     def left(self) -> tuple[Signalled, ...]:
         """What the next run takes over."""
-        return tuple(self._signals)
+        return tuple(signal for _, signal in sorted(chain(*self._signals.values()), key=itemgetter(0)))
 
     def carry(self, unread: Sequence[Signalled]) -> None:
-        self._signals.extend(unread)
+        for signal in unread:
+            self._keep(signal)
+
+    def _keep(self, signal: Signalled) -> None:
+        self._arrived += 1
+        self._unread += 1
+        self._signals.setdefault(signal.name, deque()).append((self._arrived, signal))
+
+    def _drop_oldest(self, name: str) -> None:
+        self._unread -= 1
+        signals = self._signals[name]
+        signals.popleft()
+        if not signals:
+            del self._signals[name]
 
     def arrived(self, machine: Machine[Any], signal: Signalled) -> None:
         """Serve the oldest wait that was still open when *signal* was stored, or keep it. That wait cannot read it: set it aside."""
-        for wait in self._waits:
-            if wait.name == signal.name and _in_time(signal, wait.due):
-                payload = _payload(machine, wait.key, wait.command.signal, signal)
-                if payload is SET_ASIDE:
-                    return
-                self._waits.remove(wait)
-                machine.settle(wait)
-                machine.clear_timer(wait.key)
-                machine.wake(wait.fiber, payload)
-                return
-        self._signals.append(signal)
+        wait = next((wait for wait in self._waits.get(signal.name, ()) if _in_time(signal, wait.due)), None)
+        if wait is None:
+            self._keep(signal)
+            return
+        payload = _payload(machine, wait.key, wait.command.signal, signal)
+        if payload is SET_ASIDE:
+            return
+        self.forget(wait)
+        machine.settle(wait)
+        machine.clear_timer(wait.key)
+        machine.wake(wait.fiber, payload)
 
     def kept_since(self, machine: Machine[Any], key: Key, source: Source[Any], due: datetime | None) -> tuple[datetime, int] | None:
-        """When the signal was stored that would end a wait for *source* at once, and its place among all; None if there is none.
+        """When the signal was stored that would end a wait for *source* at once, and its place among all that are kept (0: the
+        oldest); None if there is none.
 
         Those before it that cannot be read as its type are set aside by the command at *key*.
         """
         found = self._oldest(machine, key, source, due, taking=False)
-        return None if found is None else (_stored_at(self._signals[found[0]]), found[0])
+        if found is None:
+            return None
+        number, signal, _ = found
+        first = min(signals[0][0] for signals in self._signals.values())
+        return _stored_at(signal), number - first
 
     def take(self, machine: Machine[Any], wait: SignalWait) -> Reply:
         """The oldest kept signal for *wait*, or let it wait."""
         found = self._oldest(machine, wait.key, wait.command.signal, wait.due)
         if found is not None:
-            at, payload = found
-            del self._signals[at]
-            return payload, None
-        self._waits.append(wait)
+            self._drop_oldest(wait.command.signal.name)
+            return found[2], None
+        self._waits.setdefault(wait.name, {})[wait] = None
         machine.wait(wait.fiber, wait)
         if wait.due is not None:
             machine.set_timer(wait.key, wait.due)
@@ -84,31 +109,30 @@ class Mailbox:
 
     def _oldest(
         self, machine: Machine[Any], key: Key, source: Source[Any], due: datetime | None, *, taking: bool = True
-    ) -> tuple[int, Any] | None:
-        """The place and payload of the oldest kept signal in time that can be read; what comes before it is set aside."""
-        at = 0
-        while at < len(self._signals):
-            signal = self._signals[at]
-            if signal.name != source.name:
-                at += 1
-                continue
+    ) -> tuple[int, Signalled, Any] | None:
+        """The number, the signal and its payload of the oldest kept one in time that can be read; what comes before it is set aside."""
+        while signals := self._signals.get(source.name):
+            number, signal = signals[0]
             if not _in_time(signal, due):
                 return None
             payload = _payload(machine, key, source, signal, taking=taking)
             if payload is not SET_ASIDE:
-                return at, payload
-            del self._signals[at]
+                return number, signal, payload
+            self._drop_oldest(source.name)
         return None
 
     def forget(self, wait: SignalWait) -> None:
-        self._waits.remove(wait)
+        waits = self._waits[wait.name]
+        del waits[wait]
+        if not waits:
+            del self._waits[wait.name]
 
     def stop(self) -> None:
         """Nobody waits any more."""
         self._waits.clear()
 
     def timed_out(self, machine: Machine[Any], wait: SignalWait) -> None:
-        self._waits.remove(wait)
+        self.forget(wait)
         command: Any = wait.command
         if command.default is attrs.NOTHING:
             machine.wake(wait.fiber, None, SignalTimeout(wait.name, command.timeout))

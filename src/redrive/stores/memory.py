@@ -173,7 +173,7 @@ class MemoryStore(AsideInMemory):
         record = self._records.get(claim.id)
         if record is None or record.fence != claim.fence:
             raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
-        unseen = tuple(message for message in record.inbox if message.seq > turn.seen) if record.inbox else ()
+        unseen = record.mail(turn.seen) if record.inbox else ()
         if turn.rows and claim.number <= record.number and record.runs[claim.number - 1][turn.expects :] == list(turn.rows):
             return Committed(inbox=unseen), 0
         if record.owner != claim.worker:
@@ -197,7 +197,8 @@ class MemoryStore(AsideInMemory):
         for outgoing in turn.outgoing:
             self._post(record, outgoing, now)
         self._parks.goes_on(record, claim.worker)
-        waiting = bool(record.inbox) and turn.status not in FINAL and any(message.kind == "cancel" for message in record.inbox)
+        asked = bool(record.inbox and record.cancelled_run) and any(message.kind == "cancel" for message in record.inbox)
+        waiting = turn.status not in FINAL and asked
         record.status = "cancelling" if waiting else turn.status
         record.unread = turn.unread
         record.wake_at = turn.wake_at if not record.inbox else min(turn.wake_at or now, now)
@@ -214,7 +215,7 @@ class MemoryStore(AsideInMemory):
             news |= ENDS
         if turn.outgoing or turn.children or (turn.status in FINAL and record.creator is not None):
             news |= WORK
-        return Committed(inbox=tuple(message for message in record.inbox if message.seq > turn.seen) if record.inbox else ()), news
+        return Committed(inbox=record.mail(turn.seen) if record.inbox else ()), news
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         with self._lock:
@@ -234,8 +235,7 @@ class MemoryStore(AsideInMemory):
             found: dict[str, Sequence[Message]] = {}
             if after < self._newest_message:
                 for id in self._owned.get(worker, ()):
-                    new = tuple(message for message in self._records[id].inbox if message.seq > after)
-                    if new:
+                    if new := self._records[id].mail(after):
                         found[id] = new
             return self._newest_message, found
 

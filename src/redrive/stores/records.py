@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -91,6 +92,11 @@ class Record:
     @property
     def ended(self) -> bool:
         return self.status in FINAL
+
+    def mail(self, after: int) -> tuple[Message, ...]:
+        """What lies in the inbox behind the seq *after*, oldest first. The rest is not looked through: there may be much of it."""
+        new = list(itertools.takewhile(lambda message: message.seq > after, reversed(self.inbox)))
+        return tuple(reversed(new))
 
     def wants_a_body(self, now: datetime) -> bool:
         """Whether all that is due is a body, or a first turn: no message, no timer."""

@@ -144,7 +144,10 @@ class Live:
         """Take in those that are new; whether there were any."""
         new = [message for message in messages if message.seq > self.seen]
         if new:
-            self.inbox = deque([*self.inbox, *new])
+            if isinstance(self.inbox, deque):
+                self.inbox.extend(new)  # there may be ten thousand of them: not a copy for each that comes
+            else:
+                self.inbox = deque(new)
             self.seen = new[-1].seq
         return bool(new)
 

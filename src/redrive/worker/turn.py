@@ -189,6 +189,7 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
 def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy) -> None:
     """Put each request where it is carried out: in the commit, or after it."""
     request: Request
+    children: list[NewChild] = []
     for request in requests:
         match request:
             case Perform():
@@ -203,8 +204,9 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
             case Drop():
                 draft.drops += (request.key,)
                 draft.performs.pop(request.key, None)
-                if draft.children:
-                    draft.children = tuple(child for child in draft.children if child.answer_to != request.key)
+                if draft.children or children:
+                    children = [child for child in (*draft.children, *children) if child.answer_to != request.key]
+                    draft.children = ()
             case Publish():
                 draft.events += (outbox.event(request),)
             case SendTo():
@@ -216,7 +218,9 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
             case KeepAside():
                 draft.aside += (outbox.aside(request),)
             case StartExecution():
-                draft.children += (outbox.child(request, live.id, live.claim.run, now, codec),)
+                children.append(outbox.child(request, live.id, live.claim.run, now, codec))
+    if children:  # at once: ten thousand of them are copied once
+        draft.children += tuple(children)
 
 
 def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:

@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import attrs
 
@@ -19,6 +21,8 @@ from redrive.stores.postgres.held import Held, read_message
 from redrive.stores.postgres.session import Again, Session
 from redrive.stores.postgres.values import SEPARATOR, from_text, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive_interpreter.errors import ExecutionFinished
+
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @attrs.define(eq=False)
@@ -43,11 +47,12 @@ class Desk:
         self,
         ids: Iterable[str],
         *,
-        inboxes: Iterable[str] = (),
+        inboxes: Mapping[str, int] = _NONE,
         parents_of: Iterable[str] = (),
         messages: Iterable[tuple[str, NewMessage]] = (),
     ) -> None:
-        """Lock what exists of *ids*, and the parents of some; look into *inboxes*, and which of *messages* landed before.
+        """Lock what exists of *ids*, and the parents of some; look into *inboxes*, each from behind a seq on, and which of
+        *messages* landed before. Where a cancel was accepted, all of an inbox is read.
 
         Raises `Again` if what did not exist does by then.
         """
@@ -55,7 +60,7 @@ class Desk:
         keys = [(to_text(id), to_key(message.dedup)) for id, message in messages if message.dedup is not None]
         rows = await session.run("lock", _list(ids), _list(parents_of))
         now = await session.run("now")
-        found = await session.run("inboxes", _list(inboxes))
+        found = await session.run("inboxes_after", _list(inboxes), numbers(inboxes.values()))
         landed = None
         if keys:
             landed = await session.run("landed", SEPARATOR.join(id for id, _ in keys), SEPARATOR.join(key for _, key in keys))
@@ -170,9 +175,10 @@ class Desk:
         self._chunks, self._taken, self._attributes, self._messages, self._events, self._aside = [], [], [], [], [], []
         self._unparked, self._unparked_for_all, self._hurried = [], [], []
 
-    async def inboxes(self, ids: Iterable[str]) -> dict[str, list[Message]]:
+    async def inboxes(self, after: Mapping[str, int]) -> dict[str, list[Message]]:
+        """What lies in inboxes by now, at least what is behind a seq in each."""
         found: dict[str, list[Message]] = {}
-        for id, *message in await (await self.session.run("inboxes", _list(ids))).fetchall():
+        for id, *message in await (await self.session.run("inboxes_after", _list(after), numbers(after.values()))).fetchall():
             found.setdefault(from_text(id), []).append(read_message(*message))
         return found
 

@@ -34,12 +34,14 @@ class Held:
     cancelled_run: int
     creator: Creator | None
     first_run: int = 1
+    newest: int = 0
+    """The seq of the last message in the inbox when it was locked; 0: it was empty."""
     outcome: str | None = None
     has_outcome: bool = False
     """Whether *outcome* is to be written."""
     changed: bool = False
     inbox: list[Message] = attrs.Factory(list[Message])
-    """What lay there when it was locked, of those whose inbox was asked for."""
+    """What lay there when it was locked, of those whose inbox was asked for, from where on it was."""
     new: list[NewMessage] = attrs.Factory(list[NewMessage])
     """What this transaction puts there."""
 
@@ -63,6 +65,7 @@ class Held:
             cancelled_run=cancelled_run,
             creator=creator_of(row[14:17], from_text),
             first_run=row[17],
+            newest=row[18],
         )
 
     @classmethod
@@ -94,6 +97,7 @@ class Held:
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
         self.changed = True
         self.inbox.clear()
+        self.newest = 0
 
     @property
     def ended(self) -> bool:
@@ -114,7 +118,7 @@ class Held:
         self.outcome, self.has_outcome = outcome, True
 
     def left(self, taken: int) -> list[Message | NewMessage]:
-        """What is in the inbox once it was taken up to the seq *taken*."""
+        """What is in the inbox, as far as it was read, once it was taken up to the seq *taken*."""
         return [*(message for message in self.inbox if message.seq > taken), *self.new]
 
 

@@ -24,7 +24,7 @@ async def send(session: Session, id: str, message: NewMessage) -> tuple[bool, in
     """Whether it landed, the news, and the time."""
     desk = Desk(session)
     unbegun = [id] if message.unbegun is not None else []
-    await desk.lock([id], inboxes=unbegun, parents_of=unbegun, messages=[(id, message)])
+    await desk.lock([id], inboxes=dict.fromkeys(unbegun, 0), parents_of=unbegun, messages=[(id, message)])
     held = desk.held.get(id)
     if held is None:
         raise ExecutionNotFound(id)

@@ -89,7 +89,7 @@ SET LOCAL lock_timeout = '300ms';
 -- name: lock
 -- These, and the parents of some of them.
 SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,
-    creator_id, creator_run, creator_key, first_run
+    creator_id, creator_run, creator_key, first_run, newest
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
@@ -282,6 +282,14 @@ ORDER BY new.i;
 SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
 FROM unnest(string_to_array($1, E'\x1e')) AS wanted (id) JOIN redrive.executions e ON e.id = ANY (ARRAY[wanted.id])
 JOIN redrive.inbox ON inbox.n = ANY (ARRAY[e.n])
+ORDER BY inbox.seq;
+
+-- name: inboxes_after
+-- What lies there behind a seq; all of it where a cancel may be among it.
+SELECT e.id, inbox.seq, inbox.kind, inbox.name, inbox.data, inbox.stored_us
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[]) AS wanted (id, after)
+JOIN redrive.executions e ON e.id = ANY (ARRAY[wanted.id])
+JOIN redrive.inbox ON inbox.n = ANY (ARRAY[e.n]) AND inbox.seq > CASE WHEN e.cancelled_run > 0 THEN 0 ELSE wanted.after END
 ORDER BY inbox.seq;
 
 -- name: send

@@ -40,7 +40,7 @@ async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list
     await desk.write()
     cursors = [await session.run("snapshot", to_text(new.id)) for new, _, _ in asked]
     snapshots = [snapshot((await cursor.fetchall())[0]) for cursor in cursors]
-    inboxes = await desk.inboxes(new.id for (new, _, _), one in zip(asked, started, strict=True) if one is not None and one.committed)
+    inboxes = await desk.inboxes({new.id: 0 for (new, _, _), one in zip(asked, started, strict=True) if one is not None and one.committed})
     begun: list[Begun | None] = []
     for (new, _, _), one, now in zip(asked, started, snapshots, strict=True):
         if one is None:
@@ -60,7 +60,7 @@ async def _lock(desk: Desk, asked: Sequence[AskedStart]) -> None:
             more, sent = targets_of(first)
             ids += more
             messages += sent
-    await desk.lock(ids, inboxes=[new.id for new, _, _ in asked], messages=messages)
+    await desk.lock(ids, inboxes={new.id: 0 for new, _, _ in asked}, messages=messages)
 
 
 async def _start(desk: Desk, new: NewExecution, alive: str | None, claim_for: str | None, first: Turn | None) -> _Started | None:

@@ -7,7 +7,7 @@ of them waits for the next transaction, so that it is checked against all there 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, StoreError, Turn
@@ -33,7 +33,8 @@ async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list
         except (LostClaim, Stale) as refused:
             answers.append(refused)
     await desk.write()
-    left = await desk.inboxes(claim.id for (claim, _), answer in zip(asked, answers, strict=True) if isinstance(answer, Committed))
+    done = [(claim.id, turn.seen) for (claim, turn), answer in zip(asked, answers, strict=True) if isinstance(answer, Committed)]
+    left = await desk.inboxes(_oldest(done))
     for i, (claim, turn) in enumerate(asked):
         if isinstance(answers[i], Committed):
             answers[i] = Committed(inbox=tuple(message for message in left.get(claim.id, ()) if message.seq > turn.seen))
@@ -47,16 +48,23 @@ def targets_of(turn: Turn) -> tuple[list[str], list[tuple[str, NewMessage]]]:
 
 
 async def _lock(desk: Desk, asked: Sequence[AskedTurn]) -> None:
-    own = [claim.id for claim, _ in asked]
+    # What was seen is not read again, but where all is counted that is left at the end.
+    own = _oldest((claim.id, 0 if turn.status in FINAL else turn.seen) for claim, turn in asked)
     ids, messages = [*own], list[tuple[str, NewMessage]]()
     for _, turn in asked:
         more, sent = targets_of(turn)
         ids += more
         messages += sent
-    unbegun = [id for id, message in messages if message.unbegun is not None]
-    await desk.lock(
-        ids, inboxes=[*own, *unbegun], parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages
-    )
+    unbegun = {id: 0 for id, message in messages if message.unbegun is not None}
+    await desk.lock(ids, inboxes=own | unbegun, parents_of=[claim.id for claim, turn in asked if turn.status in FINAL], messages=messages)
+
+
+def _oldest(places: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """By id the lowest of its seqs."""
+    found: dict[str, int] = {}
+    for id, seq in places:
+        found[id] = min(seq, found.get(id, seq))
+    return found
 
 
 async def apply(desk: Desk, claim: Claim, turn: Turn, *, alone: bool = False) -> Committed | None:
@@ -129,7 +137,7 @@ def _settle(desk: Desk, held: Held, turn: Turn) -> None:
     """What the turn makes of the execution, with what is left in the inbox."""
     left = held.left(turn.taken)
     held.wake_us, held.status, held.unread, held.changed = maybe_us(turn.wake_at), turn.status, turn.unread, True
-    if left:
+    if held.newest > turn.taken or held.new:
         held.wake_us = desk.now_us if held.wake_us is None else min(held.wake_us, desk.now_us)
     if held.ended:
         held.unread += sum(message.kind == "signal" for message in left)

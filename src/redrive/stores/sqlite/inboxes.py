@@ -49,8 +49,9 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
     return True
 
 
-def inbox(tx: Transaction, n: int) -> tuple[Message, ...]:
-    return tuple(_message(*row) for row in tx.execute(SQL["inbox"], (n,)))
+def inbox(tx: Transaction, n: int, after: int = 0) -> tuple[Message, ...]:
+    """What lies in an inbox behind the seq *after*."""
+    return tuple([_message(*row) for row in tx.execute(SQL["inbox"], (n, after))])
 
 
 def mail(tx: Transaction, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:

@@ -54,7 +54,10 @@ UPDATE executions SET newest = ?, stored_us = ?, status = ?, wake_us = ?, cancel
 UPDATE executions SET outcome = NULL WHERE n = ?;
 
 -- name: inbox
-SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? ORDER BY seq;
+SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? AND seq > ? ORDER BY seq;
+
+-- name: signals_left
+SELECT count(*) FROM inbox WHERE n = ? AND kind = 'signal';
 
 -- name: mail
 SELECT executions.id, seq, kind, name, data, inbox.stored_us FROM inbox CROSS JOIN executions USING (n)
@@ -73,7 +76,7 @@ INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
 -- What a turn is checked against.
 SELECT n, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, owner, status, unread, wake_us, recoveries, newest, creator_id
+    fence, owner, status, unread, wake_us, recoveries, newest, creator_id, cancelled_run
 FROM executions WHERE id = ?;
 
 -- name: last_chunk

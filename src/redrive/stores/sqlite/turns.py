@@ -33,10 +33,9 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     standing = tx.execute(_STANDING, (to_text(claim.id),)).fetchone()
     if standing is None or standing[4] != claim.fence:
         raise LostClaim(f"execution {claim.id!r} belongs to another worker now")
-    n, run, number, length, _, owner, status, unread, wake_us, recoveries, newest, creator = standing
+    n, run, number, length, _, owner, status, unread, wake_us, recoveries, newest, creator, cancelled_run = standing
     rows, after = ",".join(turn.rows), turn.expects + len(turn.rows)
-    here = inbox(tx, n) if newest else ()
-    unseen = tuple(message for message in here if message.seq > turn.seen) if here else ()
+    unseen = inbox(tx, n, turn.seen) if newest > turn.seen else ()
     if claim.number != number or turn.expects != length:
         if turn.rows and tx.execute(SQL["last_chunk"], (n, claim.number)).fetchone() == (after, rows):
             return Committed(inbox=unseen)  # a repeat
@@ -46,13 +45,15 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if unseen:
         check_unseen(claim, turn, unseen)
 
+    newest_left = newest
     if turn.rows:
         tx.execute(_APPEND, (n, number, after, tx.now_us, rows))
     if turn.attributes is not None:
         tx.execute(SQL["set_attributes"], (turn.attributes, n))
     if turn.taken:
         tx.execute(_TAKE, (n, turn.taken))
-        here = tuple(message for message in here if message.seq > turn.taken)
+        unseen = tuple(message for message in unseen if message.seq > turn.taken) if unseen else ()
+        newest_left = newest if newest > turn.taken else 0
     if turn.events:
         emit(tx, claim.id, run, turn.events)
         tx.news |= EVENTS
@@ -63,13 +64,15 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
             _bear(tx, claim.id, child)
         for outgoing in turn.outgoing:
             _post(tx, claim.id, outgoing)
-        here = inbox(tx, n)  # answers, and what it sent to itself
+        unseen = inbox(tx, n, max(turn.seen, turn.taken))  # with answers, and what it sent to itself
+        newest_left = unseen[-1].seq if unseen else newest_left
+        cancelled_run = cancelled_run or any(message.kind == "cancel" for message in unseen)
     if turn.children:
         tx.news |= WORK
     if status == "parked":
         tx.execute(SQL["unpark"], (n, owner))
 
-    becomes = _becomes(tx, turn, here, recoveries)
+    becomes = _becomes(tx, n, turn, newest_left, recoveries, cancelled=bool(cancelled_run))
     if turn.status in FINAL:
         _end(tx, n, claim.id, turn, becomes, creator)
     elif not turn.rows or not _stays(tx, (status, wake_us, unread, recoveries, newest), becomes):
@@ -78,7 +81,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         tx.execute(SQL["next_run"], (to_text(turn.next_run.run), to_text(turn.next_run.workflow), n))
         tx.execute(_APPEND, (n, number + 1, 1, tx.now_us, turn.next_run.started))
         tx.execute(SQL["forget_parked"], (n,))
-    return Committed(inbox=tuple(message for message in here if message.seq > turn.seen)) if here else _NOTHING
+    return Committed(inbox=unseen) if unseen else _NOTHING
 
 
 def send(tx: Transaction, id: str, message: NewMessage) -> bool:
@@ -105,18 +108,19 @@ Columns: TypeAlias = tuple[str, int | None, int, int, int]
 """Status, wake_us, unread, recoveries, newest."""
 
 
-def _becomes(tx: Transaction, turn: Turn, left: Sequence[Message], recoveries: int) -> Columns:
-    """What the turn makes of the execution, with *left* still in the inbox."""
+def _becomes(tx: Transaction, n: int, turn: Turn, newest: int, recoveries: int, *, cancelled: bool) -> Columns:
+    """What the turn makes of the execution, with messages up to *newest* still in the inbox (0: none), a cancel perhaps among them
+    if it was *cancelled*. What was seen is not read again: ten thousand signals that wait are read once, not by each turn."""
     wake_us, status, unread = maybe_us(turn.wake_at), turn.status, turn.unread
     recoveries = 0 if turn.rows else recoveries
-    if not left:
+    if not newest:
         return status, wake_us, unread, recoveries, 0
     wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
     if status in FINAL:
-        unread += sum(message.kind == "signal" for message in left)
-    elif any(message.kind == "cancel" for message in left):
+        unread += tx.execute(SQL["signals_left"], (n,)).fetchone()[0]
+    elif cancelled and tx.execute(SQL["cancel_of"], (n,)).fetchone() is not None:
         status = "cancelling"
-    return status, wake_us, unread, recoveries, left[-1].seq
+    return status, wake_us, unread, recoveries, newest
 
 
 def _stays(tx: Transaction, was: Columns, becomes: Columns) -> bool:

@@ -24,6 +24,49 @@ class InboxContract:
         assert [message.seq for message in inbox] == sorted({message.seq for message in inbox})
 
     @in_lab
+    async def test_turns_take_portions_of_what_waits_and_lose_nothing(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"asked"'], status="suspended"))
+        for n in range(9):
+            await store.send("e-1", signal(data=str(n)))
+        left, expects = list((await store.load(claim)).inbox), 2
+        seen = left[-1].seq
+        while len(left) > 3:
+            taken, left = left[1].seq, left[2:]
+            assert (
+                await store.commit(claim, Turn(expects=expects, rows=['"taken"'], taken=taken, seen=seen, status="suspended"))
+            ).inbox == ()
+            expects += 1
+            assert list((await store.load(claim)).inbox) == left
+            snapshot = await store.read("e-1")
+            assert snapshot is not None
+            assert snapshot.wake_at == await store.now(), "what is left is due"
+        await store.send("e-1", signal(data='"late"'))
+        committed = await store.commit(claim, Turn(expects=expects, rows=['"taken"'], taken=left[0].seq, seen=seen))
+        assert [message.data for message in committed.inbox] == ['"late"'], "what was not seen is told, and nothing else"
+        await store.commit(claim, Turn(expects=expects + 1, status="completed", seen=committed.inbox[-1].seq, unread=7))
+        ended = await store.read("e-1")
+        assert ended is not None
+        assert ended.unread == 7 + 2 + 1
+
+    @in_lab
+    async def test_a_cancel_that_was_seen_and_not_taken_shows_until_it_is(self, lab: Lab) -> None:
+        store = await lab.open()
+        claim = await claimed(store)
+        for message in (signal(), signal(), CANCEL, signal()):
+            await store.send("e-1", message)
+        inbox = (await store.load(claim)).inbox
+        seen, expects = inbox[-1].seq, 1
+        for message in inbox:
+            turn = Turn(expects=expects, rows=['"taken"'], taken=message.seq, seen=seen, status="suspended")
+            await store.commit(claim, turn)
+            snapshot = await store.read("e-1")
+            assert snapshot is not None
+            assert snapshot.status == ("cancelling" if message.seq < inbox[2].seq else "suspended")
+            expects += 1
+
+    @in_lab
     async def test_equal_messages_both_count(self, lab: Lab) -> None:
         store = await lab.open()
         await store.start(execution())
