@@ -7,10 +7,9 @@ SQLite gathers what an ``INSERT … SELECT`` from the same table, or a ``RETURNI
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import TypeAlias
 
-from redrive.ports.store import FINAL, Claim, Committed, LostClaim, Message, NewChild, NewMessage, Outgoing, Stale, Turn
+from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, Turn
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, check_unseen, child_result, refusal
 from redrive.stores.sqlite.aside import keep_aside
