@@ -54,8 +54,8 @@ class InboxContract:
     async def test_a_cancel_that_was_seen_and_not_taken_shows_until_it_is(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)
-        for message in (signal(), signal(), CANCEL, signal()):
-            await store.send("e-1", message)
+        for new in (signal(), signal(), CANCEL, signal()):
+            await store.send("e-1", new)
         inbox = (await store.load(claim)).inbox
         seen, expects = inbox[-1].seq, 1
         for message in inbox:
