@@ -200,7 +200,7 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "claim_turns": ("worker-1", "w", NOW, "b-1", 3),
         "claim_parked": ("worker-1", "w", 3 * NOW, "b", 3),
         "claim_retries": ("worker-1", "w", 3 * NOW, "b-1", 3),
-        "release": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),
+        "release": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1"), True),
         "hold_to_park": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),
         "parks_of_build": (many, "b-1"),
         "deaths_of_build": (many, "b-1"),

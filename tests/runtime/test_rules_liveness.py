@@ -139,7 +139,7 @@ def test_a_second_sigterm_ends_the_process_though_the_loop_is_blocked(workers: W
     assert time.monotonic() - began < 0.7
 
 
-@pytest.mark.parametrize("how", ["hears_nothing", "leaves_a_deaf_task"])
+@pytest.mark.parametrize("how", ["hears_nothing", "hears_nothing_at_all", "leaves_a_deaf_task"])
 def test_what_hears_no_cancel_does_not_keep_the_process_alive_past_the_grace(workers: Workers, how: str) -> None:
     """E6, S10: neither a body, nor a task that it left."""
     worker = workers.launch(grace=0.1)
@@ -150,11 +150,12 @@ def test_what_hears_no_cancel_does_not_keep_the_process_alive_past_the_grace(wor
     assert "told" in workers.begun()
 
 
-def test_a_body_that_hears_no_cancel_does_not_keep_a_users_program_alive(workers: Workers) -> None:
-    """E6, S10: under `asyncio.run`, which waits for every task."""
+@pytest.mark.parametrize("how", ["hears_nothing", "hears_nothing_at_all"])
+def test_a_body_that_hears_no_cancel_does_not_keep_a_users_program_alive(workers: Workers, how: str) -> None:
+    """E6, S10: under `asyncio.run`, which waits for every task; nor once no loop runs any more, and Python closes what is left."""
     worker = workers.launch(grace=0.1, until_enough=1)
-    workers.start("hears_nothing", 60)
-    workers.wait_for("hears_nothing")
+    workers.start(how, 60)
+    workers.wait_for(how)
     Path(f"{workers.log}-enough").touch()
     assert worker.wait(5) == 0
     assert "told" in workers.begun()

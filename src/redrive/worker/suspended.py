@@ -2,11 +2,15 @@
 
 A body that swallows its cancel would keep its task, and with it the loop, for ever. Once the worker has waited long enough,
 the next cancel ends such a body, whether it hears it or not.
+
+One that swallows `GeneratorExit` as well cannot be ended at all. Python would close it once more when it is forgotten, at the
+latest when the process ends: with no loop running, what it awaits fails at once, and its own loop goes round for ever, without
+a pause. So it is never forgotten.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
@@ -28,8 +32,7 @@ class Suspended:
                 what = yield waiting
             except BaseException as error:
                 if self._is_abandoned():
-                    with contextlib.suppress(Exception):  # it may not hear this either
-                        coroutine.close()
+                    _end(coroutine)
                     raise
                 go_on, what = coroutine.throw, error
             else:
@@ -38,3 +41,17 @@ class Suspended:
                 waiting = run(go_on, what)
             except StopIteration as end:
                 return end.value
+
+
+def _end(coroutine: Coroutine[Any, Any, Any]) -> None:
+    try:
+        if asyncio._get_running_loop() is not None:
+            coroutine.close()
+            return
+    except RuntimeError:  # it does not hear this either
+        pass
+    except Exception:  # raised on its way out: it has ended
+        return
+    import ctypes  # not every Python has it, and hardly ever is it wanted
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))

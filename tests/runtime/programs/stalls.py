@@ -66,6 +66,16 @@ async def hears_nothing(seconds: float) -> str:
 
 
 @step
+async def hears_nothing_at_all(seconds: float) -> str:
+    leave("hears_nothing_at_all")
+    while True:
+        try:
+            await asyncio.sleep(seconds)
+        except BaseException:
+            leave("told")
+
+
+@step
 async def leaves_a_deaf_task(seconds: float) -> str:
     async def deaf() -> None:
         while True:
@@ -81,7 +91,10 @@ async def leaves_a_deaf_task(seconds: float) -> str:
 
 
 left: list[asyncio.Task[None]] = []
-STEPS = {step.__name__: step for step in (blocks_the_loop, holds_the_gil, innocent, deaf, hears_nothing, leaves_a_deaf_task)}
+STEPS = {
+    step.__name__: step
+    for step in (blocks_the_loop, holds_the_gil, innocent, deaf, hears_nothing, hears_nothing_at_all, leaves_a_deaf_task)
+}
 
 
 @workflow("stalls")
