@@ -53,6 +53,11 @@ def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] |
         found = declared_as(source.name, workflow.signals)
     else:
         found = source if any(source.base == declared.base for declared in workflow.signals) else None
+        claimed = declared_as(source.name, workflow.signals)
+        if found is not None and claimed is not None and claimed.base != source.base:
+            raise InvalidId(
+                "signal", source.name, f"of {source.base!r} is also one of {claimed.base!r}, which {workflow.name} declares too"
+            )
     if found is not None:
         return found
     raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))

@@ -166,7 +166,7 @@ def test_it_cannot_be_caught() -> None:
     fails(w(), "not a command")
 
 
-@pytest.mark.parametrize("wrong", [lambda: ping(1), lambda: other(1)])
+@pytest.mark.parametrize("wrong", [lambda: ping(1), lambda: other(1), lambda: helper(1)])
 def test_a_command_returned_without_yielding_it_is_told(wrong: Any) -> None:
     """D6."""
 
@@ -179,6 +179,10 @@ def test_a_command_returned_without_yielding_it_is_told(wrong: Any) -> None:
     assert (run.status, run.done.bug) == ("failed", True)
     assert "return (yield from" in run.failure.message
     assert "test_bugs.py" in run.failure.message
+
+
+def helper(n: int) -> Flow[int]:
+    return (yield from ping(n))
 
 
 @workflow("other")

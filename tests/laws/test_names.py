@@ -117,6 +117,27 @@ def test_a_signal_by_name_is_the_one_that_is_called_so_else_the_nearest() -> Non
         assert declared_as("approve", declared) is None
 
 
+def test_two_signals_that_are_called_alike_are_refused_where_one_workflow_declares_both() -> None:
+    """N7: in its inbox they would be one."""
+    a, ab, abc = Signal("a", str), Signal("a:b", str), Signal("a:b:c", str)
+    for declared in ([a.of("b"), ab], [ab, a.of("b")], [ab, Signal("a:b", int)], [abc, ab.of("c")]):
+        with pytest.raises(InvalidDefinition, match="two signals that are called 'a:b"):
+            workflow("w", signals=declared)(lambda: (yield))
+    assert workflow("w", signals=[a, ab, ab, Signal("a", str)])(lambda: (yield)).signals is not None
+
+
+def test_a_signal_that_would_land_as_another_one_is_refused_to_its_sender() -> None:
+    """N7, where their receiver declares both; which of two names is meant, its longest declared beginning says."""
+    a, ab, abc = Signal("a", str), Signal("a:b", str), Signal("a:b:c", str)
+    receiver = workflow("w", signals=[a, ab, abc])(lambda: (yield))
+    for meets in (a.of("b"), a.of("b:x"), a.of("b:c"), ab.of("c"), ab.of("c:d")):
+        with pytest.raises(InvalidId, match="which w declares too"):
+            message_of(meets, "x", None, receiver, CODEC)
+    sent = (a, ab, abc, a.of("x"), a.of("bc"), ab.of("d"), abc.of("d"), "a:b:x")
+    names = [message_of(signal, "x", None, receiver, CODEC).name for signal in sent]
+    assert len(set(names)) == len(names)
+
+
 def test_two_errors_of_one_name_are_refused_where_they_are_declared() -> None:
     def made() -> type[Exception]:
         class Declined(Exception): ...

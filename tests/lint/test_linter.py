@@ -111,6 +111,38 @@ def test_relative_imports_lead_to_their_package(tmp_path: Path) -> None:
     assert [finding.code for finding in lint([tmp_path])] == ["RD201"]
 
 
+def test_a_helper_that_says_nothing_of_what_it_returns_is_known_by_what_it_yields() -> None:
+    source = """\
+from redrive import step, workflow
+@step
+def charge(o): ...
+def deep(o):
+    yield from charge(o)
+def again(o):
+    yield from again(o)
+    yield from deep(o)
+def numbers(o):
+    yield 1
+@workflow
+def w(o):
+    def inside():
+        yield from charge(o)
+    inside()
+    deep(o)
+    again(o)
+    numbers(o)
+    yield from inside()
+    yield from again(o)
+    return deep(o)
+"""
+    assert [line.split(" (")[0] for line in found(source)] == [
+        "shop.py:15:5: RD201 inside(…) is built and dropped: nothing runs",
+        "shop.py:16:5: RD201 deep(…) is built and dropped: nothing runs",
+        "shop.py:17:5: RD201 again(…) is built and dropped: nothing runs",
+        "shop.py:21:12: RD204 deep(…) is returned un-yielded: the execution ends as a bug",
+    ]
+
+
 def test_what_a_workflow_calls_must_be_as_pure() -> None:
     source = """\
 import time

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, final, overload
 
+from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 
@@ -114,6 +115,16 @@ def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None
             return source
     longest = max((source for source in declared if name.startswith(f"{source.name}:")), key=lambda source: len(source.name), default=None)
     return None if longest is None else longest.of(name[len(longest.name) + 1 :])
+
+
+def apart(workflow: str, signals: tuple[Source[Any], ...]) -> tuple[Source[Any], ...]:
+    """*signals*; raises `InvalidDefinition` if two of them are called alike and are not one (N7)."""
+    known: dict[str, Source[Any]] = {}
+    for signal in signals:
+        other = known.setdefault(signal.name, signal)
+        if other.base != signal.base or (other.type is not signal.type and other.type != signal.type):
+            raise InvalidDefinition(f"workflow {workflow!r} declares two signals that are called {signal.name!r}: {other!r} and {signal!r}")
+    return signals
 
 
 def signal_of(signal: Source[Any] | str) -> Source[Any]:

@@ -26,7 +26,7 @@ from redrive_interpreter.commands.annotations import names_around
 from redrive_interpreter.commands.command import Branch, Built, Command, Flow, built_inside, performing, refuse_use
 from redrive_interpreter.commands.decorators import refuse_method, refuse_self
 from redrive_interpreter.commands.durations import Duration, positive_duration
-from redrive_interpreter.commands.messages import Source, signal_of
+from redrive_interpreter.commands.messages import Source, apart, signal_of
 from redrive_interpreter.commands.retry import raised_types
 from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import InvalidDefinition
@@ -157,7 +157,7 @@ class Workflow(Generic[P, R_co]):
         self.signature = signature
         self._result = _NOT_GIVEN
         self.raises = raised_types(raises if isinstance(raises, type) else tuple(raises), f"{where} raises")
-        self.signals = None if signals is None else tuple(signal_of(signal) for signal in signals)
+        self.signals = None if signals is None else apart(name, tuple(signal_of(signal) for signal in signals))
         self.timeout = positive_duration(timeout, f"{where} timeout")
         for option in (on_failure, on_cancel):
             if option not in (None, "rollback"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, cast
 
 from redrive_interpreter import kinds
@@ -183,7 +184,7 @@ def _refuse_command(machine: Machine[Any], scope: Scope, value: Any) -> None:
     from redrive_interpreter.commands.workflows import Invocation
 
     assert scope.workflow is not None
-    if isinstance(value, (Command, Invocation)):
+    if isinstance(value, (Command, Invocation, Generator)):
         raise Misuse(
             f"workflow {scope.workflow.name!r} returned {shown(cast('object', value))} without yielding it; say `return (yield from …)`",
             place_of_function(scope.workflow.fn),

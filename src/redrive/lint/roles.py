@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Final, Literal, TypeAlias
 
-from redrive.lint.names import FUNCTIONS, Binding, Files, Function, Scope
+from redrive.lint.names import FUNCTIONS, Binding, Files, Function, Scope, own_nodes
 from redrive_interpreter.kinds import KINDS, class_name
 
 Role: TypeAlias = Literal["workflow", "flow", "step"]
@@ -43,7 +43,16 @@ class Roles:
                 return "workflow"
             if name == "step":
                 return "step"
+        if function.returns is None and not function.decorator_list:
+            return "flow" if self._yields_commands(function, scope) else None
         return "flow" if self._is_flow(function.returns, scope) else None
+
+    def _yields_commands(self, function: Function, scope: Scope) -> bool:
+        """Whether *function*, which does not say what it returns, yields a command by the look of it."""
+        self._known[function] = None  # one that yields from itself says nothing by that
+        inside = scope.module.scopes[function]
+        asked = [node.value for node in own_nodes(function) if isinstance(node, (ast.Yield, ast.YieldFrom))]
+        return any(self.command(value, inside) is not None for value in asked)
 
     def _is_flow(self, returns: ast.expr | None, scope: Scope) -> bool:
         match returns:
