@@ -22,7 +22,7 @@ MAY_SCAN = {
     "list": "newest first by the primary key, until there are enough",
     "all_aside": "oldest first by the primary key, until there are enough",
     "list_held": "by the primary key, until there are enough",
-    "list_workflow": "newest first by the primary key, until there are enough",
+    "list_open": "newest first by the index of what is not over, until there are enough",
 }
 
 
@@ -50,7 +50,22 @@ def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> 
         assert scans == []
 
 
-@pytest.mark.parametrize("name", ["due", "parked_due", "next_wake", "next_parked_wake", "list", "inbox", "history", "mail"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "due",
+        "parked_due",
+        "next_wake",
+        "next_parked_wake",
+        "list",
+        "list_workflow",
+        "list_open",
+        "list_notable",
+        "inbox",
+        "history",
+        "mail",
+    ],
+)
 def test_what_comes_in_an_order_is_read_in_it(db: sqlite3.Connection, name: str) -> None:
     assert [step for step in plan(db, SQL[name]) if "TEMP B-TREE" in step] == []
 

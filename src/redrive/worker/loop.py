@@ -34,7 +34,7 @@ from redrive.worker.performer import Performer
 from redrive.worker.pulse import Pulse, lifeline_of
 from redrive.worker.quarantine import Quarantine
 from redrive.worker.room import NOTHING, Room, Wanted
-from redrive.worker.sweeping import dispensable
+from redrive.worker.sweeping import Sweeping
 from redrive.worker.threads import Threads
 from redrive.worker.watchdog import Watchdog
 
@@ -113,6 +113,7 @@ class Worker:
         self._orphans = False
         """Whether somebody has died whose work is to be claimed."""
         self._sweeping = False
+        self._sweep_up = Sweeping(self.lives, cache)
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
         context = contextvars.copy_context()
@@ -424,7 +425,7 @@ class Worker:
     async def _sweep(self) -> None:
         """Release what is idle and has been for a while; more, the longest idle first, if there is no room."""
         try:
-            await self._release(dispensable(self.lives.values(), self._cache, self._clock.now()))
+            await self._release(self._sweep_up.dispensable(self._clock.now()))
         finally:
             self._sweeping = False
             self._tasks = [task for task in self._tasks if not task.done()]

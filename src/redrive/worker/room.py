@@ -73,7 +73,8 @@ class Room:
 
     def is_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* has room."""
-        if len(self.lives) >= self.cache or self.performer.running >= self.concurrency:
+        # As many as claims take on: with a cache that is full, idle ones are put away for it.
+        if len(self.lives) >= 2 * self.cache or self.performer.running >= self.concurrency:
             return False
         return not self.performer.in_threads.get(workflow) or self._for_threads() > 0
 

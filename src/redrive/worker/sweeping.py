@@ -1,9 +1,14 @@
-"""What a worker lets go of: idle executions, the longest idle first."""
+"""What a worker lets go of: idle executions, the longest idle first.
+
+All that is live is put in order at once, and served from until that order is used up: who had to look through a hundred
+thousand to find one to put away would pay for that with each newcomer.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,21 +17,77 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks for what has been idle for a while."""
+_REST: Final = 20.0
+"""After an order with nothing to put away, no other is made for so many times as long as it took."""
 
 
-def dispensable(lives: Collection[Live], cache: int, now: datetime) -> list[Live]:
-    """Those that have been idle for a while and have nothing due soon; of more than *cache*, as many as are too many,
-    first those that have been idle for less, then those that have something due."""
-    idle_since, soon = time.monotonic() - IDLE_SECONDS, now + SOON
-    surplus = len(lives) - cache
-    found: list[Live] = []
-    near: list[Live] = []
-    for live in sorted(lives, key=lambda live: live.used):
-        if not live.idle or live.machine is None:
-            continue
-        due = live.machine.next_due
-        if due is not None and due < soon:
-            near.append(live)
-        elif len(found) < surplus or live.used < idle_since:
-            found.append(live)
-    return found + near[: max(0, surplus - len(found))]
+class Sweeping:
+    """What of *lives* can be put away, of more than *cache* as many as are too many."""
+
+    def __init__(self, lives: Mapping[str, Live], cache: int) -> None:
+        self._lives, self._cache = lives, cache
+        self._order: deque[tuple[str, float]] = deque()
+        """Ids, the longest idle first, with when each was used last: one that was used since has its place in the next order."""
+        self._near: deque[tuple[str, float]] = deque()
+        """Of this order those that have something due soon."""
+        self._look_at = self._order_at = 0.0
+
+    def dispensable(self, now: datetime) -> list[Live]:
+        """Those that have been idle for a while and have nothing due soon; of more than the cache holds, as many as are too many,
+        first those that have been idle for less, then those that have something due."""
+        found = self._surplus(now)
+        clock = time.monotonic()
+        if clock >= self._look_at:
+            self._look_at = clock + min(_LOOK_EVERY, IDLE_SECONDS)
+            since, chosen = clock - IDLE_SECONDS, set(found)
+            old = [live for live in self._lives.values() if live.used < since and live not in chosen]
+            found += [live for live in old if _is_idle(live) and not _is_near(live, now)]
+        return found
+
+    def _surplus(self, now: datetime) -> list[Live]:
+        found: list[Live] = []
+        wanted, fresh = len(self._lives) - self._cache, False
+        while len(found) < wanted:
+            if self._order:
+                live = self._valid(self._order.popleft())
+                if live is not None and _is_near(live, now):
+                    self._near.append((live.id, live.used))
+                elif live is not None:
+                    found.append(live)
+            elif self._near:
+                live = self._valid(self._near.popleft())
+                if live is not None:
+                    found.append(live)
+            elif fresh or time.monotonic() < self._order_at:
+                break
+            else:
+                fresh = True
+                self._put_in_order({live.id for live in found})
+        return found
+
+    def _valid(self, entry: tuple[str, float]) -> Live | None:
+        id, used = entry
+        live = self._lives.get(id)
+        return live if live is not None and live.used == used and _is_idle(live) else None
+
+    def _put_in_order(self, but: set[str]) -> None:
+        began = time.monotonic()
+        idle = [(live.used, live.id) for live in self._lives.values() if _is_idle(live) and live.id not in but]
+        idle.sort()
+        self._order.extend((id, used) for used, id in idle)
+        if not idle:
+            ended = time.monotonic()
+            self._order_at = ended + _REST * (ended - began)
+
+
+def _is_idle(live: Live) -> bool:
+    return live.machine is not None and live.idle
+
+
+def _is_near(live: Live, now: datetime) -> bool:
+    """Whether something of it is due soon."""
+    assert live.machine is not None
+    due = live.machine.next_due
+    return due is not None and due < now + SOON

@@ -358,7 +358,7 @@ SELECT n, id, workflow, status, run, number,
     created_us, updated_us,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
     wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions WHERE (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+FROM executions ORDER BY n DESC LIMIT :limit;
 
 -- name: list_workflow
 SELECT n, id, workflow, status, run, number,
@@ -367,8 +367,31 @@ SELECT n, id, workflow, status, run, number,
     created_us, updated_us,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
     wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions
+FROM executions INDEXED BY by_workflow
 WHERE workflow = :workflow AND (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+
+-- name: list_open
+-- Of those that may go on at any time: as many are read as there are, not all that have ended.
+SELECT n, id, workflow, status, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
+    created_us, updated_us,
+    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions INDEXED BY open
+WHERE status IN ('pending', 'running', 'suspended') AND status = :status AND (:workflow IS NULL OR workflow = :workflow)
+ORDER BY n DESC LIMIT :limit;
+
+-- name: list_notable
+SELECT n, id, workflow, status, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
+    created_us, updated_us,
+    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+FROM executions INDEXED BY notable
+WHERE status NOT IN ('pending', 'running', 'suspended') AND status = :status AND (:workflow IS NULL OR workflow = :workflow)
+ORDER BY n DESC LIMIT :limit;
 
 -- name: parks_of
 SELECT build, kind, reason, parked_us, tries, retry_us FROM parked WHERE n = ?;

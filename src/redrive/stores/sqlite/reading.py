@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from redrive.ports.ends import End
 
 
+_OPEN: Final = frozenset({"pending", "running", "suspended"})
+
+
 def snapshot(tx: Transaction, id: str) -> Snapshot | None:
     row = tx.execute(SQL["snapshot"], (to_text(id),)).fetchone()
     return None if row is None else _snapshot(tx, row)
@@ -32,10 +35,13 @@ def ends(tx: Transaction, ids: Sequence[str]) -> list[End]:
 
 
 def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
-    if workflow is None:
-        rows = tx.execute(SQL["list"], {"status": status, "limit": limit}).fetchall()
-    else:
-        rows = tx.execute(SQL["list_workflow"], {"workflow": to_text(workflow), "status": status, "limit": limit}).fetchall()
+    name = "list" if workflow is None else "list_workflow"
+    if status in _OPEN:
+        name = "list_open"
+    elif status is not None and (workflow is None or status != "completed"):  # of most workflows, most have completed
+        name = "list_notable"
+    asked = {"workflow": None if workflow is None else to_text(workflow), "status": status, "limit": limit}
+    rows = tx.execute(SQL[name], asked).fetchall()
     return [_snapshot(tx, row) for row in rows]
 
 
