@@ -95,6 +95,29 @@ async def test_a_step_that_has_used_up_the_spare_threads_is_held_back_and_others
         threads.close()
 
 
+async def test_honest_steps_keep_threads_whatever_was_given_up(hang: threading.Event) -> None:
+    """S6: also where bodies were under way in all threads when the last spare one was used up."""
+    threads = Threads(2, asyncio.get_running_loop(), spare=4)
+    try:
+        await given_up(threads, hang, "stuck", 2)
+        await given_up(threads, hang, "mute", 2)
+        jobs = [handed_over(threads, hang.wait, "deaf")[0] for _ in range(2)]
+        await true(lambda: len(threads.running) == 2)
+        queued = [handed_over(threads, hang.wait, name)[0] for name in ("deaf", "deaf", "deaf")]
+        fine = handed_over(threads, lambda: "fine", "fine")[1]
+        for job in jobs:
+            threads.give_up(job)
+        assert threads.forfeited == 6
+        assert await asyncio.wait_for(fine, 5) == "fine"
+        for _ in range(20):
+            assert await asyncio.wait_for(handed_over(threads, lambda: "fine", "fine")[1], 5) == "fine"
+        assert all(job.waits for job in queued), "their step is one of those that hold the threads"
+        hang.set()
+        await true(lambda: not threads.waiting and not threads.forfeited)
+    finally:
+        threads.close()
+
+
 async def test_a_body_given_up_before_it_began_never_begins(hang: threading.Event) -> None:
     threads = Threads(1, asyncio.get_running_loop())
     began: list[int] = []

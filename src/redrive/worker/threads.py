@@ -5,7 +5,8 @@
 2.  A body that nobody waits for any more (timed out, cut, its lease lost) cannot be stopped. Its thread is *forfeited*:
     another one takes its place at once, so up to `limit` threads always serve bodies that somebody waits for (S6).
 3.  At most *spare* threads are replaced so. From then on, steps whose forfeited bodies hold threads are held back until one
-    of theirs returns; other steps still have what is left.
+    of theirs returns; other steps have what is left, and never less than an eighth of the limit: what hangs there as well is
+    held back in turn, so each further step takes that many threads at most.
 4.  Owners (executions) take turns: ten thousand bodies of one do not stand before the single body of another.
 """
 
@@ -25,6 +26,8 @@ log: Final = logging.getLogger("redrive.worker")
 Done = Callable[[Any, BaseException | None], None]
 SPARE_PER_THREAD: Final = 8
 """Threads that may be replaced, for each of the limit."""
+_KEPT: Final = 8
+"""One thread in so many of the limit, one at least, is for honest steps, whatever bodies that were given up hold."""
 _TRY_AGAIN: Final = 1.0
 """Seconds after which a thread that the system refused is asked for again."""
 _WEIGHT: Final = 0.2
@@ -71,6 +74,7 @@ class Threads:
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, spare: int | None = None) -> None:
         self.limit = limit
         self.spare = limit * SPARE_PER_THREAD if spare is None else spare
+        self._kept = max(1, limit // _KEPT)
         self._loop = loop
         self._lock = threading.Lock()
         self._bell: SimpleQueue[bool] = SimpleQueue()
@@ -124,6 +128,7 @@ class Threads:
             self._running.pop(job, None)
             self._forfeited[job] = None
             self._held_by[job.name] += 1
+            self._hold_back(job.name)
         self._start_threads()
         return True
 
@@ -187,7 +192,7 @@ class Threads:
     def _capacity(self) -> int:
         """Threads for bodies that somebody waits for: fewer than the limit once there is none to spare."""
         over = len(self._forfeited) - self.spare
-        return self.limit if over <= 0 else max(0, self.limit - over)
+        return self.limit if over <= 0 else max(self._kept, self.limit - over)
 
     def _is_short(self) -> bool:
         """Whether one more thread is to be started."""
@@ -228,6 +233,18 @@ class Threads:
         if queue:
             self._queues[owner] = queue  # behind all others
         return job
+
+    def _hold_back(self, name: str) -> None:
+        """A body of *name* was given up: those that are not begun any more leave the queues."""
+        used_up = len(self._forfeited) == self.spare
+        if not (used_up or (len(self._forfeited) > self.spare and self._held_by[name] == 1)):
+            return
+        for owner, queue in tuple(self._queues.items()):
+            for job in [job for job in queue if self._held_by[job.name] and (used_up or job.name == name)]:
+                del queue[job]
+                self._held_back.setdefault(job.name, {})[job] = None
+            if not queue:
+                del self._queues[owner]
 
     def _release_held_back(self) -> None:
         for name in [name for name in self._held_back if not self._is_held_back(name)]:
