@@ -26,7 +26,9 @@ class Codec(Protocol):
     cannot read. ``load(dump(x)) == x``, and shares nothing mutable with x.
     """
 
-    def dump(self, value: object, type: Any, where: str) -> Data: ...
+    def dump(self, value: object, type: Any, where: str, root: str = "value") -> Data:
+        """Encode *value*. *root* is how a path in an error message begins: ``result.items[3]``."""
+        ...
 
     def load(self, data: Data, type: Any, where: str) -> Any: ...
 

@@ -66,3 +66,12 @@ def check_name(name: object, what: str) -> str:
     if len(name) * 4 > MAX_ID_BYTES and len(name.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise InvalidId(what, name, f"is longer than {MAX_ID_BYTES} bytes in UTF-8")
     return name
+
+
+def scope_of(key: str) -> str:
+    """The prefix of the scope that *key* was asked in."""
+    return key[: key.rfind("/") + 1]
+
+
+DEADLINE: Final = Key("__deadline")
+"""The key of the timer that is the execution's deadline: when it fires, the fact is `DeadlinePassed`."""

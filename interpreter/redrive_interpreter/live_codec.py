@@ -28,7 +28,7 @@ class LiveCodec:
 
     __slots__ = ()
 
-    def dump(self, value: object, type: Any, where: str) -> Data:
+    def dump(self, value: object, type: Any, where: str, root: str = "value") -> Data:
         return value
 
     def load(self, data: Data, type: Any, where: str) -> Any:

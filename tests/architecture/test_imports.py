@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -98,8 +98,52 @@ def test_what_is_public_is_sorted_and_exists(package: str) -> None:
 def test_what_is_imported_there_is_public(package: str) -> None:
     """Nothing is public by accident: what a package brings along stands in its ``__all__``."""
     module = importlib.import_module(package)
-    brought = {name for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, ModuleType)}
-    assert brought - {"annotations", "TYPE_CHECKING"} - set(module.__all__) == set()
+    ours = "redrive"
+    brought = {name for name, value in vars(module).items() if str(getattr(value, "__module__", "")).startswith(ours)}
+    assert {name for name in brought if not name.startswith("_")} - set(module.__all__) == set()
+
+
+HOST_MODULES = re.compile(r"^\| ((?:`[\w.]+`(?:, | and its modules)?)+) \|", re.MULTILINE)
+INSIDE = {
+    "src/redrive/testing/fingerprints.py": {"redrive_interpreter.machine.family"},
+    "src/redrive/testing/unyielded.py": {"redrive_interpreter.machine.fibers"},
+}
+"""The test kit tells states of machines apart, and looks on as fibers run: nothing that a host does."""
+
+
+def host_modules() -> tuple[str, ...]:
+    """The modules of the kernel that its README lists for hosts."""
+    readme = (ROOT / "interpreter" / "README.md").read_text()
+    section = readme[readme.index("## The host's API") : readme.index("**Machine.**")]
+    return tuple(f"redrive_interpreter.{name}" for row in HOST_MODULES.findall(section) for name in re.findall(r"`([\w.]+)`", row))
+
+
+def test_the_modules_for_hosts_exist() -> None:
+    assert len(host_modules()) > 10
+    for name in host_modules():
+        importlib.import_module(name)
+
+
+def test_the_runtime_uses_what_the_kernel_offers_to_every_host() -> None:
+    import redrive_interpreter
+
+    offered = host_modules()
+    packages = tuple(f"{name}." for name in offered if name.rpartition(".")[2] in ("commands", "history"))
+    reached: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        used: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "redrive_interpreter":
+                used |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name not in redrive_interpreter.__all__}
+            elif isinstance(node, ast.ImportFrom) and node.module in ("redrive_interpreter.machine", "redrive_interpreter.replay"):
+                used |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("redrive_interpreter."):
+                used.add(str(node.module))
+            elif isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names if alias.name.startswith("redrive_interpreter")}
+        if more := {name for name in used if name not in offered and not name.startswith(packages)}:
+            reached[str(path.relative_to(ROOT))] = more
+    assert reached == INSIDE
 
 
 CONTRACT = """

@@ -100,7 +100,7 @@ def test_a_result_that_cannot_be_encoded_is_a_bug() -> None:
     """C3."""
 
     class Strict(LiveCodec):
-        def dump(self, value: object, type: Any, where: str) -> Any:
+        def dump(self, value: object, type: Any, where: str, root: str = "value") -> Any:
             if value == "unencodable":
                 raise CodecError(where, "result", "str", "cannot be encoded")
             return value

@@ -30,7 +30,7 @@ from redrive_interpreter import (
     UnexpectedFact,
     replay,
 )
-from redrive_interpreter.machine.scopes import scope_of
+from redrive_interpreter.keys import scope_of
 from tests.interpreter.kit import picture, start
 from tests.laws.host import Host, Life, Story, law, stories
 from tests.laws.programs import SIGNALS, WORKFLOWS, Program, choices, flows, programs, run_tidy

@@ -43,8 +43,3 @@ class Scope:
     def holds(self, key: str) -> bool:
         """Whether *key* belongs to this scope or to one inside it."""
         return key.startswith(self.prefix)
-
-
-def scope_of(key: str) -> str:
-    """The prefix of the scope that *key* was asked in."""
-    return key[: key.rfind("/") + 1]

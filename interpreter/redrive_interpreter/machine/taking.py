@@ -14,7 +14,7 @@ import attrs
 from redrive_interpreter.errors import CodecError, InvalidDefinition, UnexpectedFact, Unreadable
 from redrive_interpreter.history import rows as r
 from redrive_interpreter.history.rebuilt_errors import step_error
-from redrive_interpreter.keys import Key
+from redrive_interpreter.keys import DEADLINE, Key
 from redrive_interpreter.machine.fibers import Fiber, Frame, Waiting
 from redrive_interpreter.machine.scopes import Scope
 from redrive_interpreter.machine.waits import AnswerWait, ChildWait, SignalWait, StepWait, TimerWait, Wait
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from redrive_interpreter.machine.machine import Machine
 
 NOTHING: Final[frozenset[Key]] = frozenset()
-DEADLINE: Final = Key("__deadline")
-"""The key of the timer that is the execution's deadline."""
 
 
 def _took(m: Machine[Any], fact: r.Fact) -> None:

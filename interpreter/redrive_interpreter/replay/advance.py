@@ -13,29 +13,61 @@ from redrive_interpreter.live_codec import LIVE
 from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.requests import Request
     from redrive_interpreter.history.rows import Fact
     from redrive_interpreter.history.verdicts import Verdict
+    from redrive_interpreter.machine.machine import Machine
 
 R = TypeVar("R")
 
 
 @attrs.frozen
+class Standing:
+    """How a run stands: its *verdict*, what it still asks of its host (*requests*), and when its next timer is due."""
+
+    verdict: Verdict
+    requests: tuple[Request, ...]
+    next_due: datetime | None
+
+
+@attrs.frozen
 class State(Generic[R]):
-    """A run at rest: *blob* is its history as JSON (empty before it began), which is all that need be kept."""
+    """A run at rest: *blob* is its history as JSON (empty before it began), which is all that need be kept.
+
+    A state that `advance` gave knows how its run stands. One that was made of a blob replays it when it is first asked, once.
+    """
 
     workflow: Workflow[..., R]
     blob: bytes = b""
     codec: Codec = LIVE
+    _known: list[Standing] = attrs.field(factory=list[Standing], init=False, eq=False, repr=False)
 
     @property
     def verdict(self) -> Verdict:
-        """How the run stands. Replays the history."""
-        replayed = replay(self.workflow, _rows(self.blob), self.codec)
-        replayed.machine.close()
-        return replayed.machine.verdict
+        """How the run stands."""
+        return self._standing.verdict
+
+    @property
+    def pending_requests(self) -> tuple[Request, ...]:
+        """Everything asked of the host that is still open, once more."""
+        return self._standing.requests
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next timer, retry or deadline is due; None: only an answer or a message can end the wait."""
+        return self._standing.next_due
+
+    @property
+    def _standing(self) -> Standing:
+        if not self._known:
+            machine = replay(self.workflow, _rows(self.blob), self.codec).machine
+            self._known.append(_standing_of(machine))
+            machine.close()
+        return self._known[0]
 
 
 def advance(state: State[R], fact: Fact) -> tuple[State[R], list[Request]]:
@@ -49,13 +81,20 @@ def advance(state: State[R], fact: Fact) -> tuple[State[R], list[Request]]:
     try:
         requests = machine.receive(fact)
         rows = [*rows, *replayed.rows, *machine.take()]
+        standing = _standing_of(machine)
     finally:
         machine.close()
     try:
         blob = json.dumps([dump_row(row) for row in rows], separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise CodecError(state.workflow.name, "history", "JSON", f"{error}; give the State a codec whose data is JSON") from error
-    return attrs.evolve(state, blob=blob), requests
+    after = State(state.workflow, blob, state.codec)
+    after._known.append(standing)
+    return after, requests
+
+
+def _standing_of(machine: Machine[Any]) -> Standing:
+    return Standing(machine.verdict, tuple(machine.pending_requests()), machine.next_due)
 
 
 def _rows(blob: bytes) -> list[Any]:

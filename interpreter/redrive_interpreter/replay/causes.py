@@ -10,8 +10,8 @@ import attrs
 
 from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
+from redrive_interpreter.keys import scope_of
 from redrive_interpreter.machine.places import fibers
-from redrive_interpreter.machine.scopes import scope_of
 
 if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Row

@@ -10,8 +10,8 @@ import attrs
 
 from redrive_interpreter.errors import HostError
 from redrive_interpreter.history.rows import Asked, Ended
+from redrive_interpreter.keys import scope_of
 from redrive_interpreter.machine.places import fibers, place_of_fiber, place_of_function, places
-from redrive_interpreter.machine.scopes import scope_of
 from redrive_interpreter.replay.causes import Cause, Side, cause_of
 from redrive_interpreter.replay.escapes import Escape, Raised, escape_of, escape_of_end
 

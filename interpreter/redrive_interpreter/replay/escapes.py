@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from redrive_interpreter.errors import Cancelled, RedriveError, WorkflowError
+from redrive_interpreter.keys import scope_of
 from redrive_interpreter.machine.places import fibers, place_of_error
-from redrive_interpreter.machine.scopes import scope_of
 from redrive_interpreter.outcomes import Err, Failure
 from redrive_interpreter.raised import RecordedTraceback, message_of, traceback_of, type_name
 from redrive_interpreter.replay.causes import Side, is_named, words_of

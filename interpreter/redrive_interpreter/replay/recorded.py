@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
-from redrive_interpreter.machine.scopes import scope_of
+from redrive_interpreter.keys import scope_of
 from redrive_interpreter.replay.causes import sides
 from redrive_interpreter.replay.divergence import Diverged, Watched, describe, does_not_fit
 from redrive_interpreter.replay.escapes import Raised

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
-from redrive.testing.hiding import hide_frames
+from redrive.testing.hiding import hide_frames as _hide_frames
 from redrive.testing.invariants import Invariant, InvariantBroken, UntestedInvariant, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
 from redrive.testing.purity import Impure
@@ -42,4 +42,4 @@ __all__ = [
     "step_context",
 ]
 
-hide_frames()
+_hide_frames()

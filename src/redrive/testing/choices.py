@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from redrive import step_results
 from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
 from redrive.testing.samples import NoSample, sample_error, samples
 from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
-from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, StartExecution, WaitSignal
+from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, StartExecution, WaitSignal, step_results
 from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from redrive import step_results
 from redrive.codec import JsonCodec, from_json, to_json
 from redrive.step_context import StepContext
 from redrive.testing.unyielded import Watching, unyielded, warn
@@ -45,8 +44,9 @@ from redrive_interpreter import (
     dump_row,
     load_row,
     replay,
+    step_results,
 )
-from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.keys import DEADLINE
 from redrive_interpreter.machine.waits import AnswerWait
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from redrive.testing.calls import check_invariant
 from redrive.testing.sources import predicate_source
 from redrive.testing.view import Happening, View, What, about, happened
 from redrive_interpreter import kinds
-from redrive_interpreter.machine.scopes import scope_of
+from redrive_interpreter.keys import scope_of
 
 if TYPE_CHECKING:
     from redrive_interpreter import Failure, Key, Status

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, cast
 
-from redrive import step_results
+from redrive import step_arguments
 from redrive.step_context import entered
-from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild
+from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild, step_results
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -67,7 +67,7 @@ class Stubs:
         context = host.context(perform)
 
         def call() -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-            return step_results.arguments_of(perform, host.codec)
+            return step_arguments.arguments_of(perform, host.codec)
 
         with entered(context):
             outcome = _outcome(self._find(perform.step), call, perform.key, perform.attempt)

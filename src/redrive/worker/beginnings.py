@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from redrive.worker import precedence
 from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
-from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.keys import DEADLINE
 
 if TYPE_CHECKING:
     from redrive.worker.driver import Driver

@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redrive_interpreter.history.rows import DeadlinePassed, Fact, TimerFired
-from redrive_interpreter.keys import Key
-from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.keys import DEADLINE, Key
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Message

@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
-from redrive import step_results
+from redrive.step_arguments import arguments_of
 from redrive.step_context import StepContext, enter
 from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
 from redrive.worker.garbage import CROWD, no_collection_for_a_moment
 from redrive.worker.pressure import Pressure
 from redrive.worker.together import Together
+from redrive_interpreter import step_results
 from redrive_interpreter.commands.command import performing
 from redrive_interpreter.errors import CodecError
 from redrive_interpreter.history.rows import AttemptStarted, Fact, Retrying
@@ -183,7 +184,7 @@ class Performer:
         performing.set(attempt.perform.key)
         enter(attempt.context)
         self._watch(attempt)
-        args, kwargs = step_results.arguments_of(attempt.perform, self._codec)
+        args, kwargs = arguments_of(attempt.perform, self._codec)
         body = spec.body
         if spec.injected:
             body = self._resources.acall(body, spec.injected, spec.signature, f"step {spec.id}")
@@ -212,7 +213,7 @@ class Performer:
         perform = attempt.perform
         spec = perform.step.spec
         try:
-            args, kwargs = step_results.arguments_of(perform, self._codec)
+            args, kwargs = arguments_of(perform, self._codec)
         except CodecError as error:
             self._thread_ended(attempt, None, error)
             return

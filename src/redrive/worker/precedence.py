@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from redrive.worker.facts import fact_of
 from redrive_interpreter.history.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
-from redrive_interpreter.keys import Key
-from redrive_interpreter.machine.taking import DEADLINE
+from redrive_interpreter.keys import DEADLINE, Key
 from redrive_interpreter.machine.waits import StepWait
 from redrive_interpreter.outcomes import Err, Failure
 

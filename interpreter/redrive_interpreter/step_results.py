@@ -1,4 +1,4 @@
-"""What an attempt of a step becomes once its body has ended: the one decision that the worker and the test kit share.
+"""What an attempt of a step becomes once its body has ended: the one decision that all hosts share.
 
 1.  A value that can be encoded answers the step. One that cannot fails it for good, in doubt: the effect has happened (S7).
 2.  An error is retried where the step's `Retry` says so; misuse and values that cannot be encoded never are.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import attrs
 
@@ -21,26 +21,27 @@ from redrive_interpreter.history.rows import Answered, Retrying
 from redrive_interpreter.outcomes import Err, Failure, Ok
 
 if TYPE_CHECKING:
-    from redrive.codec import JsonCodec
+    from redrive_interpreter.codec import Codec
     from redrive_interpreter.history.requests import Perform
     from redrive_interpreter.keys import Key
 
 _IN_DOUBT: Final = (StepTimeout, StepInterrupted)
 
 
-def arguments_of(perform: Perform, codec: JsonCodec) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The body's own copies of its arguments.
-
-    Raises `CodecError` if they cannot be read, and where nothing that the body is declared to give could be stored: then it
-    must not begin.
-    """
+def arguments_of(perform: Perform, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The body's own copies of its arguments. Raises `CodecError` if they cannot be read."""
     spec = perform.step.spec
-    codec.check(spec.result_type, f"step {spec.id}", "result")
     return codec.load_call(spec.signature, perform.input, spec.id)
 
 
-def succeeded(perform: Perform, value: Any, *, codec: JsonCodec, now: datetime) -> Answered:
-    """The fact of an attempt whose body returned *value*. Raises what a converter's hook raises."""
+def idempotency_key(perform: Perform, run: UUID) -> str:
+    """The text by which those whom the body calls can tell a repeat: one for all attempts of the step in this *run*."""
+    key = perform.step.spec.key
+    return key if key is not None else str(uuid5(run, f"step:{perform.key}"))
+
+
+def succeeded(perform: Perform, value: Any, *, codec: Codec, now: datetime) -> Answered:
+    """The fact of an attempt whose body returned *value*. Raises what the codec raises beside `CodecError`."""
     spec = perform.step.spec
     try:
         if isinstance(value, (Command, Invocation)):
@@ -51,7 +52,7 @@ def succeeded(perform: Perform, value: Any, *, codec: JsonCodec, now: datetime) 
 
 
 def failed(
-    perform: Perform, error: BaseException, *, run: UUID | str, codec: JsonCodec, now: datetime, final: bool = False, in_doubt: bool = False
+    perform: Perform, error: BaseException, *, run: UUID | str, codec: Codec, now: datetime, final: bool = False, in_doubt: bool = False
 ) -> Answered | Retrying:
     """The fact of an attempt that ended with *error*: the next attempt's due time, or (also if *final*) the end of the step.
 
@@ -67,7 +68,7 @@ def failed(
     return Retrying(perform.key, perform.attempt, failure, due, at=now, in_doubt=in_doubt)
 
 
-def failure_of(perform: Perform, error: BaseException, codec: JsonCodec) -> Failure:
+def failure_of(perform: Perform, error: BaseException, codec: Codec) -> Failure:
     """*error* as it is stored."""
     if isinstance(error, _IN_DOUBT):
         return Failure(error.type, error.message, attempts=perform.attempt)
