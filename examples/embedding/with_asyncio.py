@@ -68,14 +68,16 @@ class Engine:
 
     async def _body(self, perform: Perform) -> None:
         await asyncio.sleep(_until(perform.due))
-        codec, fact = self._machine.codec, None
+        codec = self._machine.codec
         try:
             args, kwargs = step_results.arguments_of(perform, codec)
             value = perform.step.fn(*args, **kwargs)
             value = await value if inspect.isawaitable(value) else value
         except Exception as error:
-            fact = step_results.failed(perform, error, run=self._machine.info.run, codec=codec, now=datetime.now(UTC))
-        self._facts.put_nowait(fact or step_results.succeeded(perform, value, codec=codec, now=datetime.now(UTC)))
+            fact: Fact = step_results.failed(perform, error, run=self._machine.info.run, codec=codec, now=datetime.now(UTC))
+        else:
+            fact = step_results.succeeded(perform, value, codec=codec, now=datetime.now(UTC))
+        self._facts.put_nowait(fact)
 
 
 def _until(due: datetime | None) -> float:
