@@ -164,8 +164,10 @@ def info_of(
     if snapshot.outcome is not None:
         outcome = origin.outcome(snapshot.outcome)
         if isinstance(outcome, Ok):
-            typed = Any if workflow is None else workflow.result_type
-            result = codec.load(outcome.value, typed, f"the result of {snapshot.workflow}", "result")
+            if workflow is None:
+                result = codec.load_untyped(outcome.value)
+            else:
+                result = codec.load(outcome.value, workflow.result_type, f"the result of {snapshot.workflow}", "result")
         else:
             failure = outcome.error
     waiting = () if snapshot.outcome is not None else _waiting(rows, standing)
@@ -200,7 +202,7 @@ def info_of(
 
 
 def loaded_attributes(snapshot: Snapshot, codec: JsonCodec, origin: Origin) -> dict[str, Any]:
-    return {name: codec.load(data, Any, f"attribute {name}") for name, data in origin.attributes(snapshot).items()}
+    return {name: codec.load_untyped(data) for name, data in origin.attributes(snapshot).items()}
 
 
 def undone(rows: Sequence[Row]) -> tuple[Key, ...]:

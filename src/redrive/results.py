@@ -122,8 +122,9 @@ async def ended_with(
     if end.status == "completed":
         if not isinstance(outcome, Ok):
             raise DamagedData(id, origin.store, "outcome", "it is a failure, and the status is completed")
-        where = id if workflow is None else workflow.name
-        return codec.load(outcome.value, Any if workflow is None else workflow.result_type, f"the result of {where}", "result")
+        if workflow is None:
+            return codec.load_untyped(outcome.value)
+        return codec.load(outcome.value, workflow.result_type, f"the result of {workflow.name}", "result")
     failure = Failure("", "") if isinstance(outcome, Ok) else outcome.error
     if end.status == "cancelled":
         reason = next((row.reason for row in reversed(await rows()) if type(row) is CancelRequested), failure.message)

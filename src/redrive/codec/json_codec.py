@@ -70,6 +70,13 @@ class JsonCodec:
         except RecursionError:
             raise CodecError(where, root, plan.name, _TOO_DEEP) from None
 
+    def load_untyped(self, data: Data) -> Any:
+        """*data* for a caller who does not say its type; as it is stored, where only a declared type can read it."""
+        try:
+            return self.load(data, Any, "value")
+        except CodecError:
+            return data
+
     def check(self, type: Any, where: str, root: str = "value") -> None:
         """Raises `CodecError` if no value of *type* can be stored."""
         try:

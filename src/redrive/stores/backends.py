@@ -54,8 +54,11 @@ def open_url(url: str) -> Store:
 
 
 def name_of(store: Store, url: str) -> str:
-    """How an open *store* that was given by *url* is shown: without its password, and its file's path in full."""
-    return _backend_of_url(url).shown(store, url)
+    """How an open *store* that was given by *url* is shown: without its password, and its file's path in full.
+
+    One that was given as an object has no URL, and is shown as it was called.
+    """
+    return _backend_of_url(url).shown(store, url) if "://" in url else url
 
 
 def backend_of(store: Store) -> Backend | None:
