@@ -7,12 +7,11 @@ from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Final
 
-from redrive.ports.store import FINAL, Snapshot, Store, StoreError
+from redrive.ports.store import Snapshot, Store, StoreError
 from redrive.ports.workers import KnownWorker, KnowsWorkers
+from redrive.status import AT_WORK, FINAL, HELD_BACK
 
 log: Final = logging.getLogger("redrive.service")
-_AT_WORK: Final = ("running", "cancelling")
-_AT_REST: Final = (*FINAL, "parked", "paused")
 
 
 async def workers_of(store: Store) -> Sequence[KnownWorker] | None:
@@ -22,10 +21,10 @@ async def workers_of(store: Store) -> Sequence[KnownWorker] | None:
 
 def unattended(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:
     """Why nobody works on the execution of *snapshot* although it is time to; nothing where somebody does, or that is not known."""
-    if workers is None or snapshot.status in _AT_REST:
+    if workers is None or snapshot.status in FINAL | HELD_BACK:
         return ""
     due = snapshot.wake_at is not None and snapshot.wake_at <= now
-    if not due and (snapshot.status not in _AT_WORK or (snapshot.wake_at is not None and snapshot.owner is None)):
+    if not due and (snapshot.status not in AT_WORK or (snapshot.wake_at is not None and snapshot.owner is None)):
         return ""
     alive = {worker.id: worker for worker in workers if worker.alive}
     if snapshot.owner in alive:

@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 
 from redrive.aside import SetAsideSignal, set_aside_signal
+from redrive.status import HELD_BACK, PARKED, PENDING
 from redrive.timeline import timeline
 from redrive_interpreter import kinds
 from redrive_interpreter.errors import RedriveError
@@ -96,7 +97,7 @@ class ExecutionInfo:
 
     def __str__(self) -> str:
         text = f"execution {self.id!r} is {self.status}"
-        if self.parked and self.status == "parked":
+        if self.parked and self.status == PARKED:
             asked = "" if self.cancel_requested is None else " (a cancel waits for code that fits)"
             return f"{text}{asked}: {next(iter(self.parked.values()))}"
         if self.waiting_on:
@@ -124,7 +125,7 @@ def needs_replay(snapshot: Snapshot, rows: Sequence[Row], workflow: Workflow[...
 
     A run that was never computed to where it waits is not tried here either: it may never come to that (D7).
     """
-    if workflow is None or workflow.fn is None or len(rows) < 2 or snapshot.status in ("pending", "parked", "paused"):
+    if workflow is None or workflow.fn is None or len(rows) < 2 or snapshot.status in (PENDING, *HELD_BACK):
         return False
     return snapshot.outcome is None or bool(_doubtful(rows)) or _was_cut(rows)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.info import Standing, info_of, loaded_attributes, needs_replay, replayed
 from redrive.patience import patiently
+from redrive.status import PENDING, RUNNING
 from redrive.stored import Origin
 from redrive.worker.apart import Apart
 from redrive.worker.watchdog import Watchdog
@@ -56,7 +57,7 @@ class Inspection:
         standing = None if worker is None else _at_rest(worker, snapshot, len(rows))
         reasons: Mapping[str, str] = {} if worker is None else worker.starved(snapshot.id)
 
-        due = snapshot.owner is None and snapshot.status in ("pending", "running")
+        due = snapshot.owner is None and snapshot.status in (PENDING, RUNNING)
         reason = worker.room.why_not(snapshot.workflow) if worker is not None and due else ""
 
         def told(watch: Watch | None) -> ExecutionInfo:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.attendance import unattended, workers_of
 from redrive.errors import CompensationFailed, DamagedData, ExecutionCancelled, ExecutionEnded, ExecutionFailed, WorkflowTimeout, stopped_by
-from redrive.ports.store import FINAL, StoreError
+from redrive.ports.store import StoreError
+from redrive.status import CANCELLED, COMPENSATION_FAILED, COMPLETED, FAILED, FINAL, PARKED
 from redrive.stored import Origin
 from redrive.timeline import json_object, timeline
 from redrive.waiters import End
@@ -31,9 +32,9 @@ _MOST_CHILDREN: Final = 10
 """Children, and children of children, that a `TimeoutError` looks at."""
 
 _ERRORS: Final[dict[str, type[ExecutionEnded]]] = {
-    "failed": ExecutionFailed,
-    "cancelled": ExecutionCancelled,
-    "compensation_failed": CompensationFailed,
+    FAILED: ExecutionFailed,
+    CANCELLED: ExecutionCancelled,
+    COMPENSATION_FAILED: CompensationFailed,
 }
 
 
@@ -99,7 +100,7 @@ async def _why_late(service: AsyncDurableService, id: str) -> str:
         for child in todo:
             snapshot = await service._read(child)
             lacks = unattended(snapshot, workers, now)
-            if child != id and snapshot.status == "parked":
+            if child != id and snapshot.status == PARKED:
                 lacks = next(iter(snapshot.parked.values()), "").partition("\n")[0]
             if lacks:
                 return f"{text}; {lacks}" if child == id else f"{text}; child {child!r} is {snapshot.status}: {lacks}"
@@ -119,14 +120,14 @@ async def ended_with(
 ) -> Any:
     """The result, or the error raised; *rows* gives those of the last run, for the reason of a cancel."""
     id, outcome = origin.id, origin.outcome(end.outcome)
-    if end.status == "completed":
+    if end.status == COMPLETED:
         if not isinstance(outcome, Ok):
             raise DamagedData(id, origin.store, "outcome", "it is a failure, and the status is completed")
         if workflow is None:
             return codec.load_untyped(outcome.value)
         return codec.load(outcome.value, workflow.result_type, f"the result of {workflow.name}", "result")
     failure = Failure("", "") if isinstance(outcome, Ok) else outcome.error
-    if end.status == "cancelled":
+    if end.status == CANCELLED:
         reason = next((row.reason for row in reversed(await rows()) if type(row) is CancelRequested), failure.message)
         raise ExecutionCancelled(id, "Cancelled", reason)
     cause = None if workflow is None else codec.load_error(failure, workflow.raises)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
 
 from redrive.codec import from_json
 from redrive.codec.by_name import same_by_name
 from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
-from redrive.ports.store import FINAL
+from redrive.status import FINAL, RESTARTABLE, Restartable
 from redrive.stored import Origin
 from redrive.worker import outbox
 from redrive_interpreter.commands.durations import duration, moment, positive_duration
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 
-Restart: TypeAlias = Iterable[Literal["failed", "cancelled"]]
+Restart: TypeAlias = Iterable[Restartable]
 
 
 class StartOptions(TypedDict, total=False):
@@ -64,7 +64,7 @@ def new_execution(
     if delay is not None and start_at is not None:
         raise InvalidDefinition("give delay= or start_at=, not both")
     statuses = frozenset(restart)
-    if wrong := statuses - {"failed", "cancelled"}:
+    if wrong := statuses - RESTARTABLE:
         raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
     after = None if delay is None else duration(delay, "delay")
     limit = positive_duration(timeout, "timeout")

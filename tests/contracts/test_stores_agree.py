@@ -14,6 +14,7 @@ import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redrive import status as table
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     FINAL,
@@ -173,6 +174,8 @@ class Driver:
         self.store, self.clock = store, clock
         self.claims: list[Claim] = []
         self.commits = 0
+        self.statuses: dict[str, tuple[int, table.ExecutionStatus]] = {}
+        """The run and the status in which each execution was last seen."""
 
     async def do(self, op: Op) -> object:
         try:
@@ -266,8 +269,23 @@ class Driver:
         run = f"attempt {attempt} for {parent.id}"
         return NewChild(execution=attrs.evolve(first, run=run, not_before=later, restart=frozenset({"failed", "cancelled"})))
 
+    def check_transitions(self, snapshots: list[Snapshot]) -> None:
+        """Each status that changed did so by a transition of the table.
+
+        One verb may add a cancel to another: a turn starts a child and cancels it, a start brings its first message.
+        """
+        for found in snapshots:
+            number, before = self.statuses.get(found.id, (0, None))
+            rows = [row for row in table.TRANSITIONS if row.cause != "restart" or number < found.number]
+            reached = {after for row in rows for old, after in row.pairs() if old == before}
+            cancels = [row for row in rows if row.cause in ("cancel", "cancel before the first turn")]
+            reached |= {after for row in cancels for between, after in row.pairs() if between in reached}
+            assert found.status in reached | {before}, f"{type(self.store).__name__} moves {found.id!r} from {before} to {found.status}"
+            self.statuses[found.id] = (found.number, found.status)
+
     async def state(self) -> object:
         snapshots = sorted(await self.store.list(limit=1000), key=lambda found: found.id)
+        self.check_transitions(snapshots)
         histories = [await self.store.history(found.id, run) for found in snapshots for run in range(1, found.number + 1)]
         mail = [await self.store.mail(worker, 0) for worker in ("ada", "bob")]
         events = await self.store.events(0, ["x", "y"], 100)

@@ -23,6 +23,7 @@ from redrive.cli.view import View, told_of_a_cancel
 from redrive.cli.words import plain, snapshot_object
 from redrive.histories import named, redact
 from redrive.ports.store import FINAL, ExecutionStatus
+from redrive.status import COMPLETED
 from redrive.timeline import timeline
 from redrive_interpreter import load_row
 
@@ -129,7 +130,7 @@ async def result(given: argparse.Namespace) -> int:
             raise Complaint(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
         snapshot = await client.snapshot(given.id)
         outcome = client.origin(given.id).object(snapshot.outcome or "{}", "outcome")
-        if snapshot.status != "completed":  # a failure raised above; a cancelled one with a value did not
+        if snapshot.status != COMPLETED:  # a failure raised above; a cancelled one with a value did not
             raise Complaint(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
         print(json.dumps(outcome.get("ok"), ensure_ascii=not sys.stdout.isatty()))
     return DONE

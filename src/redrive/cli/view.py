@@ -12,18 +12,19 @@ from redrive.cli.paint import Paint, visible
 from redrive.cli.words import brief, span, when
 from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
+from redrive.status import CANCELLED, CANCELLING, COMPENSATION_FAILED, COMPLETED, FAILED, PARKED, PENDING
 from redrive.stored import Origin
 from redrive.timeline import Entry, Timeline, json_object
 from redrive_interpreter import kinds
 from redrive_interpreter.outcomes import Failure
 
 STATUS_STYLE: Final = {
-    "completed": "green",
-    "failed": "red",
-    "compensation_failed": "red",
-    "parked": "red",
-    "cancelled": "yellow",
-    "cancelling": "yellow",
+    COMPLETED: "green",
+    FAILED: "red",
+    COMPENSATION_FAILED: "red",
+    PARKED: "red",
+    CANCELLED: "yellow",
+    CANCELLING: "yellow",
 }
 NOBODY: Final = ", no worker"
 """Behind the status of what nobody works on, although it is time to."""
@@ -121,7 +122,7 @@ class View:
             lines.append(self._field("", paint("dim", self._tries(park))))
         if snapshot.cancel is not None:
             reason = visible(str(origin.cancel_reason(snapshot) or "no reason given"))
-            waits = "; it waits for code that fits" if snapshot.status == "parked" else ""
+            waits = "; it waits for code that fits" if snapshot.status == PARKED else ""
             lines.append(self._field("cancel", f"asked for: {reason}{waits}"))
         attributes = origin.attributes(snapshot)
         if attributes:
@@ -156,7 +157,7 @@ class View:
             lines.append(self._field("" if lines else "waits for", text))
             if entry.failure is not None:
                 lines.append(self._field("", self.paint("red", f"last failed with {visible(_error(entry.failure))}")))
-        if not lines and line.ended is None and snapshot.status == "pending":
+        if not lines and line.ended is None and snapshot.status == PENDING:
             later = snapshot.wake_at is not None and snapshot.wake_at > self.now
             begin = f", not before {when(snapshot.wake_at, self.now)}" if later and snapshot.wake_at is not None else ""
             lines.append(self._field("waits for", f"a worker that has its code{begin}"))
@@ -212,14 +213,14 @@ class View:
 def told_of_a_cancel(before: Snapshot, now: Snapshot, reason: str) -> str:
     """What became of a cancel that was asked for with *reason*, in one line."""
     name = visible(before.id)
-    if now.status == "cancelled":
-        return f"{name} is cancelled" + (": it never began" if now.length == 3 and before.status == "parked" else "")
+    if now.status == CANCELLED:
+        return f"{name} is cancelled" + (": it never began" if now.length == 3 and before.status == PARKED else "")
     asked = None if now.cancel is None else json.loads(now.cancel).get("reason", "")
-    earlier = before.cancel is not None or before.status == "cancelling"
+    earlier = before.cancel is not None or before.status == CANCELLING
     first = f", for the reason given first: {visible(asked)}" if earlier and asked and asked != reason else ""
-    if now.status == "parked":
+    if now.status == PARKED:
         return f"{name} is parked: the first code that fits cancels it{first}"
-    if now.status == "cancelling":
+    if now.status == CANCELLING:
         return f"{name} {'was being cancelled already' if earlier else 'is being cancelled'}{first}"
     return f"{name} was asked to cancel; it is {now.status}"
 

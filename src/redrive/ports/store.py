@@ -26,21 +26,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
 from redrive.ports.aside import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.parks import NewPark, Park, ParkKind
+from redrive.status import FINAL as FINAL
+from redrive.status import RUNNING
+from redrive.status import ExecutionStatus as ExecutionStatus
 from redrive_interpreter.errors import RedriveError
 
 Json: TypeAlias = str
 """A value as JSON text, pure ASCII."""
-
-ExecutionStatus: TypeAlias = Literal[
-    "pending", "running", "suspended", "cancelling", "paused", "parked", "completed", "failed", "compensation_failed", "cancelled"
-]
-FINAL: Final[frozenset[str]] = frozenset({"completed", "failed", "compensation_failed", "cancelled"})
 
 
 class StoreError(RedriveError):
@@ -232,7 +230,7 @@ class Turn:
 
     expects: int
     rows: Sequence[Json] = ()
-    status: ExecutionStatus = "running"
+    status: ExecutionStatus = RUNNING
     wake_at: datetime | None = None
     taken: int = 0
     seen: int = 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Protocol
 
 import attrs
 
-from redrive.ports.store import FINAL, ExecutionStatus, Json, Snapshot, Store
+from redrive.ports.store import Json, Snapshot, Store
+from redrive.status import LIVE
 from redrive.stores.backends import backend_of, open_url
-
-_LIVE: Final = [status for status in get_args(ExecutionStatus) if status not in FINAL]
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +80,7 @@ class _AnyStore:
 
     async def living(self, limit: int | None = None) -> Sequence[Listed]:
         most = sys.maxsize if limit is None else limit
-        found = [snapshot for status in _LIVE for snapshot in await self._store.list(status=status, limit=most)]
+        found = [snapshot for status in LIVE for snapshot in await self._store.list(status=status, limit=most)]
         found.sort(key=lambda snapshot: snapshot.created_at, reverse=True)
         return [_listed(snapshot) for snapshot in found[:most]]
 

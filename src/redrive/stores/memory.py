@@ -38,6 +38,7 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.ports.workers import KnownWorker
+from redrive.status import CANCELLING, COMPENSATION_FAILED, FAILED, HELD_BACK, PARKED, PENDING, RUNNING
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import OK, check_unseen, child_result, refusal, wall_clock
 from redrive.stores.event_log import EventLog
@@ -144,13 +145,13 @@ class MemoryStore(AsideInMemory):
                     claims.append(record.claim(build))
                     continue
                 passed_over.append(record)
-            unlisted = [one for one in passed_over if one.workflow not in listed and one.status != "parked"]
+            unlisted = [one for one in passed_over if one.workflow not in listed and one.status != PARKED]
             self._parks.for_want_of_code(unlisted, now)
             for record in passed_over:
                 self._due.put(record)
             for record in ready[: max(0, limit - len(claims))]:
                 self._give(record, worker)
-                record.status = "parked"
+                record.status = PARKED
                 claims.append(record.claim(build))
             return claims
 
@@ -198,8 +199,7 @@ class MemoryStore(AsideInMemory):
             self._post(record, outgoing, now)
         self._parks.goes_on(record, claim.worker)
         asked = bool(record.inbox and record.cancelled_run) and any(message.kind == "cancel" for message in record.inbox)
-        waiting = turn.status not in FINAL and asked
-        record.status = "cancelling" if waiting else turn.status
+        record.status = CANCELLING if asked and turn.status not in FINAL else turn.status
         record.unread = turn.unread
         record.wake_at = turn.wake_at if not record.inbox else min(turn.wake_at or now, now)
         if turn.next_run is not None:
@@ -380,7 +380,7 @@ class MemoryStore(AsideInMemory):
             return False
         if again and not record.ended:
             return False
-        if record.ended and not (again and record.status == "compensation_failed"):
+        if record.ended and not (again and record.status == COMPENSATION_FAILED):
             raise ExecutionFinished(record.id, f"it is {record.status}")
         if message.unbegun is not None and record.never_began:
             return self._end_unbegun(record, message.unbegun)
@@ -393,13 +393,13 @@ class MemoryStore(AsideInMemory):
         )
         record.updated_at = now
         if again:
-            record.status, record.outcome = "running", None
-        waits_for_its_start = record.status == "pending" and not cancel
+            record.status, record.outcome = RUNNING, None
+        waits_for_its_start = record.status == PENDING and not cancel
         if cancel:
             record.cancelled_run = record.number
             self._parks.hurry(record, now)
-            if record.status not in ("parked", "paused"):
-                record.status = "cancelling"
+            if record.status not in HELD_BACK:
+                record.status = CANCELLING
         if not waits_for_its_start and (record.wake_at is None or record.wake_at > now):
             record.wake_at = now
             self._due.put(record)
@@ -431,7 +431,7 @@ class MemoryStore(AsideInMemory):
         if known is not None and (known.creator is None or known.creator != new.creator):
             answer = refusal("ExecutionConflict", new.id)
             if child.answer_to is None:
-                self._deliver(parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)), now)
+                self._deliver(parent, NewMessage(kind="child", name=new.id, data=child_result(FAILED, answer)), now)
         elif known is None or (known.run != new.run and known.status in new.restart):
             self._begin(new, now)
         self._answer(parent, child.answer_to, answer, now)

@@ -11,6 +11,7 @@ import attrs
 
 from redrive.ports.parks import EVERYBODY, NewPark
 from redrive.ports.workers import KnownWorker
+from redrive.status import PARKED
 from redrive.stores.common import log_unlisted, nobody_has
 from redrive.stores.parking import Deaths, Parked, deaths_after, hurried, parked_by
 from redrive.stores.records import Record
@@ -64,7 +65,7 @@ class Parks:
 
     def _park(self, record: Record, build: str, parked: Parked, now: datetime) -> None:
         record.parks[build] = parked
-        record.status = "parked"
+        record.status = PARKED
         record.updated_at = now
         self._of.setdefault(build, {})[record.id] = None
 

@@ -12,6 +12,7 @@ import attrs
 
 from redrive.ports.aside import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
+from redrive.status import PENDING, RUNNING, UNBEGUN
 from redrive.stores.parking import Deaths, Parked, park_of, trials
 
 
@@ -28,7 +29,7 @@ class Record:
     attributes: Json
     creator: Creator | None
     runs: list[list[Json]]
-    status: ExecutionStatus = "pending"
+    status: ExecutionStatus = PENDING
     owner: str | None = None
     fence: int = 0
     recoveries: int = 0
@@ -83,7 +84,7 @@ class Record:
     @property
     def never_began(self) -> bool:
         """Whether it is pending or parked, and nobody holds it, and nothing of it ever ran."""
-        return self.status in ("pending", "parked") and self.owner is None and self.number == self.first_run and len(self.runs[-1]) == 1
+        return self.status in UNBEGUN and self.owner is None and self.number == self.first_run and len(self.runs[-1]) == 1
 
     @property
     def number(self) -> int:
@@ -102,9 +103,9 @@ class Record:
         """Whether all that is due is a body, or a first turn: no message, no timer."""
         if self.deadline is not None and self.deadline <= now:
             return False
-        if self.status == "pending":
+        if self.status == PENDING:
             return not any(message.kind == "cancel" for message in self.inbox)
-        return self.status == "running" and not self.inbox
+        return self.status == RUNNING and not self.inbox
 
     def claim(self, build: str = "") -> Claim:
         assert self.owner is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from redrive.status import CANCELLED
 from redrive.testing.story import Unexpected, story_of
 from redrive.testing.stubs import subject_of
 from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
@@ -88,7 +89,7 @@ class Driver:
         self._end_child(id, outcome)
 
     def _end_child(self, id: str, outcome: Ok[Any] | Err) -> None:
-        status = "cancelled" if isinstance(outcome, Err) and isinstance(outcome.error, Cancelled) else ""
+        status = CANCELLED if isinstance(outcome, Err) and isinstance(outcome.error, Cancelled) else ""
         self._host.child_ended(id, outcome, self._starts()[id].invocation.workflow, status)
 
     def _starts(self) -> dict[str, Any]:

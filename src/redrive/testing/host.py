@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 import attrs
 
 from redrive.codec import JsonCodec, from_json, to_json
+from redrive.status import CANCELLED, COMPLETED, FAILED
 from redrive.step_context import StepContext
 from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
@@ -130,7 +131,7 @@ class Host:
             self._see(request)
         verdict = self.verdict
         if verdict is not None:
-            if verdict.status in ("completed", "continued"):  # one that failed may not have come to what it had built
+            if verdict.status in (COMPLETED, "continued"):  # one that failed may not have come to what it had built
                 warn(unyielded(self.machine))
             if verdict.status == "continued":
                 self._continue()
@@ -203,14 +204,14 @@ class Host:
 
     def child_ended(self, id: str, outcome: Ok[Any] | Err, typed: Any, status: str = "") -> None:
         """The child *id* ended, once its attempt had begun; *typed* knows the type of its result and the errors it declares."""
-        if status != "cancelled":
+        if status != CANCELLED:
             self.now = self.begins(id) or self.now
         told: Ok[Any] | Err
         if isinstance(outcome, Ok):
             told = Ok(self.codec.dump(outcome.value, typed.result_type, f"the result of child {id}"))
         else:
             told = Err(attrs.evolve(self.codec.dump_error(outcome.error, typed.raises), traceback=""))
-        status = status or ("completed" if isinstance(told, Ok) else "failed")
+        status = status or (COMPLETED if isinstance(told, Ok) else FAILED)
         self.tell(ChildFinished(id=id, status=status, outcome=told, at=self.now))
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from redrive.status import CANCELLED, FAILED
 from redrive.testing.calls import check_invariant
 from redrive.testing.sources import predicate_source
 from redrive.testing.view import Happening, View, What, about, happened
@@ -174,7 +175,7 @@ def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
         for key, name in undone:
             if undone.count((key, name)) > 1:
                 return f"{key[1]} is undone twice"
-        promised = ("failed", "cancelled") if view.on_cancel == "rollback" else ("failed",)
+        promised = (FAILED, CANCELLED) if view.on_cancel == "rollback" else (FAILED,)
         if view.status not in (promised if on is None else on):
             return None
         order = [key for key, _ in undone]

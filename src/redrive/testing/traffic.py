@@ -18,6 +18,7 @@ import attrs
 
 from redrive.codec import from_json
 from redrive.gate import Group, Problem, check
+from redrive.status import CANCELLED, COMPLETED
 from redrive.stores.live import Listed, LiveReader, reader_of
 from redrive.testing import naming
 from redrive.testing.cases import Looking
@@ -242,7 +243,7 @@ class Follower:
         name = "" if child is None else child.workflow
         outcome = fact.outcome
         if isinstance(outcome, Err):
-            return f"child {name} {'cancelled' if fact.status == 'cancelled' else naming.failed(outcome.error.type)}"
+            return f"child {name} {fact.status if fact.status == CANCELLED else naming.failed(outcome.error.type)}"
         value: Any = outcome.value if isinstance(outcome.value, bool) else None
         for wait in machine.pending.values():
             if isinstance(wait.command, (RunChild, WaitChild)) and getattr(wait, "child", "") == fact.id:
@@ -269,7 +270,7 @@ class _Followed(Looking):
     def receive(self, fact: Fact) -> list[Request]:
         label, at = self._follower.label(self, fact), self._follower.at
         requests = super().receive(fact)
-        if isinstance(fact, ChildFinished) and fact.status not in ("completed", "cancelled"):
+        if isinstance(fact, ChildFinished) and fact.status not in (COMPLETED, CANCELLED):
             again = any(child.id == fact.id for child in self.family.open)
             self._follower.failed |= set() if again else {at}
         self._follower.arrived(self, label)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
+from redrive.status import COMPLETED
 from redrive.testing.stubs import name_of
 from redrive_interpreter import (
     Answered,
@@ -156,7 +157,7 @@ def _happenings(runs: Sequence[Sequence[Row]]) -> Iterator[Happening]:
                 if asked.kind == kinds.WAIT_SIGNAL:
                     yield Happening("timeout", run, row.key, asked.label)
             elif isinstance(row, ChildFinished):
-                if row.id in children and row.status == "completed":
+                if row.id in children and row.status == COMPLETED:
                     asked = children[row.id]
                     yield Happening("child", run, asked.key, asked.label, outcome=row.outcome)
             elif isinstance(row, (CancelRequested, DeadlinePassed)):

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from redrive.codec import to_json
 from redrive.ports.aside import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
+from redrive.status import CANCELLED, FAILED
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.history.row_json import dump_outcome, dump_row
 from redrive_interpreter.history.rows import THE_RUN, CancelRequested, Ended, Parent, Started
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
     from redrive_interpreter.history.rows import Row
 
-_FAILED: Final = frozenset({"failed"})
+_FAILED: Final = frozenset({FAILED})
 
 
 def event(request: Publish) -> NewEvent:
@@ -51,9 +52,9 @@ def cancel_message(reason: str, by: CancelledBy, now: datetime) -> NewMessage:
 def _unbegun(reason: str, by: CancelledBy, now: datetime) -> Turn:
     error = Cancelled(reason, by)
     failure = Failure(f"{Cancelled.__module__}.{Cancelled.__qualname__}", str(error))
-    rows: list[Row] = [CancelRequested(reason=reason, by=by, at=now, unbegun=(THE_RUN,)), Ended(status="cancelled", outcome=Err(failure))]
+    rows: list[Row] = [CancelRequested(reason=reason, by=by, at=now, unbegun=(THE_RUN,)), Ended(status=CANCELLED, outcome=Err(failure))]
     outcome = to_json(dump_outcome(Err(failure)))
-    return Turn(expects=1, rows=[to_json(dump_row(row)) for row in rows], status="cancelled", outcome=outcome)
+    return Turn(expects=1, rows=[to_json(dump_row(row)) for row in rows], status=CANCELLED, outcome=outcome)
 
 
 def child(request: StartExecution, parent: str, run: str, now: datetime, codec: JsonCodec) -> NewChild:

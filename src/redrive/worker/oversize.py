@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from redrive.codec import to_json
+from redrive.status import FAILED
 from redrive_interpreter.history.row_json import dump_outcome, dump_row
 from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.outcomes import Err, Failure
@@ -33,6 +34,6 @@ def fail(refused: Draft, made: Draft, machine: Machine[object]) -> Draft:
         "keep large values elsewhere and pass their names, or ask for fewer at a time"
     )
     outcome = Err(Failure("TurnTooLarge", message))
-    made.rows = [to_json(dump_row(Ended(status="failed", outcome=outcome, bug=True, unread=machine.unread)))]
-    made.status, made.outcome, made.unread = "failed", to_json(dump_outcome(outcome)), machine.unread
+    made.rows = [to_json(dump_row(Ended(status=FAILED, outcome=outcome, bug=True, unread=machine.unread)))]
+    made.status, made.outcome, made.unread = FAILED, to_json(dump_outcome(outcome)), machine.unread
     return made

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.codec import from_json
+from redrive.status import CANCELLED, COMPLETED
 from redrive_interpreter.history.requests import Perform
 from redrive_interpreter.history.row_json import load_outcome
 from redrive_interpreter.history.rows import Retrying
@@ -50,13 +51,13 @@ def attempt_failed(id: str, perform: Perform, fact: Answered | Retrying, error: 
 
 def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
     """Log the stored end of an execution that did not complete, with the traceback of its workflow."""
-    if status == "completed":
+    if status == COMPLETED:
         return
     ended = load_outcome(from_json(outcome))
     failure: Any = ended.error if isinstance(ended, Err) else Failure("", "")
     why = ": ".join(part for part in (failure.type, failure.message) if part)
-    level = logging.INFO if status == "cancelled" else logging.ERROR
-    trace = "" if status == "cancelled" else failure.traceback
+    level = logging.INFO if status == CANCELLED else logging.ERROR
+    trace = "" if status == CANCELLED else failure.traceback
     log.log(
         level,
         "execution %r of workflow %r ended %s%s%s",

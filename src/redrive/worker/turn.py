@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from redrive.codec import to_json
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
+from redrive.status import CANCELLING, RUNNING, SUSPENDED
 from redrive.worker import outbox, oversize, precedence
 from redrive.worker.facts import fact_of
 from redrive.worker.live import timer_fact
@@ -59,7 +60,7 @@ class Draft:
     """
 
     rows: Sequence[Json] = ()
-    status: ExecutionStatus = "running"
+    status: ExecutionStatus = RUNNING
     wake_at: datetime | None = None
     taken: int = 0
     not_after: datetime | None = None
@@ -242,9 +243,9 @@ def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now:
             draft.wake_at = now
         else:
             draft.wake_at = machine.next_due
-            draft.status = "suspended"
+            draft.status = SUSPENDED
         if live.cancelling:
-            draft.status = "cancelling"
+            draft.status = CANCELLING
     elif verdict.status == "continued":
         run = uuid4()
         started = machine.next_run(run=run, at=now)

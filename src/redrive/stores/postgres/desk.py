@@ -15,6 +15,7 @@ import attrs
 
 from redrive.ports.aside import NewAside
 from redrive.ports.store import Message, NewEvent, NewExecution, NewMessage
+from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.bell import WORK
 from redrive.stores.postgres.events import Emitted, emit
 from redrive.stores.postgres.held import Held, read_message
@@ -83,7 +84,7 @@ class Desk:
             return False
         if again and not held.ended:
             return False
-        if held.ended and not (again and held.status == "compensation_failed"):
+        if held.ended and not (again and held.status == COMPENSATION_FAILED):
             raise ExecutionFinished(held.id, f"it is {held.status}")
         if key is not None:
             self._landed.add(key)
@@ -91,14 +92,14 @@ class Desk:
         held.new.append(message)
         self._messages.append((held, message, held.stored_us))
         # A signal must not start what is to start later.
-        if held.status != "pending" or cancel:
+        if held.status != PENDING or cancel:
             held.wake_us = self.now_us if held.wake_us is None else min(held.wake_us, self.now_us)
         if again:
-            held.status, held.outcome, held.has_outcome = "running", None, True
-        elif cancel and held.status == "parked":
+            held.status, held.outcome, held.has_outcome = RUNNING, None, True
+        elif cancel and held.status == PARKED:
             self._hurried.append(held)
-        elif cancel and held.status != "paused":
-            held.status = "cancelling"
+        elif cancel and held.status != PAUSED:
+            held.status = CANCELLING
         if cancel:
             held.cancelled_run = held.number
         held.changed = True

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from redrive.ports.store import FINAL, Creator, Message, NewExecution, NewMessage
+from redrive.status import PENDING, UNBEGUN
 from redrive.stores.postgres.values import from_text, from_us
 from redrive.stores.snapshots import creator_of
 
@@ -77,7 +78,7 @@ class Held:
             run=new.run,
             number=1,
             length=1,
-            status="pending",
+            status=PENDING,
             owner=owner,
             fence=0 if owner is None else 1,
             wake_us=wake_us,
@@ -92,7 +93,7 @@ class Held:
         """The next run of what has ended; its fence and the time of its last message stay."""
         self.number += 1
         self.first_run = self.number
-        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, "pending", owner, new.creator
+        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, PENDING, owner, new.creator
         self.fence += 0 if owner is None else 1
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
         self.changed = True
@@ -107,7 +108,7 @@ class Held:
     def never_began(self) -> bool:
         """Whether it is pending or parked, and nobody holds it, and nothing of it ever ran, nor was a cancel accepted."""
         at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
-        return self.status in ("pending", "parked") and self.owner is None and at_its_start
+        return self.status in UNBEGUN and self.owner is None and at_its_start
 
     @property
     def is_unborn(self) -> bool:

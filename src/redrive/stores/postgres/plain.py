@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, NewMessage, Snapshot, Turn
+from redrive.status import PENDING
 from redrive.stores.bell import ENDS, WORK
 from redrive.stores.postgres.groups import Job
 from redrive.stores.postgres.session import Cursor, Session
@@ -14,7 +15,7 @@ from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 
 _NOTHING: Final = Committed()
-_NO_TURN: Final = Turn(expects=1, status="pending")
+_NO_TURN: Final = Turn(expects=1, status=PENDING)
 
 AskedSend: TypeAlias = tuple[str, NewMessage]
 Told: TypeAlias = Callable[[int, int], None]
@@ -146,7 +147,7 @@ def _begun(new: NewExecution, owner: str | None, now_us: int, *, turned: bool) -
     made: dict[str, Any] = {"id": new.id, "workflow": new.workflow, "run": new.run, "number": 1, "length": 1, "recoveries": 0}
     snapshot = Snapshot(
         **made,
-        status="pending",
+        status=PENDING,
         input=new.input,
         created_at=now,
         updated_at=now,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.ports.workers import KnownWorker
+from redrive.status import ROUTINE
 from redrive.stores.parking import parks_of
 from redrive.stores.postgres.held import read_message
 from redrive.stores.postgres.limits import ANSWER_WITHIN, LONG
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _A_ROW: Final = 0.0005
 """Seconds that a row of a history may take."""
-_PASSING: Final = frozenset({"pending", "running", "suspended"})
 
 
 async def read_all(session: Session, ids: Sequence[str]) -> list[tuple[Snapshot | None]]:
@@ -48,7 +48,7 @@ async def list_executions(sessions: Sessions, workflow: str | None, status: str 
             else sessions.rows("list_workflow", to_text(workflow), limit, seconds=LONG)
         )
     else:
-        name = "list_open" if status in _PASSING else "list_notable"
+        name = "list_open" if status in ROUTINE else "list_notable"
         found = sessions.rows(name, status, maybe_text(workflow), limit, seconds=LONG)
     return [snapshot(row) for row in await found]
 

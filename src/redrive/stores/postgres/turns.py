@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, StoreError, Turn
+from redrive.status import CANCELLING, FAILED
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, child_result, refusal
 from redrive.stores.postgres.desk import Desk
@@ -142,7 +143,7 @@ def _settle(desk: Desk, held: Held, turn: Turn) -> None:
     if held.ended:
         held.unread += sum(message.kind == "signal" for message in left)
     elif any(message.kind == "cancel" for message in left):
-        held.status = "cancelling"
+        held.status = CANCELLING
 
 
 def _tell_the_parent(desk: Desk, held: Held, turn: Turn) -> None:
@@ -187,7 +188,7 @@ async def _bear(desk: Desk, parent: Held, child: NewChild) -> None:
     elif known.creator is None or known.creator != new.creator:
         answer = refusal("ExecutionConflict", new.id)
         if child.answer_to is None:
-            desk.deliver(parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)))
+            desk.deliver(parent, NewMessage(kind="child", name=new.id, data=child_result(FAILED, answer)))
     elif known.run != new.run and known.status in new.restart:
         await desk.begin_again(known, new, None)
     if child.answer_to is not None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
+from redrive.status import PARKED
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
@@ -215,7 +216,7 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None, at
             parks.park(tx, n, number, length, claim.worker, parked)
         else:
             tx.execute(SQL["release_at_rest" if at_rest else "release"], (n,))
-        changed = changed or parked is not None or status == "parked"
+        changed = changed or parked is not None or status == PARKED
     if changed:
         tx.execute(SQL["raise_counter"], ("parks",))
     tx.news |= WORK

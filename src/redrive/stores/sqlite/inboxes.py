@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from redrive.ports.store import FINAL, Message, NewMessage
+from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.bell import WORK
 from redrive.stores.common import short_key
 from redrive.stores.sqlite.jobs import Transaction
@@ -26,7 +27,7 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
     ended = status in FINAL
     if again and not ended:
         return False
-    if ended and not (again and status == "compensation_failed"):
+    if ended and not (again and status == COMPENSATION_FAILED):
         raise ExecutionFinished(id, f"it is {status}")
 
     if dedup is not None:
@@ -36,14 +37,14 @@ def deliver(tx: Transaction, id: str, message: NewMessage) -> bool:
     if again:
         tx.execute(SQL["forget_outcome"], (n,))
     # A signal must not start what is to start later.
-    if status != "pending" or cancel:
+    if status != PENDING or cancel:
         wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
     if again:
-        status = "running"
-    elif cancel and status == "parked":
+        status = RUNNING
+    elif cancel and status == PARKED:
         tx.execute(SQL["hurry"], (tx.now_us, n))
-    elif cancel and status != "paused":
-        status = "cancelling"
+    elif cancel and status != PAUSED:
+        status = CANCELLING
     tx.execute(SQL["wake"], (seq, stored_us, status, wake_us, number if cancel else cancelled_run, tx.now_us, n))
     tx.news |= WORK
     return True

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
+from redrive.status import COMPLETED, ROUTINE
 from redrive.stores.parking import parks_of
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive.stores.sqlite import witness
@@ -19,9 +20,6 @@ from redrive_interpreter.errors import ExecutionNotFound
 
 if TYPE_CHECKING:
     from redrive.ports.ends import End
-
-
-_OPEN: Final = frozenset({"pending", "running", "suspended"})
 
 
 def snapshot(tx: Transaction, id: str) -> Snapshot | None:
@@ -36,9 +34,9 @@ def ends(tx: Transaction, ids: Sequence[str]) -> list[End]:
 
 def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
     name = "list" if workflow is None else "list_workflow"
-    if status in _OPEN:
+    if status in ROUTINE:
         name = "list_open"
-    elif status is not None and (workflow is None or status != "completed"):  # of most workflows, most have completed
+    elif status is not None and (workflow is None or status != COMPLETED):  # of most workflows, most have completed
         name = "list_notable"
     asked = {"workflow": None if workflow is None else to_text(workflow), "status": status, "limit": limit}
     rows = tx.execute(SQL[name], asked).fetchall()

@@ -7,6 +7,7 @@ import contextlib
 import attrs
 
 from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, Snapshot, Stale, Turn
+from redrive.status import PENDING
 from redrive.stores.bell import WORK
 from redrive.stores.sqlite.beginning import begin, begin_again, wake_us
 from redrive.stores.sqlite.inboxes import deliver
@@ -30,7 +31,7 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn
             if begun.claim is None or first is None:
                 return begun
             return attrs.evolve(begun, committed=commit(tx, begun.claim, first))
-    n, run, status = standing or (0, "", "pending")
+    n, run, status = standing or (0, "", PENDING)
     repeat = standing is not None and from_text(run) == new.run
     restart = not repeat and status in new.restart
     if restart:
@@ -61,7 +62,7 @@ def _begun(tx: Transaction, new: NewExecution, owner: str | None) -> Begun:
     made = Snapshot(
         id=new.id,
         workflow=new.workflow,
-        status="pending",
+        status=PENDING,
         run=new.run,
         number=1,
         length=1,

@@ -10,6 +10,7 @@ import contextlib
 from typing import TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, Turn
+from redrive.status import CANCELLING, FAILED, PARKED
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import OK, check_unseen, child_result, refusal
 from redrive.stores.sqlite.aside import keep_aside
@@ -68,7 +69,7 @@ def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
         cancelled_run = cancelled_run or any(message.kind == "cancel" for message in unseen)
     if turn.children:
         tx.news |= WORK
-    if status == "parked":
+    if status == PARKED:
         tx.execute(SQL["unpark"], (n, owner))
 
     becomes = _becomes(tx, n, turn, newest_left, recoveries, cancelled=bool(cancelled_run))
@@ -118,7 +119,7 @@ def _becomes(tx: Transaction, n: int, turn: Turn, newest: int, recoveries: int, 
     if status in FINAL:
         unread += tx.execute(SQL["signals_left"], (n,)).fetchone()[0]
     elif cancelled and tx.execute(SQL["cancel_of"], (n,)).fetchone() is not None:
-        status = "cancelling"
+        status = CANCELLING
     return status, wake_us, unread, recoveries, newest
 
 
@@ -151,7 +152,7 @@ def _bear(tx: Transaction, parent: str, child: NewChild) -> None:
         if new.creator is None or creator != tuple(map(to_text, (new.creator.id, new.creator.run, new.creator.key))):
             answer = refusal("ExecutionConflict", new.id)
             if child.answer_to is None:
-                deliver(tx, parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)))
+                deliver(tx, parent, NewMessage(kind="child", name=new.id, data=child_result(FAILED, answer)))
         elif from_text(run) != new.run and status in new.restart:
             begin_again(tx, n, new, None)
     if child.answer_to is not None:
