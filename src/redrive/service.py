@@ -28,6 +28,7 @@ from redrive.options import checked_store, known, limits, more_than_zero, regist
 from redrive.passwords import without_password
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
+from redrive.shared_reading import SharedReading
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, check_message, checked, compare, new_execution, start_in
 from redrive.stores.backends import name_of, open_url
@@ -116,6 +117,7 @@ class AsyncDurableService:
         self._handlers: Handlers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._news = News()
+        self._reading = SharedReading(self.store)
         self._listening: list[Subscription[Any] | Joining] = []
         self._home = Home()
 
@@ -306,7 +308,7 @@ class AsyncDurableService:
         from redrive.subscriptions import Subscription
 
         self._check_open()
-        subscription = Subscription(event, self.store, self.codec, self._news, self._home)
+        subscription = Subscription(event, self.store, self.codec, self._news, self._home, self._reading)
         self._listening.append(subscription)
         return subscription
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from redrive.home import Home
     from redrive.ports.store import Event as StoredEvent
     from redrive.ports.store import Store
+    from redrive.shared_reading import SharedReading
     from redrive_interpreter.commands.messages import Source
 
 T = TypeVar("T")
 log: Final = logging.getLogger("redrive.events")
-AT_ONCE: Final = 100
 POLL: Final = 1.0
 
 
@@ -34,12 +34,13 @@ def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any
 class Subscription(Generic[T]):
     """The payloads of an event, from when it was subscribed to: ``async for``, until `aclose` or for ever."""
 
-    def __init__(self, source: Source[T], store: Store, codec: JsonCodec, news: News, home: Home) -> None:
+    def __init__(self, source: Source[T], store: Store, codec: JsonCodec, news: News, home: Home, reading: SharedReading) -> None:
         self._source = source
         self._store = store
         self._codec = codec
         self._news = news
         self._home = home
+        self._reading = reading
         self._ready: list[StoredEvent] = []
         self._done = False
         # Begun at once: what is emitted between `subscribe` and the first `anext` counts.
@@ -73,7 +74,7 @@ class Subscription(Generic[T]):
                 except CodecError as error:
                     log.error("an event was passed over: %s", error)
             news = self._news.waiter()
-            after, found = await self._store.events(after, [self._source.name], AT_ONCE)
+            after, found = await self._reading.events(after, self._source.name)
             self._place = _known(after)
             self._ready = list(found)
             if not found:

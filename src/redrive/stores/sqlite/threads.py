@@ -23,6 +23,10 @@ MOST_AT_ONCE: Final = 1_000
 """Jobs in one transaction at most: others wait no longer than these take."""
 POLL_EVERY: Final = 0.025
 """Seconds between two looks whether another process wrote, while somebody waits for that."""
+POLL_SOON: Final = 0.003
+"""The same while something is going on: an answer may come at any moment."""
+BUSY_FOR: Final = 1.0
+"""Seconds since the last job, or the last write of another process, for which something counts as going on."""
 CHECKPOINT_EVERY: Final = 500
 """Jobs; each leaves two or three pages of 4 KiB in the log."""
 FAST: Final = 0.001
@@ -186,7 +190,7 @@ class WriterThread(ConnectionThread):
         self._arrived: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._polling = False
         self._version: int | None = None
-        self._polled = 0.0
+        self._polled = self._active = 0.0
         self._since_checkpoint = 0
 
     def do_soon(self, run: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
@@ -218,6 +222,7 @@ class WriterThread(ConnectionThread):
             self._since_checkpoint = 0
             self._reader.call(self._checkpoint_elsewhere)
         if news:
+            self._active = time.monotonic()
             self._bell.ring(news)
 
     # ── on the threads ──────────────────────────────────────────────────────────────────────────
@@ -237,7 +242,8 @@ class WriterThread(ConnectionThread):
             self._polling = True
             while self._bell.awaited:
                 with contextlib.suppress(Empty):
-                    return self._queue.get(timeout=POLL_EVERY)
+                    busy = time.monotonic() - self._active < BUSY_FOR
+                    return self._queue.get(timeout=POLL_SOON if busy else POLL_EVERY)
                 self._poll()
             self._polling = False
             if not self._bell.awaited:  # who began to wait in between saw that we polled, and did not wake us
@@ -261,6 +267,7 @@ class WriterThread(ConnectionThread):
         if version != self._version:
             first, self._version = self._version is None, version
             if not first:
+                self._active = self._polled
                 self._bell.ring()
 
 
