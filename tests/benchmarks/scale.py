@@ -51,7 +51,7 @@ def parent(count: int) -> Flow[int]:
 @workflow("scale.teller")
 def teller(count: int) -> Flow[None]:
     for number in range(count):
-        yield from Emit(told(number))
+        yield from Emit(told, number)
         yield from nothing()
 
 

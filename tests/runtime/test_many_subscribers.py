@@ -32,7 +32,7 @@ class CountingStore(MemoryStore):
 
 @workflow("many.tells")
 def tells(number: int) -> Flow[None]:
-    yield from Emit(told(number))
+    yield from Emit(told, number)
 
 
 async def test_each_hears_each_event_and_the_store_is_asked_for_all_together() -> None:
