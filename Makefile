@@ -1,6 +1,6 @@
 # `make demo` and `make test` work from a clean clone with nothing but Python (3.11 or later) and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-crash coverage check docs site changelog bench bench-postgres clean
+.PHONY: help demo test test-faults test-crash coverage check docs site changelog bench bench-postgres bench-scale clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ bench: $(VENV)/.dev ## speed, as ratios to baselines timed in the same run
 
 bench-postgres: $(VENV)/.dev ## the same on PostgreSQL, on a server of its own
 	@$(BIN)/python -m tests.benchmarks.postgres $(BENCH_ARGS)
+
+bench-scale: $(VENV)/.dev ## how cost grows with what there is: exponents, four sizes each (BENCH_ARGS=--postgres for a server of its own)
+	@$(BIN)/python -m tests.benchmarks.scale $(BENCH_ARGS)
 
 test-faults: $(VENV)/.dev ## what may befall a database server: crashes, full disks, lost answers; some minutes
 	@$(BIN)/python -m pytest -q -m faults tests/faults $(TEST_ARGS)
