@@ -8,9 +8,9 @@ import contextvars
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -70,7 +70,7 @@ def _name_of(function: Callable[..., Any]) -> str:
     """The name of *function* that is the same in each process: of what a partial calls, of the class of an object that is called."""
     plain: Any = inspect.unwrap(function)
     while isinstance(plain, functools.partial):
-        plain = inspect.unwrap(plain.func)
+        plain = inspect.unwrap(cast("functools.partial[Any]", plain).func)
     if not hasattr(plain, "__qualname__"):
         plain = type(plain)
     return f"{plain.__module__}.{plain.__qualname__}"
@@ -98,8 +98,8 @@ async def called(handler: Handler, payload: Any) -> BaseException | None:
     return None
 
 
-async def _within(timeout: timedelta, call: Any) -> None:
-    task = asyncio.ensure_future(call)
+async def _within(timeout: timedelta, call: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(call)
     try:
         await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
@@ -110,8 +110,14 @@ async def _within(timeout: timedelta, call: Any) -> None:
         task.result()
         return
     task.cancel()
-    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody waits for it
+    task.add_done_callback(_take_error)
     raise TimeoutError(f"the call lasted longer than its timeout of {timeout}")
+
+
+def _take_error(task: asyncio.Task[None]) -> None:
+    """Nobody waits for *task*: its error would be told of when it is collected."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _call(handler: Handler, payload: Any) -> None:

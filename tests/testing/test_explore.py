@@ -470,8 +470,8 @@ def test_a_child_that_was_told_to_cancel_ends_each_way_it_can() -> None:
         return (yield from RunChild(child()))
 
     @workflow("cut.race")
-    def race() -> Flow[str]:
-        return (yield from Race(child=RunChild(child()), late=Sleep(60))).name
+    def race() -> Flow[int]:
+        return (yield from Race(RunChild(child()), Sleep(60))).index
 
     @workflow("cut.by_hand")
     def by_hand() -> Flow[None]:
