@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -70,9 +70,9 @@ def _name_of(function: Callable[..., Any]) -> str:
     """The name of *function* that is the same in each process: of what a partial calls, of the class of an object that is called."""
     plain: Any = inspect.unwrap(function)
     while isinstance(plain, functools.partial):
-        plain = inspect.unwrap(cast("functools.partial[Any]", plain).func)
+        plain = inspect.unwrap(plain.func)
     if not hasattr(plain, "__qualname__"):
-        plain = type(plain)
+        plain = plain.__class__
     return f"{plain.__module__}.{plain.__qualname__}"
 
 

@@ -442,7 +442,7 @@ async def test_a_handler_that_is_told_to_stop_uses_up_no_attempt(store_url: str)
             await asyncio.wait_for(begun.wait(), 10)
     async with service_with(store_url, (outage := Outage()).handle, once) as service:
         await true(lambda: outage.got == [1])
-        assert not await service.operator.dead_letters(retrying=True)
+        await nothing_held(service)
 
 
 class _Called:
