@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from redrive.ports.store import Store
     from redrive.worker.clock import Clock
 
+_LAST_WORDS: Final = 0.5
+"""Seconds that calls get to take note that they were told to stop."""
 log: Final = logging.getLogger("redrive.events")
 AT_ONCE: Final = 100
 MOST_HELD: Final = 1000
@@ -66,6 +68,7 @@ class Handlers:
         self._tasks: list[asyncio.Task[None]] = []
         self._busy = 0
         """Handlers that have begun with an event, and whose place is not stored yet."""
+        self._abandoned = False
         self._quiet: asyncio.Future[None] | None = None
         """There when it closes: done once none is busy."""
 
@@ -94,8 +97,19 @@ class Handlers:
             await asyncio.wait([self._quiet], timeout=seconds)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        left = set[asyncio.Task[None]]()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
+        self._abandoned = True
+        for task in left:  # they have not heard it: nobody asks them any more
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_LAST_WORDS)
         self._tasks.clear()
+
+    def is_abandoned(self) -> bool:
+        """Whether calls that go on now are to be ended, whether they hear their cancel or not."""
+        return self._abandoned
 
     def begin(self) -> None:
         self._busy += 1
@@ -250,7 +264,7 @@ class _Listener:
             return error
         slow = asyncio.get_running_loop().call_later(SLOW, _log_slow, self._handler, event)
         try:
-            return await called(self._handler, payload)
+            return await called(self._handler, payload, self._all.is_abandoned)
         finally:
             slow.cancel()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from redrive.suspended import endable
 from redrive_interpreter.commands.durations import positive_duration
 from redrive_interpreter.commands.retry import Retry, policies_of
 from redrive_interpreter.errors import InvalidDefinition
@@ -76,16 +77,17 @@ def _name_of(function: Callable[..., Any]) -> str:
     return f"{plain.__module__}.{plain.__qualname__}"
 
 
-async def called(handler: Handler, payload: Any) -> BaseException | None:
+async def called(handler: Handler, payload: Any, is_abandoned: Callable[[], bool]) -> BaseException | None:
     """Call *handler* with *payload*; what it raised, or None. Only a cancel of the task that calls this is raised here.
+    Once *is_abandoned* says so, such a cancel ends the call, whether an async handler hears it or not.
 
     A call that lasts longer than its timeout is told to stop (a sync one cannot be) and not awaited.
     """
     try:
         if handler.timeout is None:
-            await _call(handler, payload)
+            await _call(handler, payload, is_abandoned)
         else:
-            await _within(handler.timeout, _call(handler, payload))
+            await _within(handler.timeout, _call(handler, payload, is_abandoned))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -104,7 +106,10 @@ async def _within(timeout: timedelta, call: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait([task], timeout=timeout.total_seconds())
     except asyncio.CancelledError:
         task.cancel()
-        await asyncio.wait([task])
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:  # told twice: so is the call
+            task.cancel()
         raise
     if task.done():
         task.result()
@@ -120,14 +125,14 @@ def _take_error(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-async def _call(handler: Handler, payload: Any) -> None:
+async def _call(handler: Handler, payload: Any, is_abandoned: Callable[[], bool]) -> None:
     function = handler.function
     if inspect.iscoroutinefunction(inspect.unwrap(function)):
-        await function(payload)
+        await endable(function(payload), is_abandoned)
         return
     made = await _in_a_thread(handler.name, function, payload)
     if inspect.isawaitable(made):
-        await made
+        await endable(made, is_abandoned)
 
 
 async def _in_a_thread(name: str, function: Callable[[Any], Any], payload: Any) -> Any:

@@ -366,6 +366,31 @@ async def test_a_call_that_hangs_is_ended_by_its_timeout_and_tried_again(store_u
     assert calls == {"async": 2, "deaf": 2, "sync": 2}
 
 
+@pytest.mark.parametrize("timeout", [None, 60])
+async def test_a_call_that_hears_no_cancel_does_not_hold_up_the_close(store_url: str, timeout: float | None) -> None:
+    """E6: nor one that hears not even GeneratorExit; its event is heard again."""
+    told: list[BaseException] = []
+    began = asyncio.Event()
+    service = AsyncDurableService(store_url, [emits], grace=0.05)
+
+    @service.on(sent, name="deaf", timeout=timeout)
+    async def deaf(n: int) -> None:
+        while True:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            except BaseException as error:
+                told.append(error)
+
+    async with asyncio.timeout(20):
+        async with service:
+            await service.execute(emits(1))
+            await began.wait()
+    assert isinstance(told[0], asyncio.CancelledError)
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if "handl" in repr(task.get_coro())]
+
+
 async def test_a_call_that_goes_on_for_long_is_told_of(
     store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

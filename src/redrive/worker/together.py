@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from redrive.worker.suspended import Suspended
+from redrive.suspended import Suspended
 
 if TYPE_CHECKING:
     from redrive.worker.attempt import Attempt

@@ -11,8 +11,9 @@ a pause. So it is never forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
 from typing import Any
 
 
@@ -41,6 +42,21 @@ class Suspended:
                 waiting = run(go_on, what)
             except StopIteration as end:
                 return end.value
+
+
+async def endable(awaitable: Awaitable[Any], is_abandoned: Callable[[], bool]) -> Any:
+    """Await *awaitable*, in a context of its own; once it *is_abandoned*, the next cancel ends this, whether it is heard or not."""
+    coroutine = awaitable if inspect.iscoroutine(awaitable) else _awaiting(awaitable)
+    context = copy_context()
+    try:
+        waiting = context.run(coroutine.send, None)
+    except StopIteration as end:
+        return end.value
+    return await Suspended(coroutine, context, waiting, is_abandoned)
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _end(coroutine: Coroutine[Any, Any, Any]) -> None:
