@@ -1,0 +1,240 @@
+"""Rules of the house that a tool of its own does not check. Each list of exceptions may only shrink."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redrive.stores.backends import open_url
+from redrive.stores.sqlite import SQLiteStore
+from tests.postgres.server import Server
+
+ROOT = Path(__file__).parents[2]
+HOMES = ("src", "interpreter")
+SOURCES = sorted(path for home in HOMES for path in (ROOT / home).rglob("*.py"))
+STORES = ROOT / "src" / "redrive" / "stores"
+
+# ── no constructor takes more than one function ──────────────────────────────────────────────────
+SEVERAL_FUNCTIONS = {
+    "Archiving": {"stored", "read"},
+    "Backend": {"archive", "open", "owns", "reader", "shown"},
+    "Driver": {"alarm_set", "doubt", "ended", "left"},
+    "Host": {"make", "refuse"},
+    "Performer": {"alive", "broken", "drive", "wake"},
+    "Plan": {"dump", "load"},
+    "SQLiteLifeline": {"clock_us", "show"},
+    "StepSpec": {"body", "undo"},
+    "Together": {"drive", "gave", "raised"},
+    "Worker": {"broken", "ended"},
+}
+"""Classes that take several, and which: tables of functions (Backend, StepSpec), and objects that are to be taken apart."""
+
+
+def aliases(tree: ast.Module) -> set[str]:
+    """The names that *tree* gives to types of functions."""
+    return {
+        node.target.id
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value and "Callable[" in ast.unparse(node.value)
+    }
+
+
+def callable_words(tree: ast.Module) -> set[str]:
+    """What stands for a function in the annotations of *tree*: also an alias that it imports from another module."""
+    words = {"Callable"} | aliases(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("redrive"):
+            parts = str(node.module).split(".")
+            home = ROOT / ("interpreter" if parts[0] == "redrive_interpreter" else "src")
+            path = home.joinpath(*parts).with_suffix(".py")
+            if path.exists():
+                words |= aliases(ast.parse(path.read_text())) & {alias.name for alias in node.names}
+    return words
+
+
+def functions_taken(tree: ast.Module, cls: ast.ClassDef) -> set[str]:
+    """The parameters of the constructor of *cls* that are functions."""
+    words = callable_words(tree)
+
+    def is_function(annotation: ast.expr | None) -> bool:
+        return annotation is not None and bool(words & set(re.findall(r"\w+", ast.unparse(annotation))))
+
+    for node in cls.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            return {one.arg.lstrip("_") for one in every if is_function(one.annotation)}
+    if not any("attrs" in ast.unparse(decorator) for decorator in cls.decorator_list):
+        return set()
+    fields = [node for node in cls.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    given = [field for field in fields if "init=False" not in ast.unparse(field) and "ClassVar" not in ast.unparse(field.annotation)]
+    return {field.target.id.lstrip("_") for field in given if isinstance(field.target, ast.Name) and is_function(field.annotation)}
+
+
+def several_functions(text: str) -> Iterator[tuple[str, set[str]]]:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and len(taken := functions_taken(tree, node)) > 1:
+            yield node.name, taken
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class A:\n    def __init__(self, on: Callable[[], None], off: Callable[[], None] | None = None) -> None: ...",
+        "Told: TypeAlias = Callable[[int], None]\nclass A:\n    def __init__(self, on: Told, *, off: Told) -> None: ...",
+        "@attrs.define\nclass A:\n    on: Callable[[], None]\n    off: Callable[[], None]",
+        "from redrive.codec.plans import Dump\nclass A:\n    def __init__(self, on: Dump, off: Dump) -> None: ...",
+    ],
+)
+def test_a_constructor_that_takes_two_functions_is_found(source: str) -> None:
+    assert dict(several_functions(source)).keys() == {"A"}
+
+
+def test_no_other_constructor_takes_more_than_one_function() -> None:
+    found = dict(one for path in SOURCES for one in several_functions(path.read_text()))
+    more = {name: taken - SEVERAL_FUNCTIONS.get(name, set()) for name, taken in found.items()}
+    assert {name: taken for name, taken in more.items() if taken} == {}
+    assert {name for name in SEVERAL_FUNCTIONS if name not in found} == set(), "mended: take it off the list"
+
+
+# ── file names ───────────────────────────────────────────────────────────────────────────────────
+EVERYWHERE = {"__init__.py", "__main__.py", "store.py", "schema.py", "queries.py"}
+TWICE = {
+    "archive.py": 3, "aside.py": 6, "calls.py": 2, "choices.py": 2, "claims.py": 3, "connecting.py": 2, "driver.py": 2, "errors.py": 2,
+    "events.py": 3, "failures.py": 2, "inboxes.py": 2, "lifeline.py": 2, "live.py": 2, "moving.py": 2, "news.py": 2, "parks.py": 4,
+    "purity.py": 2, "read_only.py": 2, "reading.py": 3, "records.py": 2, "session.py": 2, "starting.py": 4, "threads.py": 2,
+    "turns.py": 3, "values.py": 2, "view.py": 2, "witness.py": 2,
+}  # fmt: skip
+"""Names of files that are used more than once, and how often at most."""
+
+
+def test_no_other_file_name_is_used_twice() -> None:
+    """So that a traceback, an editor's tab and ``ls`` name one thing each."""
+    named = Counter(path.name for path in SOURCES if path.name not in EVERYWHERE)
+    assert {name: count for name, count in named.items() if count > TWICE.get(name, 1)} == {}
+    assert {name: count for name, count in TWICE.items() if named[name] < 2} == {}, "mended: take it off the list"
+
+
+# ── what a move carries ──────────────────────────────────────────────────────────────────────────
+NOT_CARRIED = {
+    "workers": "leases of processes that use the old store",
+    "counters": "positions, which begin anew",
+    "deaths": "whether a build's worker died in a run: the new store begins the count anew",
+    "schema_version": "the schema's own number",
+}
+
+
+def carried(kind: str) -> tuple[set[str], set[str]]:
+    """The tables that the archive of *kind* reads, and those that it writes."""
+    text = (STORES / kind / "archive.sql").read_text()
+    text = re.sub(r"^--(?! name:).*$", "", text, flags=re.MULTILINE)
+    read = set(re.findall(r"^\s*(?:SELECT\b[^;]*?)\bFROM (?:redrive\.)?(\w+)", text, re.MULTILINE))
+    return read, set(re.findall(r"(?:INSERT INTO|COPY) (?:redrive\.)?(\w+)", text))
+
+
+def check_carried(kind: str, tables: set[str]) -> None:
+    read, written = carried(kind)
+    kept = tables - NOT_CARRIED.keys()
+    assert kept, "the store has tables"
+    assert (kept - read, kept - written) == (set(), set())
+
+
+async def test_every_table_of_an_sqlite_file_is_carried_by_a_move(tmp_path: Path) -> None:
+    store = SQLiteStore(str(tmp_path / "it.db"))
+    await store.open()
+    await store.close()
+    database = sqlite3.connect(store.path)
+    tables = {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+    database.close()
+    check_carried("sqlite", tables)
+
+
+def test_every_table_of_a_postgres_schema_is_carried_by_a_move(postgres: Server, schema: str) -> None:
+    async def make() -> None:
+        store = open_url(postgres.url(schema=schema))
+        await store.open()
+        await store.close()
+
+    asyncio.run(make())
+    with postgres.connect() as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
+    check_carried("postgres", {str(name) for (name,) in found})
+
+
+# ── stored data never runs ───────────────────────────────────────────────────────────────────────
+EXECUTES = {"eval", "exec", "compile", "__import__"}
+LOADERS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "runpy"}
+
+
+def executes(tree: ast.AST) -> Iterator[str]:
+    """What in *tree* runs or unpickles a text, or imports a module whose name it was given."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in EXECUTES:
+                yield name
+            case ast.Call(func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"), args=[first, *_]):
+                if not isinstance(first, ast.Constant):
+                    yield "import_module"
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names if alias.name.partition(".")[0] in LOADERS)
+            case ast.ImportFrom(module=str(module)) if module.partition(".")[0] in LOADERS:
+                yield module
+            case ast.Attribute(value=ast.Name(id=name), attr="load" | "loads") if name in LOADERS:
+                yield f"{name}.loads"
+            case _:
+                pass
+
+
+NOT_STORED = {
+    "src/redrive/cli/loading.py": {"import_module"},
+    "src/redrive/codec/json_codec.py": {"marshal"},
+    "src/redrive/codec/text.py": {"marshal"},
+    "src/redrive/histories/app.py": {"import_module"},
+    "src/redrive/testing/sources.py": {"compile"},
+}
+"""Modules that do so with what the user's command line or own source names, and never with what a store holds (marshal only writes)."""
+
+
+@pytest.mark.parametrize("source", ["eval(row)", "import pickle", "from marshal import loads", "importlib.import_module(failure.type)"])
+def test_what_would_run_a_text_is_found(source: str) -> None:
+    assert list(executes(ast.parse(source)))
+
+
+def test_nothing_runs_unpickles_or_imports_what_a_text_names() -> None:
+    """I4."""
+    found = {str(path.relative_to(ROOT)): set(executes(ast.parse(path.read_text()))) for path in SOURCES}
+    assert {path: what for path, what in found.items() if what} == NOT_STORED
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────
+BANNED = re.compile(r"\b(whoever|what\b[^.;:\n]{1,40}\bcomes of|(?:is|are|was) let go of|gone on with|goes on with)\b", re.IGNORECASE)
+"""Phrases that a reader has to translate: name the actor (worker, store, caller, client) and say what it does."""
+
+
+def banned() -> Counter[str]:
+    pages = [*SOURCES, *(path for home in HOMES for path in (ROOT / home).rglob("*.sql")), *(ROOT / "docs" / "guide").glob("*.md")]
+    pages += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "interpreter" / "README.md"]
+    counted = Counter[str]()
+    for path in pages:
+        counted[path.relative_to(ROOT).parts[0]] += len(BANNED.findall(path.read_text()))
+    return counted
+
+
+CEILINGS = {"docs": 3, "interpreter": 7, "src": 34}
+"""How often the files of a folder may still use one of them."""
+
+
+def test_banned_phrases_only_become_fewer() -> None:
+    assert {path: count for path, count in banned().items() if count > CEILINGS.get(path, 0)} == {}
+
+
+def test_a_banned_phrase_is_found() -> None:
+    assert all(BANNED.search(text) for text in ("Whoever asks", "the lock is let go of", "it is gone on with", "what of it comes of that"))
+    assert not BANNED.search("The store goes on, and everybody reads what comes.")
