@@ -11,20 +11,18 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.info import Standing, info_of, loaded_attributes, needs_replay, replayed
 from redrive.patience import patiently
 from redrive.status import PENDING, RUNNING
 from redrive.stored import Origin
-from redrive.worker.apart import Apart
-from redrive.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.info import ExecutionInfo
+    from redrive.info import ExecutionInfo, Standing
     from redrive.ports.aside import Aside
     from redrive.ports.store import Snapshot, Store
+    from redrive.worker.apart import Apart
     from redrive.worker.loop import Worker
-    from redrive.worker.watchdog import Watch
+    from redrive.worker.watchdog import Watch, Watchdog
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.rows import Row
 
@@ -51,6 +49,8 @@ class Inspection:
         self, snapshot: Snapshot, workflow: Workflow[..., Any] | None, worker: Worker | None, aside: Sequence[Aside]
     ) -> ExecutionInfo:
         """How the execution stands; *worker* is the one of this service, *aside* what the execution has aside."""
+        from redrive.info import info_of, needs_replay, replayed
+
         text = await patiently(lambda: self._store.history(snapshot.id, -1))
         short, origin = len(text) <= SHORT, Origin.of(snapshot.id, self._store)
         rows = origin.rows(text) if short else await self._lane.run(lambda _: origin.rows(text), contextvars.copy_context())
@@ -71,6 +71,8 @@ class Inspection:
         return await self._lane.run(told, contextvars.copy_context())
 
     def attributes(self, snapshot: Snapshot) -> dict[str, Any]:
+        from redrive.info import loaded_attributes
+
         return loaded_attributes(snapshot, self._codec, Origin.of(snapshot.id, self._store))
 
     def close(self) -> None:
@@ -81,6 +83,9 @@ class Inspection:
     @property
     def _lane(self) -> Apart:
         if self._apart is None:
+            from redrive.worker.apart import Apart
+            from redrive.worker.watchdog import Watchdog
+
             self._watchdog = Watchdog(self._limit)
             self._apart = Apart(self._watchdog, asyncio.get_running_loop())
         return self._apart
@@ -88,6 +93,8 @@ class Inspection:
 
 def _at_rest(worker: Worker, snapshot: Snapshot, rows: int) -> Standing | None:
     """How the machine in the worker's memory stands, if it is where the rows end."""
+    from redrive.info import Standing
+
     live = worker.lives.get(snapshot.id)
     if live is None or live.machine is None or live.driving or live.length != rows or live.claim.run != snapshot.run:
         return None

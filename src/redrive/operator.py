@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redrive.aside import DeadLetter, SetAsideSignal, dead_letter, set_aside_signal
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Store
 from redrive_interpreter.keys import check_name
@@ -12,6 +11,7 @@ from redrive_interpreter.keys import check_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from redrive.aside import DeadLetter, SetAsideSignal
     from redrive.service import AsyncDurableService
 
 
@@ -34,6 +34,8 @@ class Operator:
     # ── signals that could not be read ──────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None = None, *, limit: int = 100) -> Sequence[SetAsideSignal]:
         """The signals that were set aside because the execution could not read them, of one execution or of all; oldest first."""
+        from redrive.aside import set_aside_signal
+
         store = self._open_store()
         return [set_aside_signal(one) for one in await patiently(lambda: store.set_aside(id, limit))]
 
@@ -57,6 +59,8 @@ class Operator:
     async def dead_letters(self, handler: str | None = None, *, retrying: bool = False, limit: int = 100) -> Sequence[DeadLetter]:
         """The events that one durable handler, or any, gave up after its policy; with *retrying* also those still to be tried again,
         or waiting behind one that is."""
+        from redrive.aside import dead_letter
+
         store = self._open_store()
         return [dead_letter(one) for one in await patiently(lambda: store.list_held(handler, None if retrying else True, limit))]
 

@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from redrive.attendance import Listing
 from redrive.codec import MAX_BYTES, JsonCodec
 from redrive.converters import remember
 from redrive.errors import ServiceClosed, stopped_by
@@ -42,6 +41,7 @@ from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
 from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
+    from redrive.attendance import Listing
     from redrive.codec.hooks import Converting
     from redrive.handlers import Handlers, Joining
     from redrive.handling import Handler, Retries
@@ -135,6 +135,7 @@ class AsyncDurableService:
         return self
 
     async def _open(self) -> None:
+        from redrive.attendance import Listing
         from redrive.handlers import Handlers
         from redrive.worker.loop import Worker
         from redrive.worker.presence import Presence

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
 
 from redrive.codec import from_json
-from redrive.codec.by_name import same_by_name
 from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
 from redrive.status import FINAL, RESTARTABLE, Restartable
@@ -167,5 +166,7 @@ def _compare(first: str, recorded: dict[str, Any], new: NewExecution, workflow: 
     if codec.same(recorded, asked) or codec.same_call(workflow.signature, recorded, asked, f"workflow {workflow.name}"):
         return
     # Without the function's parameters a call by name is compared with what is stored as well as can be.
+    from redrive.codec.by_name import same_by_name
+
     if workflow.fn is not None or not same_by_name(recorded, asked):
         raise ExecutionConflict(new.id, "it was started with another input")

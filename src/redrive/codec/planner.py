@@ -6,6 +6,7 @@ import collections.abc as abc
 import enum
 import functools
 import inspect
+import sys
 import threading
 import types
 import typing
@@ -18,7 +19,6 @@ from redrive.codec.choices import enum_plan, flag_plan, literal_plan
 from redrive.codec.containers import fixed_plan, list_plan, mapping_plan, sequence_plan, set_plan, variadic_plan
 from redrive.codec.fields import shape_of, substitute, typed_dict_fields
 from redrive.codec.hooks import Hooks
-from redrive.codec.models import is_model, model_plan, own_plan
 from redrive.codec.moments import MOMENTS
 from redrive.codec.plans import ANY_KIND, Plan, Wrong, is_tagged, other_form, refuse_value, refusing, show
 from redrive.codec.records import record_plan, typed_dict_plan
@@ -149,11 +149,21 @@ class Planner:
         if _is_typed_dict(cls):
             fields = typed_dict_fields(type_)
             return typed_dict_plan(show(type_), fields, {field.name: self.plan(field.type) for field in fields})
-        if is_model(cls):
-            return model_plan(cls, self.plan)
+        models = _models()
+        if models is not None and models.is_model(cls):
+            return models.model_plan(cls, self.plan)
         if (shape := shape_of(type_)) is not None:
             return record_plan(show(type_), shape, {field.name: self.plan(field.type) for field in shape.fields})
-        return _path_plan(cls) or scalar_plan(cls) or own_plan(cls, self.plan)
+        return _path_plan(cls) or scalar_plan(cls) or (None if models is None else models.own_plan(cls, self.plan))
+
+
+def _models() -> Any:
+    """What knows pydantic's types; None in a program without pydantic, which need not import it either."""
+    if "pydantic" not in sys.modules:
+        return None
+    from redrive.codec import models
+
+    return models
 
 
 _UNSTORABLE: Final = "values of this class cannot be stored: use an attrs class or a dataclass, or give converter= hooks for it"
