@@ -56,7 +56,7 @@ def claim(
 ) -> tuple[list[Claim], list[Burial], list[Unlisted]]:
     _beat(tx, worker, lease_us, build, workflows)
     _keep_due(tx, workflows)
-    listed, burials = _bury_the_dead(tx)
+    listed, burials = _bury_the_dead(tx, worker)
     if holds is not None:
         _let_go(tx, worker, holds)
     unlisted = _park_unlisted(tx, listed)
@@ -118,11 +118,12 @@ def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Se
     tx.execute(SQL["heartbeat"], row)
 
 
-def _bury_the_dead(tx: Transaction) -> tuple[frozenset[str], list[Burial]]:
-    """Disown what dead workers had; gives back the workflows that live ones list, and what the dead had that was due."""
+def _bury_the_dead(tx: Transaction, worker: str) -> tuple[frozenset[str], list[Burial]]:
+    """Disown what dead workers had, as *worker* sees it; gives back the workflows that live ones list, and what the dead had that
+    was due."""
     listed: set[str] = set()
     burials: list[Burial] = []
-    for row, fate in workers(tx):
+    for row, fate in workers(tx, worker):
         if fate is not Fate.ALIVE:
             left = parks.died(tx, row.id, row.build)
             _forget(tx, row.id)
