@@ -151,13 +151,14 @@ class Planner:
             return typed_dict_plan(show(type_), fields, {field.name: self.plan(field.type) for field in fields})
         models = _models()
         if models is not None and models.is_model(cls):
-            return models.model_plan(cls, self.plan)
+            made: Plan = models.model_plan(cls, self.plan)
+            return made
         if (shape := shape_of(type_)) is not None:
             return record_plan(show(type_), shape, {field.name: self.plan(field.type) for field in shape.fields})
         return _path_plan(cls) or scalar_plan(cls) or (None if models is None else models.own_plan(cls, self.plan))
 
 
-def _models() -> Any:
+def _models() -> types.ModuleType | None:
     """What knows pydantic's types; None in a program without pydantic, which need not import it either."""
     if "pydantic" not in sys.modules:
         return None
