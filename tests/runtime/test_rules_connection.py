@@ -27,8 +27,8 @@ from redrive import (
     step,
     workflow,
 )
-from redrive.ports.store import StoreError
 from redrive.stores.backends import open_url
+from redrive.testing import FaultyStore
 from tests.runtime.support import true
 
 word = Signal("rules.word", int)
@@ -40,78 +40,16 @@ VERBS = {
 
 
 class Shaky:
-    """A store behind a connection that breaks now and then, before the call gets there or before its answer comes back."""
+    """A script of a connection that breaks now and then, before the call gets there or before its answer comes back."""
 
-    def __init__(self, store: Any, seed: int, share: float) -> None:
-        self._store, self._chance, self.share = store, random.Random(seed), share
-        self.broken: Counter[str] = Counter()
+    def __init__(self, seed: int) -> None:
+        self._chance, self.share = random.Random(seed), 0.0
 
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._store, name)
-        if name not in VERBS:
-            return verb
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            drawn = self._chance.random()
-            if drawn < self.share / 2:
-                self.broken[f"before {name}"] += 1
-                raise StoreError("the connection broke", retry_helps=True)
-            answer = await verb(*args, **kwargs)
-            if drawn < self.share:
-                self.broken[f"after {name}"] += 1
-                raise StoreError("the connection broke", retry_helps=True)
-            return answer
-
-        return call
-
-
-class Curt:
-    """A store that says no to every other turn at once, and gives nothing to await."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.asked = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def commit(self, *args: Any) -> Any:
-        self.asked += 1
-        if self.asked % 2:
-            raise StoreError("the connection broke", retry_helps=True)
-        return self._store.commit(*args)
-
-
-class Forgetful:
-    """A store that stores the first turn which begins another run, and says that it could not."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.lied = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def commit(self, claim: Any, turn: Any) -> Any:
-        committed = await self._store.commit(claim, turn)
-        if turn.next_run is not None and not self.lied:
-            self.lied = True
-            raise StoreError("the connection broke for good")
-        return committed
-
-
-class Deaf:
-    """A store that never tells of news: its users find out by looking."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def changed(self, timeout: float, since: int = -1) -> int:
-        await asyncio.sleep(timeout)
-        return 0
+    def __call__(self, verb: str, *args: Any) -> Any:
+        if verb not in VERBS:
+            return None
+        drawn = self._chance.random()
+        return "refuse" if drawn < self.share / 2 else "lose" if drawn < self.share else None
 
 
 effects: Counter[tuple[str, str]] = Counter()
@@ -194,7 +132,8 @@ async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: 
     """W3, W5: starts, signals, turns and children land once; no step runs a second time for it."""
     effects.clear()
     attempts.clear()
-    store = Shaky(open_url(store_url), seed, 0.0)
+    shaky = Shaky(seed)
+    store = FaultyStore(open_url(store_url), shaky)
     service = AsyncDurableService(store, [all_of_it, echo, fickle], lease=1)
     told: list[int] = []
 
@@ -203,18 +142,18 @@ async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: 
         told.append(n)
 
     async with service:
-        store.share = 0.15
+        shaky.share = 0.15
         ids = [f"e{n}" for n in range(12)]
         executions = await asyncio.gather(*(service.start(all_of_it(id), id=id) for id in ids))
         for execution in executions:
             await execution.signal(word, 7)
         results = await asyncio.gather(*(execution.result(25) for execution in executions))
-        store.share = 0.0
+        shaky.share = 0.0
         assert results == [[1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]] * 12
         assert [(await execution.info()).unread for execution in executions] == [0] * 12
         await true(lambda: len(told) >= 12)
-    assert {kind.split()[0] for kind in store.broken} == {"before", "after"}
-    assert store.broken["after commit"] > 0
+    assert {fault for fault, _ in store.faults} == {"refuse", "lose"}
+    assert store.faults["lose", "commit"] > 0
     assert set(attempts.values()) == {3}, "each attempt of a child is begun once"
     assert {effect: times for effect, times in effects.items() if times > 1} == {}
 
@@ -222,20 +161,21 @@ async def test_a_connection_that_breaks_now_and_then_changes_nothing(store_url: 
 async def test_a_turn_that_is_refused_at_once_is_asked_for_again(store_url: str) -> None:
     """W3."""
     attempts.clear()
-    store = Curt(open_url(store_url))
+    store = FaultyStore(open_url(store_url))
+    store.script = lambda verb, *_: "refuse at once" if verb == "commit" and store.calls["commit"] % 2 else None
     async with AsyncDurableService(store, [all_of_it, echo, fickle]) as service:
         execution = await service.start(all_of_it("it"), id="it")
         await execution.signal(word, 7)
         assert await execution.result(20) == [1, 2, 3, 4, 5, 6, 7, 8, 3, 8, 2]
-    assert store.asked > 2
+    assert store.faults["refuse at once", "commit"] > 1
 
 
 async def test_without_any_news_all_works_by_looking(store_url: str) -> None:
     """W6."""
     attempts.clear()
     inner = open_url(store_url)
-    async with AsyncDurableService(Deaf(inner), [all_of_it, echo, fickle], lease=1) as service:
-        client = AsyncDurableService(Deaf(open_url(store_url)), worker=False)
+    async with AsyncDurableService(FaultyStore(inner, news=False), [all_of_it, echo, fickle], lease=1) as service:
+        client = AsyncDurableService(FaultyStore(open_url(store_url), news=False), worker=False)
         async with client:
             execution = await client.start(all_of_it("it"), id="it")
             await client.signal("it", word, 7)
@@ -259,11 +199,16 @@ def runs_on(n: int) -> Flow[int]:
 async def test_a_run_that_ended_without_an_answer_is_gone_on_with_as_the_next_one(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """W3: the claim that is held is of a run that is over, and no turn of it can be stored any more."""
     monkeypatch.setattr("redrive.worker.driver._LONGEST_WAIT", 0.01)
-    store = Forgetful(open_url(store_url))
+    store = FaultyStore(open_url(store_url), retry_helps=False)
+
+    def loses_the_first_next_run(verb: str, *args: Any) -> Any:
+        return "lose" if verb == "commit" and args[1].next_run is not None and not store.faults else None
+
+    store.script = loses_the_first_next_run
     effects.clear()
     async with AsyncDurableService(store, [runs_on], lease=1) as service:
         execution = await service.start(runs_on(2), id="it")
         assert await execution.result(20) == 0
         assert (await execution.info()).number == 3
-    assert store.lied
+    assert store.faults == {("lose", "commit"): 1}
     assert set(effects.values()) == {3}

@@ -137,10 +137,15 @@ async def test_a_day_forward_wakes_each_sleeper_once(store: Store, dial: Dial) -
 async def test_ten_thousand_asleep_cost_a_worker_nothing(tmp_path: Path) -> None:
     """T5: not held in memory, not looked at again; one that is due among them still wakes in time."""
     async with AsyncDurableService(f"sqlite:///{tmp_path / 'it.db'}", ALL, cache=50) as service:
+        asleep = []
         for begin in range(0, 10_000, 500):
-            await asyncio.gather(*(service.start(sleeper(3600.0), delay=3600) for _ in range(begin, begin + 500)))
+            asleep += await asyncio.gather(*(service.start(sleeper(3600.0)) for _ in range(begin, begin + 500)))
         assert service._worker is not None
-        assert len(service._worker.lives) <= 50
+        worker = service._worker
+        await true(lambda: len(worker.lives) <= 50)
+        for execution in (asleep[0], asleep[5_000]):  # one that ran, was evicted, and owns a timer
+            info = await standing(execution, "suspended")
+            assert [wait.until is not None for wait in info.waiting_on] == [True]
         tracemalloc.start()
         try:
             before = asyncio.get_running_loop().time()

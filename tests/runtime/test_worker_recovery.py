@@ -19,7 +19,6 @@ from redrive import (
     AsyncDurableService,
     Cancelled,
     ExecutionCancelled,
-    ExecutionFinished,
     Flow,
     Retry,
     Signal,
@@ -30,7 +29,10 @@ from redrive import (
     step,
     workflow,
 )
+from redrive.ports.store import FINAL
+from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
+from redrive.testing import FaultyStore
 from redrive.worker import sweeping
 from tests.runtime.support import standing, true
 
@@ -309,12 +311,10 @@ async def test_a_worker_that_is_killed_by_an_execution_each_time_parks_it_in_the
 
 async def test_a_cancel_accepted_while_the_last_turn_is_on_its_way_is_seen(store_url: str) -> None:
     """E3: the completing commit is refused, and computed again with the cancel first."""
-    inside, leave = asyncio.Event(), asyncio.Event()
+    ending, go_on = asyncio.Event(), asyncio.Event()
 
     @step(undo=counted([]))
     async def last() -> str:
-        inside.set()
-        await leave.wait()
         return "done"
 
     @workflow("recovery.last")
@@ -324,17 +324,27 @@ async def test_a_cancel_accepted_while_the_last_turn_is_on_its_way_is_seen(store
         except Cancelled:
             return "cancelled in time"
 
-    async with AsyncDurableService(store_url, [flow]) as service, AsyncDurableService(store_url, worker=False) as client:
+    ends: list[str] = []
+
+    async def wait_for_the_cancel() -> None:
+        ending.set()
+        await go_on.wait()
+
+    def holds_up_the_end(verb: str, *args: Any) -> Any:
+        if verb != "commit" or args[1].status not in FINAL:
+            return None
+        ends.append(args[1].status)
+        return wait_for_the_cancel() if len(ends) == 1 else None
+
+    store = FaultyStore(open_url(store_url), holds_up_the_end)
+    async with AsyncDurableService(store, [flow]) as service, AsyncDurableService(store_url, worker=False) as client:
         execution = await service.start(flow(), id="it")
-        await inside.wait()
-        leave.set()
-        try:
-            await client.execution("it").cancel("at the last moment")
-        except ExecutionFinished:  # the commit was faster
-            assert await execution.result() == "done"
-        else:
-            with pytest.raises(ExecutionCancelled):
-                await execution.result()
+        await ending.wait()
+        await client.execution("it").cancel("at the last moment")
+        go_on.set()
+        with pytest.raises(ExecutionCancelled):
+            await execution.result(20)
+    assert ends == ["completed", "cancelled"]
 
 
 async def test_timers_ring_after_a_restart_at_their_stored_time(store_url: str) -> None:

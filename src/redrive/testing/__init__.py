@@ -5,6 +5,7 @@ from __future__ import annotations
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
+from redrive.testing.faulty_store import FaultyStore
 from redrive.testing.hiding import hide_frames as _hide_frames
 from redrive.testing.invariants import Invariant, InvariantBroken, UntestedInvariant, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
@@ -20,6 +21,7 @@ from redrive.testing.view import View
 __all__ = [
     "CrashChanged",
     "Explored",
+    "FaultyStore",
     "Impure",
     "Invariant",
     "InvariantBroken",
