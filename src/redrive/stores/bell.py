@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from redrive.ports.store import Told
+from redrive.stores.ledger.changes import ENDS, EVENTS, EVERYTHING, WORK
 
-WORK: Final = 1
-ENDS: Final = 2
-EVENTS: Final = 4
-EVERYTHING: Final = 7
+__all__ = ["BACK_WITHIN", "ENDS", "EVENTS", "EVERYTHING", "WORK", "Bell"]
+
 BACK_WITHIN: Final = 0.5
 """Seconds within which who was told something and looked waits again."""
 

@@ -40,8 +40,10 @@ from redrive.ports.store import (
 from redrive.ports.workers import KnownWorker
 from redrive.status import CANCELLING, COMPENSATION_FAILED, FAILED, HELD_BACK, PARKED, PENDING, RUNNING
 from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
-from redrive.stores.common import OK, check_unseen, child_result, refusal, wall_clock
+from redrive.stores.common import wall_clock
 from redrive.stores.event_log import EventLog
+from redrive.stores.ledger.answers import OK, child_result, refusal
+from redrive.stores.ledger.turn_rules import check_unseen
 from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_due import DueQueue
 from redrive.stores.memory_parks import Parks, Worker

@@ -8,8 +8,9 @@ from typing import Any
 
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import Event, NewMessage
-from redrive.stores.postgres.desk import Desk
+from redrive.stores.ledger.reach import Reach
 from redrive.stores.postgres.session import Session, Sessions
+from redrive.stores.postgres.units import lock, write
 from redrive.stores.postgres.values import from_text, from_us, maybe_from_us, maybe_text, maybe_us, to_text, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 
@@ -21,19 +22,18 @@ async def set_aside(sessions: Sessions, id: str | None, limit: int) -> Sequence[
 
 
 async def redeliver(session: Session, id: str, seqs: Sequence[int] | None) -> tuple[int, int, int]:
-    """How many, the news, and the time."""
-    desk = Desk(session)
-    await desk.lock([id])
-    held = desk.held.get(id)
-    if held is None:
+    """How many, the changes, and the time."""
+    work = await lock(session, Reach(ids=[id]))
+    target = work.executions.get(id)
+    if target is None:
         raise ExecutionNotFound(id)
     rows = await (await session.run("aside_of", to_text(id), None)).fetchall()
     chosen = [one for one in (_aside(*row) for row in rows) if seqs is None or one.seq in seqs]
     for one in chosen:  # refused before anything is written, or not at all
-        desk.deliver(held, NewMessage(kind="signal", name=one.name, data=one.data))
-    await desk.write()
+        work.deliver(target, NewMessage(kind="signal", name=one.name, data=one.data))
+    await write(session, work)
     await session.run("forget_aside", to_text(id), _list([one.seq for one in chosen]))
-    return len(chosen), desk.news, desk.now_us
+    return len(chosen), work.changes, work.now_us
 
 
 async def drop_aside(sessions: Sessions, id: str, seqs: Sequence[int] | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
@@ -12,26 +12,22 @@ from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, to_key, to_text
 
 if TYPE_CHECKING:
-    from redrive.stores.postgres.held import Held
+    from redrive.stores.ledger.unit_of_work import EmittedEvents
 
 _KEPT_US: Final = EVENTS_KEPT // timedelta(microseconds=1)
 _PRUNE_EVERY_US: Final = PRUNE_EVERY // timedelta(microseconds=1)
 
 
-Emitted: TypeAlias = tuple["Held", int, Sequence[NewEvent]]
-"""An execution, the number of its run, and events."""
-
-
-async def emit(session: Session, emitted: Sequence[Emitted], now_us: int) -> None:
+async def emit(session: Session, emitted: Sequence[EmittedEvents], now_us: int) -> None:
     """The last that a transaction does: what it locks is locked by all who emit."""
-    events = [(held, number, *event) for held, number, new in emitted for event in _once(new)]
+    events = [(one.execution, one.number, *event) for one in emitted for event in _once(one.events)]
     await session.run(
         "emit",
         SEPARATOR.join(to_text(event.name) for *_, event in events),
         SEPARATOR.join(event.payload for *_, event in events),
         SEPARATOR.join(key for *_, key, _ in events),
-        SEPARATOR.join(to_text(held.id) for held, *_ in events),
-        ",".join(str(held.n) for held, *_ in events),
+        SEPARATOR.join(to_text(execution.id) for execution, *_ in events),
+        ",".join(str(execution.n) for execution, *_ in events),
         ",".join(str(number) for _, number, *_ in events),
         now_us,
     )

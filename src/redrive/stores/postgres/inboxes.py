@@ -12,25 +12,23 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from redrive.ports.store import Message, NewMessage
-from redrive.stores.postgres import turns
-from redrive.stores.postgres.desk import Desk
-from redrive.stores.postgres.held import read_message
+from redrive.stores.ledger import turn_rules
+from redrive.stores.ledger.reach import reach_of_message
 from redrive.stores.postgres.session import Session, Sessions
+from redrive.stores.postgres.units import lock, read_message, write
 from redrive.stores.postgres.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 
 async def send(session: Session, id: str, message: NewMessage) -> tuple[bool, int, int]:
-    """Whether it landed, the news, and the time."""
-    desk = Desk(session)
-    unbegun = [id] if message.unbegun is not None else []
-    await desk.lock([id], inboxes=dict.fromkeys(unbegun, 0), parents_of=unbegun, messages=[(id, message)])
-    held = desk.held.get(id)
-    if held is None:
+    """Whether it was stored, the changes, and the time."""
+    work = await lock(session, reach_of_message(id, message))
+    target = work.executions.get(id)
+    if target is None:
         raise ExecutionNotFound(id)
-    landed = await turns.send(desk, held, message)
-    await desk.write()
-    return landed, desk.news, desk.now_us
+    stored = turn_rules.send(work, target, message)
+    await write(session, work)
+    return stored, work.changes, work.now_us
 
 
 @attrs.define(eq=False)

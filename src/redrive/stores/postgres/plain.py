@@ -8,10 +8,9 @@ from typing import Any, Final, TypeAlias
 from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, NewMessage, Snapshot, Turn
 from redrive.status import PENDING
 from redrive.stores.bell import ENDS, WORK
+from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres.groups import Job
 from redrive.stores.postgres.session import Cursor, Session
-from redrive.stores.postgres.starting import AskedStart
-from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 
 _NOTHING: Final = Committed()

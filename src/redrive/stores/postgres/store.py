@@ -37,6 +37,7 @@ from redrive.ports.store import (
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import EVENTS, WORK, Bell
 from redrive.stores.common import log_unlisted
+from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres import aside, events, inboxes, outside, reading, starting, turns
 from redrive.stores.postgres import claims as owning
 from redrive.stores.postgres.address import Address, parse
@@ -58,8 +59,6 @@ from redrive.stores.postgres.plain import (
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
-from redrive.stores.postgres.starting import AskedStart
-from redrive.stores.postgres.turns import AskedTurn
 from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
 from redrive.stores.postgres.witness import Evidence
 

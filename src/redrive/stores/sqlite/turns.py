@@ -12,7 +12,8 @@ from typing import TypeAlias
 from redrive.ports.store import FINAL, Claim, Committed, LostClaim, NewChild, NewMessage, Outgoing, Stale, Turn
 from redrive.status import CANCELLING, FAILED, PARKED
 from redrive.stores.bell import ENDS, EVENTS, WORK
-from redrive.stores.common import OK, check_unseen, child_result, refusal
+from redrive.stores.ledger.answers import OK, child_result, refusal
+from redrive.stores.ledger.turn_rules import check_unseen
 from redrive.stores.sqlite.aside import keep_aside
 from redrive.stores.sqlite.beginning import begin, begin_again
 from redrive.stores.sqlite.events import emit

@@ -1,0 +1,115 @@
+"""Executions whose rows a transaction has locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from redrive.ports.store import FINAL, Claim, Creator, Message
+
+if TYPE_CHECKING:
+    from redrive.ports.store import NewExecution, NewMessage
+
+NEW: Final = 0
+
+
+@attrs.define(eq=False)
+class LockedExecution:
+    """An execution as it is, or will be when the transaction has written. *n* is its row's number, `NEW` until it has a row."""
+
+    n: int
+    id: str
+    workflow: str
+    run: str
+    number: int
+    length: int
+    status: str
+    owner: str | None
+    fence: int
+    wake_us: int | None
+    recoveries: int
+    unread: int
+    stored_us: int
+    cancelled_run: int
+    creator: Creator | None
+    first_run: int = 1
+    newest: int = 0
+    """The seq of the last message in the inbox when it was locked; 0: it was empty."""
+    outcome: str | None = None
+    has_outcome: bool = False
+    """True if *outcome* is to be written."""
+    changed: bool = False
+    inbox: list[Message] = attrs.Factory(list[Message])
+    """The messages that lay there when it was locked, as far as the inbox was asked for."""
+    arrived: list[NewMessage] = attrs.Factory(list["NewMessage"])
+    """The messages that this transaction stores."""
+
+    @classmethod
+    def begin(cls, new: NewExecution, owner: str | None, wake_us: int, now_us: int) -> LockedExecution:
+        return cls(
+            n=NEW,
+            id=new.id,
+            workflow=new.workflow,
+            run=new.run,
+            number=1,
+            length=1,
+            status="pending",
+            owner=owner,
+            fence=0 if owner is None else 1,
+            wake_us=wake_us,
+            recoveries=0,
+            unread=0,
+            stored_us=now_us,
+            cancelled_run=0,
+            creator=new.creator,
+        )
+
+    def begin_again(self, new: NewExecution, owner: str | None, wake_us: int) -> None:
+        """Begin the next run of an execution that has ended; its fence and the time of its last message stay."""
+        self.number += 1
+        self.first_run = self.number
+        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, "pending", owner, new.creator
+        self.fence += 0 if owner is None else 1
+        self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
+        self.outcome, self.has_outcome, self.changed = None, True, True
+        self.inbox.clear()
+        self.newest = 0
+        self.arrived.clear()
+
+    @property
+    def ended(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def never_began(self) -> bool:
+        """True if it is pending or parked, nobody owns it, none of it ever ran, and no cancel was accepted."""
+        at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
+        return self.status in ("pending", "parked") and self.owner is None and at_its_start
+
+    @property
+    def is_new(self) -> bool:
+        return self.n == NEW
+
+    def end(self, outcome: str | None) -> None:
+        self.owner = self.wake_us = None
+        self.outcome, self.has_outcome = outcome, True
+
+    def left(self, taken: int) -> list[Message | NewMessage]:
+        """The messages in the inbox, as far as it was read, once it was taken up to the seq *taken*."""
+        return [*(message for message in self.inbox if message.seq > taken), *self.arrived]
+
+    def has_messages_after(self, taken: int) -> bool:
+        return self.newest > taken or bool(self.arrived)
+
+    def claim(self, worker: str) -> Claim:
+        return Claim(
+            id=self.id,
+            worker=worker,
+            fence=self.fence,
+            workflow=self.workflow,
+            run=self.run,
+            number=self.number,
+            length=self.length,
+            recoveries=self.recoveries,
+        )

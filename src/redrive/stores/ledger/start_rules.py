@@ -1,0 +1,70 @@
+"""The rules of starts: a new execution, the same start again, or the next run of one that has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from redrive.ports.store import Stale
+from redrive.stores.ledger.changes import WORK
+from redrive.stores.ledger.turn_rules import apply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redrive.ports.store import Claim, NewExecution, Turn
+    from redrive.stores.ledger.locked_execution import LockedExecution
+    from redrive.stores.ledger.reach import AskedStart, AskedTurn
+    from redrive.stores.ledger.unit_of_work import UnitOfWork
+
+
+@attrs.define(eq=False)
+class Started:
+    """The result of a start; *committed*: its first turn is applied, or was before."""
+
+    created: bool
+    claim: Claim | None
+    committed: bool = False
+
+
+def first_turns(work: UnitOfWork, asked: Iterable[AskedStart]) -> list[AskedTurn]:
+    """The first turns of starts that may be repeats, for `possible_repeats`."""
+    turns: list[AskedTurn] = []
+    for new, claim_for, first in asked:
+        standing = work.executions.get(new.id)
+        if first is not None and claim_for is not None and standing is not None and standing.run == new.run:
+            turns.append((_first_claim(standing, claim_for), first))
+    return turns
+
+
+def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Turn | None, *, alive: bool) -> Started | None:
+    """Start *new*, owned by *claim_for* if that worker is *alive* and the execution is due; None if it has to wait for the next
+    transaction, since another request of this one has to do with it."""
+    standing = work.executions.get(new.id)
+    if standing is not None and (standing.changed or standing.is_new):
+        return None
+    repeat = standing is not None and standing.run == new.run
+    created = standing is None or repeat or standing.status in new.restart
+    owner = claim_for if alive and work.wake_us(new) <= work.now_us else None
+    if standing is None:
+        standing = work.begin(new, owner)
+    elif created and not repeat:
+        work.begin_again(standing, new, owner)
+    if new.first_message is not None and not standing.ended and not repeat:
+        work.deliver(standing, new.first_message)
+    claim = standing.claim(claim_for) if created and claim_for is not None and standing.owner == claim_for else None
+    started = Started(created, claim)
+    work.changes |= WORK if claim is None else 0
+    if claim is not None and first is not None and new.first_message is None:
+        claim = _first_claim(standing, claim.worker)
+        try:
+            apply(work, claim, first, alone=True)
+            started.claim, started.committed = claim, True
+        except Stale:
+            started.committed = False  # a repeat, and the execution has gone on since
+    return started
+
+
+def _first_claim(execution: LockedExecution, worker: str) -> Claim:
+    return attrs.evolve(execution.claim(worker), length=1)

@@ -1,0 +1,153 @@
+"""What one transaction has locked, and what it will write: the rules change it, and the store writes it, each kind at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from redrive.ports.aside import NewAside
+from redrive.ports.store import NewEvent, NewExecution, NewMessage
+from redrive.stores.common import short_key
+from redrive.stores.ledger.changes import WORK
+from redrive.stores.ledger.locked_execution import LockedExecution
+from redrive.stores.times import to_us
+from redrive_interpreter.errors import ExecutionFinished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+@attrs.frozen
+class Chunk:
+    """Rows of an execution's run, as one text; *end* is the length of the history with them."""
+
+    id: str
+    number: int
+    end: int
+    rows: str
+
+
+@attrs.frozen
+class StoredMessage:
+    """A message to be stored at *stored_us*; *dedup* is its key as `short_key` makes it."""
+
+    execution: LockedExecution
+    message: NewMessage
+    dedup: str | None
+    stored_us: int
+
+
+@attrs.frozen
+class Restart:
+    """The next run, *number*, of an execution that had ended; its inbox, dedup keys and parks are to be deleted."""
+
+    execution: LockedExecution
+    number: int
+    new: NewExecution
+
+
+@attrs.frozen
+class EmittedEvents:
+    execution: LockedExecution
+    number: int
+    run: str
+    events: Sequence[NewEvent]
+
+
+@attrs.define(eq=False)
+class UnitOfWork:
+    """A store writes *begun* and *restarts* first, then the rest in any order; *events* last, whose lock everybody shares."""
+
+    now_us: int
+    executions: dict[str, LockedExecution] = attrs.Factory(dict[str, LockedExecution])
+    dedup_keys: set[tuple[str, str]] = attrs.Factory(set[tuple[str, str]])
+    """Execution and `short_key` of the messages asked about that are stored already."""
+    stored_chunks: set[Chunk] = attrs.Factory(set[Chunk])
+    """The `possible_repeats` that are stored already."""
+
+    changes: int = 0
+    begun: list[tuple[LockedExecution, NewExecution]] = attrs.Factory(list[tuple[LockedExecution, NewExecution]])
+    restarts: list[Restart] = attrs.Factory(list[Restart])
+    chunks: list[tuple[LockedExecution, Chunk]] = attrs.Factory(list[tuple[LockedExecution, Chunk]])
+    taken: list[tuple[LockedExecution, int]] = attrs.Factory(list[tuple[LockedExecution, int]])
+    """Up to which seq the messages of an inbox are deleted, of those that lay there before."""
+    attributes: dict[str, tuple[LockedExecution, str]] = attrs.Factory(dict[str, tuple[LockedExecution, str]])
+    unparked: list[tuple[LockedExecution, str | None]] = attrs.Factory(list[tuple[LockedExecution, str | None]])
+    """Executions whose park by the build of a worker is deleted, and that of nobody's."""
+    unparked_for_all: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    hurried: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions whose parks that say nothing of the code may be retried at once."""
+    messages: list[StoredMessage] = attrs.Factory(list[StoredMessage])
+    aside: list[tuple[LockedExecution, NewAside]] = attrs.Factory(list[tuple[LockedExecution, NewAside]])
+    events: list[EmittedEvents] = attrs.Factory(list[EmittedEvents])
+
+    def add(self, locked: Iterable[LockedExecution]) -> None:
+        self.executions.update((execution.id, execution) for execution in locked)
+
+    @property
+    def changed(self) -> list[LockedExecution]:
+        """The executions whose columns are to be saved."""
+        return [execution for execution in self.executions.values() if execution.changed]
+
+    def wake_us(self, new: NewExecution) -> int:
+        return self.now_us if new.not_before is None else to_us(new.not_before)
+
+    # ── the rules of inboxes ────────────────────────────────────────────────────────────────────
+    def deliver(self, target: LockedExecution, message: NewMessage) -> bool:
+        """Store *message* in an inbox and make the execution due; False for a repeat. Refuses before it changes anything."""
+        cancel, again = message.kind == "cancel", message.kind == "retry_rollback"
+        dedup = None if message.dedup is None else short_key(message.dedup)
+        if (cancel and target.cancelled_run == target.number) or (dedup is not None and (target.id, dedup) in self.dedup_keys):
+            return False
+        if again and not target.ended:
+            return False
+        if target.ended and not (again and target.status == "compensation_failed"):
+            raise ExecutionFinished(target.id, f"it is {target.status}")
+        if dedup is not None:
+            self.dedup_keys.add((target.id, dedup))
+        target.stored_us = max(self.now_us, target.stored_us)
+        target.arrived.append(message)
+        self.messages.append(StoredMessage(target, message, dedup, target.stored_us))
+        # A signal must not start an execution that is to start later.
+        if target.status != "pending" or cancel:
+            target.wake_us = self.now_us if target.wake_us is None else min(target.wake_us, self.now_us)
+        if again:
+            target.status, target.outcome, target.has_outcome = "running", None, True
+        elif cancel and target.status == "parked":
+            self.hurried.append(target)
+        elif cancel and target.status != "paused":
+            target.status = "cancelling"
+        if cancel:
+            target.cancelled_run = target.number
+        target.changed = True
+        self.changes |= WORK
+        return True
+
+    # ── beginning ───────────────────────────────────────────────────────────────────────────────
+    def begin(self, new: NewExecution, owner: str | None) -> LockedExecution:
+        begun = self.executions[new.id] = LockedExecution.begin(new, owner, self.wake_us(new), self.now_us)
+        self.begun.append((begun, new))
+        return begun
+
+    def begin_again(self, ended: LockedExecution, new: NewExecution, owner: str | None) -> None:
+        """Begin the next run of an execution that has ended; what this transaction noted for the run before it is forgotten
+        with the inbox."""
+        ended.begin_again(new, owner, self.wake_us(new))
+        self.dedup_keys = {(id, key) for id, key in self.dedup_keys if id != ended.id}
+        self.messages = [stored for stored in self.messages if stored.execution is not ended]
+        self.taken = [(execution, seq) for execution, seq in self.taken if execution is not ended]
+        self.attributes.pop(ended.id, None)
+        self.restarts.append(Restart(ended, ended.number, new))
+
+    # ── the effects of turns ────────────────────────────────────────────────────────────────────
+    def append(self, execution: LockedExecution, rows: str) -> None:
+        """Append *rows* to the current run; they are counted in its length already."""
+        self.chunks.append((execution, Chunk(execution.id, execution.number, execution.length, rows)))
+
+    def unpark(self, execution: LockedExecution, *, for_all: bool) -> None:
+        """Forget that the build of its owner could not go on with *execution*, or that no worker had it; with *for_all*, all parks."""
+        if for_all:
+            self.unparked_for_all.append(execution)
+        else:
+            self.unparked.append((execution, execution.owner))

@@ -1,0 +1,206 @@
+"""Units of work on PostgreSQL: locked and read before the rules of the ledger run, written after, each kind by one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from redrive.ports.store import Message, NewExecution
+from redrive.stores.ledger.locked_execution import LockedExecution
+from redrive.stores.ledger.reach import Reach
+from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage, UnitOfWork
+from redrive.stores.postgres.events import emit
+from redrive.stores.postgres.session import Again, Session
+from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
+from redrive.stores.snapshots import creator_of
+
+
+# ── before the rules run ────────────────────────────────────────────────────────────────────────
+async def lock(session: Session, reach: Reach) -> UnitOfWork:
+    """Lock what exists of *reach* in one order, and read it. Raises `Again` if an execution began meanwhile."""
+    keys = [(to_text(id), to_key(message.dedup)) for id, message in reach.messages if message.dedup is not None]
+    rows = await session.run("lock", _list(reach.ids), _list(reach.parents_of))
+    now = await session.run("now")
+    found = await session.run("inboxes_after", _list(reach.inboxes), numbers(reach.inboxes.values()))
+    stored = None
+    if keys:
+        stored = await session.run("landed", SEPARATOR.join(id for id, _ in keys), SEPARATOR.join(key for _, key in keys))
+    locked = [_locked(row) for row in await rows.fetchall()]
+    ((now_us,),) = await now.fetchall()
+    work = UnitOfWork(now_us)
+    work.add(locked)
+    for id, *message in await found.fetchall():
+        execution = work.executions.get(from_text(id))
+        if execution is None:
+            raise Again("an execution was started since its lock was asked for")
+        execution.inbox.append(read_message(*message))
+    if stored is not None:
+        work.dedup_keys = {(from_text(id), from_text(key)) for id, key in await stored.fetchall()}
+    return work
+
+
+async def look_for(session: Session, work: UnitOfWork, chunks: Iterable[Chunk]) -> None:
+    """Note which of *chunks* are the last ones of their runs."""
+    for chunk in chunks:
+        cursor = await session.run("same_chunk", work.executions[chunk.id].n, chunk.number, chunk.end, chunk.rows)
+        if await cursor.fetchall() == [(True,)]:
+            work.stored_chunks.add(chunk)
+
+
+async def inboxes(session: Session, after: Mapping[str, int]) -> dict[str, list[Message]]:
+    """The messages in inboxes by now, at least those behind a seq in each."""
+    found: dict[str, list[Message]] = {}
+    for id, *message in await (await session.run("inboxes_after", _list(after), numbers(after.values()))).fetchall():
+        found.setdefault(from_text(id), []).append(read_message(*message))
+    return found
+
+
+def read_message(seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:
+    return Message(seq=seq, kind=kind, name=from_text(name), data=data, stored_at=from_us(stored_us))
+
+
+# ── after ───────────────────────────────────────────────────────────────────────────────────────
+async def write(session: Session, work: UnitOfWork) -> None:
+    """Raises `Again` if another transaction has started what *work* begins."""
+    if work.begun:
+        await _begin(session, work)
+    for restart in work.restarts:
+        n, new = restart.execution.n, restart.new
+        for forget in ("forget_inbox", "forget_landed", "forget_parks"):
+            await session.run(forget, str(n))
+        await session.run("begin_again", n, maybe_us(new.deadline), *_creator(new), new.attributes, restart.number)
+        await session.run("begin_history", n, restart.number, work.now_us, new.started, new.input)
+    if work.chunks:
+        chunks = [chunk for _, chunk in work.chunks]
+        run_numbers, ends = numbers(chunk.number for chunk in chunks), numbers(chunk.end for chunk in chunks)
+        ns, rows = _ns(execution for execution, _ in work.chunks), joined(chunk.rows for chunk in chunks)
+        await session.run("append", ns, run_numbers, ends, work.now_us, rows)
+    if work.taken:
+        await session.run("take", _ns(execution for execution, _ in work.taken), numbers(seq for _, seq in work.taken))
+    for execution, attributes in work.attributes.values():
+        await session.run("set_attributes", execution.n, attributes)
+    if work.unparked:
+        owners = SEPARATOR.join(to_text(owner or "") for _, owner in work.unparked)
+        await session.run("forget_park", _ns(execution for execution, _ in work.unparked), owners)
+    if work.hurried:
+        await session.run("hurry", _ns(work.hurried), work.now_us)
+    if work.unparked_for_all:
+        await session.run("forget_parks", _ns(work.unparked_for_all))
+    if work.messages:
+        await _store_messages(session, work.messages)
+    if work.aside:
+        await _keep_aside(session, work)
+    if changed := work.changed:
+        await _save(session, changed, work.now_us)
+    if work.events:
+        await emit(session, work.events, work.now_us)
+
+
+async def _begin(session: Session, work: UnitOfWork) -> None:
+    begun, news = [execution for execution, _ in work.begun], [new for _, new in work.begun]
+    creators = [_creator(new) for new in news]
+    made = await session.run(
+        "insert_executions",
+        SEPARATOR.join(to_text(new.id) for new in news),
+        SEPARATOR.join(to_text(new.workflow) for new in news),
+        SEPARATOR.join(to_text(new.run) for new in news),
+        joined(maybe_text(execution.owner) for execution in begun),
+        numbers(execution.fence for execution in begun),
+        numbers(work.wake_us(new) for new in news),
+        work.now_us,
+        numbers(maybe_us(new.deadline) for new in news),
+        *(joined(creator[part] for creator in creators) for part in range(3)),
+        SEPARATOR.join(new.attributes for new in news),
+        SEPARATOR.join(new.started for new in news),
+        SEPARATOR.join(new.input for new in news),
+    )
+    for id, n in await made.fetchall():
+        work.executions[from_text(id)].n = n
+    if any(execution.is_new for execution in begun):
+        raise Again("an execution was started by two at once")
+
+
+async def _store_messages(session: Session, stored: Sequence[StoredMessage]) -> None:
+    keys = [(one.execution, to_text(one.dedup)) for one in stored if one.dedup is not None]
+    if keys:
+        await session.run("insert_landed", _ns(execution for execution, _ in keys), SEPARATOR.join(key for _, key in keys))
+    await session.run(
+        "insert_messages",
+        _ns(one.execution for one in stored),
+        ",".join(one.message.kind for one in stored),
+        SEPARATOR.join(to_text(one.message.name) for one in stored),
+        SEPARATOR.join(one.message.data for one in stored),
+        numbers(one.stored_us for one in stored),
+    )
+
+
+async def _keep_aside(session: Session, work: UnitOfWork) -> None:
+    new = [one for _, one in work.aside]
+    await session.run(
+        "keep_aside",
+        _ns(execution for execution, _ in work.aside),
+        SEPARATOR.join(to_text(one.name) for one in new),
+        SEPARATOR.join(one.data for one in new),
+        numbers(to_us(one.sent_at) for one in new),
+        SEPARATOR.join(to_text(one.error) or "?" for one in new),
+        work.now_us,
+    )
+
+
+async def _save(session: Session, changed: Sequence[LockedExecution], now_us: int) -> None:
+    await session.run(
+        "save",
+        _ns(changed),
+        SEPARATOR.join(to_text(it.workflow) for it in changed),
+        SEPARATOR.join(to_text(it.run) for it in changed),
+        numbers(it.number for it in changed),
+        numbers(it.length for it in changed),
+        ",".join(it.status for it in changed),
+        joined(maybe_text(it.owner) for it in changed),
+        numbers(it.fence for it in changed),
+        numbers(it.wake_us for it in changed),
+        numbers(it.recoveries for it in changed),
+        numbers(it.unread for it in changed),
+        numbers(it.stored_us for it in changed),
+        numbers(it.cancelled_run for it in changed),
+        now_us,
+        numbers(int(it.has_outcome) for it in changed),
+        joined(it.outcome for it in changed),
+    )
+
+
+def _locked(row: Sequence[Any]) -> LockedExecution:
+    n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run = row[:14]
+    return LockedExecution(
+        n=n,
+        id=from_text(id),
+        workflow=from_text(workflow),
+        run=from_text(run),
+        number=number,
+        length=length,
+        status=status,
+        owner=None if owner is None else from_text(owner),
+        fence=fence,
+        wake_us=wake_us,
+        recoveries=recoveries,
+        unread=unread,
+        stored_us=stored_us,
+        cancelled_run=cancelled_run,
+        creator=creator_of(row[14:17], from_text),
+        first_run=row[17],
+        newest=row[18],
+    )
+
+
+def _list(ids: Iterable[str]) -> str:
+    return SEPARATOR.join({to_text(id): None for id in ids})
+
+
+def _ns(executions: Iterable[LockedExecution]) -> str:
+    return ",".join(str(execution.n) for execution in executions)
+
+
+def _creator(new: NewExecution) -> tuple[str | None, str | None, str | None]:
+    if new.creator is None:
+        return (None, None, None)
+    return (to_text(new.creator.id), to_text(new.creator.run), to_text(new.creator.key))
