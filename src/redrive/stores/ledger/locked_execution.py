@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from redrive.ports.store import FINAL, Claim, Creator, Message
+from redrive.status import PENDING, UNBEGUN
 
 if TYPE_CHECKING:
     from redrive.ports.store import NewExecution, NewMessage
@@ -54,7 +55,7 @@ class LockedExecution:
             run=new.run,
             number=1,
             length=1,
-            status="pending",
+            status=PENDING,
             owner=owner,
             fence=0 if owner is None else 1,
             wake_us=wake_us,
@@ -69,7 +70,7 @@ class LockedExecution:
         """Begin the next run of an execution that has ended; its fence and the time of its last message stay."""
         self.number += 1
         self.first_run = self.number
-        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, "pending", owner, new.creator
+        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, PENDING, owner, new.creator
         self.fence += 0 if owner is None else 1
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
         self.outcome, self.has_outcome, self.changed = None, True, True
@@ -85,7 +86,7 @@ class LockedExecution:
     def never_began(self) -> bool:
         """True if it is pending or parked, nobody owns it, none of it ever ran, and no cancel was accepted."""
         at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
-        return self.status in ("pending", "parked") and self.owner is None and at_its_start
+        return self.status in UNBEGUN and self.owner is None and at_its_start
 
     @property
     def is_new(self) -> bool:

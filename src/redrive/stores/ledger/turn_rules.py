@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Stale
+from redrive.status import CANCELLING, FAILED
 from redrive.stores.ledger.answers import OK, child_result, refusal
 from redrive.stores.ledger.changes import ENDS, EVENTS, WORK
 from redrive.stores.ledger.unit_of_work import Chunk, EmittedEvents, UnitOfWork
@@ -119,7 +120,7 @@ def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
     if execution.ended:
         execution.unread += sum(message.kind == "signal" for message in left)
     elif any(message.kind == "cancel" for message in left):
-        execution.status = "cancelling"
+        execution.status = CANCELLING
 
 
 def _tell_the_parent(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
@@ -151,7 +152,7 @@ def _start_child(work: UnitOfWork, parent: LockedExecution, child: NewChild) -> 
     elif known.creator is None or known.creator != new.creator:
         answer = refusal("ExecutionConflict", new.id)
         if child.answer_to is None:
-            work.deliver(parent, NewMessage(kind="child", name=new.id, data=child_result("failed", answer)))
+            work.deliver(parent, NewMessage(kind="child", name=new.id, data=child_result(FAILED, answer)))
     elif known.run != new.run and known.status in new.restart:
         work.begin_again(known, new, None)
     if child.answer_to is not None:

@@ -8,6 +8,7 @@ import attrs
 
 from redrive.ports.aside import NewAside
 from redrive.ports.store import NewEvent, NewExecution, NewMessage
+from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import WORK
 from redrive.stores.ledger.locked_execution import LockedExecution
@@ -102,7 +103,7 @@ class UnitOfWork:
             return False
         if again and not target.ended:
             return False
-        if target.ended and not (again and target.status == "compensation_failed"):
+        if target.ended and not (again and target.status == COMPENSATION_FAILED):
             raise ExecutionFinished(target.id, f"it is {target.status}")
         if dedup is not None:
             self.dedup_keys.add((target.id, dedup))
@@ -110,14 +111,14 @@ class UnitOfWork:
         target.arrived.append(message)
         self.messages.append(StoredMessage(target, message, dedup, target.stored_us))
         # A signal must not start an execution that is to start later.
-        if target.status != "pending" or cancel:
+        if target.status != PENDING or cancel:
             target.wake_us = self.now_us if target.wake_us is None else min(target.wake_us, self.now_us)
         if again:
-            target.status, target.outcome, target.has_outcome = "running", None, True
-        elif cancel and target.status == "parked":
+            target.status, target.outcome, target.has_outcome = RUNNING, None, True
+        elif cancel and target.status == PARKED:
             self.hurried.append(target)
-        elif cancel and target.status != "paused":
-            target.status = "cancelling"
+        elif cancel and target.status != PAUSED:
+            target.status = CANCELLING
         if cancel:
             target.cancelled_run = target.number
         target.changed = True

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redrive.ports.aside import Aside, HeldEvent, NewAside
+from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import Event, NewMessage
 from redrive.stores.bell import EVENTS
-from redrive.stores.sqlite.inboxes import deliver
+from redrive.stores.ledger.reach import Reach
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.units import lock, write
 from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 
 
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────
-def keep_aside(tx: Transaction, n: int, new: Sequence[NewAside]) -> None:
-    for one in new:
-        tx.execute(SQL["keep_aside"], (n, to_text(one.name), one.data, to_us(one.sent_at), to_text(one.error), tx.now_us))
-
-
 def set_aside(tx: Transaction, id: str | None, limit: int) -> Sequence[Aside]:
     rows = tx.execute(SQL["all_aside"], (limit,)) if id is None else tx.execute(SQL["aside_of"], (to_text(id), limit))
     return tuple(_aside(*row) for row in rows)
@@ -28,10 +24,14 @@ def set_aside(tx: Transaction, id: str | None, limit: int) -> Sequence[Aside]:
 
 def redeliver(tx: Transaction, id: str, seqs: Sequence[int] | None) -> int:
     chosen = [one for one in set_aside(tx, id, -1) if seqs is None or one.seq in seqs]
-    n = _number(tx, id)
+    work = lock(tx, Reach(ids=[id]))
+    target = work.executions.get(id)
+    if target is None:
+        raise ExecutionNotFound(id)
     for one in chosen:  # refused before anything is written, or not at all
-        deliver(tx, id, NewMessage(kind="signal", name=one.name, data=one.data))
-    _forget(tx, n, chosen)
+        work.deliver(target, NewMessage(kind="signal", name=one.name, data=one.data))
+    write(tx, work)
+    _forget(tx, target.n, chosen)
     return len(chosen)
 
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from redrive.ports.store import NewExecution
+from redrive.stores.ledger.unit_of_work import Restart
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import maybe_us, to_text, to_us
 
 
-def begin(tx: Transaction, new: NewExecution, owner: str | None = None) -> None:
-    """Write a new execution; there is none with its id."""
+def begin(tx: Transaction, new: NewExecution, owner: str | None = None) -> int:
+    """Write a new execution, whose id is free; returns its row's number."""
     names = (to_text(new.id), to_text(new.workflow), to_text(new.run), None if owner is None else to_text(owner))
     times = (wake_us(tx, new), tx.now_us, tx.now_us, tx.now_us, maybe_us(new.deadline))
     row = (*names, 0 if owner is None else 1, *times, *_creator(new), new.attributes)
     n = tx.execute(SQL["insert_execution"], row).lastrowid
+    assert n is not None
     tx.execute(SQL["begin_history"], (n, 1, tx.now_us, new.started, new.input))
+    return n
 
 
-def begin_again(tx: Transaction, n: int, new: NewExecution, owner: str | None) -> None:
+def begin_again(tx: Transaction, restart: Restart) -> None:
+    """Write the next run of an execution that has ended, the columns apart that are saved with each change."""
+    n, new = restart.execution.n, restart.new
     for forget in ("forget_inbox", "forget_landed", "forget_parked"):
         tx.execute(SQL[forget], (n,))
-    names = (to_text(new.workflow), to_text(new.run), None if owner is None else to_text(owner))
-    times = (wake_us(tx, new), tx.now_us, maybe_us(new.deadline))
-    row = (*names, 0 if owner is None else 1, *times, *_creator(new), new.attributes, n)
-    ((number,),) = tx.execute(SQL["restart_execution"], row).fetchall()
-    tx.execute(SQL["begin_history"], (n, number, tx.now_us, new.started, new.input))
+    tx.execute(SQL["begin_again"], (restart.number, maybe_us(new.deadline), *_creator(new), new.attributes, n))
+    tx.execute(SQL["begin_history"], (n, restart.number, tx.now_us, new.started, new.input))
 
 
 def wake_us(tx: Transaction, new: NewExecution) -> int:

@@ -5,20 +5,27 @@
 -- name: started
 SELECT n, run, status FROM executions WHERE id = ?;
 
--- name: fence
-SELECT fence FROM executions WHERE id = ?;
-
 -- name: insert_execution
 INSERT INTO executions (id, workflow, run, number, status, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
     creator_id, creator_run, creator_key, attributes)
 VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: restart_execution
--- The next run of what has ended; its fence and the time of its last message stay.
-UPDATE executions SET workflow = ?, run = ?, number = number + 1, first_run = number + 1, status = 'pending', owner = ?, fence = fence + ?,
-    wake_us = ?, updated_us = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?,
-    outcome = NULL, recoveries = 0, unread = 0, newest = 0, cancelled_run = 0
-WHERE n = ? RETURNING number;
+-- name: begin_again
+-- The next run of what has ended; the rest is saved with what changes.
+UPDATE executions SET first_run = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?, outcome = NULL
+WHERE n = ?;
+
+-- name: locked
+-- What the rules must know of an execution that they may change.
+SELECT n, workflow, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, first_run, newest, creator_id, creator_run, creator_key
+FROM executions WHERE id = ?;
+
+-- name: save
+UPDATE executions SET workflow = ?, run = ?, number = ?, status = ?, owner = ?, fence = ?, wake_us = ?, recoveries = ?, unread = ?,
+    stored_us = ?, cancelled_run = ?, newest = ?, updated_us = ?, outcome = CASE WHEN ? THEN ? ELSE outcome END
+WHERE n = ?;
 
 -- name: begin_history
 INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, ?, 1, ?, ?, ?);
@@ -34,10 +41,6 @@ DELETE FROM parked WHERE n = ?;
 
 -- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
 
--- name: target
--- What a sender must know of the execution it sends to.
-SELECT n, status, number, cancelled_run, wake_us, stored_us FROM executions WHERE id = ?;
-
 -- name: has_landed
 SELECT 1 FROM landed WHERE n = ? AND dedup = ?;
 
@@ -47,17 +50,8 @@ INSERT INTO landed (n, dedup) VALUES (?, ?);
 -- name: insert_message
 INSERT INTO inbox (n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?);
 
--- name: wake
-UPDATE executions SET newest = ?, stored_us = ?, status = ?, wake_us = ?, cancelled_run = ?, updated_us = ? WHERE n = ?;
-
--- name: forget_outcome
-UPDATE executions SET outcome = NULL WHERE n = ?;
-
 -- name: inbox
 SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? AND seq > ? ORDER BY seq;
-
--- name: signals_left
-SELECT count(*) FROM inbox WHERE n = ? AND kind = 'signal';
 
 -- name: mail
 SELECT executions.id, seq, kind, name, data, inbox.stored_us FROM inbox CROSS JOIN executions USING (n)
@@ -74,7 +68,7 @@ INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
 
 -- name: standing
 -- What a turn is checked against.
-SELECT n, run, number,
+SELECT n, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
     fence, owner, status, unread, wake_us, recoveries, newest, creator_id, cancelled_run
 FROM executions WHERE id = ?;
@@ -91,14 +85,8 @@ UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = ?, newes
 -- name: set_attributes
 UPDATE executions SET attributes = ? WHERE n = ?;
 
--- name: next_run
-UPDATE executions SET run = ?, workflow = ?, number = number + 1, recoveries = 0 WHERE n = ?;
-
 -- name: end
 UPDATE executions SET status = ?, wake_us = NULL, owner = NULL, unread = ?, recoveries = ?, newest = ?, updated_us = ?, outcome = ? WHERE n = ?;
-
--- name: creator
-SELECT creator_id, creator_run, creator_key FROM executions WHERE n = ?;
 
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
@@ -209,15 +197,6 @@ ORDER BY wake_us LIMIT ?;
 
 -- name: give
 UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
-
--- name: never_began
--- What is pending or parked, and nobody's, and of which nothing ever ran.
-SELECT n, workflow, run, number, fence FROM executions
-WHERE id = ? AND status IN ('pending', 'parked') AND owner IS NULL AND number = first_run AND cancelled_run <> number
-    AND (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number) = 1;
-
--- name: cancelled
-UPDATE executions SET cancelled_run = number WHERE n = ?;
 
 -- name: hurry
 -- A cancel came: what says nothing of the code may be tried again at once.
