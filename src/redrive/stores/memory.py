@@ -415,8 +415,7 @@ class MemoryStore(AsideInMemory):
         return True
 
     def _post(self, sender: Record, outgoing: Outgoing, now: datetime) -> None:
-        answer = OK
-        target = self._records.get(outgoing.target)
+        answer, target = OK, self._records.get(outgoing.target)
         if target is None:
             answer = refusal("ExecutionNotFound", outgoing.target)
         else:
@@ -428,8 +427,7 @@ class MemoryStore(AsideInMemory):
 
     def _bear(self, parent: Record, child: NewChild, now: datetime) -> None:
         new = child.execution
-        known = self._records.get(new.id)
-        answer = OK
+        known, answer = self._records.get(new.id), OK
         if known is not None and (known.creator is None or known.creator != new.creator):
             answer = refusal("ExecutionConflict", new.id)
             if child.answer_to is None:
