@@ -278,37 +278,6 @@ async def test_what_nobody_can_run_is_parked_until_somebody_can(store_url: str) 
             assert await execution.result(10) == "known at last"
 
 
-async def test_a_worker_that_is_killed_by_an_execution_each_time_parks_it_in_the_end() -> None:
-    """E7."""
-    dial = Dial()
-    store = MemoryStore(dial)
-    began: list[int] = []
-
-    @step
-    async def deadly() -> None:
-        began.append(1)
-        await asyncio.sleep(3600)
-
-    @workflow("recovery.deadly")
-    def flow() -> Flow[None]:
-        yield from deadly()
-
-    async with AsyncDurableService(store, worker=False) as client:
-        execution = await client.start(flow(), id="it")
-        for recovery in range(3):
-            service = AsyncDurableService(store, [flow], lease=60, grace=0, max_recoveries=2, build="b")
-            await service.__aenter__()
-            await true(lambda recovery=recovery: len(began) > recovery)  # type: ignore[misc]
-            assert service._worker is not None
-            for task in (*service._tasks, *service._worker._tasks):  # what SIGKILL does, without the process
-                task.cancel()
-            dial.ahead += timedelta(hours=1)
-        async with AsyncDurableService(store, [flow], lease=60, grace=0, max_recoveries=2, build="b"):
-            info = await standing(execution, "parked")
-        assert "died 3 times" in info.parked["b"]
-    assert len(began) == 3
-
-
 async def test_a_cancel_accepted_while_the_last_turn_is_on_its_way_is_seen(store_url: str) -> None:
     """E3: the completing commit is refused, and computed again with the cancel first."""
     ending, go_on = asyncio.Event(), asyncio.Event()
