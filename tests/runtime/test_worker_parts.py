@@ -95,6 +95,36 @@ async def test_an_endless_loop_of_commands_ends_the_execution(store_url: str) ->
             await service.execute(chatty())
 
 
+async def test_signals_are_taken_while_another_execution_loops(store_url: str) -> None:
+    """D7: between two turns of endless loops, one of which is always under way, others get on."""
+    from redrive import ExecutionFailed, Note
+
+    word = Signal("parts.word", int)
+
+    @workflow("parts.looping")
+    def looping() -> Flow[None]:
+        while True:
+            yield from Note("again")
+
+    @workflow("parts.answers")
+    def answers() -> Flow[list[int]]:
+        return [(yield from WaitSignal(word)), (yield from WaitSignal(word)), (yield from WaitSignal(word))]
+
+    async with AsyncDurableService(store_url, [looping, answers]) as service:
+        execution = await service.start(answers())
+        loops = [await service.start(looping()) for _ in range(5)]
+        for n in range(3):
+            await execution.signal(word, n)
+        assert await execution.result(20) == [0, 1, 2]
+        late = await service.start(answers())
+        for n in range(3):
+            await late.signal(word, n)
+        for loop in loops:
+            with pytest.raises(ExecutionFailed, match="endless loop"):
+                await loop.result(30)
+        assert await late.result(20) == [0, 1, 2]
+
+
 def test_equal_code_has_an_equal_build_and_changed_code_another() -> None:
     def made(version: int) -> Any:
         @step
