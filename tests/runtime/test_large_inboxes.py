@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from redrive.ports.store import Claim, Message, Store, Turn
-from redrive.stores.sqlite import SQLiteStore, units
+from redrive.stores.sqlite import SQLiteStore, unit_rows
 from redrive.testing.contracts.lab import claimed, signal
 from redrive.worker.live import Live
 
@@ -31,14 +31,14 @@ async def test_a_turn_reads_nothing_of_what_was_seen(tmp_path: Path, monkeypatch
     await store.open()
     claim, inbox = await claimed_with_mail(store)
     rows = list[int]()
-    read = units.inbox
+    read = unit_rows.inbox
 
     def counted(*asked: Any) -> tuple[Message, ...]:
         found = read(*asked)
         rows.append(len(found))
         return found
 
-    monkeypatch.setattr(units, "inbox", counted)
+    monkeypatch.setattr(unit_rows, "inbox", counted)
     for n in range(10):
         await store.commit(claim, Turn(expects=2 + n, rows=['"taken"'], taken=inbox[n * 10].seq, seen=inbox[-1].seq))
     assert sum(rows) == 0

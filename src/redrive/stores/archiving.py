@@ -11,7 +11,7 @@ import attrs
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
 from redrive.ports.aside import Aside, HeldEvent
 from redrive.ports.store import Event, Message
-from redrive.stores.parking import parks_of
+from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import creator_of
 from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 

@@ -43,11 +43,11 @@ from redrive.stores.bell import ENDS, EVENTS, WORK, Bell
 from redrive.stores.common import wall_clock
 from redrive.stores.event_log import EventLog
 from redrive.stores.ledger.answers import OK, child_result, refusal
+from redrive.stores.ledger.parking import reserved
 from redrive.stores.ledger.turn_rules import check_unseen
 from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_due import DueQueue
 from redrive.stores.memory_parks import Parks, Worker
-from redrive.stores.parking import reserved
 from redrive.stores.records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 

@@ -13,7 +13,7 @@ import attrs
 from redrive.ports.aside import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
 from redrive.status import PENDING, RUNNING, UNBEGUN
-from redrive.stores.parking import Deaths, Parked, park_of, trials
+from redrive.stores.ledger.parking import Deaths, Parked, park_of, trials
 
 
 @attrs.define(kw_only=True, eq=False)

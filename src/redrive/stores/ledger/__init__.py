@@ -7,5 +7,7 @@
     rest in the unit of work, or refuse before they change anything.
 5.  The store writes what the unit of work notes, and commits. Nothing is seen before.
 
+Parks and deaths have rules of the same kind (`parking`).
+
 A store may write what concerns one execution only by a faster way of its own, if the result is the same.
 """

@@ -20,7 +20,7 @@ from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
-from redrive.stores.parking import Deaths, Parked, reserved, trials
+from redrive.stores.ledger.parking import Deaths, Parked, reserved, trials
 from redrive.stores.postgres import parks
 from redrive.stores.postgres.limits import LONG
 from redrive.stores.postgres.session import Cursor, Session, Sessions

@@ -1,11 +1,11 @@
-"""Parking: read under the locks of the executions, worked out by the rules of stores/parking.py, and written."""
+"""Parking: read under the locks of the executions, worked out by the rules of stores/ledger/parking.py, and written."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from redrive.ports.parks import NewPark
-from redrive.stores.parking import Deaths, Parked, deaths_after, parked_by
+from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by
 from redrive.stores.postgres.session import Session
 from redrive.stores.postgres.values import SEPARATOR, from_text, to_text
 

@@ -13,7 +13,7 @@ from redrive.stores.ledger.start_rules import first_turns, start
 from redrive.stores.ledger.turn_rules import possible_repeats
 from redrive.stores.postgres.reading import snapshot
 from redrive.stores.postgres.session import Session
-from redrive.stores.postgres.units import inboxes, lock, look_for, write
+from redrive.stores.postgres.unit_statements import inboxes, lock, look_for, write
 from redrive.stores.postgres.values import to_text
 
 

@@ -12,7 +12,7 @@ from redrive.ports.store import Committed, LostClaim, Stale, StoreError
 from redrive.stores.ledger.reach import AskedTurn, Reach, reach_of_turns
 from redrive.stores.ledger.turn_rules import apply, possible_repeats
 from redrive.stores.postgres.session import Session
-from redrive.stores.postgres.units import inboxes, lock, look_for, write
+from redrive.stores.postgres.unit_statements import inboxes, lock, look_for, write
 
 
 async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list[Committed | StoreError | None], int, int]:

@@ -11,7 +11,7 @@ from redrive.stores.bell import EVENTS
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.units import lock, write
+from redrive.stores.sqlite.unit_rows import lock, write
 from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 

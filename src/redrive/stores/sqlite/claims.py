@@ -19,7 +19,7 @@ from redrive.status import PARKED
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
-from redrive.stores.parking import reserved, trials
+from redrive.stores.ledger.parking import reserved, trials
 from redrive.stores.sqlite import parks
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL

@@ -1,4 +1,4 @@
-"""Parks and deaths: written, and looked for by those who may try again (stores/parking.py)."""
+"""Parks and deaths: written, and looked for by those who may try again (stores/ledger/parking.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
-from redrive.stores.parking import Deaths, Parked, deaths_after, parked_by, trials
+from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by, trials
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.values import from_text, to_text

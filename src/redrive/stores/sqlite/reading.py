@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive.status import COMPLETED, ROUTINE
-from redrive.stores.parking import parks_of
+from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive.stores.sqlite import witness
 from redrive.stores.sqlite.inboxes import inbox

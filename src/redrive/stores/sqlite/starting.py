@@ -16,7 +16,7 @@ from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.reading import snapshot
 from redrive.stores.sqlite.turns import commit
-from redrive.stores.sqlite.units import lock, look_for, write
+from redrive.stores.sqlite.unit_rows import lock, look_for, write
 from redrive.stores.sqlite.values import from_us, to_text
 from redrive.stores.sqlite.witness import is_alive
 

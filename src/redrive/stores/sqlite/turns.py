@@ -18,7 +18,7 @@ from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
 from redrive.stores.sqlite.inboxes import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.units import lock, look_for, write
+from redrive.stores.sqlite.unit_rows import lock, look_for, write
 from redrive.stores.sqlite.values import maybe_us, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
