@@ -309,6 +309,20 @@ def test_a_second_sigterm_ends_a_worker_at_once(started: Shell, shop: Path) -> N
         worker.communicate()
 
 
+def test_a_worker_whose_output_nobody_reads_any_more_stops_when_told(started: Shell, shop: Path) -> None:
+    command = [sys.executable, "-m", "redrive.cli", "worker", *APP[1:]]
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert worker.stderr is not None
+        until(lambda: "working on" in worker.stderr.readline())  # type: ignore[union-attr]
+        worker.stderr.close()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=20) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 def test_a_body_that_exits_ends_the_worker_and_says_so(started: Shell, shop: Path) -> None:
     (shop / "exiting.py").write_text(
         "from redrive import AsyncDurableService, Flow, step, workflow\n"

@@ -12,6 +12,7 @@ as soon as that code returns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -70,8 +71,8 @@ class StopSignals:
                 if first is not None:
                     os._exit(128 + number)
                 first = number
-                say("redrive: finishing what is under way; once more to end at once")
                 self._loop.call_soon_threadsafe(self._told.set)
+                say("redrive: finishing what is under way; once more to end at once")
 
 
 def _noted(number: int, frame: object) -> None:
@@ -79,7 +80,9 @@ def _noted(number: int, frame: object) -> None:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Tell the person at the terminal, if anybody still reads: a worker goes on, and stops, without them."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 async def end_what_is_left(code: int) -> None:
