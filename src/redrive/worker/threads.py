@@ -47,7 +47,7 @@ class Job:
         self.done = done
         self.owner = owner
         self.name = name
-        self.what = what
+        self.what: Any = what
         self.handed_over = time.monotonic()
         self.began = 0.0
         self.thread = 0
