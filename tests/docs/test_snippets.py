@@ -43,8 +43,14 @@ def test_the_snippets_of_a_document_run_from_top_to_bottom(
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
+    home = ROOT if document.name.startswith("+") else document.parent  # a change note will stand in the changelog
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
-        assert (document.parent / target).exists(), target
+        assert (home / target).exists(), target
+
+
+def test_every_change_note_is_one_that_the_changelog_takes() -> None:
+    notes = {path.name for path in (ROOT / "docs/changes").iterdir()} - {"README.md"}
+    assert [name for name in notes if not re.fullmatch(r"\+[a-z0-9-]+\.change\.md", name)] == []
 
 
 def test_the_links_of_the_readme_lead_somewhere_from_everywhere() -> None:
