@@ -110,7 +110,7 @@ TWICE = {
     "archive.py": 3, "aside.py": 6, "calls.py": 2, "choices.py": 2, "claims.py": 3, "connecting.py": 2, "driver.py": 2, "errors.py": 2,
     "events.py": 3, "failures.py": 2, "inboxes.py": 2, "lifeline.py": 2, "live.py": 2, "moving.py": 2, "news.py": 2, "parks.py": 4,
     "purity.py": 2, "read_only.py": 2, "reading.py": 3, "records.py": 2, "session.py": 2, "starting.py": 4, "threads.py": 2,
-    "turns.py": 3, "units.py": 2, "values.py": 2, "view.py": 2, "witness.py": 2,
+    "turns.py": 3, "values.py": 2, "view.py": 2, "witness.py": 2,
 }  # fmt: skip
 """Names of files that are used more than once, and how often at most."""
 
