@@ -76,7 +76,7 @@ async def test_a_turn_that_never_yields_is_logged_and_cut_and_stops_nobody_else(
 
 async def test_an_endless_turn_does_not_keep_a_service_from_closing(store_url: str, forever: threading.Event) -> None:
     """D7: shutdown goes on meanwhile; what was under way is as the store has it."""
-    computes = threading.Event()
+    computes, before = threading.Event(), set(threading.enumerate())
 
     @workflow("long.endless")
     def endless() -> Flow[int]:
@@ -93,7 +93,7 @@ async def test_an_endless_turn_does_not_keep_a_service_from_closing(store_url: s
         began = time.monotonic()
         await service.close()
         assert time.monotonic() - began < 3
-    await true(lambda: not [t for t in threading.enumerate() if t.name == "redrive-watchdog"])
+    await true(lambda: not [t for t in set(threading.enumerate()) - before if t.name == "redrive-watchdog"])
     forever.set()
     async with AsyncDurableService(store_url, [endless]) as service:
         assert await service.execution(execution.id, endless).result(10) == 2

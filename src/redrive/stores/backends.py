@@ -72,6 +72,7 @@ def archive_of(url: str) -> Archive:
     backend = _backend_of_url(url)
     if backend.archive is None:
         raise ValueError(f"{without_password(url)!r}: only stores on disk or on a server can be moved; this one is gone with its process")
+    backend.open(url)  # refuses what no store of this kind understands, as a service does
     return backend.archive(url)
 
 
