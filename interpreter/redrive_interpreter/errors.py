@@ -90,7 +90,7 @@ class Misuse(DefinitionError, TypeError):
 
 # ── the host must act ───────────────────────────────────────────────────────────────────────────
 class HostError(RedriveError):
-    """An error for whoever drives the machine; user code never sees one."""
+    """An error for the host that drives the machine; user code never sees one."""
 
 
 class Unreadable(HostError):

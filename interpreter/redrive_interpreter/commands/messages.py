@@ -69,7 +69,7 @@ class Signal(Source[T]):
 
 
 class Event(Source[T]):
-    """A message to whoever subscribes: ``Event("orders.processed", Order)``; without a type it has no payload."""
+    """A message to its subscribers: ``Event("orders.processed", Order)``; without a type it has no payload."""
 
     __slots__ = ()
 

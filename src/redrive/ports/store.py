@@ -387,8 +387,8 @@ class Store(KeepsAside, HoldsEvents, Protocol):
         ...
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
-        """Give up ownership, without changing anything else; lost claims are ignored. Where all that was given back was
-        *at_rest*, the next claim of each says so, whoever makes it; one after that does not, unless it is said again.
+        """Give up ownership, without changing anything else; lost claims are ignored. With *at_rest*,
+        no body of what is given back had begun: the next claim of each execution says so, by any worker; the one after it does not.
 
         With *parked*, the claims' executions also become ``parked``, and their deaths 0. The park's build gets this run
         again as a retry only (see `claim`); other builds may claim it at once. A commit makes the execution what the

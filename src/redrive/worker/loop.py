@@ -294,6 +294,9 @@ class Worker:
             except StoreError as error:
                 log.warning("worker %s: %s", self.id, error)
                 wait = _POLL
+            except Exception:  # a fault of the store's or of ours: a worker that stopped looking would say nothing of it
+                log.exception("worker %s: its search for work failed, and goes on", self.id)
+                wait = _POLL
             if not self._look_again and wait > 0:
                 self._looking = self._loop.create_future()
                 timer = self._loop.call_later(wait, self.look)
@@ -366,8 +369,8 @@ class Worker:
             try:
                 await self._heartbeat()
                 wait = third
-            except StoreError as error:
-                log.warning("worker %s: heartbeat: %s", self.id, error)
+            except Exception as error:  # a worker whose heart stops is taken for dead, whatever the fault was
+                log.warning("worker %s: heartbeat: %s", self.id, error, exc_info=not isinstance(error, StoreError))
                 wait = min(1.0, third / 2)
             self.look()
             self._sweep_soon()
