@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from redrive.codec import from_json
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,7 @@ import attrs
 from redrive.handling import Handler, called
 from redrive.news import News, wait_for
 from redrive.patience import patiently
-from redrive.ports.aside import HeldEvent
+from redrive.ports.aside_values import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.subscriptions import payload_of
 from redrive_interpreter.commands.retry import after_attempt, after_failure

@@ -21,7 +21,7 @@ from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.ports.aside import Aside
+    from redrive.ports.aside_values import Aside
     from redrive.ports.parks import Park
     from redrive.ports.store import ExecutionStatus, Snapshot
     from redrive.stored import Origin

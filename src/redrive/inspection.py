@@ -18,7 +18,7 @@ from redrive.stored import Origin
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.info import ExecutionInfo, Standing
-    from redrive.ports.aside import Aside
+    from redrive.ports.aside_values import Aside
     from redrive.ports.store import Snapshot, Store
     from redrive.worker.apart import Apart
     from redrive.worker.loop import Worker

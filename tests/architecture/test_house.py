@@ -105,21 +105,13 @@ def test_no_other_constructor_takes_more_than_one_function() -> None:
 
 
 # ── file names ───────────────────────────────────────────────────────────────────────────────────
-EVERYWHERE = {"__init__.py", "__main__.py", "store.py", "schema.py", "queries.py"}
-TWICE = {
-    "archive.py": 3, "aside.py": 6, "calls.py": 2, "choices.py": 2, "claims.py": 3, "connecting.py": 2, "driver.py": 2, "errors.py": 2,
-    "events.py": 3, "failures.py": 2, "inboxes.py": 2, "lifeline.py": 2, "live.py": 2, "moving.py": 2, "news.py": 2, "parks.py": 4,
-    "purity.py": 2, "read_only.py": 2, "reading.py": 3, "records.py": 2, "session.py": 2, "starting.py": 4, "threads.py": 2,
-    "turns.py": 3, "values.py": 2, "view.py": 2, "witness.py": 2,
-}  # fmt: skip
-"""Names of files that are used more than once, and how often at most."""
+EVERYWHERE = {"__init__.py", "__main__.py", "errors.py", "store.py", "schema.py", "queries.py"}
 
 
-def test_no_other_file_name_is_used_twice() -> None:
+def test_no_file_name_is_used_twice() -> None:
     """So that a traceback, an editor's tab and ``ls`` name one thing each."""
     named = Counter(path.name for path in SOURCES if path.name not in EVERYWHERE)
-    assert {name: count for name, count in named.items() if count > TWICE.get(name, 1)} == {}
-    assert {name: count for name, count in TWICE.items() if named[name] < 2} == {}, "mended: take it off the list"
+    assert {name: count for name, count in named.items() if count > 1} == {}
 
 
 # ── what a move carries ──────────────────────────────────────────────────────────────────────────

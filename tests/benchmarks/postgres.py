@@ -22,7 +22,7 @@ import psycopg
 
 from redrive import AsyncDurableService
 from redrive.stores.postgres import PostgresStore
-from redrive.stores.postgres.connecting import SESSION
+from redrive.stores.postgres.connection_pool import SESSION
 from redrive.stores.postgres.queries import queries
 from tests.benchmarks.program import WORKFLOWS, go, steps, waits
 from tests.benchmarks.timing import Result, median

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from redrive.cli.execution_pages import View
 from redrive.cli.paint import Paint
 from redrive.cli.tables import history, listing
-from redrive.cli.view import View
 from redrive.ports.parks import Park
 from redrive.ports.store import Snapshot
 from redrive.timeline import timeline

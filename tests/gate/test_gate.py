@@ -18,7 +18,7 @@ from redrive.cli.gating import Line
 from redrive.codec import JsonCodec, to_json
 from redrive.gate import Report, sweep, text
 from redrive.ports.store import NewExecution, UnusableStore
-from redrive.stores.live import reader_of
+from redrive.stores.live_executions import reader_of
 from redrive.stores.memory import MemoryStore
 from redrive.testing import play
 from redrive_interpreter import Started, dump_row

@@ -14,7 +14,7 @@ import pytest
 
 from redrive.codec import from_json
 from redrive.ports.store import FINAL, Claim, Json, NewExecution, NextRun, Store, Turn
-from redrive.stores.live import Listed, LiveReader, reader_of
+from redrive.stores.live_executions import Listed, LiveReader, reader_of
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 

@@ -44,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redrive.stores.postgres.limits.limited.__wrapped__.__defaults__", (1.0,))
     monkeypatch.setattr("redrive.stores.postgres.session.Sessions._using.__wrapped__.__defaults__", (1.0,))
     monkeypatch.setattr("redrive.stores.postgres.session.Sessions.rows.__kwdefaults__", {"seconds": 1.0})
-    monkeypatch.setattr("redrive.stores.postgres.reading.LONG", 1.0)
+    monkeypatch.setattr("redrive.stores.postgres.read_statements.LONG", 1.0)
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def test_half_open_connections_are_replaced_and_all_goes_on(postgres: Serv
 
 async def test_others_hear_again_of_what_is_new(postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection that listens is asked now and then whether it is there."""
-    monkeypatch.setattr("redrive.stores.postgres.news.ASK_EVERY", 0.3)
+    monkeypatch.setattr("redrive.stores.postgres.notifications.ASK_EVERY", 0.3)
     async with behind(postgres, schema, worker=False) as (proxy, client):
         news = client.store._state.news  # type: ignore[attr-defined]
         first = news._listening
@@ -140,7 +140,7 @@ async def test_a_thousand_callers_of_a_server_that_is_gone_are_told_together(pos
 
 async def test_a_burst_waits_for_its_turn_and_not_for_an_error(postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits in our own queue is not the store's failure, however long it waits there."""
-    monkeypatch.setattr("redrive.stores.postgres.connecting.PATIENCE", 0.2)
+    monkeypatch.setattr("redrive.stores.postgres.connection_pool.PATIENCE", 0.2)
     async with AsyncDurableService(postgres.url(schema=schema), [waits]) as service:
         handles = await asyncio.gather(*(service.start(waits(), id=f"e{n}") for n in range(300)))
         async with AsyncDurableService(postgres.url(schema=schema, connections=2), [waits], worker=False) as client:

@@ -13,8 +13,8 @@ import pytest
 
 from redrive import AsyncDurableService, Flow, step, workflow
 from redrive.stores.postgres import PostgresStore
-from redrive.stores.postgres import witness as witnesses
-from redrive.stores.postgres.witness import Witness, WorkerRow, evidence_text
+from redrive.stores.postgres import session_witness as witnesses
+from redrive.stores.postgres.session_witness import Witness, WorkerRow, evidence_text
 from tests.postgres.server import Server
 from tests.runtime.stalling import Workers
 from tests.runtime.support import true

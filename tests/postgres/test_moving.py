@@ -11,7 +11,7 @@ import pytest
 from redrive import AsyncDurableService, UnusableStore
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.store import StoreError
-from redrive.stores.postgres.archive import PostgresArchive
+from redrive.stores.postgres.schema_archive import PostgresArchive
 from tests.postgres.server import Server
 from tests.runtime.test_moving import WORKFLOWS, everything, fill, parent, sleeps, told, waits, word
 from tests.runtime.test_moving import url as sqlite

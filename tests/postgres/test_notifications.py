@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from redrive import AsyncDurableService, Flow, Signal, WaitSignal, workflow
-from redrive.stores.postgres.news import AT_ONCE, TELL_EVERY, channel_of
+from redrive.stores.postgres.notifications import AT_ONCE, TELL_EVERY, channel_of
 from tests.postgres.server import Server
 
 word = Signal("notifications.word", int)

@@ -15,8 +15,8 @@ from redrive.ports.store import StoreError, Turn, UnusableStore
 from redrive.stores.backends import open_url
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.address import parse
-from redrive.stores.postgres.connecting import connect
-from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.connection_pool import connect
+from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.schema import bring_up_to_date, migrations
 from redrive.testing.contracts.lab import claimed, execution, signal
 from tests.postgres.server import Server
@@ -218,7 +218,7 @@ def test_a_worker_needs_no_more_than_to_read_and_write_the_tables(postgres: Serv
 
 
 def test_a_schema_of_the_last_release_is_brought_up_to_date_with_what_is_in_it(postgres: Server, schema: str) -> None:
-    from redrive.stores.postgres.connecting import connect
+    from redrive.stores.postgres.connection_pool import connect
     from redrive.stores.postgres.schema import bring_up_to_date, migrations
 
     url = postgres.url(schema=schema)
@@ -243,7 +243,7 @@ def test_a_schema_of_the_last_release_is_brought_up_to_date_with_what_is_in_it(p
 
 def test_what_the_last_release_parked_has_a_kind_and_is_tried_by_the_next_worker(postgres: Server, schema: str) -> None:
     """D2."""
-    from redrive.stores.postgres.connecting import connect
+    from redrive.stores.postgres.connection_pool import connect
     from redrive.stores.postgres.schema import bring_up_to_date, migrations
 
     url = postgres.url(schema=schema)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from redrive.stores.postgres import PostgresStore
-from redrive.stores.postgres.connecting import SESSION
+from redrive.stores.postgres.connection_pool import SESSION
 from redrive.stores.postgres.queries import TEXT, queries
 from tests.postgres.server import Server
 

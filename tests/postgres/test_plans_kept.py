@@ -17,9 +17,9 @@ import pytest
 from psycopg import sql
 
 from redrive.stores.postgres import PostgresStore
-from redrive.stores.postgres.connecting import SESSION
+from redrive.stores.postgres.connection_pool import SESSION
+from redrive.stores.postgres.parameters import SEPARATOR
 from redrive.stores.postgres.queries import TEXT, queries
-from redrive.stores.postgres.values import SEPARATOR
 from tests.postgres.server import Server
 
 JIT_ABOVE: Final = 100_000

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from redrive.ports.store import Claim, NextRun, Store, StoreError, Turn, UnusableStore
-from redrive.stores.live import LiveReader, reader_of
+from redrive.stores.live_executions import LiveReader, reader_of
 from redrive.stores.postgres import PostgresStore
-from redrive.stores.postgres.read_only import PostgresReader
+from redrive.stores.postgres.schema_reader import PostgresReader
 from redrive.testing.contracts.lab import claimed, execution
 from tests.postgres.server import Server
 
@@ -50,7 +50,7 @@ def test_the_living_are_listed_with_the_rows_of_their_newest_run(postgres: Serve
 
 
 def test_all_that_ever_ran_a_workflow_come_in_pages(postgres: Server, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redrive.stores.postgres.read_only._PAGE", 2)
+    monkeypatch.setattr("redrive.stores.postgres.schema_reader._PAGE", 2)
 
     async def look(store: Store, reader: LiveReader) -> None:
         for n in range(5):

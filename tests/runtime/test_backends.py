@@ -9,10 +9,10 @@ import pytest
 
 from redrive import AsyncDurableService, Flow, Sleep, workflow
 from redrive.stores.backends import BACKENDS, backend_of, open_url
-from redrive.stores.live import reader_of
+from redrive.stores.live_executions import reader_of
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
-from redrive.stores.sqlite.read_only import SQLiteReader
+from redrive.stores.sqlite.file_reader import SQLiteReader
 
 SHELF = """
 from redrive.stores.backends import Backend

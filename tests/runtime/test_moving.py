@@ -29,9 +29,9 @@ from redrive import (
 )
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.archive import Archived
-from redrive.ports.aside import HeldEvent
+from redrive.ports.aside_values import HeldEvent
 from redrive.ports.store import StoreError
-from redrive.stores.sqlite.archive import SQLiteArchive
+from redrive.stores.sqlite.file_archive import SQLiteArchive
 
 word = Signal("moving.word", str)
 other = Signal("moving.other", str)

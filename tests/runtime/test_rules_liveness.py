@@ -17,8 +17,8 @@ import pytest
 from redrive import AsyncDurableService, Flow, Signal, WaitSignal, step, workflow
 from redrive.stores.kernel import Process, Sight, kernel, ticks_us
 from redrive.stores.sqlite import SQLiteStore
+from redrive.stores.sqlite.lock_witness import Fate, WorkerRow, evidence_text, fate
 from redrive.stores.sqlite.locks import Lock, is_locked, lock_file
-from redrive.stores.sqlite.witness import Fate, WorkerRow, evidence_text, fate
 from tests.runtime.stalling import Workers
 from tests.runtime.support import standing, true
 

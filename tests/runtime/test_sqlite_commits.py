@@ -13,7 +13,7 @@ import pytest
 
 from redrive.ports.store import Claim, LostClaim, StoreError, Turn
 from redrive.stores.sqlite import SQLiteStore
-from redrive.stores.sqlite.threads import FEW
+from redrive.stores.sqlite.connection_threads import FEW
 from redrive.testing.contracts.lab import DAY, claimed, execution, signal
 
 

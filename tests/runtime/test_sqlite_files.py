@@ -14,7 +14,7 @@ import pytest
 
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.sqlite import SQLiteStore
-from redrive.stores.sqlite.connecting import APPLICATION_ID, connect, migrations, prepare, statements
+from redrive.stores.sqlite.database_file import APPLICATION_ID, connect, migrations, prepare, statements
 from redrive.testing.contracts.lab import execution
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redrive.stores.sqlite.connecting import connect
+from redrive.stores.sqlite.database_file import connect
 from redrive.stores.sqlite.queries import SQL, read_queries
 
 MAY_SCAN = {

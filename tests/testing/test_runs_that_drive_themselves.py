@@ -249,7 +249,7 @@ def test_what_never_ends_is_an_error_not_a_hang() -> None:
         while True:
             yield from Sleep(1)
 
-    import redrive.testing.driver as driver
+    import redrive.testing.stub_driver as driver
 
     most, driver.MOST_TURNS = driver.MOST_TURNS, 50  # type: ignore[misc]
     try:

@@ -12,13 +12,13 @@ from functools import partial
 from importlib.metadata import version
 
 from redrive.cli import verbs
-from redrive.cli.aside import add_aside
+from redrive.cli.aside_verbs import add_aside
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
 from redrive.cli.linting import add_lint
 from redrive.cli.logs import LEVELS
-from redrive.cli.moving import add_moving
+from redrive.cli.moving_verbs import add_moving
 from redrive.cli.paint import paint_for, visible
 from redrive.cli.preparing import add_preparing
 from redrive_interpreter import RedriveError

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from redrive.attendance import unattended
+from redrive.cli.execution_pages import NOBODY, STATUS_STYLE
 from redrive.cli.paint import Paint, visible
-from redrive.cli.view import NOBODY, STATUS_STYLE
 from redrive.cli.words import brief, span
 from redrive.ports.store import Snapshot
 from redrive.ports.workers import KnownWorker

@@ -16,10 +16,10 @@ from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
 from redrive.cli.client import client_for
 from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
+from redrive.cli.execution_pages import View, told_of_a_cancel
 from redrive.cli.paint import paint_for
 from redrive.cli.serve import serve
 from redrive.cli.standing import standing
-from redrive.cli.view import View, told_of_a_cancel
 from redrive.cli.words import plain, snapshot_object
 from redrive.histories import named, redact
 from redrive.ports.store import FINAL, ExecutionStatus

@@ -10,7 +10,7 @@ from redrive.codec import from_json
 from redrive.gate.check import Problem, check
 from redrive.gate.report import Report
 from redrive.ports.store import Store
-from redrive.stores.live import reader_of
+from redrive.stores.live_executions import reader_of
 from redrive_interpreter import Codec, CodecError, ExecutionNotFound, Workflow
 
 Progress: TypeAlias = Callable[[Report, int], None]

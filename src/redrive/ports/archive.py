@@ -12,7 +12,7 @@ from typing import Protocol
 
 import attrs
 
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.parks import Park
 from redrive.ports.store import Creator, Json, Message
 

@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from redrive.ports.aside import HoldsEvents, KeepsAside, NewAside
+from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive.status import FINAL as FINAL
 from redrive.status import RUNNING

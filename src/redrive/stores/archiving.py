@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import Event, Message
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import creator_of

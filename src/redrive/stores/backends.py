@@ -20,7 +20,7 @@ from redrive.passwords import without_password
 if TYPE_CHECKING:
     from redrive.ports.archive import Archive
     from redrive.ports.store import Store
-    from redrive.stores.live import LiveReader
+    from redrive.stores.live_executions import LiveReader
     from redrive.stores.memory import MemoryStore
 
 GROUP: Final = "redrive.stores"
@@ -142,13 +142,13 @@ def _sqlite_shown(store: Any, url: str) -> str:
 
 
 def _sqlite_reader(store: Any) -> LiveReader:
-    from redrive.stores.sqlite.read_only import SQLiteReader
+    from redrive.stores.sqlite.file_reader import SQLiteReader
 
     return SQLiteReader(store.path)
 
 
 def _sqlite_archive(url: str) -> Archive:
-    from redrive.stores.sqlite.archive import SQLiteArchive
+    from redrive.stores.sqlite.file_archive import SQLiteArchive
 
     store: Any = _open_sqlite(url)
     return SQLiteArchive(store.path)
@@ -169,13 +169,13 @@ def _open_postgres(url: str) -> Store:
 
 
 def _postgres_reader(store: Any) -> LiveReader:
-    from redrive.stores.postgres.read_only import PostgresReader
+    from redrive.stores.postgres.schema_reader import PostgresReader
 
     return PostgresReader(store.address)
 
 
 def _postgres_archive(url: str) -> Archive:
-    from redrive.stores.postgres.archive import PostgresArchive
+    from redrive.stores.postgres.schema_archive import PostgresArchive
 
     return PostgresArchive(url)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from redrive.ports.aside import HeldEvent
+from redrive.ports.aside_values import HeldEvent
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
 

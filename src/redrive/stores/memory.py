@@ -48,7 +48,7 @@ from redrive.stores.ledger.turn_rules import check_unseen
 from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_due import DueQueue
 from redrive.stores.memory_parks import Parks, Worker
-from redrive.stores.records import Record, array_of
+from redrive.stores.memory_records import Record, array_of
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from redrive.ports.aside import Aside, HeldEvent, NewAside
+from redrive.ports.aside_values import Aside, HeldEvent, NewAside
 from redrive.ports.store import NewMessage
 from redrive.stores.bell import EVENTS, WORK
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from redrive.stores.bell import Bell
     from redrive.stores.event_log import EventLog
-    from redrive.stores.records import Record
+    from redrive.stores.memory_records import Record
 
 
 class AsideInMemory(ABC):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from redrive.stores.records import Record
+from redrive.stores.memory_records import Record
 
 
 @attrs.define

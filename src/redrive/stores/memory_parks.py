@@ -14,7 +14,7 @@ from redrive.ports.workers import KnownWorker
 from redrive.status import PARKED
 from redrive.stores.common import log_unlisted, nobody_has
 from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, hurried, parked_by
-from redrive.stores.records import Record
+from redrive.stores.memory_records import Record
 from redrive.stores.times import from_us, to_us
 
 log: Final = logging.getLogger("redrive.stores.memory")

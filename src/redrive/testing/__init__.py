@@ -9,14 +9,14 @@ from redrive.testing.faulty_store import FaultyStore
 from redrive.testing.hiding import hide_frames as _hide_frames
 from redrive.testing.invariants import Invariant, InvariantBroken, UntestedInvariant, always_eventually, at_most_once, compensated, never
 from redrive.testing.play import Play, play
-from redrive.testing.purity import Impure
+from redrive.testing.purity_check import Impure
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
+from redrive.testing.run_view import View
 from redrive.testing.stepping import step_context
 from redrive.testing.story import Unexpected
 from redrive.testing.stubs import in_turn
 from redrive.testing.unyielded import UnyieldedCommand
-from redrive.testing.view import View
 
 __all__ = [
     "CrashChanged",

@@ -20,18 +20,18 @@ import attrs
 from redrive.codec import JsonCodec
 from redrive.converters import codec_for
 from redrive.testing import naming
-from redrive.testing.calls import check_invariants, check_invocation, check_mapping
+from redrive.testing.call_checks import check_invariants, check_invocation, check_mapping
 from redrive.testing.cases import Cases
-from redrive.testing.choices import Choices, Spent
+from redrive.testing.explored_choices import Choices, Spent
 from redrive.testing.fingerprints import Fingerprints
 from redrive.testing.host import Host, Kept
 from redrive.testing.invariants import Checked, Invariant, UntestedInvariant, as_invariant, shown
 from redrive.testing.mentions import mentioned
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import BEGIN
+from redrive.testing.run_view import View, occurs
 from redrive.testing.story import story_of
 from redrive.testing.stubs import name_of
-from redrive.testing.view import View, occurs
 from redrive_interpreter import HostError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from redrive.status import CANCELLED, FAILED
-from redrive.testing.calls import check_invariant
+from redrive.testing.call_checks import check_invariant
+from redrive.testing.run_view import Happening, View, What, about, happened
 from redrive.testing.sources import predicate_source
-from redrive.testing.view import Happening, View, What, about, happened
 from redrive_interpreter import kinds
 from redrive_interpreter.keys import scope_of
 

@@ -19,7 +19,7 @@ import attrs
 from redrive.codec import from_json
 from redrive.gate import Group, Problem, check
 from redrive.status import CANCELLED, COMPLETED
-from redrive.stores.live import Listed, LiveReader, reader_of
+from redrive.stores.live_executions import Listed, LiveReader, reader_of
 from redrive.testing import naming
 from redrive.testing.cases import Looking
 from redrive.testing.naming import BEGIN, Box, box_of, mark_of

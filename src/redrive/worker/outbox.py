@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from redrive.codec import to_json
-from redrive.ports.aside import NewAside
+from redrive.ports.aside_values import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
 from redrive.status import CANCELLED, FAILED
 from redrive_interpreter.errors import Cancelled

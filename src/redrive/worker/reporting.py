@@ -18,7 +18,7 @@ from redrive_interpreter.outcomes import Err, Failure
 from redrive_interpreter.raised import users_traceback
 
 if TYPE_CHECKING:
-    from redrive.ports.aside import NewAside
+    from redrive.ports.aside_values import NewAside
     from redrive.ports.store import Json
     from redrive.worker.live import Live
     from redrive_interpreter.history.rows import Answered

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from redrive.codec import JsonCodec
-    from redrive.ports.aside import NewAside
+    from redrive.ports.aside_values import NewAside
     from redrive.ports.store import ExecutionStatus, Json
     from redrive.worker.alarms import Alarms
     from redrive.worker.apart import LaidBy

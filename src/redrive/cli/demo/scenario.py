@@ -21,8 +21,8 @@ import attrs
 from redrive import AsyncDurableService, AsyncExecution
 from redrive.cli.complaints import DONE, FAILED, Complaint
 from redrive.cli.demo import orders
+from redrive.cli.execution_pages import View
 from redrive.cli.paint import Paint
-from redrive.cli.view import View
 from redrive.cli.words import span
 from redrive.timeline import Timeline, timeline
 from redrive_interpreter import kinds

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from redrive.ports.aside import NewAside
+from redrive.ports.aside_values import NewAside
 from redrive.ports.store import NewEvent, NewExecution, NewMessage
 from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.common import short_key

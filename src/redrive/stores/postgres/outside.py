@@ -11,9 +11,9 @@ from typing import Any, Final, TypeAlias, cast
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.store import NewExecution
 from redrive.stores.bell import WORK
-from redrive.stores.postgres.news import channel_of
+from redrive.stores.postgres.notifications import channel_of
+from redrive.stores.postgres.parameters import from_text, maybe_us, to_text
 from redrive.stores.postgres.queries import in_schema
-from redrive.stores.postgres.values import from_text, maybe_us, to_text
 from redrive.stores.statements import read_queries
 from redrive_interpreter.errors import InvalidDefinition
 

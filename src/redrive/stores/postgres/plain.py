@@ -10,8 +10,8 @@ from redrive.status import PENDING
 from redrive.stores.bell import ENDS, WORK
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres.groups import Job
+from redrive.stores.postgres.parameters import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 from redrive.stores.postgres.session import Cursor, Session
-from redrive.stores.postgres.values import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
 
 _NOTHING: Final = Committed()
 _NO_TURN: Final = Turn(expects=1, status=PENDING)

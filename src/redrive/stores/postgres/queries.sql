@@ -1,5 +1,5 @@
 -- Every statement of the PostgreSQL store but its schema. A name, what it is for, the statement.
--- A list of texts comes as one text with a separator (values.py), which is read faster than an array.
+-- A list of texts comes as one text with a separator (parameters.py), which is read faster than an array.
 --
 -- A connection keeps a statement's plan from when the tables were small, so each has one plan only that can be chosen. How:
 --

@@ -14,7 +14,7 @@ import psycopg
 
 from redrive.ports.store import UnusableStore
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.connecting import Connection
+from redrive.stores.postgres.connection_pool import Connection
 from redrive.stores.postgres.queries import in_schema
 
 MOVED: Final = 1_000_000

@@ -22,9 +22,9 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.connecting import Connection, Pool, look
-from redrive.stores.postgres.failures import as_store_error, is_transient
+from redrive.stores.postgres.connection_pool import Connection, Pool, look
 from redrive.stores.postgres.limits import ANSWER_WITHIN, Limit, limited
+from redrive.stores.postgres.postgres_errors import as_store_error, is_transient
 
 T = TypeVar("T")
 Cursor: TypeAlias = AsyncCursor[tuple[Any, ...]]

@@ -14,7 +14,7 @@ import attrs
 
 from redrive.home import Place
 from redrive.ports.answer import Answer
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
@@ -38,16 +38,23 @@ from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import EVENTS, WORK, Bell
 from redrive.stores.common import log_unlisted
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
-from redrive.stores.postgres import aside, events, inboxes, outside, reading, starting, turns
-from redrive.stores.postgres import claims as owning
+from redrive.stores.postgres import (
+    aside_statements,
+    event_statements,
+    inbox_statements,
+    outside,
+    read_statements,
+    start_statements,
+    turn_statements,
+)
+from redrive.stores.postgres import claim_statements as owning
 from redrive.stores.postgres.address import Address, parse
-from redrive.stores.postgres.connecting import check, connect, make_pool, parameters
-from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.connection_pool import check, connect, make_pool, parameters
 from redrive.stores.postgres.groups import Group, Job
-from redrive.stores.postgres.inboxes import Mailbox
-from redrive.stores.postgres.lifeline import PostgresLifeline
+from redrive.stores.postgres.inbox_statements import Mailbox
 from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
-from redrive.stores.postgres.news import News
+from redrive.stores.postgres.notifications import News
+from redrive.stores.postgres.parameters import from_us, maybe_from_us, to_key
 from redrive.stores.postgres.plain import (
     AskedSend,
     is_plain,
@@ -56,11 +63,12 @@ from redrive.stores.postgres.plain import (
     write_starts,
     write_turns,
 )
+from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
-from redrive.stores.postgres.values import from_us, maybe_from_us, to_key
-from redrive.stores.postgres.witness import Evidence
+from redrive.stores.postgres.session_lifeline import PostgresLifeline
+from redrive.stores.postgres.session_witness import Evidence
 
 log: Final = logging.getLogger("redrive.stores.postgres")
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -80,11 +88,11 @@ def _size_of_start(new: NewExecution, first: Turn | None) -> int:
 
 
 async def _read(session: Session, jobs: Sequence[Job[str]]) -> Sequence[tuple[Snapshot | None]]:
-    return await reading.read_all(session, [job.asked for job in jobs])
+    return await read_statements.read_all(session, [job.asked for job in jobs])
 
 
 async def _load(session: Session, jobs: Sequence[Job[Claim]]) -> Sequence[Loaded | LostClaim]:
-    return await reading.load_all(session, [job.asked for job in jobs])
+    return await read_statements.load_all(session, [job.asked for job in jobs])
 
 
 @attrs.frozen(eq=False)
@@ -220,7 +228,7 @@ class PostgresStore:
     async def _start_alone(self, asked: AskedStart) -> Begun:
         async def run() -> tuple[list[Begun | None], int, int]:
             async with self._open.alone, self._open.sessions.session() as session:
-                return await session.transact(partial(starting.start_all, asked=[asked]))
+                return await session.transact(partial(start_statements.start_all, asked=[asked]))
 
         (begun,), news, now_us = await self._open.sessions.patiently(run)
         self._told(now_us, news)
@@ -228,7 +236,7 @@ class PostgresStore:
         return begun
 
     async def _write_long_starts(self, session: Session, jobs: Sequence[Job[AskedStart]]) -> Sequence[Begun | None]:
-        answers, news, now_us = await session.transact(partial(starting.start_all, asked=[job.asked for job in jobs]))
+        answers, news, now_us = await session.transact(partial(start_statements.start_all, asked=[job.asked for job in jobs]))
         self._told(now_us, news)
         return answers
 
@@ -249,7 +257,7 @@ class PostgresStore:
 
     async def _send_alone(self, asked: AskedSend) -> bool:
         async def run(session: Session) -> tuple[bool, int, int]:
-            return await inboxes.send(session, *asked)
+            return await inbox_statements.send(session, *asked)
 
         landed, news, now_us = await self._open.sessions.transact(run)
         self._told(now_us, news)
@@ -298,7 +306,7 @@ class PostgresStore:
     async def _load_alone(self, claim: Claim) -> Loaded | LostClaim:
         async def run() -> Loaded | LostClaim:
             async with self._open.sessions.session() as session:
-                return (await reading.load_all(session, [claim]))[0]
+                return (await read_statements.load_all(session, [claim]))[0]
 
         return await self._open.sessions.patiently(run)
 
@@ -312,7 +320,7 @@ class PostgresStore:
         return committed
 
     async def _commit_alone(self, asked: AskedTurn) -> Committed:
-        (answer,), news, now_us = await self._open.sessions.transact(partial(turns.commit_all, asked=[asked]))
+        (answer,), news, now_us = await self._open.sessions.transact(partial(turn_statements.commit_all, asked=[asked]))
         self._told(now_us, news)
         if isinstance(answer, StoreError):
             raise answer
@@ -320,7 +328,7 @@ class PostgresStore:
         return answer
 
     async def _write_long(self, session: Session, jobs: Sequence[Job[AskedTurn]]) -> Sequence[Committed | StoreError | None]:
-        answers, news, now_us = await session.transact(partial(turns.commit_all, asked=[job.asked for job in jobs]))
+        answers, news, now_us = await session.transact(partial(turn_statements.commit_all, asked=[job.asked for job in jobs]))
         self._told(now_us, news)
         return answers
 
@@ -353,64 +361,64 @@ class PostgresStore:
     async def _read_alone(self, id: str) -> tuple[Snapshot | None]:
         async def run() -> tuple[Snapshot | None]:
             async with self._open.sessions.session() as session:
-                return (await reading.read_all(session, [id]))[0]
+                return (await read_statements.read_all(session, [id]))[0]
 
         return await self._open.sessions.patiently(run)
 
     async def ends(self, ids: Sequence[str]) -> Sequence[End]:
         """See `ReadsEnds`."""
-        return await reading.ends(self._open.sessions, ids)
+        return await read_statements.ends(self._open.sessions, ids)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        return await reading.list_executions(self._open.sessions, workflow, status, limit)
+        return await read_statements.list_executions(self._open.sessions, workflow, status, limit)
 
     async def workers(self) -> Sequence[KnownWorker]:
-        return await reading.workers(self._open.sessions)
+        return await read_statements.workers(self._open.sessions)
 
     async def history(self, id: str, run: int = -1) -> Json:
-        return await reading.history(self._open.sessions, id, run)
+        return await read_statements.history(self._open.sessions, id, run)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
-        return await events.events(self._open.sessions, after, names, limit)
+        return await event_statements.events(self._open.sessions, after, names, limit)
 
     async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
-        return await events.take_events(self._open.sessions, handler, event, worker, limit)
+        return await event_statements.take_events(self._open.sessions, handler, event, worker, limit)
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
-        await events.events_done(self._open.sessions, handler, worker, through)
+        await event_statements.events_done(self._open.sessions, handler, worker, through)
 
     # ── what is kept for people ─────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
-        return await aside.set_aside(self._open.sessions, id, limit)
+        return await aside_statements.set_aside(self._open.sessions, id, limit)
 
     async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
-        found, news, now_us = await self._open.sessions.transact(partial(aside.redeliver, id=id, seqs=seqs))
+        found, news, now_us = await self._open.sessions.transact(partial(aside_statements.redeliver, id=id, seqs=seqs))
         self._told(now_us, news)
         return found
 
     async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
-        return await aside.drop_aside(self._open.sessions, id, seqs)
+        return await aside_statements.drop_aside(self._open.sessions, id, seqs)
 
     async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
-        await aside.hold_events(self._open.sessions, worker, held)
+        await aside_statements.hold_events(self._open.sessions, worker, held)
 
     async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
-        return await aside.held_events(self._open.sessions, handler, event, worker, limit)
+        return await aside_statements.held_events(self._open.sessions, handler, event, worker, limit)
 
     async def held_done(self, handler: str, worker: str, seq: int) -> None:
-        await aside.held_done(self._open.sessions, handler, worker, seq)
+        await aside_statements.held_done(self._open.sessions, handler, worker, seq)
 
     async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
-        return await aside.list_held(self._open.sessions, handler, dead, limit)
+        return await aside_statements.list_held(self._open.sessions, handler, dead, limit)
 
     async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        found = await aside.retry_held(self._open.sessions, handler, seqs)
+        found = await aside_statements.retry_held(self._open.sessions, handler, seqs)
         self._told(0, EVENTS if found else 0)
         return found
 
     async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        return await aside.drop_held(self._open.sessions, handler, seqs)
+        return await aside_statements.drop_held(self._open.sessions, handler, seqs)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

@@ -9,9 +9,9 @@ from redrive.ports.store import Message, NewExecution
 from redrive.stores.ledger.locked_execution import LockedExecution
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage, UnitOfWork
-from redrive.stores.postgres.events import emit
+from redrive.stores.postgres.event_statements import emit
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive.stores.postgres.session import Again, Session
-from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive.stores.snapshots import creator_of
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from redrive.ports.store import NewExecution
 from redrive.stores.ledger.unit_of_work import Restart
+from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import maybe_us, to_text, to_us
 
 
 def begin(tx: Transaction, new: NewExecution, owner: str | None = None) -> int:

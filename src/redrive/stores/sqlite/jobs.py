@@ -13,7 +13,7 @@ import attrs
 from redrive.ports.answer import Answer
 
 if TYPE_CHECKING:
-    from redrive.stores.sqlite.witness import Evidence
+    from redrive.stores.sqlite.lock_witness import Evidence
 
 
 @attrs.define(eq=False)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from redrive.home import Process
 from redrive.ports.answer import Answer
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
@@ -33,15 +33,15 @@ from redrive.ports.store import (
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
 from redrive.stores.common import log_unlisted
-from redrive.stores.sqlite import aside, events, inboxes, reading, starting, turns
-from redrive.stores.sqlite import claims as owning
-from redrive.stores.sqlite.connecting import connect
+from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, start_rows, turn_rows
+from redrive.stores.sqlite import claim_rows as owning
+from redrive.stores.sqlite.column_values import from_us, maybe_from_us, to_us
+from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
+from redrive.stores.sqlite.database_file import connect
+from redrive.stores.sqlite.file_lifeline import SQLiteLifeline
 from redrive.stores.sqlite.jobs import Memo
-from redrive.stores.sqlite.lifeline import SQLiteLifeline
-from redrive.stores.sqlite.session import Session
-from redrive.stores.sqlite.threads import ConnectionThread, WriterThread
-from redrive.stores.sqlite.values import from_us, maybe_from_us, to_us
-from redrive.stores.sqlite.witness import Evidence
+from redrive.stores.sqlite.lock_witness import Evidence
+from redrive.stores.sqlite.transactions import Session
 
 log: Final = logging.getLogger("redrive.stores.sqlite")
 PATIENCE: Final = timedelta(seconds=10)
@@ -151,11 +151,11 @@ class SQLiteStore:
     async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
         size = len(new.input) + len(new.started) + (0 if first is None else _size(first))
         do = self._writer.do_soon if size < _SHORT else self._writer.do
-        return await do(starting.start, new, claim_for, first)
+        return await do(start_rows.start, new, claim_for, first)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         do = self._writer.do_soon if len(message.data) < _SHORT else self._writer.do
-        return await do(turns.send, id, message)
+        return await do(turn_rows.send, id, message)
 
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(
@@ -190,17 +190,17 @@ class SQLiteStore:
 
     async def load(self, claim: Claim) -> Loaded:
         do = self._reader.do_at_once if claim.length < _FEW_ROWS else self._reader.do
-        return await do(reading.load, claim)
+        return await do(read_rows.load, claim)
 
     def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
-        return do(turns.commit, claim, turn)
+        return do(turn_rows.commit, claim, turn)
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         await self._writer.do(owning.release, claims, parked, at_rest)
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
-        return await self._reader.do_at_once(inboxes.mail, worker, after)
+        return await self._reader.do_at_once(inbox_rows.mail, worker, after)
 
     async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
         return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows), worker))
@@ -210,59 +210,59 @@ class SQLiteStore:
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:
-        return await self._reader.do_at_once(reading.snapshot, id)
+        return await self._reader.do_at_once(read_rows.snapshot, id)
 
     async def ends(self, ids: Sequence[str]) -> Sequence[End]:
         """See `ReadsEnds`."""
-        return await self._reader.do_at_once(reading.ends, ids)
+        return await self._reader.do_at_once(read_rows.ends, ids)
 
     async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        return await self._reader.do(reading.snapshots, workflow, status, limit)
+        return await self._reader.do(read_rows.snapshots, workflow, status, limit)
 
     async def workers(self) -> Sequence[KnownWorker]:
-        return await self._reader.do(reading.workers)
+        return await self._reader.do(read_rows.workers)
 
     async def history(self, id: str, run: int = -1) -> Json:
-        return await self._reader.do(reading.history, id, run)
+        return await self._reader.do(read_rows.history, id, run)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:
-        return await self._reader.do(events.events, after, names, limit)
+        return await self._reader.do(event_rows.events, after, names, limit)
 
     async def take_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[Event]:
-        mine = await self._reader.do(events.newer_events, handler, event, worker, limit)
-        return mine if mine is not None else await self._writer.do(events.take_events, handler, event, worker, limit)
+        mine = await self._reader.do(event_rows.newer_events, handler, event, worker, limit)
+        return mine if mine is not None else await self._writer.do(event_rows.take_events, handler, event, worker, limit)
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
-        await self._writer.do(events.events_done, handler, worker, through)
+        await self._writer.do(event_rows.events_done, handler, worker, through)
 
     # ── what is kept for people ─────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
-        return await self._reader.do(aside.set_aside, id, limit)
+        return await self._reader.do(aside_rows.set_aside, id, limit)
 
     async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
-        return await self._writer.do(aside.redeliver, id, seqs)
+        return await self._writer.do(aside_rows.redeliver, id, seqs)
 
     async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
-        return await self._writer.do(aside.drop_aside, id, seqs)
+        return await self._writer.do(aside_rows.drop_aside, id, seqs)
 
     async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
-        await self._writer.do(aside.hold_events, worker, held)
+        await self._writer.do(aside_rows.hold_events, worker, held)
 
     async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
-        return await self._reader.do(aside.held_events, handler, event, worker, limit)
+        return await self._reader.do(aside_rows.held_events, handler, event, worker, limit)
 
     async def held_done(self, handler: str, worker: str, seq: int) -> None:
-        await self._writer.do(aside.held_done, handler, worker, seq)
+        await self._writer.do(aside_rows.held_done, handler, worker, seq)
 
     async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
-        return await self._reader.do(aside.list_held, handler, dead, limit)
+        return await self._reader.do(aside_rows.list_held, handler, dead, limit)
 
     async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        return await self._writer.do(aside.retry_held, handler, seqs)
+        return await self._writer.do(aside_rows.retry_held, handler, seqs)
 
     async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        return await self._writer.do(aside.drop_held, handler, seqs)
+        return await self._writer.do(aside_rows.drop_held, handler, seqs)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

@@ -9,10 +9,10 @@ from redrive.stores.ledger.locked_execution import LockedExecution
 from redrive.stores.ledger.unit_of_work import UnitOfWork
 from redrive.stores.snapshots import creator_of
 from redrive.stores.sqlite.beginning import begin, begin_again
-from redrive.stores.sqlite.events import emit
-from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite.column_values import from_text, to_text, to_us
+from redrive.stores.sqlite.event_rows import emit
+from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, to_text, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,17 +12,17 @@ class TestMyStore(StoreContract):
 
 from __future__ import annotations
 
-from redrive.testing.contracts.aside import AsideContract
-from redrive.testing.contracts.children import ChildContract
-from redrive.testing.contracts.claims import ClaimContract
-from redrive.testing.contracts.events import EventContract
-from redrive.testing.contracts.first_turns import FirstTurnContract
-from redrive.testing.contracts.inbox import InboxContract
+from redrive.testing.contracts.aside_contract import AsideContract
+from redrive.testing.contracts.child_contract import ChildContract
+from redrive.testing.contracts.claim_contract import ClaimContract
+from redrive.testing.contracts.event_contract import EventContract
+from redrive.testing.contracts.first_turn_contract import FirstTurnContract
+from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
-from redrive.testing.contracts.parks import ParkContract
-from redrive.testing.contracts.reading import ReadingContract
-from redrive.testing.contracts.starting import StartContract
-from redrive.testing.contracts.turns import TurnContract
+from redrive.testing.contracts.park_contract import ParkContract
+from redrive.testing.contracts.read_contract import ReadingContract
+from redrive.testing.contracts.start_contract import StartContract
+from redrive.testing.contracts.turn_contract import TurnContract
 
 
 class StoreContract(

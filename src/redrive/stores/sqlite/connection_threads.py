@@ -14,7 +14,7 @@ from redrive.ports.answer import Answer
 from redrive.ports.store import StoreError
 from redrive.stores.bell import Bell
 from redrive.stores.sqlite.jobs import Job, Transaction, answer_all
-from redrive.stores.sqlite.session import Session
+from redrive.stores.sqlite.transactions import Session
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, from_us, to_key, to_text
 from redrive.stores.postgres.session import Session, Sessions
-from redrive.stores.postgres.values import SEPARATOR, from_text, from_us, to_key, to_text
 
 if TYPE_CHECKING:
     from redrive.stores.ledger.unit_of_work import EmittedEvents

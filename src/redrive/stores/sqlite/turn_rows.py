@@ -15,11 +15,11 @@ from redrive.status import PARKED
 from redrive.stores.bell import ENDS
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
-from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite.column_values import maybe_us, to_text
+from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.unit_rows import lock, look_for, write
-from redrive.stores.sqlite.values import maybe_us, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 _STANDING = SQL["standing"]

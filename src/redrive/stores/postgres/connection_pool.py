@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from redrive.ports.store import UnusableStore
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.failures import cannot_connect
+from redrive.stores.postgres.postgres_errors import cannot_connect
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 Pool: TypeAlias = AsyncConnectionPool[Connection]

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from redrive.ports.aside import HeldEvent, NewAside
+from redrive.ports.aside_values import HeldEvent, NewAside
 from redrive.ports.store import Claim, Event, NewEvent, Store, Turn
 from redrive.testing.contracts.lab import DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound

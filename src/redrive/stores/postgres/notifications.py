@@ -16,7 +16,7 @@ import psycopg
 
 from redrive.ports.store import StoreError
 from redrive.stores.bell import EVERYTHING, Bell
-from redrive.stores.postgres.connecting import Connection, connect
+from redrive.stores.postgres.connection_pool import Connection, connect
 from redrive.stores.postgres.limits import limited
 from redrive.stores.postgres.session import FAILURES, Sessions
 

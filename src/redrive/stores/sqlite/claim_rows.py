@@ -20,11 +20,11 @@ from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
 from redrive.stores.ledger.parking import reserved, trials
-from redrive.stores.sqlite import parks
+from redrive.stores.sqlite import park_rows
+from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
+from redrive.stores.sqlite.lock_witness import Fate, workers
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, to_text
-from redrive.stores.sqlite.witness import Fate, workers
 
 
 class Burial(NamedTuple):
@@ -61,11 +61,11 @@ def claim(
         _let_go(tx, worker, holds)
     unlisted = _park_unlisted(tx, listed)
     share = reserved(limit, retries)
-    retried = parks.retry(tx, worker, build, workflows, share)
+    retried = park_rows.retry(tx, worker, build, workflows, share)
     due = _due(tx, build, workflows, limit - len(retried), turns_only)
     claims = [_give(tx, worker, build, *row[1:]) for row in due] + retried
     if len(retried) == share:
-        claims += parks.retry(tx, worker, build, workflows, min(retries - share, limit - len(claims)))
+        claims += park_rows.retry(tx, worker, build, workflows, min(retries - share, limit - len(claims)))
     return claims, burials, unlisted
 
 
@@ -84,7 +84,7 @@ def _give(
     workflow: str,
 ) -> Claim:
     tx.execute(SQL["give"], (to_text(worker), n))
-    tried = trials(number, length, parks.deaths(tx, n, build), None)
+    tried = trials(number, length, park_rows.deaths(tx, n, build), None)
     return Claim(
         id=from_text(id),
         worker=worker,
@@ -112,7 +112,7 @@ def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Se
         if all(lease_us * 3 / 4 <= us <= lease_us for us in left):
             return  # fresh enough: no write, so no fsync for a claim that finds nothing
     if known is None:
-        parks.came_back(tx, worker)
+        park_rows.came_back(tx, worker)
     by_ticks = (None, None) if ticks is None else (ticks + lease_us, ticks + stall_us)
     row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text, tx.now_us)
     tx.execute(SQL["heartbeat"], row)
@@ -125,7 +125,7 @@ def _bury_the_dead(tx: Transaction, worker: str) -> tuple[frozenset[str], list[B
     burials: list[Burial] = []
     for row, fate in workers(tx, worker):
         if fate is not Fate.ALIVE:
-            left = parks.died(tx, row.id, row.build)
+            left = park_rows.died(tx, row.id, row.build)
             _forget(tx, row.id)
             burials.append(Burial(from_text(row.id), fate, left))
             continue
@@ -214,7 +214,7 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None, at
             continue
         n, status, number, length = held
         if parked is not None:
-            parks.park(tx, n, number, length, claim.worker, parked)
+            park_rows.park(tx, n, number, length, claim.worker, parked)
         else:
             tx.execute(SQL["release_at_rest" if at_rest else "release"], (n,))
         changed = changed or parked is not None or status == PARKED
@@ -232,7 +232,7 @@ def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...], worker: s
     if tx.memo.nothing_parked.get((build, workflows)) != _parks(tx):
         wakes.extend(_wakes(tx, "next_parked_wake", build, workflows))
     if worker is not None:
-        wakes.extend(parks.next_retries(tx, worker, build, workflows))
+        wakes.extend(park_rows.next_retries(tx, worker, build, workflows))
     for row, fate in workers(tx):
         if fate is not Fate.ALIVE:
             orphans = tx.execute(SQL["orphans_wake"], (row.id, to_text(build)))

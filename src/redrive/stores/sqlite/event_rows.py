@@ -9,11 +9,11 @@ from typing import Final
 
 from redrive.ports.store import Event, NewEvent
 from redrive.stores.common import EVENTS_KEPT, PRUNE_EVERY
-from redrive.stores.sqlite.inboxes import last_seq
+from redrive.stores.sqlite.column_values import from_text, from_us, to_text
+from redrive.stores.sqlite.inbox_rows import last_seq
 from redrive.stores.sqlite.jobs import Transaction
+from redrive.stores.sqlite.lock_witness import is_alive
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, from_us, to_text
-from redrive.stores.sqlite.witness import is_alive
 
 _KEPT_US: Final = EVENTS_KEPT // timedelta(microseconds=1)
 _PRUNE_EVERY_US: Final = PRUNE_EVERY // timedelta(microseconds=1)

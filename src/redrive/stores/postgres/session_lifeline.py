@@ -1,4 +1,4 @@
-"""A worker's evidence of life in a database: a session that holds a lock (see `redrive.ports.liveness` and witness.py)."""
+"""A worker's evidence of life in a database: a session that holds a lock (see `redrive.ports.liveness` and session_witness.py)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from psycopg import RawCursor
 from psycopg.types.numeric import Int8Dumper
 
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.connecting import parameters
-from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.connection_pool import parameters
+from redrive.stores.postgres.parameters import to_text
+from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
-from redrive.stores.postgres.values import to_text
-from redrive.stores.postgres.witness import UNBROKEN, Evidence, Witness, WorkerRow, evidence_text
+from redrive.stores.postgres.session_witness import UNBROKEN, Evidence, Witness, WorkerRow, evidence_text
 
 log: Final = logging.getLogger("redrive.stores.postgres")
 _LIMIT: Final = 3.0

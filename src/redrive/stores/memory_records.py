@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from redrive.ports.aside import Aside
+from redrive.ports.aside_values import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
 from redrive.status import PENDING, RUNNING, UNBEGUN
 from redrive.stores.ledger.parking import Deaths, Parked, park_of, trials

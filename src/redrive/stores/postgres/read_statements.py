@@ -11,9 +11,9 @@ from redrive.ports.workers import KnownWorker
 from redrive.status import ROUTINE
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.postgres.limits import ANSWER_WITHIN, LONG
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.unit_statements import read_message
-from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive_interpreter.errors import ExecutionNotFound
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import Event, NewMessage
 from redrive.stores.bell import EVENTS
 from redrive.stores.ledger.reach import Reach
+from redrive.stores.sqlite.column_values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.unit_rows import lock, write
-from redrive.stores.sqlite.values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 
 

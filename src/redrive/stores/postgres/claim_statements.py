@@ -21,11 +21,11 @@ from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.ledger.parking import Deaths, Parked, reserved, trials
-from redrive.stores.postgres import parks
+from redrive.stores.postgres import park_statements
 from redrive.stores.postgres.limits import LONG
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, to_text
 from redrive.stores.postgres.session import Cursor, Session, Sessions
-from redrive.stores.postgres.values import SEPARATOR, from_text, maybe_text, to_text
-from redrive.stores.postgres.witness import Evidence, Witness, WorkerRow
+from redrive.stores.postgres.session_witness import Evidence, Witness, WorkerRow
 
 
 @attrs.define(eq=False)
@@ -219,7 +219,7 @@ async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark |
     if parked is None:
         await sessions.rows("release", ids, fences, owners, at_rest)
     else:
-        await sessions.transact(partial(parks.park, new=parked, claims=(ids, fences, owners)))
+        await sessions.transact(partial(park_statements.park, new=parked, claims=(ids, fences, owners)))
 
 
 async def retire(session: Session, worker: str) -> None:

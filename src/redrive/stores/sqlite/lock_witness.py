@@ -16,10 +16,10 @@ from typing import NamedTuple
 import attrs
 
 from redrive.stores.kernel import Process, Sight, kernel, ticks_us
+from redrive.stores.sqlite.column_values import to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.locks import is_locked, lock_file
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import to_text
 
 
 class Fate(enum.Enum):

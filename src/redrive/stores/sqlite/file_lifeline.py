@@ -1,4 +1,4 @@
-"""A worker's evidence of life in a database file: see `redrive.ports.liveness` and witness.py."""
+"""A worker's evidence of life in a database file: see `redrive.ports.liveness` and lock_witness.py."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Final
 
 from redrive.ports.store import StoreError
 from redrive.stores.kernel import Process, kernel, ticks_us
-from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.sqlite.column_values import to_text
+from redrive.stores.sqlite.lock_witness import Evidence, Fate, WorkerRow, evidence_text, fate
 from redrive.stores.sqlite.locks import Lock, lock_file
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import to_text
-from redrive.stores.sqlite.witness import Evidence, Fate, WorkerRow, evidence_text, fate
+from redrive.stores.sqlite.sqlite_errors import as_store_error
 
 log: Final = logging.getLogger("redrive.stores.sqlite")
 CROWD: Final = 16

@@ -14,9 +14,9 @@ import attrs
 from redrive.ports.store import Message, NewMessage
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.reach import reach_of_message
+from redrive.stores.postgres.parameters import from_text, to_text
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.unit_statements import lock, read_message, write
-from redrive.stores.postgres.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 

@@ -11,11 +11,11 @@ from redrive.ports.workers import KnownWorker
 from redrive.status import COMPLETED, ROUTINE
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import known_worker, snapshot_of
-from redrive.stores.sqlite import witness
-from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite import lock_witness
+from redrive.stores.sqlite.column_values import from_text, to_text
+from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, to_text
 from redrive_interpreter.errors import ExecutionNotFound
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: 
 
 
 def workers(tx: Transaction) -> list[KnownWorker]:
-    found = witness.workers(tx)
-    return [known_worker(from_text(row.id), fate is witness.Fate.ALIVE, row.expires_us, row.workflows) for row, fate in found]
+    found = lock_witness.workers(tx)
+    return [known_worker(from_text(row.id), fate is lock_witness.Fate.ALIVE, row.expires_us, row.workflows) for row, fate in found]
 
 
 def load(tx: Transaction, claim: Claim) -> Loaded:

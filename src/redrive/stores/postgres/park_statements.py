@@ -6,8 +6,8 @@ from typing import Any
 
 from redrive.ports.parks import NewPark
 from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, to_text
 from redrive.stores.postgres.session import Session
-from redrive.stores.postgres.values import SEPARATOR, from_text, to_text
 
 
 async def park(session: Session, new: NewPark, claims: tuple[str, str, str]) -> None:

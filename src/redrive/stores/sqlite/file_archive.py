@@ -16,10 +16,10 @@ from typing import Any, Final
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.archiving import Archiving, Parts, newest_message
-from redrive.stores.sqlite.connecting import MOVED, UNFINISHED, connect, migrations
-from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.sqlite.column_values import from_text, to_text, to_us
+from redrive.stores.sqlite.database_file import MOVED, UNFINISHED, connect, migrations
 from redrive.stores.sqlite.queries import read_queries
-from redrive.stores.sqlite.values import from_text, to_text, to_us
+from redrive.stores.sqlite.sqlite_errors import as_store_error
 
 _SQL: Final = read_queries(Path(__file__).with_name("archive.sql").read_text(encoding="utf-8"))
 _PAGE: Final = 200

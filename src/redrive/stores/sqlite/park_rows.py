@@ -9,9 +9,9 @@ from typing import Any
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by, trials
+from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, to_text
 
 
 def park(tx: Transaction, n: int, number: int, length: int, worker: str, new: NewPark) -> None:

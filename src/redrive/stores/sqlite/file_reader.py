@@ -15,11 +15,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from redrive.ports.store import FINAL, Json, UnusableStore
-from redrive.stores.live import Listed
-from redrive.stores.sqlite.connecting import migrations, needs_migration
-from redrive.stores.sqlite.failures import as_store_error
+from redrive.stores.live_executions import Listed
+from redrive.stores.sqlite.column_values import from_text, to_text
+from redrive.stores.sqlite.database_file import migrations, needs_migration
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, to_text
+from redrive.stores.sqlite.sqlite_errors import as_store_error
 
 _LIVING: Final = f"""
 SELECT n, id, workflow, status, number FROM executions

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from redrive.ports.store import UnusableStore
-from redrive.stores.sqlite.failures import PASSING, as_store_error, primary_code
 from redrive.stores.sqlite.jobs import Job, Memo, Transaction
+from redrive.stores.sqlite.sqlite_errors import PASSING, as_store_error, primary_code
 from redrive_interpreter.errors import RedriveError
 
 _FIRST_PAUSE: Final = 0.0002

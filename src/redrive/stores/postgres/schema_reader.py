@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from redrive.ports.store import Json, UnusableStore
-from redrive.stores.live import Listed
+from redrive.stores.live_executions import Listed
 from redrive.stores.postgres.address import Address
-from redrive.stores.postgres.connecting import Connection, check, connect
-from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.connection_pool import Connection, check, connect
+from redrive.stores.postgres.parameters import from_text, to_text
+from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import require
 from redrive.stores.postgres.session import FAILURES
-from redrive.stores.postgres.values import from_text, to_text
 
 _PAGE: Final = 500
 _ALL: Final = sys.maxsize

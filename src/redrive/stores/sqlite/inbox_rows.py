@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from redrive.ports.store import Message
+from redrive.stores.sqlite.column_values import from_text, from_us, to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.values import from_text, from_us, to_text
 
 
 def inbox(tx: Transaction, n: int, after: int = 0) -> tuple[Message, ...]:

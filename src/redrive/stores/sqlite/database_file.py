@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from redrive.ports.store import StoreError, UnusableStore
-from redrive.stores.sqlite.failures import CANNOT_OPEN, as_store_error, primary_code
+from redrive.stores.sqlite.sqlite_errors import CANNOT_OPEN, as_store_error, primary_code
 
 APPLICATION_ID: Final = 0x72_64_72_76  # "rdrv"
 MOVED: Final = 1_000_000

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from redrive.ports.aside import Aside, HeldEvent
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import Event, NewMessage
 from redrive.stores.ledger.reach import Reach
+from redrive.stores.postgres.parameters import from_text, from_us, maybe_from_us, maybe_text, maybe_us, to_text, to_us
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.unit_statements import lock, write
-from redrive.stores.postgres.values import from_text, from_us, maybe_from_us, maybe_text, maybe_us, to_text, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 
 

@@ -11,14 +11,14 @@ from redrive.stores.ledger import start_rules
 from redrive.stores.ledger.reach import reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
 from redrive.stores.sqlite.beginning import begin, wake_us
-from redrive.stores.sqlite.inboxes import inbox
+from redrive.stores.sqlite.column_values import from_us, to_text
+from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
+from redrive.stores.sqlite.lock_witness import is_alive
 from redrive.stores.sqlite.queries import SQL
-from redrive.stores.sqlite.reading import snapshot
-from redrive.stores.sqlite.turns import commit
+from redrive.stores.sqlite.read_rows import snapshot
+from redrive.stores.sqlite.turn_rows import commit
 from redrive.stores.sqlite.unit_rows import lock, look_for, write
-from redrive.stores.sqlite.values import from_us, to_text
-from redrive.stores.sqlite.witness import is_alive
 
 
 def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:

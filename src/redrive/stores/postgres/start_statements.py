@@ -11,10 +11,10 @@ from redrive.ports.store import Begun, Committed
 from redrive.stores.ledger.reach import AskedStart, reach_of_starts
 from redrive.stores.ledger.start_rules import first_turns, start
 from redrive.stores.ledger.turn_rules import possible_repeats
-from redrive.stores.postgres.reading import snapshot
+from redrive.stores.postgres.parameters import to_text
+from redrive.stores.postgres.read_statements import snapshot
 from redrive.stores.postgres.session import Session
 from redrive.stores.postgres.unit_statements import inboxes, lock, look_for, write
-from redrive.stores.postgres.values import to_text
 
 
 async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list[Begun | None], int, int]:

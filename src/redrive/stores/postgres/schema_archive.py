@@ -15,12 +15,12 @@ from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.archiving import Archiving, Parts, newest_message
 from redrive.stores.postgres.address import Address, parse
-from redrive.stores.postgres.connecting import Connection, check, connect
-from redrive.stores.postgres.failures import as_store_error
+from redrive.stores.postgres.connection_pool import Connection, check, connect
+from redrive.stores.postgres.parameters import from_text, to_text, to_us
+from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import in_schema
 from redrive.stores.postgres.schema import MOVED, UNFINISHED, bring_up_to_date, migrations, oldest, require
 from redrive.stores.postgres.session import FAILURES
-from redrive.stores.postgres.values import from_text, to_text, to_us
 from redrive.stores.statements import read_queries
 
 _TEXT: Final = read_queries(Path(__file__).with_name("archive.sql").read_text(encoding="utf-8"))
