@@ -23,6 +23,7 @@ from typing import Any, Final
 from redrive import AsyncDurableService, Flow, Signal, UnusableStore, WaitSignal, workflow
 from redrive.moving import archive_of, move
 from redrive.ports.archive import Archived, ArchivedEvent
+from redrive.stores.sqlite import database_file, file_archive
 
 MANY: Final = 210
 """Executions; they are moved in pages of 200."""
