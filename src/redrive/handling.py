@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from redrive.suspended import endable
+from redrive.resumable_coroutine import endable
 from redrive_interpreter.commands.durations import positive_duration
 from redrive_interpreter.commands.retry import Retry, policies_of
 from redrive_interpreter.errors import InvalidDefinition

@@ -25,13 +25,13 @@ STORES = ROOT / "src" / "redrive" / "stores"
 SEVERAL_FUNCTIONS = {
     "Archiving": {"stored", "read"},
     "Backend": {"archive", "open", "owns", "reader", "shown"},
-    "Driver": {"alarm_set", "doubt", "ended", "left"},
+    "TurnRunner": {"alarm_set", "doubt", "ended", "left"},
     "Host": {"make", "refuse"},
-    "Performer": {"alive", "broken", "drive", "wake"},
+    "StepExecutor": {"alive", "broken", "drive", "wake"},
     "Plan": {"dump", "load"},
     "SQLiteLifeline": {"clock_us", "show"},
     "StepSpec": {"body", "undo"},
-    "Together": {"drive", "gave", "raised"},
+    "CoroutineBatch": {"drive", "gave", "raised"},
     "Worker": {"broken", "ended"},
 }
 """Classes that take several, and which: tables of functions (Backend, StepSpec), and objects that are to be taken apart."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from redrive.codec import JsonCodec
-from redrive.worker.garbage import no_collection
+from redrive.worker.gc_pause import no_collection
 from redrive_interpreter import LIVE, Answered, Codec, Key, Machine, Ok, Row, Started, dump_row, load_row, replay
 from tests.benchmarks import raw
 from tests.benchmarks.program import steps

@@ -12,7 +12,7 @@ import pytest
 from redrive.ports.store import Claim, Message, Store, Turn
 from redrive.stores.sqlite import SQLiteStore, unit_rows
 from redrive.testing.contracts.lab import claimed, signal
-from redrive.worker.live import Live
+from redrive.worker.active_execution import ActiveExecution
 
 MANY = 300
 
@@ -47,7 +47,7 @@ async def test_a_turn_reads_nothing_of_what_was_seen(tmp_path: Path, monkeypatch
 
 
 def test_mail_is_added_to_what_lies_there() -> None:
-    live = Live(Claim(id="e-1", worker="w", fence=1, workflow="w", run="r", number=1, length=1), None)  # type: ignore[arg-type]
+    live = ActiveExecution(Claim(id="e-1", worker="w", fence=1, workflow="w", run="r", number=1, length=1), None)  # type: ignore[arg-type]
     at = datetime(2027, 1, 1, tzinfo=UTC)
     messages = [Message(seq=seq, kind="signal", name="s", data="1", stored_at=at) for seq in range(1, 7)]
     assert live.add_messages(messages[:2])

@@ -234,7 +234,7 @@ async def test_a_long_history_is_read_and_replayed_off_the_loop(store_url: str, 
     """E8: others do not wait for it."""
     monkeypatch.setattr(apart, "LONG", 2_000)
     monkeypatch.setattr("redrive.worker.computing.LONG", 2_000)
-    monkeypatch.setattr("redrive.worker.driver.LONG", 2_000)
+    monkeypatch.setattr("redrive.worker.turn_runner.LONG", 2_000)
     threads: set[str] = set()
 
     @workflow("long.history")

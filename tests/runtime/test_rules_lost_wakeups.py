@@ -74,18 +74,18 @@ def sleeper(n: int) -> Flow[None]:
 async def test_timers_that_are_late_together_fire_oldest_first_a_bounded_number_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """T2."""
     from redrive.worker import loop
-    from redrive.worker.alarms import Alarms
+    from redrive.worker.timers import Timers
 
     monkeypatch.setattr(loop, "RINGS_AT_ONCE", 7)
     rung: list[int] = []
-    due = Alarms.due
+    due = Timers.due
 
-    def watched(self: Alarms, now: datetime, limit: int) -> Any:
+    def watched(self: Timers, now: datetime, limit: int) -> Any:
         found = due(self, now, limit)
         rung.append(len(found))
         return found
 
-    monkeypatch.setattr(Alarms, "due", watched)
+    monkeypatch.setattr(Timers, "due", watched)
     woke.clear()
     ahead = timedelta(0)
     async with AsyncDurableService(MemoryStore(lambda: datetime.now(UTC) + ahead), [sleeper], lease=0.3) as service:
@@ -108,7 +108,7 @@ def long(steps: int) -> Flow[int]:
 
 async def test_a_long_history_is_warned_of_once(store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """E8."""
-    monkeypatch.setattr("redrive.worker.driver.LONG_HISTORY", 50)
+    monkeypatch.setattr("redrive.worker.turn_runner.LONG_HISTORY", 50)
     async with AsyncDurableService(store_url, [long]) as service:
         await service.execute(long(10))
         assert "ContinueAs keeps it short" not in caplog.text

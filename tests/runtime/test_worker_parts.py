@@ -15,14 +15,14 @@ from redrive import AsyncDurableService, Flow, Signal, Sleep, WaitSignal, step, 
 from redrive.build import digest
 from redrive.stores.memory import MemoryStore
 from redrive.worker import outbox
-from redrive.worker.alarms import Alarms
 from redrive.worker.threads import Threads
+from redrive.worker.timers import Timers
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
-class Timers:
-    """What alarms know of an execution: its timers."""
+class OneExecution:
+    """What timers know of an execution: its timers."""
 
     def __init__(self) -> None:
         self.set: dict[str, datetime] = {}
@@ -35,25 +35,25 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_alarms_ring_oldest_first_and_only_those_that_still_count() -> None:
-    alarms, live = Alarms(), Timers()
+def test_timers_fire_oldest_first_and_only_those_that_still_count() -> None:
+    timers, live = Timers(), OneExecution()
     for key, seconds in (("c", 3), ("a", 1), ("b", 2), ("gone", 0)):
         live.set[key] = later(seconds)
-        alarms.set(later(seconds), live, key)  # type: ignore[arg-type]
+        timers.set(later(seconds), live, key)  # type: ignore[arg-type]
     del live.set["gone"]
-    assert alarms.next() == later(1)
-    assert [key for _, _, key in alarms.due(later(2), 10)] == ["a", "b"]
-    assert [key for _, _, key in alarms.due(later(9), 0)] == []
-    assert alarms.next() == later(3)
+    assert timers.next() == later(1)
+    assert [key for _, _, key in timers.due(later(2), 10)] == ["a", "b"]
+    assert [key for _, _, key in timers.due(later(9), 0)] == []
+    assert timers.next() == later(3)
 
 
-def test_dead_alarms_do_not_pile_up() -> None:
-    alarms, live = Alarms(), Timers()
+def test_cleared_timers_do_not_pile_up() -> None:
+    timers, live = Timers(), OneExecution()
     for n in range(50_000):
         live.set = {"only": later(n)}
-        alarms.set(later(n), live, "only")  # type: ignore[arg-type]
-    assert len(alarms) < 3000
-    assert alarms.next() == later(49_999)
+        timers.set(later(n), live, "only")  # type: ignore[arg-type]
+    assert len(timers) < 3000
+    assert timers.next() == later(49_999)
 
 
 async def test_threads_run_bodies_in_their_context_and_report_on_the_loop() -> None:

@@ -33,7 +33,7 @@ from redrive.ports.store import FINAL
 from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 from redrive.testing import FaultyStore
-from redrive.worker import sweeping
+from redrive.worker import eviction
 from tests.runtime.support import standing, true
 
 go = Signal("go", str)
@@ -185,7 +185,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing_and_tells_its_bodies(
 
 async def test_an_execution_put_away_comes_back_for_its_signal(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """T5, D5."""
-    monkeypatch.setattr(sweeping, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "IDLE_SECONDS", 0.0)
     count: list[int] = []
     count_up = counted(count)
 

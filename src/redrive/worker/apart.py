@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from redrive.worker.threads import Threads
 
 if TYPE_CHECKING:
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.watchdog import Watch, Watchdog
 
 T = TypeVar("T")
@@ -29,12 +29,12 @@ class Gone(BaseException):
 
 
 class LaidBy:
-    """Stands for the alarms while a turn is computed apart: keeps what is to be set."""
+    """Stands for the timers while a turn is computed apart: keeps what is to be set."""
 
     def __init__(self) -> None:
         self.set_: list[tuple[datetime, str]] = []
 
-    def set(self, due: datetime, live: Live, key: str) -> None:
+    def set(self, due: datetime, live: ActiveExecution, key: str) -> None:
         self.set_.append((due, key))
 
 

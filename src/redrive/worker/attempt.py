@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from redrive.step_context import StepContext
-    from redrive.worker.live import Live
-    from redrive.worker.performer import Performer
+    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.step_executor import StepExecutor
     from redrive.worker.threads import Job
     from redrive_interpreter.history.requests import Perform
 
@@ -19,12 +19,12 @@ class Attempt:
     """From its start until its fact is delivered or nobody wants it any more."""
 
     __slots__ = (
-        "_performer", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits",
+        "_executor", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits",
         "waits_since",
     )  # fmt: skip
 
-    def __init__(self, performer: Performer, live: Live, perform: Perform, context: StepContext) -> None:
-        self._performer = performer
+    def __init__(self, executor: StepExecutor, live: ActiveExecution, perform: Perform, context: StepContext) -> None:
+        self._executor = executor
         self.live = live
         self.perform = perform
         self.context = context
@@ -87,7 +87,7 @@ class Attempt:
             del attempts[self.perform.key]
             if not attempts:
                 self.live.attempts = None
-        self._performer.ended(self)
+        self._executor.ended(self)
         return True
 
     def stop(self) -> None:
@@ -102,4 +102,4 @@ class Attempt:
             self.task.cancel()
         if self.begun is not None:
             self.begun()
-        self._performer.given_up(self, why)
+        self._executor.given_up(self, why)

@@ -13,15 +13,15 @@ from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
 from redrive_interpreter.keys import DEADLINE
 
 if TYPE_CHECKING:
-    from redrive.worker.driver import Driver
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.turn import Draft
+    from redrive.worker.turn_runner import TurnRunner
     from redrive_interpreter.history.requests import Perform
 
 
-def after(driver: Driver, live: Live, draft: Draft) -> None:
+def after(runner: TurnRunner, live: ActiveExecution, draft: Draft) -> None:
     """Begin what *draft*, which is stored, asks for; or hold it, or wait until its next attempt is due."""
-    hold = _is_overtaken(driver, live)
+    hold = _is_overtaken(runner, live)
     for _, fact in draft.fed:
         if type(fact) is AttemptStarted and live.began is not None:
             begun = live.began.pop(fact.key, None)
@@ -36,31 +36,31 @@ def after(driver: Driver, live: Live, draft: Draft) -> None:
     for key, perform in draft.performs.items():
         if key not in pending or key in told:
             continue  # asked again by a replay, and answered in the same turn, or while it was stored
-        if perform.due is not None and perform.due > driver.clock.now():
+        if perform.due is not None and perform.due > runner.clock.now():
             if live.waiting is None:
                 live.waiting = {}
             live.waiting[key] = perform
-            driver.alarms.set(perform.due, live, key)
+            runner.timers.set(perform.due, live, key)
         elif hold:
             _hold(live, key, perform)
-        elif driver.draining:
+        elif runner.draining:
             live.unbegun = True
         elif not (live.attempts and key in live.attempts):
-            driver.performer.start(live, perform)
+            runner.executor.start(live, perform)
 
 
-def attempt_due(driver: Driver, live: Live, key: str) -> None:
+def attempt_due(runner: TurnRunner, live: ActiveExecution, key: str) -> None:
     """Begin the next attempt of the step *key*, which is due now; or hold it."""
     assert live.waiting is not None
     perform = live.waiting.pop(key)
-    if live.driving or _is_overtaken(driver, live):
+    if live.driving or _is_overtaken(runner, live):
         _hold(live, key, perform)
-        driver.wake(live)
-    elif not driver.draining:
-        driver.performer.start(live, perform)
+        runner.wake(live)
+    elif not runner.draining:
+        runner.executor.start(live, perform)
 
 
-def begin_held(driver: Driver, live: Live) -> None:
+def begin_held(runner: TurnRunner, live: ActiveExecution) -> None:
     """Begin the bodies that waited for a turn to be computed, but for those that it has cut."""
     if live.announced:
         announced, live.announced = live.announced, None
@@ -70,21 +70,21 @@ def begin_held(driver: Driver, live: Live) -> None:
         held, live.held = live.held, None
         for key, perform in held.items():
             wanted = live.machine is not None and key in live.machine.pending and not (live.attempts and key in live.attempts)
-            if wanted and driver.draining:
+            if wanted and runner.draining:
                 live.unbegun = True
             elif wanted:
-                driver.performer.start(live, perform)
+                runner.executor.start(live, perform)
 
 
-def _hold(live: Live, key: str, perform: Perform) -> None:
+def _hold(live: ActiveExecution, key: str, perform: Perform) -> None:
     if live.held is None:
         live.held = {}
     live.held[key] = perform
 
 
-def _is_overtaken(driver: Driver, live: Live) -> bool:
+def _is_overtaken(runner: TurnRunner, live: ActiveExecution) -> bool:
     """Whether there is something to take before a body of *live* begins."""
     machine = live.machine
     if live.ready or machine is None:
         return True
-    return DEADLINE in machine.timers and precedence.note_deadline(live, machine, driver.clock.now()) is not None
+    return DEADLINE in machine.timers and precedence.note_deadline(live, machine, runner.clock.now()) is not None

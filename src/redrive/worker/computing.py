@@ -11,17 +11,17 @@ import attrs
 from redrive.codec import from_json
 from redrive.worker import reporting
 from redrive.worker.apart import LONG, Gone, LaidBy
-from redrive.worker.garbage import LEAST_ROW, no_collection
-from redrive.worker.reviving import begin, go_on
+from redrive.worker.gc_pause import LEAST_ROW, no_collection
+from redrive.worker.restore import begin, go_on
 from redrive.worker.turn import compute
 from redrive_interpreter.history.row_json import load_row
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.worker.alarms import Alarms
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.apart import Apart
     from redrive.worker.clock import Clock
-    from redrive.worker.live import Live
+    from redrive.worker.timers import Timers
     from redrive.worker.turn import Draft
     from redrive.worker.watchdog import Watch
 
@@ -34,7 +34,7 @@ class Computing:
 
     codec: JsonCodec
     clock: Clock
-    alarms: Alarms
+    timers: Timers
     context: Context
     watch: Watch
     lane: Apart
@@ -47,22 +47,22 @@ class Computing:
             rows: list[Any] = from_json(history)
         return rows
 
-    def replay(self, live: Live, history: list[Any]) -> None:
+    def replay(self, live: ActiveExecution, history: list[Any]) -> None:
         """Give *live* its machine."""
         self.context.run(self._replay, live, history, self.watch)
 
-    def compute(self, live: Live) -> Draft | None:
+    def compute(self, live: ActiveExecution) -> Draft | None:
         """The next turn of *live*; None if there is nothing to store."""
-        return self.context.run(self._compute, live, self.alarms, self.watch)
+        return self.context.run(self._compute, live, self.timers, self.watch)
 
-    async def compute_apart(self, live: Live, history: list[Any] | None) -> Draft | None:
+    async def compute_apart(self, live: ActiveExecution, history: list[Any] | None) -> Draft | None:
         """The same in a thread, after a replay of *history* where there is no machine. Raises `Gone` if the worker stops."""
-        work, alarms = live.set_apart(), LaidBy()
+        work, timers = live.set_apart(), LaidBy()
 
         def computed(watch: Watch) -> Draft | None:
             if history is not None:
                 self._replay(work, history, watch)
-            return self._compute(work, alarms, watch)
+            return self._compute(work, timers, watch)
 
         try:
             draft = await self.lane.run(computed, self.context.copy())
@@ -73,14 +73,14 @@ class Computing:
             live.join(work)
             raise
         live.join(work)
-        for due, key in alarms.set_:
-            self.alarms.set(due, live, key)
+        for due, key in timers.set_:
+            self.timers.set(due, live, key)
         if live.machine is not None:
             for key, due in live.machine.timers.items():  # what rang meanwhile found no machine
-                self.alarms.set(due, live, key)
+                self.timers.set(due, live, key)
         return draft
 
-    def _replay(self, live: Live, history: list[Any], watch: Watch) -> None:
+    def _replay(self, live: ActiveExecution, history: list[Any], watch: Watch) -> None:
         with no_collection(len(history) * LEAST_ROW):
             rows = [load_row(row) for row in history]
             if len(rows) == 1:
@@ -91,10 +91,10 @@ class Computing:
             live.orphan = False
             reporting.taken_over(live)
 
-    def _compute(self, live: Live, alarms: Alarms | LaidBy, watch: Watch) -> Draft | None:
+    def _compute(self, live: ActiveExecution, timers: Timers | LaidBy, watch: Watch) -> Draft | None:
         given = live.facts and live.facts.copy()
         try:
-            return watch.during(live.id, live.machine, compute, live, self.clock.now(), self.codec, alarms, log.warning)
+            return watch.during(live.id, live.machine, compute, live, self.clock.now(), self.codec, timers, log.warning)
         except BaseException:
             live.facts = given  # messages and timers come again from the store; what bodies gave is nowhere else
             raise

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
 
 
-def stop(live: Live) -> None:
+def stop(live: ActiveExecution) -> None:
     """Tell the bodies of *live* to stop, and keep in mind which had begun."""
     for key, attempt in list((live.attempts or {}).items()):
         if not attempt.withhold():
@@ -25,7 +25,7 @@ def stop(live: Live) -> None:
             live.unbegun = True
 
 
-def is_at_rest(live: Live) -> bool:
+def is_at_rest(live: ActiveExecution) -> bool:
     """Whether *live*, all of whose bodies were told to stop, asks for some, and none of them had begun."""
     if not (live.unbegun or live.waiting or live.held) or live.driving or live.facts or live.machine is None or live.uncertain is None:
         return False
@@ -33,7 +33,7 @@ def is_at_rest(live: Live) -> bool:
     return not any(key in pending for key in live.uncertain)
 
 
-def put_away(lives: Iterable[Live]) -> tuple[list[Claim], list[Claim]]:
+def put_away(lives: Iterable[ActiveExecution]) -> tuple[list[Claim], list[Claim]]:
     """Stop *lives* and forget their machines; the claims of those that are at rest, and of the others."""
     at_rest: list[Claim] = []
     others: list[Claim] = []
@@ -45,7 +45,7 @@ def put_away(lives: Iterable[Live]) -> tuple[list[Claim], list[Claim]]:
     return at_rest, others
 
 
-async def give_back(store: Store, lives: Iterable[Live]) -> None:
+async def give_back(store: Store, lives: Iterable[ActiveExecution]) -> None:
     """Put *lives* away, and make them nobody's."""
     at_rest, others = put_away(lives)
     if others:

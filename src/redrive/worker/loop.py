@@ -22,20 +22,20 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.patience import patiently
 from redrive.ports.store import StoreError
 from redrive.worker import beginnings, giving_back
-from redrive.worker.alarms import Alarms
+from redrive.worker.active_execution import ActiveExecution
 from redrive.worker.apart import Apart
 from redrive.worker.computing import Computing
-from redrive.worker.driver import Driver
-from redrive.worker.garbage import CROWD, no_collection_for_a_moment
-from redrive.worker.live import Live
-from redrive.worker.opening import open_with
+from redrive.worker.eviction import Eviction
+from redrive.worker.first_turn import open_with
+from redrive.worker.gc_pause import CROWD, no_collection_for_a_moment
 from redrive.worker.ownership import Ownership
-from redrive.worker.performer import Performer
 from redrive.worker.pulse import Pulse, lifeline_of
 from redrive.worker.quarantine import Quarantine
 from redrive.worker.room import NOTHING, Room, Wanted
-from redrive.worker.sweeping import Sweeping
+from redrive.worker.step_executor import StepExecutor
 from redrive.worker.threads import Threads
+from redrive.worker.timers import Timers
+from redrive.worker.turn_runner import TurnRunner
 from redrive.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ class Worker:
         self._workflows = workflows
         self._names = tuple(workflows)
         self._owned = Ownership(store=store, worker=id, build=build, workflows=self._names, lease=lease)
-        self.lives: dict[str, Live] = self._owned.lives
+        self.lives: dict[str, ActiveExecution] = self._owned.lives
         self._build = build
         self._clock = clock
         self._lease = lease
         self._cache = cache
         self._quarantine = Quarantine(store, build, self.lives, max_recoveries)
         self._loop = asyncio.get_running_loop()
-        self._alarms = Alarms()
+        self._timers = Timers()
         self._threads = Threads(max_threads, self._loop)
         self._watchdog = Watchdog(turn_limit.total_seconds())
         self._apart = Apart(self._watchdog, self._loop)
@@ -113,23 +113,23 @@ class Worker:
         self._orphans = False
         """Whether somebody has died whose work is to be claimed."""
         self._sweeping = False
-        self._sweep_up = Sweeping(self.lives, cache)
+        self._sweep_up = Eviction(self.lives, cache)
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
         context = contextvars.copy_context()
         computing = Computing(
             codec=codec,
             clock=clock,
-            alarms=self._alarms,
+            timers=self._timers,
             context=context,
             watch=self._watchdog.watch(on_loop=True),
             lane=self._apart,
         )
-        self._driver = Driver(
+        self._runner = TurnRunner(
             store=store,
             codec=codec,
             clock=clock,
-            alarms=self._alarms,
+            timers=self._timers,
             context=context,
             computing=computing,
             workflows=workflows,
@@ -139,10 +139,10 @@ class Worker:
             doubt=self._owned.doubt,
             alarm_set=self._arm,
         )
-        self._driver.performer = self._performer = Performer(
-            codec, resources, self._threads, clock, context, self._driver.wake, self._driver.drive, self._broke, self.is_alive
+        self._runner.executor = self._executor = StepExecutor(
+            codec, resources, self._threads, clock, context, self._runner.wake, self._runner.drive, self._broke, self.is_alive
         )
-        self.room = Room(self.lives, self._threads, self._performer, concurrency, cache)
+        self.room = Room(self.lives, self._threads, self._executor, concurrency, cache)
 
     async def start(self) -> None:
         await self._pulse.open()
@@ -158,7 +158,7 @@ class Worker:
     def under_way(self) -> Sequence[object]:
         """The attempts under way, or that ended last, as far as another thread can tell."""
         running = [attempt for live in list(self.lives.values()) for attempt in list((live.attempts or {}).values())]
-        return [*running, *self._performer.last_ended]
+        return [*running, *self._executor.last_ended]
 
     def look_for_orphans(self) -> None:
         """Another worker is dead: claim what it had, before its lease has passed."""
@@ -177,16 +177,16 @@ class Worker:
         if old is not None and old.claim.fence >= claim.fence:
             return  # an answer that came late: we have it already, or let go of it and were given it again
         if old is not None:  # lost without our noticing, and claimed again
-            self._driver.lose(old)
-        live = self.lives[claim.id] = Live(claim, self._workflows[claim.workflow], started)
+            self._runner.lose(old)
+        live = self.lives[claim.id] = ActiveExecution(claim, self._workflows[claim.workflow], started)
         self.room.arrives(live)
-        self._driver.wake(live)
+        self._runner.wake(live)
         if len(self.lives) > self._cache:
             self._sweep_soon()
 
     async def begin(self, new: NewExecution) -> Begun:
         """Start *new* as this worker's, its first turn in the same transaction."""
-        opening, asked = open_with(new, self._workflows[new.workflow], self.id, self._driver), 0
+        opening, asked = open_with(new, self._workflows[new.workflow], self.id, self._runner), 0
         first = None if opening is None else opening.turn
 
         def ask() -> Coroutine[Any, Any, Begun]:
@@ -201,7 +201,7 @@ class Worker:
             begun = await patiently(ask)
         except BaseException as error:
             if opening is not None:
-                self._driver.forget(opening.live)
+                self._runner.forget(opening.live)
             self._owned.doubt()  # it may be stored, and ours
             if isinstance(error, asyncio.CancelledError) and not self._stopping:
                 self._tasks.append(self._loop.create_task(self._settle(ask)))
@@ -216,12 +216,12 @@ class Worker:
         if opening is not None and claim is not None and committed is not None and not load:
             opening.live.claim = claim
             self.lives[new.id] = opening.live
-            self._driver.began(opening.live, opening.draft, committed)
+            self._runner.began(opening.live, opening.draft, committed)
             if len(self.lives) > self._cache:
                 self._sweep_soon()
             return begun
         if opening is not None:
-            self._driver.forget(opening.live)
+            self._runner.forget(opening.live)
         if claim is not None:
             self.adopt(claim, new.started if first is None and new.first_message is None and not has_mail else None)
         return begun
@@ -236,7 +236,7 @@ class Worker:
     def starved(self, id: str) -> dict[str, str]:
         """Why bodies of the execution *id* have not begun here, by key."""
         live = self.lives.get(id)
-        return {} if live is None else self._performer.starved(live)
+        return {} if live is None else self._executor.starved(live)
 
     def look(self) -> None:
         """Something may have changed: look for mail and for work."""
@@ -250,11 +250,11 @@ class Worker:
             await self.stopped.wait()
             return
         until = self._loop.time() + grace
-        self._stopping = self._driver.draining = True
+        self._stopping = self._runner.draining = True
         self.look()
-        self._performer.stop_waiting()
+        self._executor.stop_waiting()
         try:
-            await self._performer.quiet(grace)
+            await self._executor.quiet(grace)
         finally:
             await self._give_back(until)
 
@@ -263,11 +263,11 @@ class Worker:
             task.cancel()
         for live in list(self.lives.values()):
             giving_back.stop(live)
-        if self._tasks:  # a driver that is told twice to leave a statement throws its connection away
+        if self._tasks:  # a database driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         self._apart.close()
-        await self._driver.idle(max(_LAST_TURNS, until - self._loop.time()))
-        await self._performer.gone(_LAST_WORDS)
+        await self._runner.idle(max(_LAST_TURNS, until - self._loop.time()))
+        await self._executor.gone(_LAST_WORDS)
         if self._handle is not None:
             self._handle.cancel()
         self._threads.close()
@@ -312,7 +312,7 @@ class Worker:
             if live is None:
                 self._owned.unknown.add(id)
             elif live.add_messages(messages):
-                self._driver.wake(live)
+                self._runner.wake(live)
         if mail:
             await asyncio.sleep(0)  # the turns that the mail began come before the search for more
         if self._orphans:
@@ -384,11 +384,11 @@ class Worker:
         if self._owned.was_away(self._clock.said - before):
             for live in await self._owned.taken():
                 if not live.driving and self.lives.get(live.id) is live:
-                    self._driver.lose(live)
+                    self._runner.lose(live)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _arm(self) -> None:
-        due = self._alarms.next()
+        due = self._timers.next()
         if due is None or (self._handle_due is not None and self._handle_due <= due):
             return
         if self._handle is not None:
@@ -405,15 +405,15 @@ class Worker:
 
     def _ring(self) -> None:
         self._handle = self._handle_due = None
-        rung = self._alarms.due(self._clock.now(), RINGS_AT_ONCE)
+        rung = self._timers.due(self._clock.now(), RINGS_AT_ONCE)
         if len(rung) >= CROWD:
             no_collection_for_a_moment()
         for due, live, key in rung:
             if live.waiting and key in live.waiting:
-                beginnings.attempt_due(self._driver, live, key)
+                beginnings.attempt_due(self._runner, live, key)
             else:
                 live.add_due(due, key)
-                self._driver.wake(live)
+                self._runner.wake(live)
         if len(rung) == RINGS_AT_ONCE:
             self._loop.call_soon(self._ring)
         else:
@@ -433,7 +433,7 @@ class Worker:
             self._sweeping = False
             self._tasks = [task for task in self._tasks if not task.done()]
 
-    async def _release(self, lives: list[Live]) -> None:
+    async def _release(self, lives: list[ActiveExecution]) -> None:
         for live in lives:
             del self.lives[live.id]
         try:

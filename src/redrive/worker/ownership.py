@@ -21,7 +21,7 @@ from redrive.ports.store import StoreError
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.room import Wanted
 
 _LATE: Final = 0.7
@@ -37,7 +37,7 @@ class Ownership:
     build: str
     workflows: tuple[str, ...]
     lease: timedelta
-    lives: dict[str, Live] = attrs.field(factory=dict[str, "Live"], init=False)
+    lives: dict[str, ActiveExecution] = attrs.field(factory=dict[str, "ActiveExecution"], init=False)
     unsure: bool = attrs.field(default=False, init=False)
     """Whether the store may count as ours what we do not know of. While it lets go of that, nothing new becomes ours."""
     beginning: dict[str, str] = attrs.field(factory=dict[str, str], init=False)
@@ -55,7 +55,7 @@ class Ownership:
         """An answer was lost: the store may have given us more than we know."""
         self.unsure = True
 
-    def left(self, live: Live) -> None:
+    def left(self, live: ActiveExecution) -> None:
         """*live* is not this worker's any more."""
         if self.lives.get(live.id) is live:
             del self.lives[live.id]
@@ -95,9 +95,9 @@ class Ownership:
     def was_away(self, since_last_beat: timedelta) -> bool:
         return since_last_beat > self.lease * _LATE
 
-    async def taken(self) -> Sequence[Live]:
+    async def taken(self) -> Sequence[ActiveExecution]:
         """What others took while we were away."""
-        found: list[Live] = []
+        found: list[ActiveExecution] = []
         for live in list(self.lives.values()):
             snapshot = await self.store.read(live.id)
             if (snapshot is None or snapshot.owner != self.worker) and self.lives.get(live.id) is live:

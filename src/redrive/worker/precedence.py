@@ -9,7 +9,7 @@
 5.  A body whose branch was cut by something else (a lost race, a failed sibling) before it began is answered: not begun.
 
 A body counts as begun if the worker has called it (it is under way, or what it gave waits to be taken), or if a worker
-before this one may have (`Live.uncertain`).
+before this one may have (`ActiveExecution.uncertain`).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redrive.ports.store import Message
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.turn import Draft
     from redrive_interpreter.history.rows import Fact
     from redrive_interpreter.machine.machine import Machine
 
 
-def is_waiting(live: Live, deadline: datetime | None, now: datetime) -> bool:
+def is_waiting(live: ActiveExecution, deadline: datetime | None, now: datetime) -> bool:
     """Whether a cancel lies in the inbox of *live*, or *deadline* has passed."""
     return (deadline is not None and deadline <= now) or _cancel(live) is not None
 
 
-def note_deadline(live: Live, machine: Machine[Any], now: datetime) -> datetime | None:
+def note_deadline(live: ActiveExecution, machine: Machine[Any], now: datetime) -> datetime | None:
     """Count the run's deadline as due if it has passed, whether its alarm has rung or not; gives it back then."""
     deadline = machine.timers.get(DEADLINE) if machine.timers else None
     if deadline is None or deadline > now:
@@ -48,7 +48,7 @@ def note_deadline(live: Live, machine: Machine[Any], now: datetime) -> datetime 
     return deadline
 
 
-def first(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
+def first(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
     """Take the cancel that lies in the inbox, or the deadline that has passed, before anything else; the older of the two."""
     message, deadline = _cancel(live), note_deadline(live, machine, now)
     if message is not None and (deadline is None or message.stored_at <= deadline):
@@ -65,7 +65,7 @@ def first(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
     return None
 
 
-def mark(live: Live, machine: Machine[Any], draft: Draft, fact: Fact, moment: datetime) -> None:
+def mark(live: ActiveExecution, machine: Machine[Any], draft: Draft, fact: Fact, moment: datetime) -> None:
     """Say in *fact*, if it interrupts the run, what had not begun at *moment*; and see to it that it does not."""
     if not isinstance(fact, (CancelRequested, DeadlinePassed)):
         return
@@ -75,7 +75,7 @@ def mark(live: Live, machine: Machine[Any], draft: Draft, fact: Fact, moment: da
         fact.unbegun = tuple(dict.fromkeys(_unbegun(live, machine, draft, moment)))
 
 
-def not_begun(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> list[Answered]:
+def not_begun(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime) -> list[Answered]:
     """The answers to those steps that were cut before they began, and that would otherwise be awaited (S10)."""
     found: list[Answered] = []
     if machine.verdict_ is not None or live.facts:
@@ -95,11 +95,11 @@ def not_begun(live: Live, machine: Machine[Any], draft: Draft, now: datetime) ->
     return found
 
 
-def _cancel(live: Live) -> Message | None:
+def _cancel(live: ActiveExecution) -> Message | None:
     return next((message for message in live.inbox if message.kind == "cancel"), None)
 
 
-def _unbegun(live: Live, machine: Machine[Any], draft: Draft, moment: datetime) -> Iterator[Key]:
+def _unbegun(live: ActiveExecution, machine: Machine[Any], draft: Draft, moment: datetime) -> Iterator[Key]:
     told = {getattr(fact, "key", None) for _, fact in live.facts or ()}
     for key in (*draft.performs, *(live.held or ()), *(live.waiting or ())):
         if _would_be_cut(machine, key) and key not in told and not _may_have_begun(live, key, moment):
@@ -117,7 +117,7 @@ def _would_be_cut(machine: Machine[Any], key: str) -> bool:
     return type(wait) is StepWait and wait.undoing is None and wait.fiber.cancel is None
 
 
-def _may_have_begun(live: Live, key: str, moment: datetime) -> bool:
+def _may_have_begun(live: ActiveExecution, key: str, moment: datetime) -> bool:
     """Whether an attempt of *key* is under way, or may have been under another worker."""
     if live.attempts and key in live.attempts:
         return True

@@ -29,7 +29,7 @@ from redrive_interpreter.replay.divergence import Diverged
 if TYPE_CHECKING:
     from redrive.ports.parks import ParkKind
     from redrive.ports.store import Claim, Store
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
 
 log: Final = logging.getLogger("redrive.worker")
 
@@ -49,7 +49,7 @@ _LONGEST_REST: Final = timedelta(minutes=1)
 class Quarantine:
     """Decides which claims a worker takes up, and parks executions. *lives* are those that the worker holds."""
 
-    def __init__(self, store: Store, build: str, lives: Mapping[str, Live], max_recoveries: int) -> None:
+    def __init__(self, store: Store, build: str, lives: Mapping[str, ActiveExecution], max_recoveries: int) -> None:
         self._store = store
         self._build = build
         self._lives = lives
@@ -102,7 +102,7 @@ class Quarantine:
         """The park of what has killed too many workers."""
         return self._park(claim, "killed", f"its worker died {times(claim.deaths)} without getting any further", new=True)
 
-    def park_for(self, live: Live, error: BaseException) -> NewPark:
+    def park_for(self, live: ActiveExecution, error: BaseException) -> NewPark:
         """The park of what *error* came out of, when it was driven."""
         plain = isinstance(error, (HostError, CodecError, DamagedData))
         reason = str(error) if plain else "".join(traceback.format_exception(error))

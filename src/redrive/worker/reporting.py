@@ -20,7 +20,7 @@ from redrive_interpreter.raised import users_traceback
 if TYPE_CHECKING:
     from redrive.ports.aside_values import NewAside
     from redrive.ports.store import Json
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive_interpreter.history.rows import Answered
 
 log: Final = logging.getLogger("redrive.worker")
@@ -75,7 +75,7 @@ def signal_set_aside(id: str, aside: NewAside) -> None:
     log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, aside.name, aside.error)
 
 
-def taken_over(live: Live) -> None:
+def taken_over(live: ActiveExecution) -> None:
     """Log that this worker goes on with what another one left: it died, or its lease passed."""
     again = [request.key for request in live.requests if isinstance(request, Perform)]
     log.warning(
@@ -87,7 +87,7 @@ def taken_over(live: Live) -> None:
     )
 
 
-def lease_lost(live: Live) -> None:
+def lease_lost(live: ActiveExecution) -> None:
     """Log that another worker has taken over what this one holds; nothing is written for it here any more."""
     stopped = list(live.attempts or ())
     log.warning(

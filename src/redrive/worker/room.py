@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from redrive.worker.live import Live
-    from redrive.worker.performer import Performer
+    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.step_executor import StepExecutor
     from redrive.worker.threads import Threads
 
 log: Final = logging.getLogger("redrive.worker")
@@ -47,20 +47,20 @@ NOTHING: Final = Wanted(0)
 class Room:
     """The room of a worker that holds *lives*. *concurrency* bounds the bodies under way, *cache* the executions in memory."""
 
-    lives: Mapping[str, Live]
+    lives: Mapping[str, ActiveExecution]
     threads: Threads
-    performer: Performer
+    executor: StepExecutor
     concurrency: int
     cache: int
-    _arriving: set[Live] = attrs.field(factory=set["Live"], init=False)
+    _arriving: set[ActiveExecution] = attrs.field(factory=set["ActiveExecution"], init=False)
     """Claimed executions of workflows that need threads, whose machine is not there yet."""
 
     def wanted(self) -> list[Wanted]:
         """The claims to ask for now, in this order; the second only where the first finds all that it wants."""
-        most = min(CLAIMS_AT_ONCE, self.concurrency - self.performer.running, 2 * self.cache - len(self.lives))
+        most = min(CLAIMS_AT_ONCE, self.concurrency - self.executor.running, 2 * self.cache - len(self.lives))
         if most <= 0:
             return []
-        sync = tuple(name for name, needs in self.performer.in_threads.items() if needs)
+        sync = tuple(name for name, needs in self.executor.in_threads.items() if needs)
         room = self._for_threads() if sync else most
         if room >= most:
             return [Wanted(most)]
@@ -74,22 +74,22 @@ class Room:
     def is_for(self, workflow: str) -> bool:
         """Whether a new execution of *workflow* has room."""
         # As many as claims take on: with a cache that is full, idle ones are put away for it.
-        if len(self.lives) >= 2 * self.cache or self.performer.running >= self.concurrency:
+        if len(self.lives) >= 2 * self.cache or self.executor.running >= self.concurrency:
             return False
-        return not self.performer.in_threads.get(workflow) or self._for_threads() > 0
+        return not self.executor.in_threads.get(workflow) or self._for_threads() > 0
 
-    def arrives(self, live: Live) -> None:
+    def arrives(self, live: ActiveExecution) -> None:
         """*live* was claimed, and what it wants is not known yet."""
-        if self.performer.in_threads.get(live.claim.workflow):
+        if self.executor.in_threads.get(live.claim.workflow):
             self._arriving.add(live)
 
-    def surplus(self) -> list[Live]:
+    def surplus(self) -> list[ActiveExecution]:
         """Executions that do nothing but wait for a thread, have for too long, and will not have one soon."""
         threads = self.threads
         waiters = threads.waiters if threads.free < 0 else []
         late = time.monotonic() - PATIENCE
         kept = self._soon(PATIENCE)
-        found: dict[Live, None] = dict.fromkeys(job.what.live for job in waiters[kept:] if job.handed_over < late)
+        found: dict[ActiveExecution, None] = dict.fromkeys(job.what.live for job in waiters[kept:] if job.handed_over < late)
         surplus = [live for live in found if self._only_waits(live)]
         if surplus:
             log.info("%d executions that wait for a thread are given back, for workers that have one: %s", len(surplus), threads)
@@ -97,9 +97,9 @@ class Room:
 
     def why_not(self, workflow: str) -> str:
         """Why this worker claims no execution of *workflow* that wants a body; empty if it does."""
-        if self.performer.running >= self.concurrency:
-            return f"waits for a worker with room: {self.performer.running} of {self.concurrency} bodies are under way in this one"
-        if self.performer.in_threads.get(workflow) and self._for_threads() <= 0:
+        if self.executor.running >= self.concurrency:
+            return f"waits for a worker with room: {self.executor.running} of {self.concurrency} bodies are under way in this one"
+        if self.executor.in_threads.get(workflow) and self._for_threads() <= 0:
             return f"waits for a worker with a free thread: in this one, {self.threads}"
         return ""
 
@@ -114,7 +114,7 @@ class Room:
         return int(self.threads.limit * seconds / mean) if mean > 0 else 0
 
     @staticmethod
-    def _only_waits(live: Live) -> bool:
+    def _only_waits(live: ActiveExecution) -> bool:
         if live.driving or live.gone or live.facts or live.inbox or live.due or live.held or live.length > _LONG:
             return False
         return all(attempt.waits_for_thread for attempt in (live.attempts or {}).values())

@@ -18,8 +18,8 @@ from redrive.codec import to_json
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
 from redrive.status import CANCELLING, RUNNING, SUSPENDED
 from redrive.worker import outbox, oversize, precedence
+from redrive.worker.active_execution import timer_fact
 from redrive.worker.facts import fact_of
-from redrive.worker.live import timer_fact
 from redrive.worker.row_text import row_text
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history.requests import (
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.aside_values import NewAside
     from redrive.ports.store import ExecutionStatus, Json
-    from redrive.worker.alarms import Alarms
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.apart import LaidBy
-    from redrive.worker.live import Live
+    from redrive.worker.timers import Timers
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.machine.machine import Machine
 
@@ -101,7 +101,9 @@ class Draft:
         )
 
 
-def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy, complain: Callable[[str], None]) -> Draft | None:
+def compute(
+    live: ActiveExecution, now: datetime, codec: JsonCodec, timers: Timers | LaidBy, complain: Callable[[str], None]
+) -> Draft | None:
     """The next turn of *live*; None if there is nothing to store. Raises what the machine raises: then it is spent."""
     machine = live.machine
     assert machine is not None
@@ -109,7 +111,7 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy
     unsure, live.unsure = live.unsure, False
     requests, live.requests = live.requests, ()
     if requests:
-        _sort(live, draft, requests, now, codec, alarms)
+        _sort(live, draft, requests, now, codec, timers)
     passed = precedence.note_deadline(live, machine, now)
     again, live.interrupt_first = live.interrupt_first, False
     for fact in _facts(live, machine, draft, now, interrupt_first=again):
@@ -119,7 +121,7 @@ def compute(live: Live, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy
             complain(f"execution {live.id!r}: {error}; it is passed over")
             continue
         if asked:
-            _sort(live, draft, asked, now, codec, alarms)
+            _sort(live, draft, asked, now, codec, timers)
         if type(fact) is CancelRequested:
             live.cancelling = True
     verdict = machine.verdict_
@@ -139,7 +141,7 @@ def _is_interrupted(machine: Machine[Any]) -> bool:
     return machine.root is not None and machine.root.cancel is not None
 
 
-def _facts(live: Live, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> Iterator[Fact]:
+def _facts(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> Iterator[Fact]:
     """What is ready, oldest first; then what follows from the turn itself. What was given is received before the next is asked for."""
     not_begun: list[Answered] = []
     for taken in range(MOST_FACTS):
@@ -155,7 +157,7 @@ def _facts(live: Live, machine: Machine[Any], draft: Draft, now: datetime, *, in
         yield fact
 
 
-def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
+def _next(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
     """Take the oldest thing that is ready, and make it a fact."""
     while live.due and machine.timers.get(live.due[0][1]) != live.due[0][0]:  # type: ignore[call-overload]
         del live.due[0]  # cleared in the meantime
@@ -187,7 +189,7 @@ def _next(live: Live, machine: Machine[Any], draft: Draft, now: datetime) -> Fac
     return None
 
 
-def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, alarms: Alarms | LaidBy) -> None:
+def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, timers: Timers | LaidBy) -> None:
     """Put each request where it is carried out: in the commit, or after it."""
     request: Request
     children: list[NewChild] = []
@@ -199,7 +201,7 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
                 if request.due <= now:
                     live.add_due(request.due, request.key)
                 else:
-                    alarms.set(request.due, live, request.key)
+                    timers.set(request.due, live, request.key)
             case ClearTimer():
                 pass  # the alarm is dead: the machine has that timer no more
             case Drop():
@@ -224,7 +226,7 @@ def _sort(live: Live, draft: Draft, requests: Any, now: datetime, codec: JsonCod
         draft.children += tuple(children)
 
 
-def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
+def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
     draft.rows = [row_text(row) for row in rows]
     for row in rows:
         if type(row) is AttributeSet:
@@ -257,7 +259,7 @@ def _fill(live: Live, machine: Machine[Any], draft: Draft, rows: list[Row], now:
         draft.outcome = to_json(dump_outcome(verdict.outcome))
 
 
-def _busy(live: Live, draft: Draft, now: datetime) -> bool:
+def _busy(live: ActiveExecution, draft: Draft, now: datetime) -> bool:
     """Whether bodies run, or will as soon as the turn is stored, or more is to be taken up."""
     if live.inbox or live.facts or live.due or live.held or live.unbegun:
         return True

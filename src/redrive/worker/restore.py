@@ -13,14 +13,14 @@ from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.watchdog import Watch
     from redrive_interpreter.history.requests import Request
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.keys import Key
 
 
-def begin(live: Live, started: Any, codec: JsonCodec, now: datetime, watch: Watch) -> None:
+def begin(live: ActiveExecution, started: Any, codec: JsonCodec, now: datetime, watch: Watch) -> None:
     """Nothing but the start is stored: all that the run does is new. Whatever cancels it was there first."""
     machine = live.machine = watch.make(live.workflow, codec)
     live.untouched = live.interrupt_first = precedence.is_waiting(live, started.deadline, now)
@@ -30,7 +30,7 @@ def begin(live: Live, started: Any, codec: JsonCodec, now: datetime, watch: Watc
     live.cancelling = False
 
 
-def go_on(live: Live, rows: list[Row], codec: JsonCodec, watch: Watch) -> None:
+def go_on(live: ActiveExecution, rows: list[Row], codec: JsonCodec, watch: Watch) -> None:
     """The run was on its way: bring the machine to where the history ends."""
     replayed = replay(live.workflow, rows, codec, make=watch.make)
     live.machine, live.rows = replayed.machine, replayed.rows

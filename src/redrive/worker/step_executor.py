@@ -29,9 +29,9 @@ from redrive.step_arguments import arguments_of
 from redrive.step_context import StepContext, enter
 from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
-from redrive.worker.garbage import CROWD, no_collection_for_a_moment
+from redrive.worker.coroutine_batch import CoroutineBatch
+from redrive.worker.gc_pause import CROWD, no_collection_for_a_moment
 from redrive.worker.pressure import Pressure
-from redrive.worker.together import Together
 from redrive_interpreter import step_results
 from redrive_interpreter.commands.command import performing
 from redrive_interpreter.errors import CodecError
@@ -40,8 +40,8 @@ from redrive_interpreter.history.rows import AttemptStarted, Fact, Retrying
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.injection import Resources
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.clock import Clock
-    from redrive.worker.live import Live
     from redrive.worker.threads import Job, Threads
     from redrive_interpreter.history.requests import Perform
 
@@ -54,7 +54,7 @@ _BRIEF: Final = 0.01
 """A heartbeat is looked at this much late, in seconds: one that comes just in time counts."""
 
 
-class Performer:
+class StepExecutor:
     """Starts bodies, and adds what comes of them to the facts of their execution.
 
     *wake* then has a turn made of them, soon; *drive* makes it here and now. *broken* is told what must stop the worker,
@@ -68,8 +68,8 @@ class Performer:
         threads: Threads,
         clock: Clock,
         context: Context,
-        wake: Callable[[Live], None],
-        drive: Callable[[Live], None],
+        wake: Callable[[ActiveExecution], None],
+        drive: Callable[[ActiveExecution], None],
         broken: Callable[[BaseException], None],
         alive: Callable[[], bool],
     ) -> None:
@@ -82,7 +82,7 @@ class Performer:
         self._broken = broken
         self._alive = alive
         self._loop = asyncio.get_running_loop()
-        self._together = Together(context, self._gave, self._raised, drive)
+        self._batch = CoroutineBatch(context, self._gave, self._raised, drive)
         self._pressure = Pressure(threads, self._loop)
         self._quiet: asyncio.Future[None] | None = None
         self.running = 0
@@ -90,7 +90,7 @@ class Performer:
         self.in_threads: dict[str, bool] = {}
         """Whether the last body of a workflow ran in a thread."""
 
-    def start(self, live: Live, perform: Perform) -> None:
+    def start(self, live: ActiveExecution, perform: Perform) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
         spec = perform.step.spec
         assert live.machine is not None
@@ -122,15 +122,15 @@ class Performer:
         self.in_threads[live.claim.workflow] = sync
         if not sync:
             if spec.at_most_once:
-                self._announce(attempt, lambda: self._together.begin(attempt, self._open))
+                self._announce(attempt, lambda: self._batch.begin(attempt, self._open))
             else:
                 if spec.timeout is not None:
                     self._limit(attempt, spec.timeout)
-                self._together.begin(attempt, self._open)
+                self._batch.begin(attempt, self._open)
         else:
             self._start_thread(attempt, ends)
 
-    def stop_all(self, live: Live) -> None:
+    def stop_all(self, live: ActiveExecution) -> None:
         """Tell all bodies of *live* to stop; nothing comes of them."""
         for attempt in list((live.attempts or {}).values()):
             attempt.stop()
@@ -148,7 +148,7 @@ class Performer:
         if forfeits or attempt.task is not None:
             self._pressure.given_up(attempt, why)
 
-    def starved(self, live: Live) -> dict[str, str]:
+    def starved(self, live: ActiveExecution) -> dict[str, str]:
         """Why bodies of *live* have not begun, by key."""
         attempts = cast("dict[str, Attempt]", live.attempts or {})
         return {key: self._why(job) for key, attempt in attempts.items() if (job := attempt.job) is not None and job.waits}
@@ -174,7 +174,7 @@ class Performer:
 
     async def gone(self, seconds: float) -> None:
         """Wait for the tasks of async bodies, those told to stop included, at most so long."""
-        await self._together.gone(seconds)
+        await self._batch.gone(seconds)
 
     # ── async bodies ────────────────────────────────────────────────────────────────────────────
     def _open(self, attempt: Attempt) -> Coroutine[Any, Any, Any]:
@@ -256,7 +256,7 @@ class Performer:
 
     def _thread_ended(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
         if error is None and not attempt.over and inspect.isawaitable(value):
-            self._together.begin(attempt, lambda attempt: self._reopen(attempt, value))
+            self._batch.begin(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
             drive = self._answer_with(attempt, value) if error is None else self._answer_error(attempt, error)
             if drive:
@@ -379,7 +379,7 @@ class Performer:
         attempt.live.add_fact(now, self._failed(attempt.live, attempt.perform, error, now))
         return True
 
-    def _failed(self, live: Live, perform: Perform, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
+    def _failed(self, live: ActiveExecution, perform: Perform, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
         fact = step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
         reporting.attempt_failed(live.id, perform, fact, error)
         return fact
@@ -407,4 +407,4 @@ def _is_async(body: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(call)
 
 
-__all__ = ["Attempt", "Performer"]
+__all__ = ["Attempt", "StepExecutor"]

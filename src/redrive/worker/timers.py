@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
 
 _ROOM: Final = 1024
 """So many dead entries cost nothing worth a sweep."""
 
 
-class Alarms:
+class Timers:
     """Entries are never taken out early: one is dead when its execution no longer has that timer at that moment.
 
     Dead ones are swept once they may be the greater part.
@@ -22,14 +22,14 @@ class Alarms:
     __slots__ = ("_added", "_heap", "_limit")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[datetime, int, Live, str]] = []
+        self._heap: list[tuple[datetime, int, ActiveExecution, str]] = []
         self._added = 0
         self._limit = _ROOM
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def set(self, due: datetime, live: Live, key: str) -> None:
+    def set(self, due: datetime, live: ActiveExecution, key: str) -> None:
         self._added += 1
         heapq.heappush(self._heap, (due, self._added, live, key))
         if len(self._heap) > self._limit:
@@ -44,9 +44,9 @@ class Alarms:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def due(self, now: datetime, limit: int) -> list[tuple[datetime, Live, str]]:
+    def due(self, now: datetime, limit: int) -> list[tuple[datetime, ActiveExecution, str]]:
         """Take out those that are due at *now*, oldest first, at most *limit*."""
-        found: list[tuple[datetime, Live, str]] = []
+        found: list[tuple[datetime, ActiveExecution, str]] = []
         heap = self._heap
         while heap and heap[0][0] <= now and len(found) < limit:
             due, _, live, key = heapq.heappop(heap)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redrive import All, AsyncDurableService, Flow, StepFailed, step, workflow
-from redrive.worker.performer import _MOMENT
+from redrive.worker.step_executor import _MOMENT
 from redrive_interpreter.history.rows import Answered
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")

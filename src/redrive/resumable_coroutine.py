@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 
-class Suspended:
+class ResumableCoroutine:
     """*coroutine*, which waits for *waiting*. It goes on in *context*, whatever that of the task is."""
 
     __slots__ = ("_context", "_coroutine", "_is_abandoned", "_waiting")
@@ -52,7 +52,7 @@ async def endable(awaitable: Awaitable[Any], is_abandoned: Callable[[], bool]) -
         waiting = context.run(coroutine.send, None)
     except StopIteration as end:
         return end.value
-    return await Suspended(coroutine, context, waiting, is_abandoned)
+    return await ResumableCoroutine(coroutine, context, waiting, is_abandoned)
 
 
 async def _awaiting(awaitable: Awaitable[Any]) -> Any:

@@ -37,7 +37,7 @@ class Running(Protocol):
     def withhold(self) -> bool: ...
 
 
-class Live:
+class ActiveExecution:
     """One execution. Ten thousand of these may be in memory at once, most of them idle: empty lists are shared.
 
     *inbox* are messages not yet taken, *facts* what bodies gave (with the time at which they gave it), *due* timers that
@@ -164,9 +164,9 @@ class Live:
             except Exception:  # the user's `finally` bodies, where warnings are errors
                 log.exception("execution %r: its generators do not close", self.id)
 
-    def set_apart(self) -> Live:
+    def set_apart(self) -> ActiveExecution:
         """What a turn takes, for a thread of its own; what comes in meanwhile is put down here. `join` must follow."""
-        work = Live(self.claim, self.workflow)
+        work = ActiveExecution(self.claim, self.workflow)
         work.machine, work.length, work.rows, work.requests = self.machine, self.length, self.rows, self.requests
         work.inbox, work.facts, work.due, work.held, work.ahead = self.inbox, self.facts, self.due, self.held, self.ahead
         work.cancelling, work.unsure, work.unbegun, work.orphan = self.cancelling, self.unsure, self.unbegun, self.orphan
@@ -178,7 +178,7 @@ class Live:
         self.apart = True
         return work
 
-    def join(self, work: Live) -> None:
+    def join(self, work: ActiveExecution) -> None:
         """Take back what `set_apart` gave. If this was put away meanwhile, so is *work*."""
         self.apart = False
         for attempt in (work.attempts or {}).values():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from redrive import All, AsyncDurableService, Flow, Signal, Sleep, WaitSignal, Workflow, step, workflow
-from redrive.worker.garbage import CROWD, MANY, no_collection, no_collection_for_a_moment
+from redrive.worker.gc_pause import CROWD, MANY, no_collection, no_collection_for_a_moment
 
 
 @pytest.fixture(autouse=True)
@@ -173,4 +173,4 @@ async def test_a_step_leaves_nothing_that_only_the_collector_could_find(steps: W
         finally:
             gc.set_debug(0)
             gc.garbage.clear()
-    assert not left & {"Attempt", "Job", "Live", "StepContext"}
+    assert not left & {"Attempt", "Job", "ActiveExecution", "StepContext"}

@@ -1,6 +1,6 @@
 """Drives one execution: load it, compute a turn, have it stored, act on it; until there is nothing to do.
 
-1.  One turn of an execution is under way at a time (`Live.driving`); turns of different executions are stored side
+1.  One turn of an execution is under way at a time (`ActiveExecution.driving`); turns of different executions are stored side
     by side, and the store commits them together.
 2.  Nothing is acted on before its turn is stored (S2).
 3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3).
@@ -28,7 +28,7 @@ from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
 from redrive.stored import Origin
 from redrive.worker import beginnings, reporting
 from redrive.worker.apart import LONG, Gone
-from redrive.worker.interrupts import is_interrupt
+from redrive.worker.os_signals import is_interrupt
 from redrive.worker.soon import Soon
 from redrive.worker.watchdog import TurnApart
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
     from redrive.codec import JsonCodec
     from redrive.ports.store import Committed, Store, Turn
-    from redrive.worker.alarms import Alarms
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.clock import Clock
     from redrive.worker.computing import Computing
-    from redrive.worker.live import Live
-    from redrive.worker.performer import Performer
     from redrive.worker.quarantine import Quarantine
+    from redrive.worker.step_executor import StepExecutor
+    from redrive.worker.timers import Timers
     from redrive.worker.turn import Draft
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.rows import Fact
@@ -54,29 +54,29 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 
 
 @attrs.define(kw_only=True)
-class Driver:
+class TurnRunner:
     """What driving an execution needs. *left*: the execution is not this worker's any more, *ended*: its outcome is stored,
     *doubt*: the store may count as this worker's what it does not know of."""
 
     store: Store
     codec: JsonCodec
     clock: Clock
-    alarms: Alarms
+    timers: Timers
     context: Context
     computing: Computing
     workflows: Mapping[str, Workflow[..., Any]]
     quarantine: Quarantine
-    left: Callable[[Live], None]
+    left: Callable[[ActiveExecution], None]
     ended: Callable[[str, str, str], None]
     doubt: Callable[[], None]
     alarm_set: Callable[[], None]
-    performer: Performer = attrs.field(init=False)
+    executor: StepExecutor = attrs.field(init=False)
     draining: bool = False
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop, init=False)
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
-    _woken: Soon[Live] = attrs.field(init=False)
-    _answers: Soon[tuple[Live, Draft, Turn, Answer[Committed]]] = attrs.field(init=False)
+    _woken: Soon[ActiveExecution] = attrs.field(init=False)
+    _answers: Soon[tuple[ActiveExecution, Draft, Turn, Answer[Committed]]] = attrs.field(init=False)
     """Turns that the store answered on the spot."""
     _listing: Listing = attrs.field(init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
@@ -89,13 +89,13 @@ class Driver:
         self._woken = Soon(self._loop, self._outside, self._turn)
         self._answers = Soon(self._loop, self._outside, lambda answer: self._answered(*answer))
 
-    def wake(self, live: Live) -> None:
+    def wake(self, live: ActiveExecution) -> None:
         """Have *live* driven soon, with what comes for it until then, if it is not under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
             self._woken.add(live)
 
-    def drive(self, live: Live) -> None:
+    def drive(self, live: ActiveExecution) -> None:
         """Drive *live* here and now, unless it is under way already."""
         if not live.driving and not live.gone:
             self._set_out(live)
@@ -107,18 +107,18 @@ class Driver:
             self._quiet = self._loop.create_future()
             await asyncio.wait([self._quiet], timeout=seconds)
 
-    def _set_out(self, live: Live) -> None:
+    def _set_out(self, live: ActiveExecution) -> None:
         live.driving = True
         self._under_way += 1
 
-    def _rest(self, live: Live) -> None:
+    def _rest(self, live: ActiveExecution) -> None:
         live.driving = False
         live.used = time.monotonic()
         self._under_way -= 1
         if not self._under_way and self._quiet is not None and not self._quiet.done():
             self._quiet.set_result(None)
 
-    def _turn(self, live: Live) -> None:
+    def _turn(self, live: ActiveExecution) -> None:
         """Compute the next turn and ask for it to be stored; `_answered` goes on."""
         try:
             history: list[Any] | None = None
@@ -139,12 +139,12 @@ class Driver:
         except BaseException as error:
             self._trouble(live, error)
 
-    async def _turn_apart(self, live: Live, history: list[Any] | None) -> None:
+    async def _turn_apart(self, live: ActiveExecution, history: list[Any] | None) -> None:
         """The same in a thread, from *history* where there is no machine."""
         draft = await self.computing.compute_apart(live, history)
         self._computed(live, None if live.gone else draft)
 
-    def _computed(self, live: Live, draft: Draft | None) -> None:
+    def _computed(self, live: ActiveExecution, draft: Draft | None) -> None:
         if draft is not None and draft.overtaken:
             self._again(live, draft)
             live.interrupt_first = True
@@ -161,7 +161,7 @@ class Driver:
         else:
             self._ask(live, draft)
 
-    def _later(self, live: Live, going_on: Coroutine[Any, Any, None]) -> None:
+    def _later(self, live: ActiveExecution, going_on: Coroutine[Any, Any, None]) -> None:
         """Have a task do what takes waiting. *live* is under way until then; *going_on* goes on with it, or ends it."""
 
         async def run() -> None:
@@ -180,7 +180,7 @@ class Driver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _trouble(self, live: Live, error: BaseException) -> None:
+    def _trouble(self, live: ActiveExecution, error: BaseException) -> None:
         """It cannot go on. Nothing is raised here, where others wait for their turn."""
         match error:
             case LostClaim():
@@ -203,7 +203,7 @@ class Driver:
         self._rest(live)
 
     # ── the first turn ──────────────────────────────────────────────────────────────────────────
-    def begin(self, live: Live) -> Draft | None:
+    def begin(self, live: ActiveExecution) -> Draft | None:
         """The first turn of what is about to be started, to be stored with its start; None if there is none to store so.
 
         Until `began` or `forget` it counts as being driven.
@@ -225,20 +225,20 @@ class Driver:
             self.forget(live)
             return None
 
-    def began(self, live: Live, draft: Draft, committed: Committed) -> None:
+    def began(self, live: ActiveExecution, draft: Draft, committed: Committed) -> None:
         """The first turn of *live* was stored: go on."""
         live.started, live.driving, live.used = None, False, time.monotonic()
         self._stored(live, draft, committed)
         if live.ready or live.held:
             self.wake(live)
 
-    def forget(self, live: Live) -> None:
+    def forget(self, live: ActiveExecution) -> None:
         """Nothing came of a first turn."""
         live.gone = True
         live.put_away()
 
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
-    async def _load(self, live: Live) -> None:
+    async def _load(self, live: ActiveExecution) -> None:
         loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
         run, history = None, list[Any]()
         with contextlib.suppress(ValueError, LookupError, TypeError):
@@ -249,7 +249,7 @@ class Driver:
         live.unsure = True
         if run != live.claim.run:
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
-            self.performer.stop_all(live)
+            self.executor.stop_all(live)
             self._leave(live)
             self.doubt()
             self._rest(live)
@@ -264,7 +264,7 @@ class Driver:
             self.computing.replay(live, history)
             self._turn(live)
 
-    def _ask(self, live: Live, draft: Draft) -> None:
+    def _ask(self, live: ActiveExecution, draft: Draft) -> None:
         """Ask the store for *draft*."""
         if draft.attributes is None:
             turn = draft.turn(live.seen, None)
@@ -285,12 +285,12 @@ class Driver:
         else:
             self._later(live, self._wait_for(live, draft, turn, answer))
 
-    async def _ask_with_attributes(self, live: Live, draft: Draft) -> None:
+    async def _ask_with_attributes(self, live: ActiveExecution, draft: Draft) -> None:
         snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
         live.attributes = {} if snapshot is None else Origin.of(live.id, self.store).attributes(snapshot)
         self._ask(live, draft)
 
-    async def _wait_for(self, live: Live, draft: Draft, turn: Turn, asked: Awaitable[Committed], *, again: bool = False) -> None:
+    async def _wait_for(self, live: ActiveExecution, draft: Draft, turn: Turn, asked: Awaitable[Committed], *, again: bool = False) -> None:
         answer: Answer[Committed] = Answer()
         try:
             answer.result = await asked
@@ -298,7 +298,7 @@ class Driver:
             answer.error = error
         self._answered(live, draft, turn, answer, again=again)
 
-    def _answered(self, live: Live, draft: Draft, turn: Turn, answer: Answer[Committed], *, again: bool = False) -> None:
+    def _answered(self, live: ActiveExecution, draft: Draft, turn: Turn, answer: Answer[Committed], *, again: bool = False) -> None:
         """Go on after what the store said of *turn*; *again*: it was patiently asked again."""
         try:
             error = answer.error
@@ -321,7 +321,7 @@ class Driver:
         except BaseException as raised:
             self._trouble(live, raised)
 
-    def _stored(self, live: Live, draft: Draft, committed: Committed) -> None:
+    def _stored(self, live: ActiveExecution, draft: Draft, committed: Committed) -> None:
         """Act on what the turn asked for, now that it is stored."""
         before, live.length = live.length, live.length + len(draft.rows)
         if before < LONG_HISTORY <= live.length:
@@ -345,21 +345,21 @@ class Driver:
             if not self._listing.knows(child.execution.workflow):
                 self._keep(self._loop.create_task(self._listing.check(child.execution.id, child.execution.workflow)))
         beginnings.after(self, live, draft)
-        if self.alarms:
+        if self.timers:
             self.alarm_set()
 
-    def _drop(self, live: Live, key: str) -> None:
+    def _drop(self, live: ActiveExecution, key: str) -> None:
         if live.waiting:
             live.waiting.pop(key, None)
         attempt = live.attempts.get(key) if live.attempts else None
         if attempt is not None:
             attempt.stop()
 
-    def _continue(self, live: Live, draft: Draft) -> None:
+    def _continue(self, live: ActiveExecution, draft: Draft) -> None:
         """Go on with the next run: the same claim, another machine."""
         run = draft.next_run
         assert run is not None
-        self.performer.stop_all(live)
+        self.executor.stop_all(live)
         live.put_away()
         live.facts = live.began = live.told = live.announced = None
         live.uncertain = {}
@@ -374,7 +374,7 @@ class Driver:
         live.workflow, live.started = workflow, run.started
 
     # ── when it cannot go on ────────────────────────────────────────────────────────────────────
-    def _again(self, live: Live, draft: Draft) -> None:
+    def _again(self, live: ActiveExecution, draft: Draft) -> None:
         """Put the machine away, and keep what bodies gave: it is taken up after what is in the inbox by now."""
         now = self.clock.now()
         kept: list[tuple[Any, Fact]] = [(now, fact) for _, fact in draft.fed]
@@ -384,23 +384,23 @@ class Driver:
         live.started = None
         live.attributes = None
 
-    def lose(self, live: Live) -> None:
+    def lose(self, live: ActiveExecution) -> None:
         """Another worker has it: stop, and write nothing."""
         reporting.lease_lost(live)
-        self.performer.stop_all(live)
+        self.executor.stop_all(live)
         self._leave(live)
 
-    def _leave(self, live: Live) -> None:
+    def _leave(self, live: ActiveExecution) -> None:
         live.gone = True
         if live.attempts:
-            self.performer.stop_all(live)
+            self.executor.stop_all(live)
         live.put_away()
         self.left(live)
 
-    async def _park(self, live: Live, error: BaseException) -> None:
+    async def _park(self, live: ActiveExecution, error: BaseException) -> None:
         """Leave *live* alone until other code comes, or its time for another try."""
         parked = self.quarantine.park_for(live, error)
-        self.performer.stop_all(live)
+        self.executor.stop_all(live)
         live.gone = True
         live.put_away()
         try:
@@ -411,7 +411,7 @@ class Driver:
         self.left(live)
         self._rest(live)
 
-    def _spawn_release(self, live: Live) -> None:
+    def _spawn_release(self, live: ActiveExecution) -> None:
         async def release() -> None:
             try:
                 await self._patiently(lambda: self.store.release([live.claim]), live.id)

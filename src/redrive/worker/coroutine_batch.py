@@ -12,17 +12,17 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from redrive.suspended import Suspended
+from redrive.resumable_coroutine import ResumableCoroutine
 
 if TYPE_CHECKING:
+    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.attempt import Attempt
-    from redrive.worker.live import Live
 
 Opens: TypeAlias = "Callable[[Attempt], Coroutine[Any, Any, Any]]"
 """Gives the coroutine of an attempt; called in the attempt's context."""
 
 
-class Together:
+class CoroutineBatch:
     """*gave* and *raised* are told what came of a body, and say whether its execution is to be driven; *drive* does it."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Together:
         context: Context,
         gave: Callable[[Attempt, Any], bool],
         raised: Callable[[Attempt, BaseException], bool],
-        drive: Callable[[Live], None],
+        drive: Callable[[ActiveExecution], None],
     ) -> None:
         self._context = context
         self._gave = gave
@@ -69,7 +69,7 @@ class Together:
     async def _begin_all(self) -> None:
         """Begin what waits, up to the first that has to wait for something itself: go on with that one."""
         task = self._newest
-        ended: list[Live] = []
+        ended: list[ActiveExecution] = []
         try:
             while self._waiting:
                 attempt, opens = self._waiting.popleft()
@@ -97,7 +97,7 @@ class Together:
                 if self._waiting:  # a body has cancelled this task after its own end
                     self._call()
 
-    def _begin(self, attempt: Attempt, opens: Opens, task: asyncio.Task[None], ended: list[Live]) -> Suspended | None:
+    def _begin(self, attempt: Attempt, opens: Opens, task: asyncio.Task[None], ended: list[ActiveExecution]) -> ResumableCoroutine | None:
         """Run a body to its end, or to where it waits. What is to be driven then is added to *ended*."""
         attempt.task = task
         context = self._context.copy()  # one for each: what a body sets in its context is not there for the next
@@ -110,12 +110,12 @@ class Together:
             drive = self._raised(attempt, error)
         else:
             attempt.coroutine = coroutine
-            return Suspended(coroutine, context, waiting, self._is_abandoned)
+            return ResumableCoroutine(coroutine, context, waiting, self._is_abandoned)
         if drive:
             ended.append(attempt.live)
         return None
 
-    async def _go_on(self, attempt: Attempt, suspended: Suspended) -> None:
+    async def _go_on(self, attempt: Attempt, suspended: ResumableCoroutine) -> None:
         try:
             value = await suspended
         except BaseException as error:
@@ -125,7 +125,7 @@ class Together:
         if drive:
             self._drive(attempt.live)
 
-    def _drive_all(self, ended: list[Live]) -> None:
+    def _drive_all(self, ended: list[ActiveExecution]) -> None:
         """Only now: what has ended together is one turn."""
         for live in ended:
             self._drive(live)

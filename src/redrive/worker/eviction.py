@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from redrive.worker.live import Live
+    from redrive.worker.active_execution import ActiveExecution
 
 IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)
@@ -23,10 +23,10 @@ _REST: Final = 20.0
 """After an order with nothing to put away, no other is made for so many times as long as it took."""
 
 
-class Sweeping:
+class Eviction:
     """What of *lives* can be put away, of more than *cache* as many as are too many."""
 
-    def __init__(self, lives: Mapping[str, Live], cache: int) -> None:
+    def __init__(self, lives: Mapping[str, ActiveExecution], cache: int) -> None:
         self._lives, self._cache = lives, cache
         self._order: deque[tuple[str, float]] = deque()
         """Ids, the longest idle first, with when each was used last: one that was used since has its place in the next order."""
@@ -34,7 +34,7 @@ class Sweeping:
         """Of this order those that have something due soon."""
         self._look_at = self._order_at = 0.0
 
-    def dispensable(self, now: datetime) -> list[Live]:
+    def dispensable(self, now: datetime) -> list[ActiveExecution]:
         """Those that have been idle for a while and have nothing due soon; of more than the cache holds, as many as are too many,
         first those that have been idle for less, then those that have something due."""
         found = self._surplus(now)
@@ -46,8 +46,8 @@ class Sweeping:
             found += [live for live in old if _is_idle(live) and not _is_near(live, now)]
         return found
 
-    def _surplus(self, now: datetime) -> list[Live]:
-        found: list[Live] = []
+    def _surplus(self, now: datetime) -> list[ActiveExecution]:
+        found: list[ActiveExecution] = []
         wanted, fresh = len(self._lives) - self._cache, False
         while len(found) < wanted:
             if self._order:
@@ -67,7 +67,7 @@ class Sweeping:
                 self._put_in_order({live.id for live in found})
         return found
 
-    def _valid(self, entry: tuple[str, float]) -> Live | None:
+    def _valid(self, entry: tuple[str, float]) -> ActiveExecution | None:
         id, used = entry
         live = self._lives.get(id)
         return live if live is not None and live.used == used and _is_idle(live) else None
@@ -82,11 +82,11 @@ class Sweeping:
             self._order_at = ended + _REST * (ended - began)
 
 
-def _is_idle(live: Live) -> bool:
+def _is_idle(live: ActiveExecution) -> bool:
     return live.machine is not None and live.idle
 
 
-def _is_near(live: Live, now: datetime) -> bool:
+def _is_near(live: ActiveExecution, now: datetime) -> bool:
     """Whether something of it is due soon."""
     assert live.machine is not None
     due = live.machine.next_due
