@@ -35,9 +35,10 @@ def arguments_of(perform: Perform, codec: Codec) -> tuple[tuple[Any, ...], dict[
 
 
 def idempotency_key(perform: Perform, run: UUID) -> str:
-    """The text by which those whom the body calls can tell a repeat: one for all attempts of the step in this *run*."""
+    """The text by which those whom the body calls can tell a repeat: one for all attempts of the step in the run that asked for it,
+    *run* unless the request says which."""
     key = perform.step.spec.key
-    return key if key is not None else str(uuid5(run, f"step:{perform.key}"))
+    return key if key is not None else str(uuid5(perform.run or run, f"step:{perform.key}"))
 
 
 def succeeded(perform: Perform, value: Any, *, codec: Codec, now: datetime) -> Answered:
@@ -61,7 +62,7 @@ def failed(
     spec = perform.step.spec
     failure, due = failure_of(perform, error, codec), None
     if not final and not isinstance(error, (Misuse, CodecError)):
-        token = spec.key or f"{run}:{perform.key}"
+        token = spec.key or f"{perform.run or run}:{perform.key}"
         due = after_failure(spec.retry, error, attempt=perform.attempt, first_at=perform.first_at or now, now=now, token=token)
     if due is None:
         return Answered(perform.key, Err(failure), at=now, in_doubt=in_doubt)

@@ -153,6 +153,8 @@ class _Reader:
             case r.SetAside(key=key, name=name, error=error):
                 self._set_aside(key, name)
                 self._happened("set_aside", f"signal {name}: {error}")
+            case r.Forked():
+                self._happened("forked", f"goes on as run {row.run}")
             case r.AttributeSet():
                 self._happened("attribute", row.name, row.value)
             case r.Ended():

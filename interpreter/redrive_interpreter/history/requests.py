@@ -28,7 +28,7 @@ class Perform:
     *input* are the encoded arguments, *attempt* the number of the attempt, from 1; not before *due*.
     *first_at* is when the step was asked. *interrupted*: this attempt of an at-most-once step had begun
     before and its outcome was lost, so it must not run: answer what `retry.after_failure` says of a
-    ``StepInterrupted``.
+    ``StepInterrupted``. *run* is the one that its idempotency key derives from; None: the machine's.
     """
 
     key: Key
@@ -38,6 +38,7 @@ class Perform:
     due: datetime | None = None
     first_at: datetime | None = None
     interrupted: bool = False
+    run: UUID | None = None
 
 
 @attrs.define
@@ -103,6 +104,7 @@ class StartExecution:
 
     With *again*, start the failed child of this very parent and command once more, unless it has that run already, and
     answer nothing; if the id is somebody else's by now, say that the child has ``failed`` with an ``ExecutionConflict``.
+    *run* is the parent's run in which the child was started first; None: the machine's.
     """
 
     key: Key
@@ -112,6 +114,7 @@ class StartExecution:
     command: StartChild[Any]
     on_parent_close: Literal["cancel", "abandon", "wait"]
     again: Again | None = None
+    run: UUID | None = None
 
 
 @attrs.define

@@ -7,7 +7,7 @@ which ``format`` the run began with.
 
 ==================  ==========================================================================================
 ``started``         id run(uuid) at input workflow number parent{id run key} began scheduled deadline unread[] children[]
-``answered``        key at, ``ok`` value or ``err`` failure, doubt
+``answered``        key at, ``ok`` value or ``err`` failure, doubt by
 ``attempt``         key n at
 ``retrying``        key n err due at doubt
 ``fired``           key at
@@ -20,7 +20,8 @@ which ``format`` the run began with.
 ``noted``           key text data
 ``attribute``       name value
 ``set_aside``       key name error
-``ended``           status, ``ok`` or ``err``, bug unread
+``forked``          run(uuid) of(uuid) at, and of a copy id deadline
+``ended``           status, ``ok`` or ``err``, bug unread forced
 ==================  ==========================================================================================
 
 ``asked`` rows are commands, by kind; those of kind ``child_attempt`` say what follows a child's failure: ``{due}`` of its next
@@ -177,12 +178,15 @@ def _dump_answered(row: r.Answered) -> dict[str, Any]:
         data |= dump_outcome(outcome)
     if row.in_doubt:
         data["doubt"] = True
+    if row.by:
+        data["by"] = row.by
     return data
 
 
 def _load_answered(data: Mapping[str, Any]) -> r.Answered:
     outcome = Ok(data["ok"]) if "ok" in data else Err(load_failure(data["err"]))
-    return r.Answered(Key(data["key"]), outcome, at=_EPOCH + timedelta(0, 0, data["at"]), in_doubt="doubt" in data)
+    at = _EPOCH + timedelta(0, 0, data["at"])
+    return r.Answered(Key(data["key"]), outcome, at=at, in_doubt="doubt" in data, by=data.get("by", ""))
 
 
 def _dump_attempt(row: r.AttemptStarted) -> dict[str, Any]:
@@ -307,17 +311,34 @@ def _load_set_aside(data: Mapping[str, Any]) -> r.SetAside:
     return r.SetAside(key=Key(data["key"]), name=data["name"], error=data["error"])
 
 
+def _dump_forked(row: r.Forked) -> dict[str, Any]:
+    data: dict[str, Any] = {"row": "forked", "run": str(row.run), "of": str(row.of), "at": to_micros(row.at)}
+    if row.id:
+        data["id"] = row.id
+    if row.deadline is not None:
+        data["deadline"] = to_micros(row.deadline)
+    return data
+
+
+def _load_forked(data: Mapping[str, Any]) -> r.Forked:
+    run, of, at = UUID(data["run"]), UUID(data["of"]), from_micros(data["at"])
+    return r.Forked(run=run, of=of, at=at, id=data.get("id", ""), deadline=_moment(data.get("deadline")))
+
+
 def _dump_ended(row: r.Ended) -> dict[str, Any]:
     data = {"row": "ended", "status": row.status, **dump_outcome(row.outcome)}
     if row.bug:
         data["bug"] = True
     if row.unread:
         data["unread"] = row.unread
+    if row.forced:
+        data["forced"] = True
     return data
 
 
 def _load_ended(data: Mapping[str, Any]) -> r.Ended:
-    return r.Ended(status=data["status"], outcome=load_outcome(data), bug="bug" in data, unread=data.get("unread", 0))
+    outcome, unread = load_outcome(data), data.get("unread", 0)
+    return r.Ended(status=data["status"], outcome=outcome, bug="bug" in data, unread=unread, forced="forced" in data)
 
 
 _DUMP: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
@@ -335,6 +356,7 @@ _DUMP: Final[Mapping[type, Callable[[Any], dict[str, Any]]]] = {
     r.Noted: _dump_noted,
     r.AttributeSet: _dump_attribute,
     r.SetAside: _dump_set_aside,
+    r.Forked: _dump_forked,
     r.Ended: _dump_ended,
 }
 _LOAD: Final[Mapping[str, Callable[[Any], r.Row]]] = {
@@ -352,6 +374,7 @@ _LOAD: Final[Mapping[str, Callable[[Any], r.Row]]] = {
     "noted": _load_noted,
     "attribute": _load_attribute,
     "set_aside": _load_set_aside,
+    "forked": _load_forked,
     "ended": _load_ended,
 }
 TAGS: Final = tuple(_LOAD)

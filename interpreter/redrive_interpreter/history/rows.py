@@ -1,7 +1,7 @@
 """The rows of a history: facts, what was asked, and what was noted on the way.
 
 A history begins with `Started`. A *fact* is something that happened outside and began a turn; the `Asked`,
-`Noted`, `AttributeSet`, `SetAside` and `Ended` rows behind it are what the workflow did in that turn. Rows are values:
+`Noted`, `AttributeSet`, `SetAside`, `Forked` and `Ended` rows behind it are what the workflow did in that turn. Rows are values:
 nothing changes one after it was made (they are not frozen because replay makes a hundred thousand of them
 and a frozen one costs four times as much).
 """
@@ -76,12 +76,14 @@ class Answered:
     """The command at *key* has its outcome, for good: ``Ok(data)`` or ``Err(Failure)``.
 
     *in_doubt*: a step's attempt began and its effect is unknown (timed out, interrupted, unencodable result).
+    *by* is ``operator`` where no body gave the outcome.
     """
 
     key: Key
     outcome: Ok[Data] | Err
     at: datetime = attrs.field(kw_only=True)
     in_doubt: bool = attrs.field(default=False, kw_only=True)
+    by: str = attrs.field(default="", kw_only=True)
 
 
 @attrs.define
@@ -209,16 +211,33 @@ class SetAside:
 
 
 @attrs.define(kw_only=True)
+class Forked:
+    """An operator had the run begin anew from here: what is asked behind this row belongs to *run*, which goes on from run *of*.
+
+    Ids, random numbers and idempotency keys derive from the run in force where the command was asked. A copy is another
+    execution, with an *id* of its own, no parent, and from here on the *deadline*, None for none; without *id* the
+    execution and its deadline stay. *at* is when the operator asked for it.
+    """
+
+    run: UUID
+    of: UUID
+    at: datetime
+    id: str = ""
+    deadline: datetime | None = None
+
+
+@attrs.define(kw_only=True)
 class Ended:
     """The run is over. *bug*: its own code was at fault, and fixed code may go on from before this row.
 
-    *unread*: signals taken up and never waited for.
+    *unread*: signals taken up and never waited for. *forced*: an operator ended it, wherever it stood.
     """
 
     status: Status
     outcome: Ok[Data] | Err
     bug: bool = False
     unread: int = 0
+    forced: bool = False
 
 
 Fact: TypeAlias = (
@@ -233,7 +252,7 @@ Fact: TypeAlias = (
     | ChildFinished
     | RollbackRetried
 )
-Row: TypeAlias = Fact | Asked | Noted | AttributeSet | SetAside | Ended
+Row: TypeAlias = Fact | Asked | Noted | AttributeSet | SetAside | Forked | Ended
 FACTS: tuple[type, ...] = (
     Started,
     Answered,

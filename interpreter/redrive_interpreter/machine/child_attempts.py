@@ -42,10 +42,9 @@ def starts_again(machine: Machine[Any], child: ChildState, ended: ChildFinished)
     due = _recorded(machine, key, start) if _is_recorded(machine, key) else _decided(machine, child, start, ended, key)
     if due is None:
         return False
-    assert machine.started is not None
     assert child.asked_at is not None
     child.attempt = attempt
-    again = Again(attempt=attempt, run=uuid_of(machine.started.run, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
+    again = Again(attempt=attempt, run=uuid_of(child.run or machine.run, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
     machine.request(attrs.evolve(start, key=key, again=again))
     return True
 
@@ -67,10 +66,9 @@ def _decided(machine: Machine[Any], child: ChildState, start: StartExecution, en
     policies, outcome = start.command.retry, ended.outcome
     if not policies or not isinstance(outcome, Err) or outcome.error.type == _REFUSED:
         return None
-    assert machine.started is not None
     assert child.asked_at is not None
     error = workflow_error(machine.codec, outcome.error, start.command.invocation.workflow.raises)
-    token = f"{machine.started.run}:{child.key}"
+    token = f"{child.run or machine.run}:{child.key}"
     due = after_failure(policies, error, attempt=child.attempt, first_at=child.asked_at, now=machine.now, token=token)
     machine.ask(key, kinds.CHILD_ATTEMPT, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
     return due

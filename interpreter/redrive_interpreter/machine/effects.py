@@ -41,10 +41,11 @@ def _step(m: Machine[Any], fiber: Fiber, command: basics.Step[Any]) -> Reply:
     step_id = command.step_id
     key = fiber.scope.key(command.command_id or step_id)
     input = m.codec.dump_call(spec.signature, command.args, command.kwargs, step_id)
+    run = m.run  # before the row is found: a fork may begin right behind it
     m.ask(key, kinds.STEP, step_id, input, spec.undo_id, command)
-    wait = StepWait(key, command, fiber, input, m.now)
+    wait = StepWait(key, command, fiber, input, m.now, run)
     if m.recorded is None:
-        m.request(Perform(key, command, input, 1, None, m.now))
+        m.request(Perform(key, command, input, 1, None, m.now, run=run))
     fiber.wait = wait
     m.pending[key] = wait
     return WAITING
@@ -271,14 +272,14 @@ def _start(m: Machine[Any], fiber: Fiber, command: Any, then: Callable[[Key, str
     key = _key(fiber, command)
     invocation = command.invocation
     workflow = invocation.workflow
-    assert m.started is not None
-    id = command.child_id or str(uuid_of(m.started.run, f"child:{key}"))
+    run = m.run
+    id = command.child_id or str(uuid_of(run, f"child:{key}"))
     call = m.codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, workflow.name)
     input = {"id": id, "call": call, "on_parent_close": command.on_parent_close, "seconds": _seconds(command.wait_timeout)}
     m.ask(key, command.kind, workflow.name, input, command.undo_id, command)
     if m.family.has(id):
         return None, ExecutionConflict(id, "it was started by another command of this workflow")
-    request = StartExecution(key, id, workflow.name, call, command, command.on_parent_close)
+    request = StartExecution(key, id, workflow.name, call, command, command.on_parent_close, run=run)
     m.family.add(request, m.now)
     m.request(request)
     wait = AnswerWait(key, command, fiber, id, request, lambda: then(key, id))
@@ -287,10 +288,12 @@ def _start(m: Machine[Any], fiber: Fiber, command: Any, then: Callable[[Key, str
 
 
 def _start_child(m: Machine[Any], fiber: Fiber, command: child_workflows.StartChild[Any]) -> Reply:
+    run = m.run
+
     def started(key: Key, id: str) -> Reply:
         ref = child_workflows.ChildRef.of(id, command.invocation.workflow)
         if command.undo is not None:
-            m.saga.completed(key, command.undo, m.codec.dump(ref, child_workflows.ChildRef, f"child {id}"), child_workflows.ChildRef)
+            m.saga.completed(key, command.undo, m.codec.dump(ref, child_workflows.ChildRef, f"child {id}"), child_workflows.ChildRef, run)
         return ref, None
 
     return _start(m, fiber, command, started)
@@ -378,13 +381,11 @@ def _now(m: Machine[Any], fiber: Fiber, command: basics.Now) -> Reply:
 
 
 def _new_id(m: Machine[Any], fiber: Fiber, command: basics.NewId) -> Reply:
-    assert m.started is not None
-    return uuid_of(m.started.run, fiber.scope.key(f"__new_id:{command.name}")), None
+    return uuid_of(m.run, fiber.scope.key(f"__new_id:{command.name}")), None
 
 
 def _random(m: Machine[Any], fiber: Fiber, command: basics.Random) -> Reply:
-    assert m.started is not None
-    return random_of(m.started.run, fiber.scope.key("__random")), None
+    return random_of(m.run, fiber.scope.key("__random")), None
 
 
 def _key(fiber: Fiber, command: Any) -> Key:

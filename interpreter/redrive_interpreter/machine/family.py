@@ -14,6 +14,7 @@ from redrive_interpreter.outcomes import Ok
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.requests import StartExecution
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 class ChildState:
     """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended.
 
-    *attempt* counts its starts; *start* is how it was started first, None if it will not be started again.
+    *attempt* counts its starts; *start* is how it was started first, None if it will not be started again; *run* the run of
+    this execution that started it, None for an earlier one.
     """
 
-    __slots__ = ("asked_at", "attempt", "ended_at", "id", "key", "outcome", "policy", "start", "status", "told", "workflow")
+    __slots__ = ("asked_at", "attempt", "ended_at", "id", "key", "outcome", "policy", "run", "start", "status", "told", "workflow")
 
     def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
         self.id = id
@@ -43,6 +45,7 @@ class ChildState:
         self.told = False
         self.ended_at: datetime | None = None
         self.attempt = 1
+        self.run: UUID | None = None
         self.start: StartExecution | None = None
         self.asked_at: datetime | None = None
 
@@ -78,7 +81,7 @@ class Family:
 
     def add(self, start: StartExecution, at: datetime) -> None:
         state = self._children[start.id] = ChildState(start.id, start.key, start.on_parent_close, start.workflow)
-        state.start, state.asked_at = start, at
+        state.start, state.asked_at, state.run = start, at, start.run
 
     def remove(self, id: str) -> None:
         """The host refused to start it."""
@@ -160,7 +163,7 @@ class Family:
         if child.status == "completed" and isinstance(child.outcome, Ok):
             value = machine.scalar(child.outcome.value, typed.result_type, f"the result of child {child.id}")
             if wait.owned and source.undo is not None:
-                machine.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type)
+                machine.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type, child.run or machine.run)
             return value, None
         cause = None
         if child.outcome is not None and not isinstance(child.outcome, Ok):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from uuid import UUID
 
 from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
 from redrive_interpreter.history import rows as r
@@ -38,8 +39,6 @@ from redrive_interpreter.machine.taking import NOTHING, TAKE
 from redrive_interpreter.machine.waits import GroupWait, StepWait, Wait
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.commands.workflows import Invocation, Workflow
     from redrive_interpreter.errors import CancelledBy
@@ -55,6 +54,7 @@ ENDLESS: Final = 10_000
 BUGS: Final = (NameError, AttributeError, TypeError, ImportError, RecursionError, CodecError)
 """Errors of a workflow's own code that are faults of the code, not of the business (C3)."""
 _BEFORE_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+_NO_RUN: Final = UUID(int=0)
 
 
 def _order(fiber: Fiber) -> tuple[int, ...]:
@@ -83,6 +83,7 @@ class Machine(Generic[R_co]):
         self.timers: dict[Key, datetime] = {}
         self.now = _BEFORE_TIME
         self.started: r.Started | None = None
+        self.run = _NO_RUN
         self.root: Fiber | None = None
         self.recorded: RecordedTurn | None = None
         self.fresh = True

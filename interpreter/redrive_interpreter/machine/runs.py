@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from redrive_interpreter.history.rows import Started
+from redrive_interpreter.history.verdicts import Finished
+from redrive_interpreter.keys import DEADLINE
 from redrive_interpreter.run_info import RunInfo
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from redrive_interpreter.history.rows import Ended, Forked
     from redrive_interpreter.machine.machine import Machine
 
 
@@ -27,6 +32,26 @@ def info_of(machine: Machine[Any], started: Started) -> RunInfo:
         deadline=started.deadline,
         rows=machine.counted,
     )
+
+
+def fork(machine: Machine[Any], row: Forked) -> None:
+    """Go on as the run of *row*: what was asked before keeps the run that it was asked in (F2)."""
+    started = machine.started
+    assert started is not None
+    machine.run = row.run
+    if not row.id:
+        machine.started = attrs.evolve(started, run=row.run)
+        return
+    machine.started = attrs.evolve(started, id=row.id, run=row.run, parent=None, deadline=row.deadline)
+    machine.clear_timer(DEADLINE)
+    if row.deadline is not None:
+        machine.set_timer(DEADLINE, row.deadline)
+
+
+def force_end(machine: Machine[Any], row: Ended) -> None:
+    """Stop where the run stands: an operator ended it."""
+    machine.stop_everything()
+    machine.verdict_ = Finished(row.outcome, status=row.status)
 
 
 def next_run(machine: Machine[Any], started: Started, run: UUID, at: datetime) -> Started:

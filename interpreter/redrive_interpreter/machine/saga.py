@@ -18,20 +18,23 @@ from redrive_interpreter.machine.waits import StepWait
 from redrive_interpreter.outcomes import Failure
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from redrive_interpreter.commands.basics import Step
     from redrive_interpreter.machine.machine import Machine
 
 
 class Entry:
-    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*."""
+    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*; *run* is that of what it undoes."""
 
-    __slots__ = ("claimed", "data", "key", "type", "undo")
+    __slots__ = ("claimed", "data", "key", "run", "type", "undo")
 
-    def __init__(self, key: Key, undo: Any, data: Any, type: Any) -> None:
+    def __init__(self, key: Key, undo: Any, data: Any, type: Any, run: UUID) -> None:
         self.key = key
         self.undo = undo
         self.data = data
         self.type = type
+        self.run = run
         self.claimed = False  # by a rollback that is under way: another must not undo it as well
 
     def step(self, machine: Machine[Any]) -> Step[Any]:
@@ -63,13 +66,13 @@ class Saga:
         self.doubtful: list[Key] = []
         self.stuck: Undoing | None = None
 
-    def completed(self, key: Key, undo: Any, data: Any, type: Any) -> None:
-        self.log.append(Entry(key, undo, data, type))
+    def completed(self, key: Key, undo: Any, data: Any, type: Any, run: UUID) -> None:
+        self.log.append(Entry(key, undo, data, type, run))
 
-    def doubt(self, key: Key, undo: Any) -> None:
+    def doubt(self, key: Key, undo: Any, run: UUID) -> None:
         """An attempt began and its outcome is unknown: a ready undo covers that, nothing else does."""
         if _is_ready(undo):
-            self.log.append(Entry(key, undo, None, None))
+            self.log.append(Entry(key, undo, None, None, run))
         else:
             self.doubtful.append(key)
 
@@ -136,7 +139,7 @@ class Undoing:
                 continue
             if not machine.is_settled(key):
                 machine.ask(key, kinds.UNDO, step.step_id, input, None, step)
-            wait = StepWait(key, step, self.fiber, input, machine.now)
+            wait = StepWait(key, step, self.fiber, input, machine.now, entry.run)
             wait.undoing = self
             machine.wait(self.fiber, wait)
             for request in wait.requests():

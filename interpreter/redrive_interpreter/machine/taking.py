@@ -33,6 +33,8 @@ def _took(m: Machine[Any], fact: r.Fact) -> None:
     m.counted += 1
     if m.recorded is None:
         m.rows.append(fact)
+    elif m.recorded.forks:
+        m.recorded.pass_forks(m)
 
 
 def _known(m: Machine[Any], key: Key, fact: r.Fact) -> Wait | None:
@@ -58,13 +60,13 @@ def _start(m: Machine[Any], fact: r.Started) -> None:
         gen = workflow.fn(*args, **kwargs)
     except (CodecError, InvalidDefinition, TypeError) as error:
         raise Unreadable(f"the input of {workflow.name!r} does not fit its code: {error}") from error
-    m.started = fact
+    m.started, m.run = fact, fact.run
     _took(m, fact)
     m.mailbox.carry(fact.unread)
     if fact.children:
         m.family.carry(fact.children)
-    if fact.deadline is not None:
-        m.set_timer(DEADLINE, fact.deadline)
+    if m.started.deadline is not None:  # a copy that begins here has its own
+        m.set_timer(DEADLINE, m.started.deadline)
     scope = Scope("", workflow)
     m.root = Fiber(scope, ())
     m.root.push(Frame(gen, scope, True))
@@ -98,7 +100,7 @@ def _step_answered(m: Machine[Any], wait: StepWait, fact: r.Answered) -> None:
         spec = step.spec
         value = m.scalar(outcome.value, spec.result_type, wait.key)
         if spec.undo is not None:
-            m.saga.completed(wait.key, spec.undo, outcome.value, spec.result_type)
+            m.saga.completed(wait.key, spec.undo, outcome.value, spec.result_type, wait.run)
         m.wake(wait.fiber, value)
         return
     assert isinstance(outcome, Err)
@@ -107,7 +109,7 @@ def _step_answered(m: Machine[Any], wait: StepWait, fact: r.Answered) -> None:
         wait.undoing.answered(m, wait, error)
         return
     if fact.in_doubt or wait.doubt:
-        m.saga.doubt(wait.key, step.spec.undo)
+        m.saga.doubt(wait.key, step.spec.undo, wait.run)
     m.wake(wait.fiber, None, error)
 
 
@@ -128,7 +130,7 @@ def _retry(m: Machine[Any], fact: r.Retrying) -> None:
     if wait.fiber.cancel is not None and not wait.fiber.thrown and wait.undoing is None:
         m.settle(wait)  # S10: no further attempt
         if wait.doubt:
-            m.saga.doubt(wait.key, wait.command.spec.undo)
+            m.saga.doubt(wait.key, wait.command.spec.undo, wait.run)
         m.wake(wait.fiber, None)
     else:
         for request in wait.requests():

@@ -13,6 +13,7 @@ from redrive_interpreter.history.requests import CancelExecution, Drop, Perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.commands.basics import Command, Step, WaitSignal
@@ -47,18 +48,20 @@ class Wait:
 class StepWait(Wait):
     """A step's answer. *doubt*: an attempt may have taken effect without our knowing.
 
-    *undoing* is set where the step is an undo: then the saga, not the fiber, gets the answer.
+    *undoing* is set where the step is an undo: then the saga, not the fiber, gets the answer. *run* is the run in which the
+    step was asked, of an undo the one in which the step that it undoes was.
     """
 
-    __slots__ = ("asked_at", "attempt", "doubt", "due", "input", "started", "undoing")
+    __slots__ = ("asked_at", "attempt", "doubt", "due", "input", "run", "started", "undoing")
     command: Step[Any]
 
-    def __init__(self, key: Key, command: Step[Any], fiber: Fiber, input: Any, asked_at: datetime) -> None:
+    def __init__(self, key: Key, command: Step[Any], fiber: Fiber, input: Any, asked_at: datetime, run: UUID) -> None:
         self.key = key
         self.command = command
         self.fiber = fiber
         self.input = input
         self.asked_at = asked_at
+        self.run = run
         self.attempt = 1
         self.due: datetime | None = None
         self.started = False
@@ -75,7 +78,7 @@ class StepWait(Wait):
         machine.settle(self)
         machine.request(Drop(self.key))
         if in_flight or self.doubt:
-            machine.saga.doubt(self.key, spec.undo)
+            machine.saga.doubt(self.key, spec.undo, self.run)
         return True
 
     def in_flight(self, machine: Machine[Any]) -> bool:
@@ -83,7 +86,7 @@ class StepWait(Wait):
         return self.due is None or self.due <= machine.now
 
     def requests(self) -> list[Request]:
-        return [Perform(self.key, self.command, self.input, self.attempt, self.due, self.asked_at, self.started)]
+        return [Perform(self.key, self.command, self.input, self.attempt, self.due, self.asked_at, self.started, self.run)]
 
 
 class TimerWait(Wait):

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.keys import scope_of
+from redrive_interpreter.machine.runs import fork
 from redrive_interpreter.replay.causes import sides
 from redrive_interpreter.replay.divergence import Diverged, Watched, describe, does_not_fit
 from redrive_interpreter.replay.escapes import Raised
 
 if TYPE_CHECKING:
+    from redrive_interpreter.history.rows import Forked
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine.machine import Machine
 
@@ -28,12 +30,13 @@ class RecordedTurn:
     """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
 
     *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *aside*: the keys of the commands that
-    set a signal aside, in order; None where none did. *raised*: the errors with which generators ended in it.
+    set a signal aside, in order; None where none did. *raised*: the errors with which generators ended in it. *forks*: the
+    `Forked` rows that are still to come, each with the number of rows before it; None where there are none.
     """
 
-    __slots__ = ("_at", "_watched", "aside", "beyond", "last", "raised", "rest")
+    __slots__ = ("_at", "_watched", "aside", "beyond", "forks", "last", "raised", "rest")
 
-    def __init__(self, rows: list[Asked | None], last: bool, watched: Watched) -> None:
+    def __init__(self, rows: list[Asked | None], last: bool, watched: Watched, forks: list[tuple[int, Forked]] | None = None) -> None:
         self.rest = rows
         self._at = 0
         self._watched = watched
@@ -41,6 +44,16 @@ class RecordedTurn:
         self.beyond = False
         self.raised: tuple[Raised, ...] = ()
         self.aside: list[Key] | None = None
+        self.forks = forks
+
+    def pass_forks(self, machine: Machine[Any]) -> None:
+        """Go on as another run, if all that was asked before its `Forked` row has been asked again."""
+        while self.forks:
+            before, row = self.forks[0]
+            if any(asked is not None and asked.kind != kinds.PATCH for asked in self.rest[:before]):
+                return
+            del self.forks[0]
+            fork(machine, row)
 
     def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
         """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
@@ -64,6 +77,8 @@ class RecordedTurn:
             self._at = at + 1
         alike = row.key == key and row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
         if alike and (machine.codec.same(row.input, input) or _same(machine, row, input, command)):
+            if self.forks:
+                self.pass_forks(machine)
             return row
         self._diverge(machine, row, Asked(key, kind, label, input, undo), command)
         raise AssertionError("unreachable")

@@ -17,9 +17,20 @@ import attrs
 
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, StartExecution
-from redrive_interpreter.history.rows import FACTS, THE_RUN, Asked, CancelRequested, DeadlinePassed, Ended, RollbackRetried, SetAside
+from redrive_interpreter.history.rows import (
+    FACTS,
+    THE_RUN,
+    Asked,
+    CancelRequested,
+    DeadlinePassed,
+    Ended,
+    Forked,
+    RollbackRetried,
+    SetAside,
+)
 from redrive_interpreter.live_codec import LIVE
 from redrive_interpreter.machine.machine import Machine
+from redrive_interpreter.machine.runs import force_end
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.replay.divergence import Watched, diverged_at_end, does_not_fit
 from redrive_interpreter.replay.recorded import RecordedTurn, same_value
@@ -91,6 +102,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         end = at + 1
         asked: list[Asked | None] = []
         aside: list[Key] = []
+        forks: list[tuple[int, Forked]] | None = None
         ended: Ended | None = None
         while end < total:
             row = history[end]
@@ -103,11 +115,13 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
                 ended = row  # type: ignore[assignment]
             elif kind is SetAside:
                 aside.append(row.key)  # type: ignore[union-attr]
+            elif kind is Forked:
+                forks = [*(forks or ()), (len(asked), row)]  # type: ignore[list-item]
             end += 1
         last = end >= total
         watched.at = at
-        turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched)
-        turn.beyond = last and end == at + 1  # the fact alone is stored: whatever the turn does is new
+        turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched, forks)
+        turn.beyond = last and end == at + 1 + len(forks or ())  # the fact alone is stored: whatever the turn does is new
         if aside:
             turn.aside = aside
         before = machine.counted
@@ -137,6 +151,8 @@ def _before_it_began(row: Row) -> bool:
 
 
 def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:
+    if ended is not None and ended.forced and machine.verdict_ is None:
+        force_end(machine, ended)
     verdict = machine.verdict_
     if ended is None:
         if verdict is not None and not last:

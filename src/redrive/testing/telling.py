@@ -17,6 +17,7 @@ from redrive_interpreter import (
     ChildFinished,
     DeadlinePassed,
     Ended,
+    Forked,
     Noted,
     Ok,
     Retrying,
@@ -98,6 +99,8 @@ class _Teller:
                 return "the undos are tried again"
             case SetAside():
                 return f"  sets aside signal {row.name}, which {name_of_key(row.key)} cannot read"
+            case Forked():
+                return f"  goes on as run {row.run}"
             case Noted():
                 return f"  notes {row.text}" + (f" {_shown(dict(row.data))}" if row.data else "")
             case AttributeSet():

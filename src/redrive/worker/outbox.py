@@ -70,7 +70,7 @@ def child(request: StartExecution, parent: str, run: str, now: datetime, codec: 
         due=None if again is None else again.due,
         timeout=command.timeout if command.timeout is not None else workflow.timeout,
         attributes=attributes_of(command.attributes, codec),
-        parent=Parent(id=parent, run=UUID(run), key=request.key if again is None else again.of),
+        parent=Parent(id=parent, run=request.run or UUID(run), key=request.key if again is None else again.of),
         restart=frozenset() if again is None else _FAILED,
     )
     return NewChild(execution=new, answer_to=request.key if again is None else None)

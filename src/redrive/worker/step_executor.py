@@ -104,7 +104,7 @@ class StepExecutor:
         ends = live.machine.started.deadline
         context = StepContext(
             live.id,
-            live.machine.started.run,
+            perform.run or live.machine.run,
             perform.key,
             perform.attempt,
             ends if spec.timeout is None else self._deadline(ends, spec.timeout),

@@ -247,7 +247,7 @@ class TurnRunner:
         if run is None:
             Origin.of(live.id, self.store).refuse(loaded.history)
         live.unsure = True
-        if run != live.claim.run:
+        if run != live.claim.run and not any(row["row"] == "forked" and row["run"] == live.claim.run for row in history):
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
             self.executor.stop_all(live)
             self._leave(live)
