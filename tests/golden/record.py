@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid5
 
 from redrive.codec import JsonCodec
 from redrive.histories import write
 from redrive.testing import Run, play
 from redrive_interpreter import (
     Answered,
+    Asked,
     AttemptStarted,
+    Forked,
     Invocation,
     Key,
     Machine,
@@ -24,6 +27,7 @@ from redrive_interpreter import (
     RollbackRetried,
     Row,
     Signal,
+    Started,
     dump_row,
     replay,
 )
@@ -94,6 +98,18 @@ def set_aside() -> list[Row]:
     return run.history
 
 
+def forked() -> list[Row]:
+    """An operator has the run begin anew from its second step, which is answered under the new run."""
+    rows = stubbed(p.together(ORDER), first="Ada")
+    at = next(i for i, row in enumerate(rows) if type(row) is Asked and row.kind == "step" and i > 1)
+    started = rows[0]
+    assert isinstance(started, Started)
+    rows = [*rows[:at], Forked(run=uuid5(started.run, "forked"), of=started.run, at=BEGIN)]
+    replayed = replay(p.together, rows, JsonCodec())
+    replayed.machine.close()
+    return [*rows, *replayed.rows]
+
+
 RECORDINGS: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "step": lambda: stubbed(p.one_step(ORDER)),
     "raw_step": lambda: stubbed(p.raw_step(ORDER)),
@@ -150,6 +166,7 @@ RECORDINGS: Final[Mapping[str, Callable[[], list[Row]]]] = {
     "bug": lambda: stubbed(p.bug()),
     "waiting": lambda: by_hand(p.wait_signal()),
     "together": lambda: stubbed(p.together(ORDER), first="Ada"),
+    "forked": forked,
     "together_late": lambda: stubbed(p.together(ORDER)),
 }
 

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class Entry:
-    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*; *run* is that of what it undoes."""
+    """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*.
+
+    *run* is the run in which that was asked: its undo has one idempotency key, whichever run undoes it.
+    """
 
     __slots__ = ("claimed", "data", "key", "run", "type", "undo")
 

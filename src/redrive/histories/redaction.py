@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 Hook: TypeAlias = Callable[[str, Any], Any]
 """Given a field's name and its JSON value; gives back the value to store instead, or the same one."""
 
-_STRUCTURE: Final = frozenset("row format key kind label run workflow undo name status by on_parent_close type declared".split())  # noqa: SIM905
+_STRUCTURE: Final = frozenset("row format key kind label run of workflow undo name status by on_parent_close type declared".split())  # noqa: SIM905
 """Fields of rows that say what happened; all others may hold what somebody wrote."""
 _SHORTEST: Final = 3
 """Shorter texts than this are replaced only where they are a whole value: "a" is in every word."""

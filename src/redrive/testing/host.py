@@ -175,9 +175,8 @@ class Host:
         info, spec = self.machine.info, perform.step.spec
         limits = [info.deadline, None if spec.timeout is None else self.now + spec.timeout]
         deadline = min((limit for limit in limits if limit is not None), default=None)
-        return StepContext(
-            info.id, perform.run or info.run, perform.key, perform.attempt, deadline, spec.key, self.heartbeats.get(perform.key)
-        )
+        told, run = self.heartbeats.get(perform.key), perform.run or info.run
+        return StepContext(info.id, run, perform.key, perform.attempt, deadline, spec.key, told)
 
     def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
         """An attempt gave a value, or raised: its Retry says whether another one comes, unless it is *final*."""
