@@ -94,6 +94,7 @@ from redrive_interpreter import (
 if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
     from redrive.info import ExecutionInfo, Pending
+    from redrive.inspecting import InspectedFiber, InspectedFrame, InspectedValue, Inspection
 
 __all__ = [
     "All",
@@ -130,6 +131,10 @@ __all__ = [
     "Failure",
     "Flow",
     "Info",
+    "InspectedFiber",
+    "InspectedFrame",
+    "InspectedValue",
+    "Inspection",
     "InvalidDefinition",
     "InvalidDuration",
     "InvalidId",
@@ -197,6 +202,10 @@ def __getattr__(name: str) -> Any:
         from redrive import info
 
         return getattr(info, name)
+    if name in ("InspectedFiber", "InspectedFrame", "InspectedValue", "Inspection"):
+        from redrive import inspecting
+
+        return getattr(inspecting, name)
     if name in ("DeadLetter", "SetAsideSignal"):
         from redrive import aside
 

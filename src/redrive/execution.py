@@ -11,6 +11,7 @@ from redrive_interpreter.history.rows import Started
 
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
+    from redrive.inspecting import Inspection
     from redrive.service import AsyncDurableService
     from redrive_interpreter.commands.messages import Payload, Signal
     from redrive_interpreter.commands.workflows import Workflow
@@ -70,6 +71,16 @@ class AsyncExecution(Generic[R_co]):
         """
         await self._check()
         return await self._service._info(self.id, self.workflow)
+
+    async def inspect(self, row: int | None = None, *, run: int = -1) -> Inspection:
+        """Where it stood in its source after *row* of a run (the last row by default), with the locals of all its generators.
+
+        The history is replayed here, in a thread, by the workflow of this handle or the one that the service lists; no worker
+        is needed, and nothing is changed. Where the code here does not follow the history, `Inspection.problem` says so.
+        Raises `ExecutionNotFound`, and `ValueError` for a row that the run does not have.
+        """
+        service = self._service
+        return await service._inspection.inspect(await service._read(self.id), row, run, self.workflow, service.workflows)
 
     async def history(self, run: int = -1) -> list[Row]:
         """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""
@@ -147,6 +158,15 @@ class Execution(Generic[R_co]):
         Raises `ExecutionNotFound`, or `ExecutionConflict` if it runs another workflow than the handle says.
         """
         return self._call(self._inner.info())  # type: ignore[no-any-return]
+
+    def inspect(self, row: int | None = None, *, run: int = -1) -> Inspection:
+        """Where the execution stood in its source after *row* of a run (the last row by default), with the locals of all its generators.
+
+        The history is replayed here, in a thread, by the workflow of this handle or the one that the service lists; no worker
+        is needed, and nothing is changed. Where the code here does not follow the history, `Inspection.problem` says so.
+        Raises `ExecutionNotFound`, and `ValueError` for a row that the run does not have.
+        """
+        return self._call(self._inner.inspect(row, run=run))  # type: ignore[no-any-return]
 
     def history(self, run: int = -1) -> list[Row]:
         """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.patience import patiently
 from redrive.status import PENDING, RUNNING
 from redrive.stored import Origin
+from redrive_interpreter.history.rows import Started
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.info import ExecutionInfo, Standing
+    from redrive.inspecting import Inspection
     from redrive.ports.aside_values import Aside
     from redrive.ports.store import Snapshot, Store
     from redrive.worker.apart import Apart
@@ -30,7 +32,7 @@ SHORT: Final = 20_000
 """Characters of a history up to which its rows are read on the event loop: that takes some 3 ms."""
 
 
-class Inspection:
+class Inspector:
     """Looks at the executions in *store*. *limit*: seconds of processor time that a workflow may use between two commands."""
 
     def __init__(self, store: Store, codec: JsonCodec, limit: float) -> None:
@@ -68,6 +70,26 @@ class Inspection:
 
         if short and (standing is not None or not needs_replay(snapshot, rows, workflow)):
             return told(None)
+        return await self._lane.run(told, contextvars.copy_context())
+
+    async def inspect(
+        self, snapshot: Snapshot, row: int | None, run: int, given: Workflow[..., Any] | None, listed: Mapping[str, Workflow[..., Any]]
+    ) -> Inspection:
+        """Where the execution stood after *row* of a run, by the workflow *given*, if that is what it ran, or by one of those *listed*.
+
+        Raises `ValueError` if the run has no such row, `ExecutionNotFound` of a run that there is not.
+        """
+        from redrive.inspecting import inspected
+
+        text = await patiently(lambda: self._store.history(snapshot.id, run))
+        number, origin = snapshot.number if run == -1 else run, Origin.of(snapshot.id, self._store)
+
+        def told(watch: Watch) -> Inspection:
+            rows = origin.rows(text)
+            name = rows[0].workflow if isinstance(rows[0], Started) else snapshot.workflow
+            workflow = given if given is not None and given.name == name else listed.get(name)
+            return inspected(snapshot, number, rows, row, workflow, self._codec, watch)
+
         return await self._lane.run(told, contextvars.copy_context())
 
     def attributes(self, snapshot: Snapshot) -> dict[str, Any]:

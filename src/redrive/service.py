@@ -20,7 +20,7 @@ from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
 from redrive.home import Home, new_worker_id
 from redrive.injection import Resources
-from redrive.inspection import Inspection
+from redrive.inspection import Inspector
 from redrive.news import News
 from redrive.operator import Operator
 from redrive.options import checked_store, known, limits, more_than_zero, registered
@@ -110,7 +110,7 @@ class AsyncDurableService:
         self._on: list[Handler] = []
         self._clock = Clock()
         self._waiters = Waiters()
-        self._inspection = Inspection(self.store, self.codec, self._turn_limit.total_seconds())
+        self._inspection = Inspector(self.store, self.codec, self._turn_limit.total_seconds())
         self._worker: Worker | None = None
         self._presence: Presence | None = None
         self._listing: Listing | None = None

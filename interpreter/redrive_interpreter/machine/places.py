@@ -11,6 +11,7 @@ import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from redrive_interpreter.machine.fibers import Fiber, Frame
     from redrive_interpreter.machine.machine import Machine
@@ -152,6 +153,16 @@ def _standing(gen: Any) -> tuple[CodeType, int] | None:
         inner = inner.gi_yieldfrom
     frame = inner.gi_frame
     return None if frame is None else (frame.f_code, frame.f_lineno)
+
+
+def users_generators(gen: Any) -> Iterator[tuple[bool, FrameType]]:
+    """The Python frames of *gen* and of the user's generators that it delegates to, the outermost first, and which one is that."""
+    at: Any = gen
+    if at is not None and at.gi_frame is not None:
+        yield True, at.gi_frame
+        while _is_users(at.gi_yieldfrom):
+            at = at.gi_yieldfrom
+            yield False, at.gi_frame
 
 
 def _place_in(code: CodeType, line: int) -> Place:

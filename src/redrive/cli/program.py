@@ -16,6 +16,7 @@ from redrive.cli.aside_verbs import add_aside
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
+from redrive.cli.inspecting_verbs import add_inspecting
 from redrive.cli.linting import add_lint
 from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
@@ -139,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("reason", nargs="?", default="")
 
     add_aside(partial(_client, words))
+    add_inspecting(partial(_client, words))
     add_replay(words)
     add_lint(words)
     add_diagram(words)

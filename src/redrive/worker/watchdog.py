@@ -79,9 +79,9 @@ class Watch:
         self._machine = machine
         self._turns = self.turn = self._turns + 1
 
-    def make(self, workflow: Workflow[..., R], codec: Codec) -> Machine[R]:
-        """The machine that the turn is computed by."""
-        machine = Machine(workflow, codec)
+    def make(self, workflow: Workflow[..., R], codec: Codec, kind: type[Machine[Any]] = Machine) -> Machine[R]:
+        """The machine that the turn is computed by, of the class *kind*."""
+        machine = kind(workflow, codec)
         self._machine = machine
         return machine
 
