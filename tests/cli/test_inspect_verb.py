@@ -33,7 +33,7 @@ def test_the_line_and_the_locals_are_shown(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert "order-1  orders.process  after row 4 of 4, " in shown
     assert "the workflow  waits for signal orders.approved" in shown
-    assert "→   32      by = yield from WaitSignal(approved)" in shown
+    assert "→   28      by = yield from WaitSignal(approved)" in shown
     assert '      order = {"id": "o-1", "total": 900}' in shown
     assert '      charged = "ch_o-1"' in shown
 
