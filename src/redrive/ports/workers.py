@@ -13,13 +13,18 @@ import attrs
 class KnownWorker:
     """A worker as the store knows it, and the workflows that it lists.
 
-    *alive*: what it owns is not anybody else's to take. *expires_at* is when its lease ends, or ended.
+    *alive*: what it owns is not anybody else's to take. *expires_at* is when its lease ends, or ended. *executions* is how many it
+    owns, 10,000 at most. What a store does not keep is None, or empty.
     """
 
     id: str
     alive: bool
     expires_at: datetime
     workflows: frozenset[str]
+    build: str = ""
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    executions: int = 0
 
 
 @runtime_checkable

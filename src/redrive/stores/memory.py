@@ -290,7 +290,7 @@ class MemoryStore(AsideInMemory):
 
     async def workers(self) -> Sequence[KnownWorker]:
         with self._lock:
-            return [worker.known(id, self._now()) for id, worker in self._workers.items()]
+            return [worker.known(id, self._now(), len(self._owned.get(id, ()))) for id, worker in self._workers.items()]
 
     async def history(self, id: str, run: int = -1) -> Json:
         with self._lock:

@@ -30,8 +30,17 @@ class Worker:
     workflows: frozenset[str]
     started: datetime
 
-    def known(self, id: str, now: datetime) -> KnownWorker:
-        return KnownWorker(id=id, alive=self.expires > now, expires_at=self.expires, workflows=self.workflows)
+    def known(self, id: str, now: datetime, owned: int) -> KnownWorker:
+        return KnownWorker(
+            id=id,
+            alive=self.expires > now,
+            expires_at=self.expires,
+            workflows=self.workflows,
+            build=self.build,
+            started_at=self.started,
+            heartbeat_at=self.expires - self.lease,
+            executions=owned,
+        )
 
 
 @attrs.define

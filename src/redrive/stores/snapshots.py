@@ -39,9 +39,19 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
     )
 
 
-def known_worker(id: str, alive: bool, expires_us: int, workflows: str) -> KnownWorker:
-    """A worker; *workflows* is the JSON array of those it lists."""
-    return KnownWorker(id=id, alive=alive, expires_at=from_us(expires_us), workflows=frozenset(json.loads(workflows)))
+def known_worker(id: str, alive: bool, expires_us: int, workflows: str, details: Sequence[Any] | None) -> KnownWorker:
+    """A worker; *workflows* is the JSON array of those it lists, *details* its build, start, heartbeat, and how much it owns."""
+    build, started_us, beat_us, owned = details or ("", 0, None, 0)
+    return KnownWorker(
+        id=id,
+        alive=alive,
+        expires_at=from_us(expires_us),
+        workflows=frozenset(json.loads(workflows)),
+        build=build,
+        started_at=maybe_from_us(started_us or None),
+        heartbeat_at=maybe_from_us(beat_us),
+        executions=owned,
+    )
 
 
 def creator_of(columns: Sequence[str | None], read: Callable[[str], str]) -> Creator | None:

@@ -416,6 +416,10 @@ SELECT id, expires_us, life, stalls_us, evidence,
     workflows
 FROM redrive.workers WHERE id >= '';
 
+-- name: worker_details
+SELECT id, build, started_us, beat_us, (SELECT count(*) FROM (SELECT 1 FROM redrive.executions WHERE owner = workers.id LIMIT 10000) owned)
+FROM redrive.workers WHERE id >= '';
+
 -- name: clock_went_back
 -- Nobody lives longer for it.
 UPDATE redrive.workers SET expires_us = least(expires_us, $1::bigint + lease_us), beat_us = least(beat_us, $1) WHERE id >= '';

@@ -56,7 +56,10 @@ async def list_executions(sessions: Sessions, workflow: str | None, status: str 
 async def workers(sessions: Sessions) -> list[KnownWorker]:
     ((now_us,),) = await sessions.rows("now")
     found = await sessions.rows("workers")
-    return [known_worker(from_text(id), expires_us > now_us, expires_us, workflows) for id, expires_us, *_, workflows in found]
+    details = {id: (from_text(build), *rest) for id, build, *rest in await sessions.rows("worker_details")}
+    return [
+        known_worker(from_text(id), expires_us > now_us, expires_us, workflows, details.get(id)) for id, expires_us, *_, workflows in found
+    ]
 
 
 async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:

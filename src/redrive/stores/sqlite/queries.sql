@@ -107,6 +107,11 @@ UPDATE workers SET expires_us = ?, expires_ticks = ? WHERE id = ?;
 -- name: workers
 SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build FROM workers;
 
+-- name: worker_details
+SELECT id, build, started_us, expires_us - lease_us,
+    (SELECT count(*) FROM (SELECT 1 FROM executions WHERE owner = workers.id LIMIT 10000))
+FROM workers;
+
 -- name: worker_row
 SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build FROM workers WHERE id = ?;
 

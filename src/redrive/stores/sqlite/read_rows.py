@@ -45,7 +45,9 @@ def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: 
 
 def workers(tx: Transaction) -> list[KnownWorker]:
     found = lock_witness.workers(tx)
-    return [known_worker(from_text(row.id), fate is lock_witness.Fate.ALIVE, row.expires_us, row.workflows) for row, fate in found]
+    details = {id: (from_text(build), *rest) for id, build, *rest in tx.execute(SQL["worker_details"])}
+    alive = lock_witness.Fate.ALIVE
+    return [known_worker(from_text(row.id), fate is alive, row.expires_us, row.workflows, details.get(row.id)) for row, fate in found]
 
 
 def load(tx: Transaction, claim: Claim) -> Loaded:

@@ -295,6 +295,21 @@ class ClaimContract:
         assert all(not worker.alive and worker.expires_at < later for worker in await store.workers())
 
     @in_lab
+    async def test_the_workers_are_known_with_build_heartbeat_and_load(self, lab: Lab) -> None:
+        store = await lab.open()
+        if not isinstance(store, KnowsWorkers):
+            return  # a store may do without
+        before = await store.now()
+        await claimed(store, "e-1")
+        await store.start(execution("e-2"))
+        await store.claim("ada", LEASE, "b-1", ["w"], 10)
+        (ada,) = await store.workers()
+        assert (ada.build, ada.executions) == ("b-1", 2)
+        assert ada.started_at is not None
+        assert ada.heartbeat_at is not None
+        assert before <= ada.started_at <= ada.heartbeat_at <= await store.now()
+
+    @in_lab
     async def test_what_no_worker_has_the_code_for_is_parked_until_one_comes(self, lab: Lab) -> None:
         store = await lab.open()
         await store.start(execution())
