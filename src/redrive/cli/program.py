@@ -14,6 +14,7 @@ from importlib.metadata import version
 from redrive.cli import verbs
 from redrive.cli.aside_verbs import add_aside
 from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
+from redrive.cli.completion import add_completion
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
 from redrive.cli.inspecting_verbs import add_inspecting
@@ -22,6 +23,7 @@ from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
 from redrive.cli.paint import paint_for, visible
 from redrive.cli.preparing import add_preparing
+from redrive.cli.worker_verbs import add_workers
 from redrive_interpreter import RedriveError
 
 _EPILOG = """\
@@ -141,11 +143,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add_aside(partial(_client, words))
     add_inspecting(partial(_client, words))
+    add_workers(partial(_client, words))
     add_replay(words)
     add_lint(words)
     add_diagram(words)
     add_preparing(words)
     add_moving(words)
+    add_completion(words, parser)
     for word in words.choices.values():
         word.add_argument(
             "--log-level",
