@@ -78,7 +78,8 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[Word]:
 def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
     for action in parser._actions:
         if action.option_strings and action.help != argparse.SUPPRESS:
-            values = list(map(str, action.choices or ())) or next((_VALUES[name] for name in action.option_strings if name in _VALUES), ())
+            known = next((_VALUES[name] for name in action.option_strings if name in _VALUES), ())
+            values = list(map(str, action.choices or known))
             yield Option(action.option_strings, (action.help or "").replace("%%", "%"), values, action.nargs == 0)
 
 
