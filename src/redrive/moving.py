@@ -60,8 +60,11 @@ async def _carry(source: Archive, target: Archive, progress: Callable[[Moved, in
             await target.write_events(events)
             moved = attrs.evolve(moved, events=moved.events + len(events))
         await target.write_handlers(await source.handlers())
+        async for audits in source.audits():
+            await target.write_audits(audits)
         await _compare("execution", source.executions(), target.executions(), lambda execution: execution.id)
         await _compare("event", source.events(), target.events(), lambda event: event.seq)
+        await _compare("audit", source.audits(), target.audits(), lambda audit: audit.seq)
         if list(await source.handlers()) != list(await target.handlers()):
             raise NotTheSame("the handlers read back are not those that were written")
         # In this order: a crash in between leaves two stores that could be used; the other would leave none.

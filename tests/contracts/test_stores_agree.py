@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from redrive import status as table
 from redrive.ports.parks import NewPark
+from redrive.ports.rewrites import NewAudit, PutBack, Rewrite
 from redrive.ports.store import (
     FINAL,
     Claim,
@@ -124,7 +125,21 @@ class Handle:
     done: bool
 
 
-Op = Start | Send | Take | Commit | Release | Pass | Retire | Handle
+@attrs.frozen
+class Edit:
+    """An operator cuts the history of an execution to *rows*, as it was last seen or a turn before."""
+
+    id: str
+    rows: int
+    status: str
+    wake: int | None
+    back: tuple[str, ...]
+    asked: tuple[str, ...]
+    late: bool
+    forked: bool
+
+
+Op = Edit | Start | Send | Take | Commit | Release | Pass | Retire | Handle
 NTH = st.sampled_from([0, 0, 0, 1, 1, 2, 5])
 STARTS = st.builds(Start, IDS, WORKFLOWS, OFFSETS, st.booleans(), st.none() | MESSAGES, st.none() | WORKERS, st.integers(0, 3))
 TAKES = st.builds(Take, WORKERS, BUILDS, st.sampled_from([("w",), ("v",), ("w", "v"), ("w", "v")]), st.sampled_from([0, 0, 100]))
@@ -161,6 +176,17 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     COMMITS,
     st.builds(Send, IDS, MESSAGES | CANCELS),
     st.builds(Release, NTH, st.none() | PARKS),
+    st.builds(
+        Edit,
+        IDS,
+        st.integers(1, 3),
+        STATUSES,
+        OFFSETS,
+        st.lists(st.sampled_from(["signal", "answer", "child", "retrying", "cancel"]), max_size=2).map(tuple),
+        st.lists(st.sampled_from(["to a", "to b", "a", "b"]), max_size=2).map(tuple),
+        st.sampled_from([False, False, False, True]),
+        st.booleans(),
+    ),
     st.builds(Pass, st.sampled_from([0, 1, 4, 16, -3, 90_000])),
     st.builds(Retire, WORKERS),
     st.builds(Handle, st.sampled_from(["h", "g"]), WORKERS, st.booleans()),
@@ -199,6 +225,8 @@ class Driver:
                 return taken
             case Commit():
                 return await self.commit(op)
+            case Edit():
+                return await self.edit(op)
             case Release(n, park):
                 if self.claims:
                     await store.release([self.claims[-1 - n % len(self.claims)]], parked=park)
@@ -259,6 +287,33 @@ class Driver:
         if op.rows and op.status == "running" and next_run is None:
             assert await self.store.commit(claim, turn) == committed
         return committed
+
+    async def edit(self, op: Edit) -> Any:
+        found = await self.store.read(op.id)
+        if found is None:
+            return None
+        self.commits += 1
+        final = op.status in FINAL
+        change = Rewrite(
+            number=found.number,
+            length=found.length - op.late,
+            before=found.status,
+            rows=[f'"{self.commits}.{n}"' for n in range(op.rows)],
+            run=f"{found.run}'" if op.forked else found.run,
+            status=op.status,  # type: ignore[arg-type]
+            wake_at=None if op.wake is None else self.clock.now + timedelta(seconds=op.wake),
+            deadline=found.deadline,
+            outcome='{"ok": 1}' if final else None,
+            back=[PutBack(kind=kind, name="x", data="1", stored_at=found.created_at) for kind in op.back],
+            asked=frozenset(op.asked),
+            children=frozenset(op.asked),
+            cancelled=op.late,
+            outgoing=[Outgoing(target=id, message=CANCEL) for id in op.asked if id in ("a", "b") and id != op.id],
+            audit=NewAudit(verb="edit", key=f"{self.commits}"),
+        )
+        said = await self.store.rewrite(op.id, change)
+        assert plain(await self.store.rewrite(op.id, change), self.clock) == plain(said, self.clock)
+        return said, [(one.verb, one.key, one.at) for one in await self.store.audit(op.id, 5)]
 
     def child(self, id: str, parent: Claim, attempt: int) -> NewChild:
         creator = Creator(id=parent.id, run=parent.run, key="child")

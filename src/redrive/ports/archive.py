@@ -14,6 +14,7 @@ import attrs
 
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.parks import Park
+from redrive.ports.rewrites import Audit
 from redrive.ports.store import Creator, Json, Message
 
 
@@ -111,6 +112,10 @@ class Archive(Protocol):
         """By id."""
         ...
 
+    def audits(self) -> AsyncIterator[Sequence[Audit]]:
+        """What operators did, by seq, in pages."""
+        ...
+
     async def begin_writing(self) -> None:
         """Make an empty store that nobody can use yet. Raises `UnusableStore` where there is something already."""
         ...
@@ -122,6 +127,10 @@ class Archive(Protocol):
         ...
 
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None: ...
+
+    async def write_audits(self, audits: Sequence[Audit]) -> None:
+        """Their seqs are kept, and new ones come after them."""
+        ...
 
     async def finish_writing(self) -> None:
         """Open the store that was written to everybody. Until then it can be read by this archive only."""

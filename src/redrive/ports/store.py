@@ -32,6 +32,7 @@ import attrs
 
 from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.parks import NewPark, Park, ParkKind
+from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
 from redrive.status import FINAL as FINAL
 from redrive.status import RUNNING
 from redrive.status import ExecutionStatus as ExecutionStatus
@@ -72,7 +73,11 @@ class Creator:
 
 @attrs.frozen(kw_only=True)
 class NewExecution:
-    """An execution to be started. *started* is its `Started` row; *input* is compared when the id exists."""
+    """An execution to be started. *started* is its `Started` row; *input* is compared when the id exists.
+
+    A copy of the execution *copy_of* comes with the rows of its *history* behind the start, with what goes *back* into its inbox,
+    and with an *audit*, which is stored for both.
+    """
 
     id: str
     workflow: str
@@ -85,6 +90,10 @@ class NewExecution:
     creator: Creator | None = None
     restart: frozenset[str] = frozenset()
     first_message: NewMessage | None = None
+    copy_of: str | None = None
+    history: Sequence[Json] = ()
+    back: Sequence[PutBack] = ()
+    audit: NewAudit | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +109,7 @@ class NewMessage:
     message: no worker and no code is needed.
     """
 
-    kind: Literal["signal", "cancel", "child", "answer", "retry_rollback"]
+    kind: Literal["signal", "cancel", "child", "answer", "retry_rollback", "retrying", "attempt"]
     name: str = ""
     data: Json = "null"
     dedup: str | None = None
@@ -302,7 +311,7 @@ class Told(NamedTuple):
     events: int = 0
 
 
-class Store(KeepsAside, HoldsEvents, Protocol):
+class Store(KeepsAside, HoldsEvents, RewritesHistories, Protocol):
     """Keeps executions. See the module's docstring for what each implementation promises."""
 
     async def open(self) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
 from redrive.ports.aside_values import Aside, HeldEvent
+from redrive.ports.rewrites import Audit
 from redrive.ports.store import Event, Message
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import creator_of
@@ -100,6 +101,12 @@ class Archiving:
     def _message(self, seq: int, kind: str, name: str, data: str, stored_us: int) -> Message:
         return Message(seq=seq, kind=kind, name=self.read(name), data=data, stored_at=from_us(stored_us))
 
+    def audit(self, seq: int, execution: str, at_us: int, *texts: str) -> Audit:
+        """Of execution, at, operator, verb, reason, detail, key."""
+        operator, verb, reason, detail, key = map(self.read, texts)
+        words = {"verb": verb, "reason": reason, "detail": detail, "key": key}
+        return Audit(seq=seq, execution=self.read(execution), at=from_us(at_us), by=operator, **words)
+
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def columns(self, it: Archived) -> Row:
         """id, workflow, run, number, first_run, status, fence, recoveries, unread, cancelled_run, wake, created, updated, stored,
@@ -134,6 +141,12 @@ class Archiving:
         """n, seq, name, data, sent, error, at."""
         for one in it.aside:
             yield (n, one.seq, self.stored(one.name), one.data, to_us(one.sent_at), self.stored(one.error), to_us(one.at))
+
+    def audits(self, audits: Sequence[Audit]) -> Iterator[Row]:
+        """seq, execution, at, operator, verb, reason, detail, key."""
+        for one in audits:
+            texts = map(self.stored, (one.by, one.verb, one.reason, one.detail, one.key))
+            yield (one.seq, self.stored(one.execution), to_us(one.at), *texts)
 
     def held(self, handlers: Sequence[ArchivedHandler]) -> Iterator[Row]:
         """handler, seq, event, payload, execution, at, dead, attempts, first, due, error."""

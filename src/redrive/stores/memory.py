@@ -49,10 +49,11 @@ from redrive.stores.memory_aside import AsideInMemory
 from redrive.stores.memory_due import DueQueue
 from redrive.stores.memory_parks import Parks, Worker
 from redrive.stores.memory_records import Record, array_of
+from redrive.stores.memory_rewrites import RewritesInMemory
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
 
-class MemoryStore(AsideInMemory):
+class MemoryStore(AsideInMemory, RewritesInMemory):
     """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
 
     def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:
@@ -87,6 +88,7 @@ class MemoryStore(AsideInMemory):
             created = record is None or repeat or record.status in new.restart
             if record is None or (created and not repeat):
                 record = self._begin(new, now)
+                self._copied(record, new, now)
                 if claim_for is not None and self._is_alive(claim_for) and (record.wake_at or now) <= now:
                     self._give(record, claim_for)
             if new.first_message is not None and not record.ended and not repeat:

@@ -29,6 +29,7 @@ class AsideInMemory(ABC):
     _records: dict[str, Record]
 
     def __init__(self) -> None:
+        super().__init__()
         self._numbers = itertools.count(1)
 
     @abstractmethod

@@ -68,7 +68,7 @@ class Record:
             deadline=new.deadline,
             attributes=new.attributes,
             creator=new.creator,
-            runs=[[new.started]],
+            runs=[[new.started, *new.history]],
             last_stored=now,
         )
 

@@ -26,6 +26,8 @@ class Reach:
     inboxes: dict[str, int] = attrs.Factory(dict[str, int])
     parents_of: list[str] = attrs.Factory(list[str])
     messages: list[AddressedMessage] = attrs.Factory(list[AddressedMessage])
+    audits: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
+    """Executions and keys of audits that may be stored already."""
 
     def read(self, id: str, after: int = 0) -> None:
         self.inboxes[id] = min(after, self.inboxes.get(id, after))

@@ -8,6 +8,7 @@ import attrs
 
 from redrive.ports.store import Stale
 from redrive.stores.ledger.changes import WORK
+from redrive.stores.ledger.rewrite_rules import back_into
 from redrive.stores.ledger.turn_rules import apply
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Tur
     owner = claim_for if alive and work.wake_us(new) <= work.now_us else None
     if standing is None:
         standing = work.begin(new, owner)
+        if new.history:
+            _copy(work, standing, new)
     elif created and not repeat:
         work.begin_again(standing, new, owner)
     if new.first_message is not None and not standing.ended and not repeat:
@@ -64,6 +67,16 @@ def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Tur
         except Stale:
             started.committed = False  # a repeat, and the execution has gone on since
     return started
+
+
+def _copy(work: UnitOfWork, copy: LockedExecution, new: NewExecution) -> None:
+    """Give a new execution the history of another one, and what that has asked and been answered since."""
+    copy.length += len(new.history)
+    copy.changed = True
+    work.append(copy, ",".join(new.history))
+    work.messages += back_into(copy, new.back, ())
+    if new.audit is not None:
+        work.audits += [(id, new.audit) for id in (new.id, new.copy_of) if id is not None]
 
 
 def _first_claim(execution: LockedExecution, worker: str) -> Claim:

@@ -55,7 +55,7 @@ def apply(work: UnitOfWork, claim: Claim, turn: Turn, *, alone: bool = False) ->
     for child in turn.children:
         _start_child(work, execution, child)
     for outgoing in turn.outgoing:
-        _post(work, execution, outgoing)
+        post(work, execution, outgoing)
     _change(work, execution, turn)
     work.changes |= (EVENTS if turn.events else 0) | (ENDS if turn.status in FINAL else 0)
     if turn.outgoing or turn.children or (turn.status in FINAL and execution.creator is not None):
@@ -108,7 +108,7 @@ def _change(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         work.append(execution, turn.next_run.started)
     if turn.status in FINAL:
         execution.end(turn.outcome)
-        _tell_the_parent(work, execution, turn)
+        tell_the_parent(work, execution, turn.status, turn.outcome)
 
 
 def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
@@ -123,15 +123,15 @@ def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         execution.status = CANCELLING
 
 
-def _tell_the_parent(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
+def tell_the_parent(work: UnitOfWork, execution: LockedExecution, status: str, outcome: str | None) -> None:
     parent = None if execution.creator is None else work.executions.get(execution.creator.id)
     if parent is not None:
-        result = NewMessage(kind="child", name=execution.id, data=child_result(turn.status, turn.outcome))
+        result = NewMessage(kind="child", name=execution.id, data=child_result(status, outcome))
         with contextlib.suppress(ExecutionFinished):  # a parent that has ended is not told
             work.deliver(parent, result)
 
 
-def _post(work: UnitOfWork, sender: LockedExecution, outgoing: Outgoing) -> None:
+def post(work: UnitOfWork, sender: LockedExecution, outgoing: Outgoing) -> None:
     answer, target = OK, work.executions.get(outgoing.target)
     if target is None:
         answer = refusal("ExecutionNotFound", outgoing.target)

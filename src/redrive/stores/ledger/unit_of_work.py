@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from redrive.ports.aside_values import NewAside
+from redrive.ports.rewrites import NewAudit
 from redrive.ports.store import NewEvent, NewExecution, NewMessage
 from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.common import short_key
@@ -56,9 +57,18 @@ class EmittedEvents:
     events: Sequence[NewEvent]
 
 
+@attrs.frozen
+class Refilled:
+    """An inbox whose messages are to be deleted, and these stored in their place, in this order."""
+
+    execution: LockedExecution
+    messages: Sequence[StoredMessage]
+
+
 @attrs.define(eq=False)
 class UnitOfWork:
-    """A store writes *begun* and *restarts* first, then the rest in any order; *events* last, whose lock everybody shares."""
+    """A store writes *begun* and *restarts* first, then *refilled*, then the rest in any order; *events* last, whose lock
+    everybody shares."""
 
     now_us: int
     executions: dict[str, LockedExecution] = attrs.Factory(dict[str, LockedExecution])
@@ -66,6 +76,9 @@ class UnitOfWork:
     """Execution and `short_key` of the messages asked about that are stored already."""
     stored_chunks: set[Chunk] = attrs.Factory(set[Chunk])
     """The `possible_repeats` that are stored already."""
+
+    stored_audits: set[tuple[str, str]] = attrs.Factory(set[tuple[str, str]])
+    """Execution and key of the audits asked about that are stored already."""
 
     changes: int = 0
     begun: list[tuple[LockedExecution, NewExecution]] = attrs.Factory(list[tuple[LockedExecution, NewExecution]])
@@ -80,6 +93,12 @@ class UnitOfWork:
     hurried: list[LockedExecution] = attrs.Factory(list[LockedExecution])
     """Executions whose parks that say nothing of the code may be retried at once."""
     messages: list[StoredMessage] = attrs.Factory(list[StoredMessage])
+    refilled: list[Refilled] = attrs.Factory(list[Refilled])
+    deadlines: list[tuple[LockedExecution, int | None]] = attrs.Factory(list[tuple[LockedExecution, int | None]])
+    renumbered: list[tuple[LockedExecution, int]] = attrs.Factory(list[tuple[LockedExecution, int]])
+    """Executions whose run goes on under another number, with the one before: its events have landed for that too."""
+    audits: list[tuple[str, NewAudit]] = attrs.Factory(list[tuple[str, NewAudit]])
+    """Acts of operators, with the ids of the executions."""
     aside: list[tuple[LockedExecution, NewAside]] = attrs.Factory(list[tuple[LockedExecution, NewAside]])
     events: list[EmittedEvents] = attrs.Factory(list[EmittedEvents])
 

@@ -2,7 +2,7 @@
 
 -- name: alone
 -- Who reads goes on; who would write waits until we are done.
-LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
 -- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
@@ -58,6 +58,9 @@ SELECT n, seq, name, data, sent_us, error, at_us FROM redrive.aside WHERE n = AN
 -- name: events
 SELECT seq, name, payload, execution, at_us FROM redrive.events WHERE seq > $1 ORDER BY seq LIMIT $2;
 
+-- name: audits
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM redrive.audit WHERE seq > $1 ORDER BY seq LIMIT $2;
+
 -- name: handlers
 SELECT id, event, done FROM redrive.handlers ORDER BY id;
 
@@ -100,8 +103,12 @@ COPY redrive.held_events (handler, seq, event, payload, execution, at_us, dead, 
 -- What is new comes after all that is old.
 SELECT setval(pg_get_serial_sequence('redrive.executions', 'n'), greatest(1, (SELECT max(n) FROM redrive.executions))),
     setval(pg_get_serial_sequence('redrive.aside', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.aside))),
+    setval(pg_get_serial_sequence('redrive.audit', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.audit))),
     setval('redrive.messages', greatest(1, (SELECT max(seq) FROM redrive.inbox)));
 
 -- name: events_from
 UPDATE redrive.counters
 SET value = greatest(value, (SELECT max(seq) FROM redrive.events), (SELECT max(done) FROM redrive.handlers)) WHERE name = 'events';
+
+-- name: write_audits
+COPY redrive.audit (seq, execution, at_us, operator, verb, reason, detail, key) FROM STDIN;

@@ -255,6 +255,28 @@ DELETE FROM redrive.inbox WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 -- name: forget_landed
 DELETE FROM redrive.landed WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
+-- ── rewrites ──────────────────────────────────────────────────────────────────────────────────
+
+-- name: set_deadline
+UPDATE redrive.executions SET deadline_us = $2 WHERE n = $1;
+
+-- name: renumber_events
+-- The run goes on under another number: what it emitted under the one before has landed.
+UPDATE redrive.events SET number = $3 WHERE n = $1 AND number = $2;
+
+-- name: has_audit
+SELECT 1 FROM redrive.audit WHERE execution = $1 AND key = $2;
+
+-- name: insert_audit
+INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING;
+
+-- name: audit
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM redrive.audit WHERE seq > 0 ORDER BY seq DESC LIMIT $1;
+
+-- name: audit_of
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM redrive.audit WHERE execution = $1 ORDER BY seq + 0 DESC LIMIT $2;
+
 -- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
 
 -- name: landed

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
+from redrive.ports.rewrites import Audit
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.archiving import Archiving, Parts, newest_message
 from redrive.stores.postgres.address import Address, parse
@@ -87,6 +88,16 @@ class PostgresArchive:
         async with self._errors():
             return _ARCHIVING.handlers(await self._rows("handlers"), await self._rows("held_events"))
 
+    async def audits(self) -> AsyncIterator[Sequence[Audit]]:
+        after = 0
+        while True:
+            async with self._errors():
+                rows = await self._rows("audits", after, _PAGE)
+            if not rows:
+                return
+            yield [_ARCHIVING.audit(*row) for row in rows]
+            after = rows[-1][0]
+
     async def _parts(self, ns: list[int]) -> list[Parts]:
         found: dict[str, dict[int, list[tuple[Any, ...]]]] = {}
         for name in ("chunks", "inbox", "landed", "parked", "aside"):
@@ -129,6 +140,10 @@ class PostgresArchive:
         async with self._errors():
             await self._copy("write_handlers", ((to_text(one.id), to_text(one.event), one.done, "") for one in handlers))
             await self._copy("write_held", _ARCHIVING.held(handlers))
+
+    async def write_audits(self, audits: Sequence[Audit]) -> None:
+        async with self._errors():
+            await self._copy("write_audits", _ARCHIVING.audits(audits))
 
     async def finish_writing(self) -> None:
         async with self._errors():

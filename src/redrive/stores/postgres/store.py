@@ -18,6 +18,7 @@ from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
+from redrive.ports.rewrites import Audit, Rewrite
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -44,6 +45,7 @@ from redrive.stores.postgres import (
     inbox_statements,
     outside,
     read_statements,
+    rewrite_statements,
     start_statements,
     turn_statements,
 )
@@ -214,7 +216,7 @@ class PostgresStore:
     # ── from outside ────────────────────────────────────────────────────────────────────────────
     async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
         asked: AskedStart = (new, claim_for, None if claim_for is None else first)
-        plain = new.creator is None and new.first_message is None
+        plain = new.creator is None and new.first_message is None and not new.history
         if plain and (first is None or (is_plain(first) and first.attributes is None)):
             begun: Begun = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
             return begun
@@ -387,6 +389,15 @@ class PostgresStore:
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await event_statements.events_done(self._open.sessions, handler, worker, through)
+
+    # ── what operators do ───────────────────────────────────────────────────────────────────────
+    async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
+        snapshot, news, now_us = await self._open.sessions.transact(partial(rewrite_statements.rewrite, id=id, change=change))
+        self._told(now_us, news)
+        return snapshot
+
+    async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
+        return await rewrite_statements.audit(self._open.sessions, id, limit)
 
     # ── what is kept for people ─────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:

@@ -22,6 +22,7 @@ async def lock(session: Session, reach: Reach) -> UnitOfWork:
     rows = await session.run("lock", _list(reach.ids), _list(reach.parents_of))
     now = await session.run("now")
     found = await session.run("inboxes_after", _list(reach.inboxes), numbers(reach.inboxes.values()))
+    audits = [await (await session.run("has_audit", to_text(id), to_text(key))).fetchall() for id, key in reach.audits]
     stored = None
     if keys:
         stored = await session.run("landed", SEPARATOR.join(id for id, _ in keys), SEPARATOR.join(key for _, key in keys))
@@ -34,6 +35,7 @@ async def lock(session: Session, reach: Reach) -> UnitOfWork:
         if execution is None:
             raise Again("an execution was started since its lock was asked for")
         execution.inbox.append(read_message(*message))
+    work.stored_audits = {asked for asked, rows in zip(reach.audits, audits, strict=True) if rows}
     if stored is not None:
         work.dedup_keys = {(from_text(id), from_text(key)) for id, key in await stored.fetchall()}
     return work
@@ -70,6 +72,17 @@ async def write(session: Session, work: UnitOfWork) -> None:
             await session.run(forget, str(n))
         await session.run("begin_again", n, maybe_us(new.deadline), *_creator(new), new.attributes, restart.number)
         await session.run("begin_history", n, restart.number, work.now_us, new.started, new.input)
+    for refilled in work.refilled:
+        await session.run("forget_inbox", str(refilled.execution.n))
+        if refilled.messages:
+            await _store_messages(session, refilled.messages)
+    for execution, number in work.renumbered:
+        await session.run("renumber_events", execution.n, number, execution.number)
+    for execution, deadline_us in work.deadlines:
+        await session.run("set_deadline", execution.n, deadline_us)
+    for id, act in work.audits:
+        texts = map(to_text, (act.by, act.verb, act.reason, act.detail, act.key))
+        await session.run("insert_audit", to_text(id), work.now_us, *texts)
     if work.chunks:
         chunks = [chunk for _, chunk in work.chunks]
         run_numbers, ends = numbers(chunk.number for chunk in chunks), numbers(chunk.end for chunk in chunks)

@@ -45,6 +45,9 @@ SELECT seq, name, data, sent_us, error, at_us FROM aside WHERE n = ? ORDER BY se
 -- name: events
 SELECT seq, name, payload, execution, at_us FROM events WHERE seq > ? ORDER BY seq LIMIT ?;
 
+-- name: audits
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM audit WHERE seq > ? ORDER BY seq LIMIT ?;
+
 -- name: handlers
 SELECT id, event, done FROM handlers ORDER BY id;
 
@@ -87,3 +90,6 @@ INSERT INTO aside (n, seq, name, data, sent_us, error, at_us) VALUES (?, ?, ?, ?
 -- name: write_held
 INSERT INTO held_events (handler, seq, event, payload, execution, at_us, dead, attempts, first_us, due_us, error)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: write_audits
+INSERT INTO audit (seq, execution, at_us, operator, verb, reason, detail, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?);

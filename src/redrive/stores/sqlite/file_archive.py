@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
+from redrive.ports.rewrites import Audit
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.archiving import Archiving, Parts, newest_message
 from redrive.stores.sqlite.column_values import from_text, to_text, to_us
@@ -81,6 +82,16 @@ class SQLiteArchive:
         with self._errors():
             return _ARCHIVING.handlers(self._db.execute(_SQL["handlers"]).fetchall(), self._db.execute(_SQL["held_events"]).fetchall())
 
+    async def audits(self) -> AsyncIterator[Sequence[Audit]]:
+        after = 0
+        while True:
+            with self._errors():
+                rows = self._db.execute(_SQL["audits"], (after, _PAGE)).fetchall()
+            if not rows:
+                return
+            yield [_ARCHIVING.audit(*row) for row in rows]
+            after = rows[-1][0]
+
     def _archived(self, row: tuple[Any, ...]) -> Archived:
         return _ARCHIVING.archived(row, Parts(**{name: self._db.execute(_SQL[name], (row[0],)).fetchall() for name in _PARTS}))
 
@@ -113,6 +124,10 @@ class SQLiteArchive:
             self._db.executemany(_SQL["write_held"], _ARCHIVING.held(handlers))
             self._db.execute(_SQL["events_begun"])
             self._db.execute(_SQL["events_from"], (max((handler.done for handler in handlers), default=0),))
+
+    async def write_audits(self, audits: Sequence[Audit]) -> None:
+        with self._errors(), self._transaction():
+            self._db.executemany(_SQL["write_audits"], _ARCHIVING.audits(audits))
 
     async def finish_writing(self) -> None:
         with self._errors():

@@ -88,6 +88,23 @@ UPDATE executions SET attributes = ? WHERE n = ?;
 -- name: end
 UPDATE executions SET status = ?, wake_us = NULL, owner = NULL, unread = ?, recoveries = ?, newest = ?, updated_us = ?, outcome = ? WHERE n = ?;
 
+-- ── rewrites ──────────────────────────────────────────────────────────────────────────────────
+
+-- name: set_deadline
+UPDATE executions SET deadline_us = ? WHERE n = ?;
+
+-- name: has_audit
+SELECT 1 FROM audit WHERE execution = ? AND key = ?;
+
+-- name: insert_audit
+INSERT OR IGNORE INTO audit (execution, at_us, operator, verb, reason, detail, key) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: audit
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM audit ORDER BY seq DESC LIMIT ?;
+
+-- name: audit_of
+SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM audit WHERE execution = ? ORDER BY seq DESC LIMIT ?;
+
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: worker

@@ -22,7 +22,7 @@ from redrive.stores.sqlite.unit_rows import lock, look_for, write
 
 
 def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:
-    if new.first_message is None and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None:
+    if new.first_message is None and not new.history and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None:
         return _begin(tx, new, claim_for, first)
     asked = [(new, claim_for, first)]
     work = lock(tx, reach_of_starts(asked))

@@ -15,6 +15,7 @@ from redrive.ports.answer import Answer
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
+from redrive.ports.rewrites import Audit, Rewrite
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -33,7 +34,7 @@ from redrive.ports.store import (
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
 from redrive.stores.common import log_unlisted
-from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, start_rows, turn_rows
+from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, rewrite_rows, start_rows, turn_rows
 from redrive.stores.sqlite import claim_rows as owning
 from redrive.stores.sqlite.column_values import from_us, maybe_from_us, to_us
 from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
@@ -235,6 +236,13 @@ class SQLiteStore:
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await self._writer.do(event_rows.events_done, handler, worker, through)
+
+    # ── what operators do ───────────────────────────────────────────────────────────────────────
+    async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
+        return await self._writer.do(rewrite_rows.rewrite, id, change)
+
+    async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
+        return await self._reader.do(rewrite_rows.audit, id, limit)
 
     # ── what is kept for people ─────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from redrive.stores.ledger.reach import Reach
-    from redrive.stores.ledger.unit_of_work import Chunk
+    from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage
     from redrive.stores.sqlite.jobs import Transaction
 
 _LOCKED = SQL["locked"]
@@ -44,6 +44,9 @@ def lock(tx: Transaction, reach: Reach) -> UnitOfWork:
             key = short_key(message.dedup)
             if tx.execute(SQL["has_landed"], (held[id].n, to_text(key))).fetchone():
                 work.dedup_keys.add((id, key))
+    for id, key in reach.audits:
+        if tx.execute(SQL["has_audit"], (to_text(id), to_text(key))).fetchone():
+            work.stored_audits.add((id, key))
     return work
 
 
@@ -92,6 +95,10 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         execution.n = begin(tx, new, execution.owner)
     for restart in work.restarts:
         begin_again(tx, restart)
+    for refilled in work.refilled:
+        tx.execute(SQL["forget_inbox"], (refilled.execution.n,))
+        refilled.execution.newest = 0
+        _store_messages(tx, refilled.messages)
     for execution, chunk in work.chunks:
         tx.execute(SQL["append"], (execution.n, chunk.number, chunk.end, tx.now_us, chunk.rows))
     for execution, seq in work.taken:
@@ -105,12 +112,12 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         tx.execute(SQL["hurry"], (tx.now_us, execution.n))
     for execution in work.unparked_for_all:
         tx.execute(SQL["forget_parked"], (execution.n,))
-    for stored in work.messages:
-        n, message = stored.execution.n, stored.message
-        if stored.dedup is not None:
-            tx.execute(SQL["insert_landed"], (n, to_text(stored.dedup)))
-        row = (n, message.kind, to_text(message.name), message.data, stored.stored_us)
-        stored.execution.newest = tx.execute(SQL["insert_message"], row).lastrowid or 0
+    _store_messages(tx, work.messages)
+    for execution, deadline_us in work.deadlines:
+        tx.execute(SQL["set_deadline"], (deadline_us, execution.n))
+    for id, act in work.audits:
+        texts = map(to_text, (act.by, act.verb, act.reason, act.detail, act.key))
+        tx.execute(SQL["insert_audit"], (to_text(id), tx.now_us, *texts))
     for execution, one in work.aside:
         signal = (to_text(one.name), one.data, to_us(one.sent_at), to_text(one.error))
         tx.execute(SQL["keep_aside"], (execution.n, *signal, tx.now_us))
@@ -119,6 +126,15 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
     for emitted in work.events:
         emit(tx, emitted.execution.id, to_text(emitted.run), emitted.events)
     tx.news |= work.changes
+
+
+def _store_messages(tx: Transaction, messages: Iterable[StoredMessage]) -> None:
+    for stored in messages:
+        n, message = stored.execution.n, stored.message
+        if stored.dedup is not None:
+            tx.execute(SQL["insert_landed"], (n, to_text(stored.dedup)))
+        row = (n, message.kind, to_text(message.name), message.data, stored.stored_us)
+        stored.execution.newest = tx.execute(SQL["insert_message"], row).lastrowid or 0
 
 
 def _save(tx: Transaction, it: LockedExecution) -> None:

@@ -21,6 +21,7 @@ from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
 from redrive.testing.contracts.park_contract import ParkContract
 from redrive.testing.contracts.read_contract import ReadingContract
+from redrive.testing.contracts.rewrite_contract import RewriteContract
 from redrive.testing.contracts.start_contract import StartContract
 from redrive.testing.contracts.turn_contract import TurnContract
 
@@ -36,6 +37,7 @@ class StoreContract(
     EventContract,
     AsideContract,
     ReadingContract,
+    RewriteContract,
 ):
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
