@@ -103,7 +103,7 @@ TRANSITIONS: Final = (
     _transition("cancel before the first turn", UNBEGUN, frozenset({CANCELLED}), "a cancel is stored and no worker owns it"),
     _transition("park", CLAIMABLE, frozenset({PARKED}), "its code does not fit, or killed its worker, or no worker has it"),
     _transition("retry_rollback", frozenset({COMPENSATION_FAILED}), frozenset({RUNNING}), "an operator has the undos tried again"),
-    _transition("rewrite", frozenset(STATUSES), TURN, "an operator has an edited history made its next number"),
+    _transition("rewrite", frozenset(STATUSES) - {PAUSED}, TURN, "an operator has an edited history made its next number"),
     _transition("restart", FINAL, frozenset({PENDING}), "a start names its status in restart=, or a child's next attempt begins"),
 )
 ALLOWED: Final = frozenset(pair for transition in TRANSITIONS for pair in transition.pairs())

@@ -35,6 +35,8 @@ INSERT INTO redrive.parked SELECT n, 'b-1', 'r' FROM redrive.executions WHERE n 
 INSERT INTO redrive.deaths SELECT n, 'b-1', 1, 3, 1, 0, 'worker-' || n % 4 FROM redrive.executions WHERE n % 50 = 0;
 INSERT INTO redrive.events SELECT n, 'x-' || n % 10, '1', id, n, 1, 'k', n FROM redrive.executions;
 INSERT INTO redrive.aside (n, name, data, sent_us, error, at_us) SELECT n, 's', '1', 1, 'no', 1 FROM redrive.executions WHERE n % 3 = 0;
+INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key)
+SELECT id, 1, '', 'retry', '', '{}', 'k' FROM redrive.executions;
 INSERT INTO redrive.held_events
 SELECT 'h-' || n % 3, n, 'x', '1', 'e-' || n % 5000, 1, n % 2 = 0, 1, 1, 1, 'no' FROM redrive.executions;
 INSERT INTO redrive.workers SELECT 'worker-' || i, 1, 1, 1, 'b', '[]' FROM generate_series(1, 4) AS i;
@@ -59,7 +61,7 @@ def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
     postgres.execute(
         *(
             f"VACUUM ANALYZE {schema}.{table}"
-            for table in ("executions", "history", "inbox", "landed", "parked", "deaths", "events", "aside", "held_events")
+            for table in ("executions", "history", "inbox", "landed", "parked", "deaths", "events", "aside", "audit", "held_events")
         )
     )
     with postgres.connect(options=SESSION) as connection:

@@ -56,6 +56,8 @@ INSERT INTO redrive.parked SELECT n, 'b-1', 'r' FROM redrive.executions WHERE st
 INSERT INTO redrive.deaths SELECT n, 'b-1', 1, 61, 1, 0, 'worker-' || n % 10000 FROM redrive.executions WHERE id LIKE 'e-%';
 INSERT INTO redrive.events SELECT n, 'x-' || n % 10, '1', id, n, 1, 'k', n FROM redrive.executions WHERE id LIKE 'e-%';
 INSERT INTO redrive.aside (n, name, data, sent_us, error, at_us) SELECT n, 's', '1', 1, 'why', 1 FROM redrive.executions;
+INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key)
+SELECT id, 1, '', 'retry', '', '{{}}', 'k' FROM redrive.executions;
 INSERT INTO redrive.held_events SELECT CASE WHEN seq > 3 THEN 'other' ELSE 'h' END, seq, 'x', '1', 'e-' || seq, 1, false, 1, 1, 1, 'why'
 FROM generate_series(1, 20000) AS seq;
 UPDATE redrive.counters SET value = 1000000 WHERE name = 'events';
@@ -66,6 +68,7 @@ SELECT n, 'signal', 's', '1', 1 FROM redrive.executions WHERE id IN ('e-1', 'e-2
 """
 TABLES: Final = (
     "aside",
+    "audit",
     "held_events",
     "executions",
     "history",
@@ -172,6 +175,12 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "begin_history": (n, 77, NOW, '"r"', "1"),
         "forget_inbox": (many,),
         "forget_landed": (many,),
+        "set_deadline": (n, NOW),
+        "renumber_events": (n, 1, 77),
+        "has_audit": ("e100", "k"),
+        "insert_audit": ("e100", NOW, "ada", "retry", "", "{}", "k-new"),
+        "audit": (10,),
+        "audit_of": ("e100", 10),
         "landed": (IDS, three("once", "once", "never")),
         "insert_landed": (many, three("a", "b", "c")),
         "insert_messages": (many, "signal,signal,signal", three("s", "s", "s"), rows, ones),

@@ -20,6 +20,7 @@ MAY_SCAN = {
     "workers": "there are as many rows as live workers",
     "newest": "sqlite_sequence has two rows",
     "list": "newest first by the primary key, until there are enough",
+    "audit": "newest first by the primary key, until there are enough",
     "all_aside": "oldest first by the primary key, until there are enough",
     "list_held": "by the primary key, until there are enough",
     "list_open": "newest first by the index of what is not over, until there are enough",

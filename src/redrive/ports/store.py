@@ -33,33 +33,16 @@ import attrs
 from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
+from redrive.ports.store_errors import LostClaim as LostClaim
+from redrive.ports.store_errors import Stale as Stale
+from redrive.ports.store_errors import StoreError as StoreError
+from redrive.ports.store_errors import UnusableStore as UnusableStore
 from redrive.status import FINAL as FINAL
 from redrive.status import RUNNING
 from redrive.status import ExecutionStatus as ExecutionStatus
-from redrive_interpreter.errors import RedriveError
 
 Json: TypeAlias = str
 """A value as JSON text, pure ASCII."""
-
-
-class StoreError(RedriveError):
-    """The store cannot do it. *retry_helps* says whether the same call may work later."""
-
-    def __init__(self, problem: str, *, retry_helps: bool = False) -> None:
-        super().__init__(problem)
-        self.problem, self.retry_helps = problem, retry_helps
-
-
-class LostClaim(StoreError):
-    """Another worker owns the execution now; nothing was written."""
-
-
-class Stale(StoreError):
-    """The turn was computed from less than the store knows; nothing was written. Reload and compute it again."""
-
-
-class UnusableStore(StoreError):
-    """The database is not one of ours, is damaged, or has another schema; says which file and what to do."""
 
 
 @attrs.frozen(kw_only=True)

@@ -321,10 +321,6 @@ class MemoryStore(AsideInMemory, RewritesInMemory):
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)
 
-    def _tell(self, kinds: int) -> None:
-        if kinds:
-            self._bell.ring(kinds)
-
     # ── parts of verbs; all run under the lock ──────────────────────────────────────────────────
     def _known(self, id: str) -> Record:
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from redrive.ports.rewrites import NewAudit, Rewrite
     from redrive.ports.store import NewExecution, Snapshot
+    from redrive.stores.bell import Bell
     from redrive.stores.ledger.reach import Reach
     from redrive.stores.ledger.unit_of_work import StoredMessage
     from redrive.stores.memory_due import DueQueue
@@ -32,6 +33,7 @@ class RewritesInMemory(ABC):
     """The verbs of `RewritesHistories`, for a store that has the rest."""
 
     _lock: threading.RLock
+    _bell: Bell
     _records: dict[str, Record]
     _parks: Parks
     _due: DueQueue
@@ -47,8 +49,9 @@ class RewritesInMemory(ABC):
     @abstractmethod
     def _disown(self, record: Record) -> None: ...
 
-    @abstractmethod
-    def _tell(self, kinds: int) -> None: ...
+    def _tell(self, kinds: int) -> None:
+        if kinds:
+            self._bell.ring(kinds)
 
     async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
         with self._lock:

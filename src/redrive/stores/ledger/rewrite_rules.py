@@ -58,7 +58,8 @@ def rewrite(work: UnitOfWork, id: str, change: Rewrite) -> None:
 
 def back_into(execution: LockedExecution, back: Sequence[PutBack], unread: Sequence[Message]) -> list[StoredMessage]:
     """*back*, then *unread*, with times that never decrease; a message that comes before another is never later than that."""
-    stored = [_stored(execution, message) for message in (*back, *unread)]
+    messages: list[PutBack | Message] = [*back, *unread]
+    stored = [_stored(execution, message) for message in messages]
     for at in range(len(stored) - 2, -1, -1):
         if stored[at].stored_us > stored[at + 1].stored_us:
             stored[at] = StoredMessage(execution, stored[at].message, None, stored[at + 1].stored_us)
