@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 Compared: TypeAlias = Literal[
-    "exactly", "as a step's call", "as a workflow's call", "as a child's start", "as an event", "as a signal", "but for the keys",
-    "but for the limit", "not at all",
+    "exactly", "as a step's call", "as a workflow's call", "as a child's start", "as an event", "as a signal",
+    "as a wait for one", "but for the keys", "but for the limit", "not at all",
 ]  # fmt: skip
 """How replay compares the input that a row holds with the one that is asked now, once the two differ to the last bit."""
 
@@ -86,7 +86,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     for kind in (
         Kind(STEP, waits=True, input_is_users=True, compared="as a step's call"),
         Kind(SLEEP, waits=True),
-        Kind(WAIT_SIGNAL, noun="signal", waits=True, label_is_argument=True),
+        Kind(WAIT_SIGNAL, noun="signal", waits=True, label_is_argument=True, compared="as a wait for one"),
         Kind(EMIT, label_is_argument=True, input_is_users=True, compared="as an event"),
         Kind(SEND_SIGNAL, waits=True, label_is_argument=True, compared="as a signal"),
         Kind(ROLLBACK, group=True, compared="but for the keys"),

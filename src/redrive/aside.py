@@ -9,6 +9,7 @@ import attrs
 
 from redrive.codec import from_json
 from redrive.ports.aside_values import Aside, HeldEvent
+from redrive_interpreter.source_names import read_name
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +52,7 @@ def set_aside_signal(aside: Aside) -> SetAsideSignal:
     return SetAsideSignal(
         seq=aside.seq,
         execution=aside.execution,
-        name=aside.name,
+        name=read_name(aside.name)[0],
         payload=from_json(aside.data),
         error=aside.error,
         sent_at=aside.sent_at,
@@ -64,7 +65,7 @@ def dead_letter(held: HeldEvent) -> DeadLetter:
     return DeadLetter(
         seq=event.seq,
         handler=held.handler,
-        event=event.name,
+        event=read_name(event.name)[0],
         payload=from_json(event.payload),
         execution=event.execution,
         at=event.at,

@@ -27,6 +27,7 @@ from redrive.patience import patiently
 from redrive.ports.aside_values import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.subscriptions import payload_of
+from redrive_interpreter.commands.messages import texts_of
 from redrive_interpreter.commands.retry import after_attempt, after_failure
 from redrive_interpreter.errors import CodecError
 from redrive_interpreter.raised import traceback_of, type_name, users_traceback
@@ -131,6 +132,10 @@ class Joining:
         await asyncio.wait([self._task])
 
 
+def _by_due(held: HeldEvent) -> tuple[float, int]:
+    return (0.0 if held.due is None else held.due.timestamp()), held.event.seq
+
+
 def _tell_of_failure(task: asyncio.Task[None], name: str) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("handler %s could not be added, and hears nothing: %s", name, error)
@@ -145,6 +150,10 @@ class _Listener:
         self._store = all.store
         self._news = all.news.waiter()
         self._found: deque[StoredEvent] = deque()
+        self._texts = texts_of(handler.source)
+        """The texts under which its events are stored, those that an older release stored last."""
+        self._older = self._texts[1:]
+        """Those of them under which there may be new events: older releases emitted them, and they are handled first."""
         self._held: deque[HeldEvent] = deque()
         """The oldest held event of each execution, by when it is due."""
         self._room = True
@@ -158,8 +167,15 @@ class _Listener:
         """Take new events, if there is room for those that fail."""
         self._news = self._all.news.waiter()  # before the look, so that nothing is missed in between
         if self._room:
-            handler = self._handler
-            self._found.extend(await self._store.take_events(handler.name, handler.source.name, self._all.worker, AT_ONCE))
+            while self._older and not self._found:
+                await self._take(self._older[0])
+                if not self._found:
+                    self._older = self._older[1:]
+            if not self._older:
+                await self._take(self._texts[0])
+
+    async def _take(self, text: str) -> None:
+        self._found.extend(await self._store.take_events(self._handler.name, text, self._all.worker, AT_ONCE))
 
     async def listen(self) -> None:
         """Handle events until it is cancelled, or all handlers close."""
@@ -193,8 +209,9 @@ class _Listener:
         now = asyncio.get_running_loop().time()
         if self._found or now >= self._look_at or self._is_due:
             self._look_at = now + LOOK
-            handler = self._handler
-            self._held = deque(await self._store.held_events(handler.name, handler.source.name, self._all.worker, MOST_HELD))
+            name, worker = self._handler.name, self._all.worker
+            held = [each for text in self._texts for each in await self._store.held_events(name, text, worker, MOST_HELD)]
+            self._held = deque(sorted(held, key=_by_due) if len(self._texts) > 1 else held)
             self._room = len(self._held) < MOST_HELD
 
     @property

@@ -8,7 +8,7 @@ from uuid import uuid4
 from redrive.codec import to_json
 from redrive.errors import UndeclaredSignal
 from redrive.ports.store import NewMessage
-from redrive_interpreter.commands.messages import declared_as, signal_of
+from redrive_interpreter.commands.messages import declared_as, sent_as
 from redrive_interpreter.errors import InvalidId
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ NOT_GIVEN: Final[Any] = object()
 
 def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..., Any] | None, codec: JsonCodec) -> NewMessage:
     """The message that carries *signal*. Raises `CodecError`, `UndeclaredSignal`, and `TypeError` where a payload is missing."""
-    source = _declared(signal_of(signal), isinstance(signal, str), workflow)
+    source = _declared(sent_as(signal), isinstance(signal, str), workflow)
     if payload is NOT_GIVEN:
         if source.type is not None and source.type is not Any:
             raise TypeError(f"signal {source.name!r} needs a payload of its type")
@@ -34,12 +34,12 @@ def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..
             codec.load(dumped, declared.type, f"signal {source.name}", "payload")
     data = to_json(dumped)
     # What is sent again after a broken connection must land once, keyed by its sender or not (W5).
-    dedup = f"once:{uuid4().hex}" if key is None else dedup_of(source.name, key)
-    return NewMessage(kind="signal", name=source.name, data=data, dedup=dedup)
+    dedup = f"once:{uuid4().hex}" if key is None else dedup_of(source.stored, key)
+    return NewMessage(kind="signal", name=source.stored, data=data, dedup=dedup)
 
 
 def dedup_of(name: str, key: str) -> str:
-    """What a signal of *name* with the sender's *key* is stored under, once for an execution's life; no two of them alike (N7)."""
+    """The dedup key of a signal that is stored as *name*, with its sender's *key*: once for an execution's life, and no other's (N7)."""
     if not isinstance(key, str):
         raise InvalidId("signal key", key, f"is a {type(key).__name__}, not a str")
     return f"key:{name.replace('%', '%25').replace(':', '%3A')}:{key}"
@@ -53,11 +53,6 @@ def _declared(source: Source[Any], by_name: bool, workflow: Workflow[..., Any] |
         found = declared_as(source.name, workflow.signals)
     else:
         found = source if any(source.base == declared.base for declared in workflow.signals) else None
-        claimed = declared_as(source.name, workflow.signals)
-        if found is not None and claimed is not None and claimed.base != source.base:
-            raise InvalidId(
-                "signal", source.name, f"of {source.base!r} is also one of {claimed.base!r}, which {workflow.name} declares too"
-            )
     if found is not None:
         return found
     raise UndeclaredSignal(workflow.name, source.name, tuple(signal.name for signal in workflow.signals))

@@ -28,7 +28,7 @@ POLL: Final = 1.0
 
 
 def payload_of(event: StoredEvent, source: Source[Any], codec: JsonCodec) -> Any:
-    return codec.load(from_json(event.payload), source.type, f"event {event.name}")
+    return codec.load(from_json(event.payload), source.type, f"event {source.name}")
 
 
 class Subscription(Generic[T]):
@@ -47,7 +47,7 @@ class Subscription(Generic[T]):
         self._place: asyncio.Future[int] = asyncio.get_running_loop().create_task(self._begin())
 
     async def _begin(self) -> int:
-        place, _ = await self._store.events(None, [self._source.name], 0)
+        place, _ = await self._store.events(None, [self._source.stored], 0)
         return place
 
     async def begun(self) -> None:
@@ -74,7 +74,7 @@ class Subscription(Generic[T]):
                 except CodecError as error:
                     log.error("an event was passed over: %s", error)
             news = self._news.waiter()
-            after, found = await self._reading.events(after, self._source.name)
+            after, found = await self._reading.events(after, self._source.stored)
             self._place = _known(after)
             self._ready = list(found)
             if not found:

@@ -121,7 +121,7 @@ class _Reader:
             case r.Started():
                 self.line.started = row
                 for signal in row.unread:
-                    self._unread.setdefault(signal.name, deque()).append(signal)
+                    self._keep(signal)
             case r.Asked():
                 self._asked(row)
             case r.Answered(key, outcome):
@@ -135,8 +135,8 @@ class _Reader:
             case r.TimerFired(key):
                 if (entry := self._waiting.get(key)) is not None:
                     self._end(entry, "done" if entry.kind == kinds.SLEEP else "timed out")
-            case r.Signalled(name):
-                self._signalled(row, name)
+            case r.Signalled():
+                self._signalled(row)
             case r.ChildFinished():
                 self._child(row)
             case r.CancelRequested():
@@ -200,8 +200,8 @@ class _Reader:
         self._waiting.add(entry)
         if row.kind == kinds.SLEEP and entry.due is not None and entry.due <= self._at:
             self._end(entry, "done")
-        if row.kind == kinds.WAIT_SIGNAL and (unread := self._unread.get(row.label)):
-            self._end(entry, "done", unread.popleft().payload)
+        if row.kind == kinds.WAIT_SIGNAL and (kept := self._oldest_for(entry)) is not None:
+            self._end(entry, "done", kept.payload)
 
     def _close_what_this_follows(self, key: Key) -> None:
         """A scope asks one thing after the other: what it asked before *key* is over, and all inside that."""
@@ -233,24 +233,35 @@ class _Reader:
             entry.attempts = max(entry.attempts, failure.attempts)
             self._end(entry, "failed", failure=failure)
 
-    def _signalled(self, signal: r.Signalled, name: str) -> None:
+    def _signalled(self, signal: r.Signalled) -> None:
         for entry in self._waiting.values():
-            if entry.kind == kinds.WAIT_SIGNAL and entry.label == name:
+            if entry.kind == kinds.WAIT_SIGNAL and _is_for(signal, entry):
                 self._end(entry, "done", signal.payload)
                 return
-        self._unread.setdefault(name, deque()).append(signal)
+        self._keep(signal)
+
+    def _keep(self, signal: r.Signalled) -> None:
+        self._unread.setdefault(signal.name, deque()).append(signal)
+
+    def _oldest_for(self, entry: Entry) -> r.Signalled | None:
+        """The oldest kept signal that *entry*, a wait, is for; it is kept no longer."""
+        unread = self._unread.get(entry.label) or deque()
+        signal = next((signal for signal in unread if _is_for(signal, entry)), None)
+        if signal is not None:
+            unread.remove(signal)
+        return signal
 
     def _set_aside(self, key: str, name: str) -> None:
         """The signal that seemed to end the wait at *key* did not: it waits on, or took the next one that was kept."""
-        entry, unread = self._commands.get(key), self._unread.get(name)
+        entry = self._commands.get(key)
         if entry is None or entry.kind != kinds.WAIT_SIGNAL:  # a Race, before it began its branches
-            if unread:
+            if unread := self._unread.get(name):
                 unread.popleft()
             return
         entry.state, entry.ended_at, entry.value = "waiting", None, None
         self._waiting.add(entry)
-        if unread:
-            self._end(entry, "done", unread.popleft().payload)
+        if (kept := self._oldest_for(entry)) is not None:
+            self._end(entry, "done", kept.payload)
 
     def _child(self, row: r.ChildFinished) -> None:
         self._waited_for_child = []
@@ -276,6 +287,14 @@ class _Reader:
         for entry in self._waited_for_child:
             entry.state, entry.ended_at, entry.attempts, entry.retry_due = "waiting", None, attempt, datetime.fromisoformat(due)
             self._waiting.add(entry)
+
+
+def _is_for(signal: r.Signalled, entry: Entry) -> bool:
+    """Whether *entry*, a wait, is for *signal*; where a release did not store how either name is put together, names alone tell."""
+    if signal.name != entry.label:
+        return False
+    path = (json_object(entry.input) or {}).get("signal")
+    return signal.path is None or path is None or tuple(path) == signal.path
 
 
 def _ids(entry: Entry) -> set[str]:

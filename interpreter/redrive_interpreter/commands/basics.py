@@ -12,7 +12,7 @@ import attrs
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Branch, Command, Flow, building, performing
 from redrive_interpreter.commands.durations import Duration, duration, moment, optional_duration, optional_moment
-from redrive_interpreter.commands.messages import Attribute, Event, Payload, Signal, Source, event_of, signal_of
+from redrive_interpreter.commands.messages import Attribute, Event, Payload, Signal, Source, event_of, sent_as, signal_of
 from redrive_interpreter.commands.steps import Step
 from redrive_interpreter.commands.switches import Switch
 from redrive_interpreter.errors import InvalidDefinition, InvalidDuration
@@ -164,7 +164,7 @@ class SendSignal(Command[None]):
     def __init__(self, target: str | ChildRef[Any], signal: Signal[Any] | str, payload: Any = None, /) -> None:
         building(self)
         put(self, "target", target_of(target))
-        put(self, "signal", signal_of(signal))
+        put(self, "signal", sent_as(signal))
         put(self, "payload", payload)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, final,
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
+from redrive_interpreter.source_names import path_of, stored_name
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -31,13 +32,16 @@ Payload: TypeAlias = T | NoOther[Callable[[], T]]
 class Source(Frozen, Generic[T_co]):
     """A name that payloads of one type come under; what `WaitSignal` takes.
 
-    *type* is None where there is no payload. *base* is the name it was declared under: `of` keeps it.
+    *type* is None where there is no payload. *base* is the name it was declared under: `of` keeps it. *path* are the parts
+    of a name that was put together by `of`, or that holds a colon: two that are called alike may still be two. None where the
+    name says all, or where no more than the name was given.
     """
 
-    __slots__ = ("base", "name", "type")
+    __slots__ = ("base", "name", "path", "type")
     name: str
     type: Any
     base: str
+    path: tuple[str, ...] | None
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -49,8 +53,14 @@ class Source(Frozen, Generic[T_co]):
     def of(self, suffix: str) -> Self:
         """The one of the same type for *suffix* alone: a name of its own, counted as declared where this one is."""
         made = object.__new__(type(self))
-        _fill(made, check_id(f"{self.name}:{suffix}", _what(self)), self.type, self.base)
+        name = check_id(f"{self.name}:{suffix}", _what(self))
+        _fill(made, name, self.type, self.base, (*(self.path or (self.name,)), suffix))
         return made
+
+    @property
+    def stored(self) -> str:
+        """The text that it is stored under, which is no other's (`source_names`)."""
+        return stored_name(self.name, self.path)
 
 
 class Signal(Source[T]):
@@ -65,7 +75,7 @@ class Signal(Source[T]):
     @overload
     def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
     def __init__(self, name: str, payload: Any = None, /) -> None:
-        _fill(self, check_id(name, "signal"), payload, name)
+        _fill(self, check_id(name, "signal"), payload, name, path_of(name))
 
 
 class Event(Source[T]):
@@ -80,7 +90,7 @@ class Event(Source[T]):
     @overload
     def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
     def __init__(self, name: str, payload: Any = None, /) -> None:
-        _fill(self, check_id(name, "event"), payload, name)
+        _fill(self, check_id(name, "event"), payload, name, None)
 
 
 class Attribute(Frozen, Generic[T]):
@@ -109,7 +119,7 @@ class Attribute(Frozen, Generic[T]):
 
 def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None:
     """What *name* is among *sources*: one that is called so, else the `of` of the one with the longest name before a colon."""
-    declared = list(sources)
+    declared = sorted(sources, key=lambda source: len(source.path or ()))  # of two that are called alike, the plain one
     for source in declared:
         if source.name == name:
             return source
@@ -118,18 +128,33 @@ def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None
 
 
 def apart(workflow: str, signals: tuple[Source[Any], ...]) -> tuple[Source[Any], ...]:
-    """*signals*; raises `InvalidDefinition` if two of them are called alike and are not one (N7)."""
+    """*signals*; raises `InvalidDefinition` if two of them are one but for the type."""
     known: dict[str, Source[Any]] = {}
     for signal in signals:
-        other = known.setdefault(signal.name, signal)
-        if other.base != signal.base or (other.type is not signal.type and other.type != signal.type):
-            raise InvalidDefinition(f"workflow {workflow!r} declares two signals that are called {signal.name!r}: {other!r} and {signal!r}")
+        other = known.setdefault(signal.stored, signal)
+        if other.type is not signal.type and other.type != signal.type:
+            raise InvalidDefinition(f"workflow {workflow!r} declares two types of the signal {signal.name!r}: {other!r} and {signal!r}")
     return signals
 
 
+def texts_of(source: Source[Any]) -> tuple[str, ...]:
+    """The texts under which a signal may come that is for a wait for *source*: its own, and the bare name that older releases
+    and senders by name use."""
+    return (source.name,) if source.path is None else (source.stored, source.name)
+
+
 def signal_of(signal: Source[Any] | str) -> Source[Any]:
-    """*signal* itself, or the untyped one of that name."""
+    """*signal* itself, or the untyped one that is declared under that name."""
     return signal if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
+
+
+def sent_as(signal: Source[Any] | str) -> Source[Any]:
+    """*signal* itself, or the untyped one that is called so, however its receiver puts the name together."""
+    if isinstance(signal, Source):
+        return signal
+    named: Signal[Any] = object.__new__(Signal)
+    _fill(named, check_id(signal, "signal"), Any, signal, None)
+    return named
 
 
 def event_of(event: Event[Any] | str) -> Event[Any]:
@@ -140,7 +165,8 @@ def _what(source: Source[Any]) -> str:
     return type(source).__name__.lower()
 
 
-def _fill(source: Source[Any], name: str, type: Any, base: str) -> None:
+def _fill(source: Source[Any], name: str, type: Any, base: str, path: tuple[str, ...] | None) -> None:
     put(source, "name", name)
     put(source, "type", type)
     put(source, "base", base)
+    put(source, "path", path)

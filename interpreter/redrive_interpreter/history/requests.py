@@ -72,16 +72,21 @@ class Publish:
     event: str
     payload: Data
     type: Any = None
+    path: tuple[str, ...] | None = None
 
 
 @attrs.define
 class SendTo:
-    """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``."""
+    """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``.
+
+    *path* is that of the `Signalled` which its receiver takes.
+    """
 
     key: Key
     target: str
     signal: str
     payload: Data
+    path: tuple[str, ...] | None = None
 
 
 @attrs.define(kw_only=True)
@@ -136,6 +141,7 @@ class KeepAside:
     payload: Data
     sent_at: datetime
     error: str
+    path: tuple[str, ...] | None = None
 
 
 Request: TypeAlias = Perform | Drop | SetTimer | ClearTimer | Publish | SendTo | StartExecution | CancelExecution | KeepAside

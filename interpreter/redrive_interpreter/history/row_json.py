@@ -11,7 +11,7 @@ which ``format`` the run began with.
 ``attempt``         key n at
 ``retrying``        key n err due at doubt
 ``fired``           key at
-``signalled``       name payload at sent
+``signalled``       name payload at sent path[part]
 ``cancel``          reason by at unbegun[key]
 ``deadline``        at unbegun[key]
 ``child``           id status at, ``ok`` or ``err``
@@ -228,11 +228,20 @@ def _dump_signalled(row: r.Signalled) -> dict[str, Any]:
     data = {"row": "signalled", "name": row.name, "payload": row.payload, "at": to_micros(row.at)}
     if row.sent_at is not None:
         data["sent"] = to_micros(row.sent_at)
+    if row.path is not None:
+        data["path"] = list(row.path)
     return data
 
 
 def _load_signalled(data: Mapping[str, Any]) -> r.Signalled:
-    return r.Signalled(data["name"], data["payload"], at=from_micros(data["at"]), sent_at=_moment(data.get("sent")))
+    path = data.get("path")
+    return r.Signalled(
+        data["name"],
+        data["payload"],
+        at=from_micros(data["at"]),
+        sent_at=_moment(data.get("sent")),
+        path=None if path is None else tuple(path),
+    )
 
 
 def _dump_cancel(row: r.CancelRequested) -> dict[str, Any]:

@@ -117,12 +117,17 @@ class TimerFired:
 
 @attrs.define
 class Signalled:
-    """A signal arrived; *sent_at* is when it was stored, *at* when this turn took it up."""
+    """A signal arrived; *sent_at* is when it was stored, *at* when this turn took it up.
+
+    *path* are the parts of a name that was put together, or that holds a colon; None where the name says all, or where
+    no more is known of it: then it is for the oldest wait for a signal that is called so.
+    """
 
     name: str
     payload: Data = None
     at: datetime = attrs.field(kw_only=True)
     sent_at: datetime | None = attrs.field(default=None, kw_only=True)
+    path: tuple[str, ...] | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.define(kw_only=True)

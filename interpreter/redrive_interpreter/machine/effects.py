@@ -86,6 +86,8 @@ def _wait_signal(m: Machine[Any], fiber: Fiber, command: basics.WaitSignal[Any])
     input: dict[str, Any] = {"seconds": _seconds(command.timeout), "until": _stamp(command.until)}
     if command.default is not NOTHING:
         input["default"] = True  # whether there is one; the value itself may be of a type that nothing can store
+    if command.signal.path is not None:
+        input["signal"] = list(command.signal.path)
     m.ask(key, kinds.WAIT_SIGNAL, name, input, None, command)
     return m.mailbox.take(m, SignalWait(key, command, fiber, name, _due(m, command)))
 
@@ -96,7 +98,7 @@ def _emit(m: Machine[Any], fiber: Fiber, command: basics.Emit) -> Reply:
     payload = m.codec.dump(command.payload, event.type, f"event {event.name}")
     m.ask(key, kinds.EMIT, event.name, payload, None, command)
     if m.fresh:
-        m.request(Publish(key, event.name, payload, event.type))
+        m.request(Publish(key, event.name, payload, event.type, event.path))
     return None, None
 
 
@@ -104,8 +106,12 @@ def _send_signal(m: Machine[Any], fiber: Fiber, command: basics.SendSignal) -> R
     key = _key(fiber, command)
     signal = command.signal
     payload = m.codec.dump(command.payload, signal.type, f"signal {signal.name}")
-    m.ask(key, kinds.SEND_SIGNAL, signal.name, {"to": command.target, "payload": payload}, None, command)
-    return _ask_host(m, fiber, command, command.target, SendTo(key, command.target, signal.name, payload), lambda: (None, None))
+    input: dict[str, Any] = {"to": command.target, "payload": payload}
+    if signal.path is not None:
+        input["signal"] = list(signal.path)
+    m.ask(key, kinds.SEND_SIGNAL, signal.name, input, None, command)
+    request = SendTo(key, command.target, signal.name, payload, signal.path)
+    return _ask_host(m, fiber, command, command.target, request, lambda: (None, None))
 
 
 def _ask_host(m: Machine[Any], fiber: Fiber, command: Any, target: str, request: Any, then: Callable[[], Reply]) -> Reply:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from redrive_interpreter.commands.messages import texts_of
 from redrive_interpreter.errors import CodecError, SignalTimeout
 from redrive_interpreter.history.requests import KeepAside
 from redrive_interpreter.history.rows import SetAside, Signalled
 from redrive_interpreter.machine.fibers import WAITING, Reply
+from redrive_interpreter.source_names import stored_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,7 @@ SET_ASIDE: Final = object()
 
 
 class Mailbox:
-    """Signals taken up and not yet waited for, and waits not yet served, each by name and oldest first.
+    """Signals taken up and not yet waited for, and waits not yet served, each by the texts of their names and oldest first.
 
     There may be a hundred thousand of each: none is looked through for one of them. Signals have numbers, in the order in which
     they came.
@@ -59,18 +61,18 @@ class Mailbox:
     def _keep(self, signal: Signalled) -> None:
         self._arrived += 1
         self._unread += 1
-        self._signals.setdefault(signal.name, deque()).append((self._arrived, signal))
+        self._signals.setdefault(_text(signal), deque()).append((self._arrived, signal))
 
-    def _drop_oldest(self, name: str) -> None:
+    def _drop_oldest(self, text: str) -> None:
         self._unread -= 1
-        signals = self._signals[name]
+        signals = self._signals[text]
         signals.popleft()
         if not signals:
-            del self._signals[name]
+            del self._signals[text]
 
     def arrived(self, machine: Machine[Any], signal: Signalled) -> None:
         """Serve the oldest wait that was still open when *signal* was stored, or keep it. That wait cannot read it: set it aside."""
-        wait = next((wait for wait in self._waits.get(signal.name, ()) if _in_time(signal, wait.due)), None)
+        wait = next((wait for wait in self._waits.get(_text(signal), ()) if _in_time(signal, wait.due)), None)
         if wait is None:
             self._keep(signal)
             return
@@ -99,9 +101,10 @@ class Mailbox:
         """The oldest kept signal for *wait*, or let it wait."""
         found = self._oldest(machine, wait.key, wait.command.signal, wait.due)
         if found is not None:
-            self._drop_oldest(wait.command.signal.name)
+            self._drop_oldest(_text(found[1]))
             return found[2], None
-        self._waits.setdefault(wait.name, {})[wait] = None
+        for text in wait.texts:
+            self._waits.setdefault(text, {})[wait] = None
         machine.wait(wait.fiber, wait)
         if wait.due is not None:
             machine.set_timer(wait.key, wait.due)
@@ -111,21 +114,23 @@ class Mailbox:
         self, machine: Machine[Any], key: Key, source: Source[Any], due: datetime | None, *, taking: bool = True
     ) -> tuple[int, Signalled, Any] | None:
         """The number, the signal and its payload of the oldest kept one in time that can be read; what comes before it is set aside."""
-        while signals := self._signals.get(source.name):
-            number, signal = signals[0]
+        texts = texts_of(source)
+        while kept := [signals[0] for text in texts if (signals := self._signals.get(text))]:
+            number, signal = kept[0] if len(kept) == 1 else min(kept, key=itemgetter(0))
             if not _in_time(signal, due):
                 return None
             payload = _payload(machine, key, source, signal, taking=taking)
             if payload is not SET_ASIDE:
                 return number, signal, payload
-            self._drop_oldest(source.name)
+            self._drop_oldest(_text(signal))
         return None
 
     def forget(self, wait: SignalWait) -> None:
-        waits = self._waits[wait.name]
-        del waits[wait]
-        if not waits:
-            del self._waits[wait.name]
+        for text in wait.texts:
+            waits = self._waits[text]
+            del waits[wait]
+            if not waits:
+                del self._waits[text]
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -138,6 +143,10 @@ class Mailbox:
             machine.wake(wait.fiber, None, SignalTimeout(wait.name, command.timeout))
         else:
             machine.wake(wait.fiber, command.default)
+
+
+def _text(signal: Signalled) -> str:
+    return stored_name(signal.name, signal.path)
 
 
 def _stored_at(signal: Signalled) -> datetime:
@@ -161,7 +170,7 @@ def _payload(machine: Machine[Any], key: Key, source: Source[Any], signal: Signa
             return machine.codec.load(signal.payload, source.type, where)
         except CodecError as error:
             machine.rows.append(SetAside(key=key, name=signal.name, error=str(error)))
-            machine.request(KeepAside(key, signal.name, signal.payload, _stored_at(signal), str(error)))
+            machine.request(KeepAside(key, signal.name, signal.payload, _stored_at(signal), str(error), signal.path))
             return SET_ASIDE
     if then:
         return SET_ASIDE

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from redrive_interpreter.commands.messages import texts_of
 from redrive_interpreter.history.rebuilt_errors import execution_error, step_error
 from redrive_interpreter.history.requests import CancelExecution, Drop, Perform
 
@@ -101,14 +102,15 @@ class TimerWait(Wait):
 
 
 class SignalWait(Wait):
-    """A signal called *name*, stored up to *due*."""
+    """A signal called *name*, stored up to *due*. *texts* are those that it may come under: its own, and its bare name."""
 
-    __slots__ = ("due", "name")
+    __slots__ = ("due", "name", "texts")
     command: WaitSignal[Any]
 
     def __init__(self, key: Key, command: WaitSignal[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
         super().__init__(key, command, fiber)
         self.name = name
+        self.texts = texts_of(command.signal)
         self.due = due
 
     def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:

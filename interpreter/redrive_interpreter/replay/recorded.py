@@ -180,8 +180,13 @@ def _event(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
 
 
 def _signal(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    same = bool(row.input["to"] == input["to"])
+    same = bool(row.input["to"] == input["to"] and row.input.get("signal", input.get("signal")) == input.get("signal"))
     return same and same_value(machine, command.signal.type, row.input["payload"], input["payload"], row.label)
+
+
+def _signal_wait(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+    """Older releases did not store how the signal's name is put together."""
+    return "signal" not in row.input and _but_for("signal", row.input, input)
 
 
 def _but_for(name: str, recorded: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -195,6 +200,7 @@ _COMPARED: Final[Mapping[kinds.Compared, Callable[[Machine[Any], Asked, Any, Any
     "as a child's start": _child_start,
     "as an event": _event,
     "as a signal": _signal,
+    "as a wait for one": _signal_wait,
     "but for the keys": lambda machine, row, input, command: _but_for("keys", row.input, input),
     "but for the limit": lambda machine, row, input, command: _but_for("limit", row.input, input),
     "not at all": lambda machine, row, input, command: True,

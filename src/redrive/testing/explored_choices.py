@@ -10,7 +10,8 @@ import attrs
 from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
 from redrive.testing.samples import NoSample, sample_error, samples
 from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
-from redrive_interpreter import Cancelled, Err, Ok, Signal, Source, StartExecution, WaitSignal, step_results
+from redrive_interpreter import Cancelled, Err, Ok, Source, StartExecution, WaitSignal, step_results
+from redrive_interpreter.commands.messages import sent_as, texts_of
 from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Spent:
 
     def after(self, move: Move) -> Spent:
         if isinstance(move, Arrive):
-            return attrs.evolve(self, signals=(*self.signals, move.signal.name))
+            return attrs.evolve(self, signals=(*self.signals, move.signal.stored))
         if isinstance(move, CancelRun):
             return attrs.evolve(self, cancels=self.cancels + 1)
         failed = isinstance(move, (Attempt, ChildEnds)) and isinstance(move.outcome, Err)
@@ -80,8 +81,8 @@ class Choices:
         """Whether nothing more comes of it, a cancel or a signal that nobody waits for apart."""
         if host.verdict is not None or not host.is_final:
             return host.verdict is not None
-        waited = {command.signal.name for command in host.pending.values() if isinstance(command, WaitSignal)}
-        return not any(arrival.signal.name in waited for arrival in self._arrivals(host, spent))
+        waited = {text for command in host.pending.values() if isinstance(command, WaitSignal) for text in texts_of(command.signal)}
+        return not any(arrival.signal.stored in waited for arrival in self._arrivals(host, spent))
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
     def _attempts(self, perform: Perform, host: Host) -> list[Ok[Any] | Err]:
@@ -145,14 +146,14 @@ class Choices:
     def _arrivals(self, host: Host, spent: Spent) -> list[Arrive]:
         waited = [command.signal for command in host.pending.values() if isinstance(command, WaitSignal)]
         if self._signals is None:
-            known = {signal.name: signal for signal in [*(host.machine.workflow.signals or ()), *waited]}
-            return [Arrive(s, samples(s.type, s.name)[0]) for s in known.values() if s.name not in spent.signals]
+            known = {signal.stored: signal for signal in [*(host.machine.workflow.signals or ()), *waited]}
+            return [Arrive(s, samples(s.type, s.name)[0]) for s in known.values() if s.stored not in spent.signals]
         arrivals: list[Arrive] = []
         for key, value in self._signals.items():
             payloads = listed(value)
             named: Any = key
-            signal: Source[Any] = named if isinstance(key, Source) else next((s for s in waited if s.name == key), Signal(key, Any))
-            sent = spent.signals.count(signal.name)
+            signal: Source[Any] = named if isinstance(key, Source) else next((s for s in waited if s.name == key), sent_as(key))
+            sent = spent.signals.count(signal.stored)
             if sent < len(payloads):
                 arrivals.append(Arrive(signal, payloads[sent]))
         return arrivals

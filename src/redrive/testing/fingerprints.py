@@ -62,7 +62,7 @@ class Fingerprints:
         performs = sorted((p.key, p.attempt, _left(p, now), _within(p, now)) for p in host.performs.values())
         timers = sorted((key, str(due - now)) for key, due in machine.timers.items())
         saga = [entry.key for entry in machine.saga.log], list(machine.undone), list(machine.in_doubt)
-        signals = [(signal.name, to_json(signal.payload)) for signal in machine.mailbox.left()]
+        signals = [(signal.name, signal.path, to_json(signal.payload)) for signal in machine.mailbox.left()]
         children = [(child.id, *_attempt(child, host), child.id in host.never) for child in machine.family.open]
         return repr((sorted(machine.pending), performs, timers, saga, signals, children))
 

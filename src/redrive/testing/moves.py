@@ -82,7 +82,7 @@ class Arrive:
 
     def apply(self, host: Host) -> None:
         data = host.codec.dump(self.payload, self.signal.type, f"signal {self.signal.name}")
-        host.tell(Signalled(self.signal.name, data, at=host.now, sent_at=host.now))
+        host.tell(Signalled(self.signal.name, data, at=host.now, sent_at=host.now, path=self.signal.path))
 
     def line(self, host: Host) -> str:
         payload = "" if self.signal.type is None else f", {value_source(self.payload)}"

@@ -11,7 +11,7 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import CodeType
@@ -90,12 +90,14 @@ def signal_source(signal: Source[Any], host: Host) -> str:
         if isinstance(value, Source):
             if value == signal:
                 return name
-            if value.name == signal.base:
-                return f"{name}.of({signal.name.removeprefix(value.name)[1:]!r})"
-    if signal.base != signal.name:
-        return repr(signal.name)
+            if value.name == signal.base and value.path == (signal.path or ())[: len(value.path or ())]:
+                return name + _ofs((signal.path or ())[len(value.path or (value.name,)) :])
     type_ = "" if signal.type is None else f", {getattr(signal.type, '__name__', signal.type)}"
-    return f"Signal({signal.name!r}{type_})"
+    return f"Signal({signal.base!r}{type_}){_ofs((signal.path or ())[1:])}"
+
+
+def _ofs(suffixes: Sequence[str]) -> str:
+    return "".join(f".of({suffix!r})" for suffix in suffixes)
 
 
 def invocation_source(invocation: Invocation[Any]) -> str:

@@ -9,7 +9,7 @@ from redrive.status import CANCELLED
 from redrive.testing.story import Unexpected, story_of
 from redrive.testing.stubs import subject_of
 from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
-from redrive_interpreter.commands.messages import signal_of
+from redrive_interpreter.commands.messages import sent_as
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -52,14 +52,14 @@ class Driver:
     def signal(self, signal: Source[Any] | str, payload: object) -> None:
         """*signal* arrives now, if the workflow declares it and has not ended."""
         host = self._host
-        signal = signal_of(signal)
+        signal = sent_as(signal)
         declared = host.machine.workflow.signals
         if declared is not None and signal.base not in {known.base for known in declared}:
             raise self._unexpected(f"{host.machine.workflow.name!r} does not declare the signal {signal.name!r}")
         if host.verdict is not None:
             raise self._unexpected(f"the signal {signal.name!r} comes too late")
         data = host.codec.dump(payload, signal.type, f"signal {signal.name}")
-        host.tell(Signalled(signal.name, data, at=host.now, sent_at=host.now))
+        host.tell(Signalled(signal.name, data, at=host.now, sent_at=host.now, path=signal.path))
 
     def child_of(self, key: Key) -> str:
         """The id of the child that the command at *key* waits for."""

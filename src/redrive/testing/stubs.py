@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from redrive import step_arguments
 from redrive.step_context import entered
-from redrive_interpreter import Command, Err, Key, Ok, RunChild, Step, StepInterrupted, StepTimeout, WaitChild, step_results
+from redrive_interpreter import Command, Err, Key, Ok, RunChild, Source, Step, StepInterrupted, StepTimeout, WaitChild, step_results
+from redrive_interpreter.commands.messages import texts_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -54,7 +55,7 @@ class Stubs:
                 raise TypeError(f"answers: {key!r} is no step, workflow, id, command or predicate")
         self._signals: dict[str, list[Any]] = {}
         for key, value in signals.items():
-            name = name_of(key)
+            name = key.stored if isinstance(key, Source) else name_of(key)
             if name is None:
                 raise TypeError(f"signals: {key!r} is no signal")
             self._signals[name] = listed(value)
@@ -87,10 +88,10 @@ class Stubs:
         return None
 
     def has_signal(self, signal: Source[Any]) -> bool:
-        return bool(self._signals.get(signal.name))
+        return any(self._signals.get(text) for text in texts_of(signal))
 
     def take_signal(self, signal: Source[Any]) -> Any:
-        return self._signals[signal.name].pop(0)
+        return next(payloads for text in texts_of(signal) if (payloads := self._signals.get(text))).pop(0)
 
     def _find(self, command: Command[Any]) -> object:
         for expected, answer in self._exact:

@@ -44,7 +44,9 @@ from redrive_interpreter import (
     load_row,
     replay,
 )
+from redrive_interpreter.commands.messages import texts_of
 from redrive_interpreter.machine.waits import AnswerWait
+from redrive_interpreter.source_names import stored_name
 
 if TYPE_CHECKING:
     from redrive.ports.store import Store
@@ -187,7 +189,7 @@ class Follower:
                 wait = machine.pending.get(fact.key)
                 return naming.due(fact.key, None if wait is None else wait.command)
             case Signalled():
-                return f"signal {self._signal(machine, fact.name)}"
+                return f"signal {self._signal(machine, fact)}"
             case CancelRequested():
                 self.cancelled = True
                 return "cancel"
@@ -209,7 +211,7 @@ class Follower:
         verdict = machine.verdict_
         for command in pending.values():
             if isinstance(command, WaitSignal):
-                self._signals[command.signal.name] = naming.signal_name(command.signal)
+                self._signals.update(dict.fromkeys(texts_of(command.signal), naming.signal_name(command.signal)))
         if verdict is not None and verdict.status == "continued":
             assert machine.continues is not None
             self._held, self._next = (before, said), machine.continues.workflow
@@ -251,9 +253,10 @@ class Follower:
                 value = self._codec.load(outcome.value, of.result_type, f"the result of child {fact.id}")
         return f"child {name} {naming.given(value)}"
 
-    def _signal(self, machine: Machine[Any], name: str) -> str:
-        if name in self._signals:
-            return self._signals[name]
+    def _signal(self, machine: Machine[Any], fact: Signalled) -> str:
+        name, text = fact.name, stored_name(fact.name, fact.path)
+        if text in self._signals:
+            return self._signals[text]
         declared = [signal.base for signal in machine.workflow.signals or () if name.startswith(f"{signal.base}:")]
         return f"{max(declared, key=len)}:…" if declared else name
 

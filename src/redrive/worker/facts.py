@@ -9,6 +9,7 @@ from redrive.codec import from_json
 from redrive_interpreter.history.row_json import load_outcome
 from redrive_interpreter.history.rows import Answered, CancelRequested, ChildFinished, Fact, RollbackRetried, Signalled
 from redrive_interpreter.keys import Key
+from redrive_interpreter.source_names import read_name
 
 if TYPE_CHECKING:
     from redrive.ports.store import Message
@@ -26,7 +27,8 @@ def fact_of(message: Message, at: datetime) -> Fact:
         data = message.data
     match message.kind:
         case "signal":
-            return Signalled(message.name, data, at=at, sent_at=message.stored_at)
+            name, path = read_name(message.name)
+            return Signalled(name, data, at=at, sent_at=message.stored_at, path=path)
         case "cancel":
             return CancelRequested(reason=data["reason"], by=data["by"], at=at)
         case "child":

@@ -14,6 +14,7 @@ from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.history.row_json import dump_outcome, dump_row
 from redrive_interpreter.history.rows import THE_RUN, CancelRequested, Ended, Parent, Started
 from redrive_interpreter.outcomes import Err, Failure
+from redrive_interpreter.source_names import stored_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,16 +29,18 @@ _FAILED: Final = frozenset({FAILED})
 
 
 def event(request: Publish) -> NewEvent:
-    return NewEvent(name=request.event, payload=to_json(request.payload), key=request.key)
+    return NewEvent(name=stored_name(request.event, request.path), payload=to_json(request.payload), key=request.key)
 
 
 def signal(request: SendTo, run: str) -> Outgoing:
-    message = NewMessage(kind="signal", name=request.signal, data=to_json(request.payload), dedup=f"sent:{run}:{request.key}")
+    name = stored_name(request.signal, request.path)
+    message = NewMessage(kind="signal", name=name, data=to_json(request.payload), dedup=f"sent:{run}:{request.key}")
     return Outgoing(target=request.target, message=message, answer_to=request.key)
 
 
 def aside(request: KeepAside) -> NewAside:
-    return NewAside(name=request.signal, data=to_json(request.payload), sent_at=request.sent_at, error=request.error)
+    name = stored_name(request.signal, request.path)
+    return NewAside(name=name, data=to_json(request.payload), sent_at=request.sent_at, error=request.error)
 
 
 def cancel(request: CancelExecution, now: datetime) -> Outgoing:

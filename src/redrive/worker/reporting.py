@@ -16,6 +16,7 @@ from redrive_interpreter.history.row_json import load_outcome
 from redrive_interpreter.history.rows import Retrying
 from redrive_interpreter.outcomes import Err, Failure
 from redrive_interpreter.raised import users_traceback
+from redrive_interpreter.source_names import read_name
 
 if TYPE_CHECKING:
     from redrive.ports.aside_values import NewAside
@@ -72,7 +73,8 @@ def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
 
 def signal_set_aside(id: str, aside: NewAside) -> None:
     """Log that a signal was set aside, once that is stored."""
-    log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, aside.name, aside.error)
+    name, _ = read_name(aside.name)
+    log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, name, aside.error)
 
 
 def taken_over(live: ActiveExecution) -> None:
