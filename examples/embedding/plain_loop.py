@@ -59,7 +59,8 @@ def run(invocation: Invocation[Any], path: Path, *, sleep: Callable[[float], Non
 def next_fact(machine: Machine[Any], performs: dict[Key, Perform], sleep: Callable[[float], None]) -> Fact:
     """Wait for what is due first, a body or a timer, and say what came of it."""
     began = datetime.min.replace(tzinfo=UTC)
-    dues = {key: perform.due or began for key, perform in performs.items()} | machine.timers
+    dues = {key: perform.due or began for key, perform in performs.items()}
+    dues.update(machine.timers)
     key = min(dues, key=lambda key: dues[key])  # nothing due: it waits for a signal, and this loop has nobody to send one
     sleep(max((dues[key] - datetime.now(UTC)).total_seconds(), 0.0))
     if key not in performs:

@@ -5,31 +5,21 @@ else imports from ``redrive``.
 """
 
 from redrive_interpreter.codec import Codec, Data
-from redrive_interpreter.commands.basics import (
-    Commit,
-    Emit,
-    Info,
-    NewId,
-    Note,
-    Now,
-    Patch,
-    Random,
-    Rollback,
-    SendSignal,
-    SetAttribute,
-    Sleep,
-    WaitSignal,
-)
 from redrive_interpreter.commands.child_workflows import CancelChild, ChildOptions, ChildRef, ContinueAs, RunChild, StartChild, WaitChild
 from redrive_interpreter.commands.command import Branch, Command, Flow
 from redrive_interpreter.commands.decorators import StepDecorator, StepFunction, inject, step
+from redrive_interpreter.commands.deterministic import Info, NewId, Now, Patch, Random
 from redrive_interpreter.commands.durations import Duration
 from redrive_interpreter.commands.messages import Attribute, Event, Signal, Source
+from redrive_interpreter.commands.messaging import Emit, SendSignal, WaitSignal
+from redrive_interpreter.commands.notes import Note, SetAttribute
 from redrive_interpreter.commands.parallel import All, Join, Map, Race, Settle, Spawn, Task
 from redrive_interpreter.commands.retry import Retry, RetryAfter, after_failure
 from redrive_interpreter.commands.signatures import Signature
+from redrive_interpreter.commands.sleep import Sleep
 from redrive_interpreter.commands.steps import Step, StepId, StepSpec
 from redrive_interpreter.commands.switches import Switch
+from redrive_interpreter.commands.undoing import Commit, Rollback
 from redrive_interpreter.commands.workflows import Invocation, Workflow, WorkflowDecorator, workflow
 from redrive_interpreter.errors import (
     Cancelled,

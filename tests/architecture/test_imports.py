@@ -104,11 +104,6 @@ def test_what_is_imported_there_is_public(package: str) -> None:
 
 
 HOST_MODULES = re.compile(r"^\| ((?:`[\w.]+`(?:, | and its modules)?)+) \|", re.MULTILINE)
-INSIDE = {
-    "src/redrive/testing/fingerprints.py": {"redrive_interpreter.machine.family"},
-    "src/redrive/testing/unyielded.py": {"redrive_interpreter.machine.fibers"},
-}
-"""The test kit tells states of machines apart, and looks on as fibers run: nothing that a host does."""
 
 
 def host_modules() -> tuple[str, ...]:
@@ -143,7 +138,7 @@ def test_the_runtime_uses_what_the_kernel_offers_to_every_host() -> None:
                 used |= {alias.name for alias in node.names if alias.name.startswith("redrive_interpreter")}
         if more := {name for name in used if name not in offered and not name.startswith(packages)}:
             reached[str(path.relative_to(ROOT))] = more
-    assert reached == INSIDE
+    assert reached == {}
 
 
 CONTRACT = """

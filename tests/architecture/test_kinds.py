@@ -10,7 +10,7 @@ import pytest
 
 import redrive
 from redrive_interpreter import Command, kinds
-from redrive_interpreter.replay.recorded import _COMPARED
+from redrive_interpreter.machine.nouns import COMPARISONS
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "interpreter" / "redrive_interpreter" / "kinds.py"
@@ -106,7 +106,7 @@ def test_every_command_has_its_row_and_every_row_its_command() -> None:
 
 
 def test_every_way_of_comparing_is_known_to_replay() -> None:
-    assert {kind.compared for kind in kinds.KINDS.values()} == set(_COMPARED)
+    assert {kind.compared for kind in kinds.KINDS.values()} == set(COMPARISONS)
 
 
 def test_a_kind_either_waits_or_holds_others_or_is_over_at_once() -> None:

@@ -66,8 +66,8 @@ def test_a_run_that_never_began_runs_none_of_its_code(fact: Fact, status: str) -
     requests = machine.receive(fact)
     rows = machine.take()
     assert [type(row).__name__ for row in rows] == ["Started", type(fact).__name__, "Ended"]
-    assert machine.verdict_ is not None
-    assert machine.verdict_.status == status
+    assert machine.finished is not None
+    assert machine.finished.status == status
     assert all(not isinstance(request, Perform) for request in requests)
 
     stored = [load_row(dump_row(row)) for row in rows]
@@ -89,8 +89,8 @@ def test_a_next_run_that_never_began_still_cancels_the_children_of_the_one_befor
     machine.hold(Started(id="x", run=RUN, at=T0, number=2, children=children))
     requests = machine.receive(cancelled(THE_RUN))
     assert [request.id for request in requests if hasattr(request, "reason")] == ["cancel"]
-    assert machine.verdict_ is not None
-    assert machine.verdict_.status == "cancelled"
+    assert machine.finished is not None
+    assert machine.finished.status == "cancelled"
 
 
 @pytest.mark.parametrize("step", [ping(1), charge(1), wire(1)], ids=["plain", "with an undo", "at most once"])

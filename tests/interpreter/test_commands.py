@@ -55,8 +55,8 @@ from redrive_interpreter import (
     step,
     workflow,
 )
-from redrive_interpreter.commands.basics import NOTHING
 from redrive_interpreter.commands.durations import EARLIEST, LONGEST
+from redrive_interpreter.commands.messaging import NOTHING
 
 approved = Signal("approved", str)
 processed = Event("processed", int)

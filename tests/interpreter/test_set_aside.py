@@ -204,8 +204,8 @@ def test_a_signal_carried_into_the_next_run_is_set_aside_there() -> None:
     replayed = replay(w, [started], CODEC)
     assert [type(row) for row in replayed.rows] == [Asked, SetAside]
     assert replayed.machine.receive(Signalled("approved", GOOD, at=T0)) == []
-    assert replayed.machine.verdict_ is not None
-    assert replayed.machine.verdict_.outcome == Ok("Ada")
+    assert replayed.machine.finished is not None
+    assert replayed.machine.finished.outcome == Ok("Ada")
 
 
 def test_the_row_is_stored_and_read() -> None:

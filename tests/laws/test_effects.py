@@ -54,7 +54,7 @@ def test_a_run_that_fails_and_rolls_back_leaves_nothing_that_could_be_undone(pro
     host = Host(run_tidy(program), choices, deadline=deadline)
     life = host.lives[-1]
     end = life.turns[-1].picture.get("end")
-    if len(host.lives) > 1 or life.committed or end is None or host.machine.verdict_.bug:  # type: ignore[union-attr]
+    if len(host.lives) > 1 or life.committed or end is None or host.machine.finished.bug:  # type: ignore[union-attr]
         return
     if end[0] in ("failed", "cancelled") and not _came_back(life):
         assert set(life.completed) <= set(host.machine.undone)
@@ -95,7 +95,7 @@ def test_facts_about_what_is_settled_or_over_change_nothing(story: Story, data: 
         settled = [row for row in history if isinstance(row, (Answered, TimerFired, ChildFinished)) and _is_settled(machine, row)]
         for fact in settled:
             assert machine.receive(fact) == []
-        if machine.verdict_ is not None:
+        if machine.finished is not None:
             now = machine.now + timedelta(seconds=1)
             dropped = [row.key for turn in life.turns[:at] for row in turn.requests if isinstance(row, Perform)]
             late: list[Any] = [Answered(key, Ok(1), at=now) for key in dropped]
@@ -110,7 +110,7 @@ def test_facts_about_what_is_settled_or_over_change_nothing(story: Story, data: 
 
 def _is_settled(machine: Any, fact: Any) -> bool:
     if isinstance(fact, ChildFinished):  # while a child is open, this is how its attempt at hand ends
-        return not machine.family.knows(fact.id)
+        return not machine.is_open_child(fact.id)
     return getattr(fact, "key", None) not in machine.pending
 
 

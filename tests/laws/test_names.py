@@ -81,7 +81,7 @@ def test_the_keys_of_a_run_are_apart_whatever_its_branches_and_steps_are_called(
 
     machine = Machine(w)
     machine.receive(Started(id="e", run=UUID(int=1), at=datetime(2027, 1, 1, tzinfo=UTC)))
-    asked = [row.key for row in machine.rows if isinstance(row, Asked)]
+    asked = [row.key for row in machine.take() if isinstance(row, Asked)]
     assert len(set(asked)) == len(asked)
     assert all(Key.of(key.path) == key for key in asked)
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict,
 import attrs
 
 from redrive_interpreter import kinds
-from redrive_interpreter.commands.basics import target_of
 from redrive_interpreter.commands.command import Command, building
 from redrive_interpreter.commands.durations import Duration, optional_duration, optional_moment, positive_duration
 from redrive_interpreter.commands.messages import Attribute
+from redrive_interpreter.commands.messaging import target_of
 from redrive_interpreter.commands.retry import Retry, policies_of
 from redrive_interpreter.commands.steps import undo_id_of
 from redrive_interpreter.commands.workflows import Invocation, Workflow

@@ -158,3 +158,10 @@ def check_branch(branch: Any, where: str) -> None:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:76] + "…"
+
+
+def text_of(value: object, what: str) -> str:
+    """*value*, which must be a str. Raises `InvalidDefinition`, naming *what*."""
+    if not isinstance(value, str):
+        raise InvalidDefinition(f"{what}: {value!r} is not a str")
+    return value

@@ -17,8 +17,8 @@ from redrive_interpreter.codec import Data
 from redrive_interpreter.keys import Key
 
 if TYPE_CHECKING:
-    from redrive_interpreter.commands.basics import Step
     from redrive_interpreter.commands.child_workflows import StartChild
+    from redrive_interpreter.commands.steps import Step
 
 
 @attrs.define

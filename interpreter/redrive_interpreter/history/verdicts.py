@@ -10,7 +10,7 @@ import attrs
 from redrive_interpreter.outcomes import Err, Ok, Status
 
 if TYPE_CHECKING:
-    from redrive_interpreter.commands.basics import Command
+    from redrive_interpreter.commands.command import Command
     from redrive_interpreter.keys import Key
 
 

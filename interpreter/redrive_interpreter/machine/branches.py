@@ -8,21 +8,29 @@ completed is undone first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redrive_interpreter import kinds
-from redrive_interpreter.errors import Cancelled
+from redrive_interpreter.commands.parallel import All, Map, Race
+from redrive_interpreter.errors import Cancelled, Misuse
 from redrive_interpreter.keys import Key, escape
-from redrive_interpreter.machine.fibers import Fiber
+from redrive_interpreter.machine.comparing import same_but_for
+from redrive_interpreter.machine.fibers import WAITING, Fiber
+from redrive_interpreter.machine.readiness import passed_over
 from redrive_interpreter.machine.saga import Undoing, plan
 from redrive_interpreter.machine.scopes import Scope
 from redrive_interpreter.machine.start_frame import StartFrame
+from redrive_interpreter.machine.waits import EndedBy, Wait
 from redrive_interpreter.outcomes import Won
 from redrive_interpreter.raised import note
 
 if TYPE_CHECKING:
+    from redrive_interpreter.codec import Codec
+    from redrive_interpreter.commands.command import Command
     from redrive_interpreter.errors import CancelledBy
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.fibers import Reply
+    from redrive_interpreter.machine.run_state import RunState
 
 UNFINISHED: Final = object()
 
@@ -70,7 +78,7 @@ class Group:
     def fibers(self) -> list[Fiber]:
         return list(self._active.values())
 
-    def start_next(self, machine: Machine[Any]) -> None:
+    def start_next(self, run: RunState) -> None:
         """Start one branch, if there is one to start and room for it; then come back for the next."""
         if self._decided or self._next >= len(self.branches):
             return
@@ -79,7 +87,7 @@ class Group:
         index = self._next
         self._next += 1
         if index in self.passed_over:
-            machine.schedule(self)
+            run.schedule(self)
             return
         fiber = Fiber(Scope(self._prefix(index)), (*self.parent.order, index))
         fiber.group, fiber.index = self, index
@@ -91,10 +99,10 @@ class Group:
         except BaseException as error:  # a Map's function is the user's, and is called here
             fiber.push(StartFrame(fiber.scope, None))
             fiber.error = error
-        machine.schedule(self)
-        machine.schedule(fiber)
+        run.schedule(self)
+        run.schedule(fiber)
 
-    def ended(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> None:
+    def ended(self, run: RunState, fiber: Fiber, value: Any, error: BaseException | None) -> None:
         """A branch ended."""
         del self._active[fiber.index]
         if self._decided:
@@ -103,16 +111,16 @@ class Group:
         elif error is not None or self.race:
             self._winner, self._cause = (fiber.index if self.race else None), error
             self._results[fiber.index] = value
-            self._decide(machine, "race" if self.race else "sibling")
+            self._decide(run, "race" if self.race else "sibling")
         else:
             self._results[fiber.index] = value
             self._succeeded += 1
             if self._succeeded >= self.enough:
-                self._decide(machine, "race")
+                self._decide(run, "race")
             else:
-                machine.schedule(self)
+                run.schedule(self)
         if self._decided and not self._active:
-            self._close(machine)
+            self._close(run)
 
     def nothing_to_do(self) -> tuple[Any, BaseException | None]:
         """The outcome of a combinator without branches, or one that needs none of them."""
@@ -128,37 +136,118 @@ class Group:
         name = str(index) if self.names is None else escape(self.names[index])
         return f"{self.key}/{name}/"
 
-    def _decide(self, machine: Machine[Any], by: CancelledBy) -> None:
+    def _decide(self, run: RunState, by: CancelledBy) -> None:
         self._decided = True
         for fiber in self.fibers:
-            machine.cut(fiber, ("", by))
+            run.cut(fiber, ("", by))
 
-    def _close(self, machine: Machine[Any]) -> None:
+    def _close(self, run: RunState) -> None:
         """All branches have ended: undo what losers did, then give the outcome to the fiber that waits."""
         if self._cause is not None:
             for late in self._late:
                 note(self._cause, "then also, in another branch:", late)
         if not self._cut and (self.race or (self._cause is None and self._succeeded < len(self.branches))):
             losers = tuple(self._prefix(i) for i in range(self._next) if self._lost(i))
-            entries = machine.saga.within(*losers) if losers else []
+            entries = run.saga.within(*losers) if losers else []
             if entries:
                 key = Key(f"{self.key}/__losers")
-                keys = plan(machine, key, kinds.UNDO_LOSERS, {}, entries)
+                keys = plan(run, key, kinds.UNDO_LOSERS, {}, entries)
                 if keys:
-                    undoing = Undoing(key, self.parent, keys, False, lambda m, _: self._deliver(m))
-                    undoing.next(machine)
+                    undoing = Undoing(key, self.parent, keys, False, lambda run, _: self._deliver(run))
+                    undoing.next(run)
                     return
-        self._deliver(machine)
+        self._deliver(run)
 
     def _lost(self, index: int) -> bool:
         return index != self._winner if self.race else self._results[index] is UNFINISHED
 
-    def _deliver(self, machine: Machine[Any]) -> None:
+    def _deliver(self, run: RunState) -> None:
         if self._cause is not None:
-            machine.wake_next(self.parent, None, self._cause)
+            run.wake_next(self.parent, None, self._cause)
         elif self.race and self._winner is not None:
             name = None if self.names is None else self.names[self._winner]
-            machine.wake_next(self.parent, Won(index=self._winner, value=self._results[self._winner], name=name))
+            run.wake_next(self.parent, Won(index=self._winner, value=self._results[self._winner], name=name))
         else:
             results = [None if result is UNFINISHED else result for result in self._results]
-            machine.wake_next(self.parent, None if self._cut else self._combine(results))
+            run.wake_next(self.parent, None if self._cut else self._combine(results))
+
+
+class GroupWait(Wait):
+    """The branches of a combinator: a cut cuts them all (`RunState.cut`) and waits for them."""
+
+    __slots__ = ("group",)
+    ended_by: ClassVar[EndedBy] = "branches"
+
+    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, group: Group) -> None:
+        super().__init__(key, command, fiber)
+        self.group = group
+
+    @property
+    def fibers(self) -> Sequence[Fiber]:
+        return self.group.fibers
+
+
+def _group(run: RunState, fiber: Fiber, command: Any, group: Group, input: dict[str, Any]) -> Reply:
+    row = run.ask(group.key, command.kind, "", input, None, command)
+    group.limit = row.input.get("limit")  # N3: a Map goes on as wide as it began
+    if not group.branches or group.enough == 0:
+        return group.nothing_to_do()
+    fiber.wait = GroupWait(group.key, command, fiber, group)
+    run.schedule(group)
+    return WAITING
+
+
+def _all(run: RunState, fiber: Fiber, command: All[Any]) -> Reply:
+    names = command.names
+    combine: Callable[[list[Any]], Any] = tuple if command.shape == "tuple" else list
+    if names is not None:
+        combine = lambda results: dict(zip(names, results, strict=True))  # noqa: E731
+    key, limit, enough = fiber.scope.key_of(command), command.limit, command.enough
+    group = Group(key, fiber, command.branches, names, race=False, limit=limit, enough=enough, combine=combine)
+    return _group(run, fiber, command, group, _width(command))
+
+
+def _race(run: RunState, fiber: Fiber, command: Race[Any]) -> Reply:
+    if not command.branches:
+        raise Misuse("a Race needs at least one branch")
+    key = fiber.scope.key_of(command)
+    group = Group(key, fiber, command.branches, command.names, race=True, limit=None, enough=None, combine=list)
+    reply = _group(run, fiber, command, group, _width(command))
+    group.passed_over = passed_over(run, group.key, command.branches)  # before any branch starts
+    return reply
+
+
+def _map(run: RunState, fiber: Fiber, command: Map[Any]) -> Reply:
+    branches = _Applied(command.fn, command.items)
+    key, limit, enough = fiber.scope.key_of(command), command.limit, command.enough
+    group = Group(key, fiber, branches, None, race=False, limit=limit, enough=enough, combine=list)
+    return _group(run, fiber, command, group, {"count": len(branches), "limit": limit, "enough": enough})
+
+
+class _Applied(list[Any]):
+    """The branches of a Map, each built when it starts: ten thousand items are not ten thousand commands at once."""
+
+    def __init__(self, fn: Callable[[Any], Any], items: tuple[Any, ...]) -> None:
+        super().__init__(items)
+        self._fn = fn
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._fn(super().__getitem__(index))
+
+
+def _width(command: Any) -> dict[str, Any]:
+    names = command.names
+    return {
+        "count": len(command.branches),
+        "names": None if names is None else list(names),
+        "limit": getattr(command, "limit", None),
+        "enough": getattr(command, "enough", None),
+    }
+
+
+def _same_but_for_the_limit(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
+    return same_but_for("limit", row.input, input)
+
+
+HANDLERS: Final = {All: _all, Race: _race, Map: _map}
+COMPARISONS: Final = {"but for the limit": _same_but_for_the_limit}

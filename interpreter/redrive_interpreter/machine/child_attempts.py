@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -26,49 +26,49 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.requests import StartExecution
     from redrive_interpreter.history.rows import ChildFinished
     from redrive_interpreter.machine.family import ChildState
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 _REFUSED: Final = "ExecutionConflict"
 """How the host says that it did not start the child again."""
 
 
-def starts_again(machine: Machine[Any], child: ChildState, ended: ChildFinished) -> bool:
+def starts_again(run: RunState, child: ChildState, ended: ChildFinished) -> bool:
     """Decide what comes after the end of *child*; if that is another attempt, ask for it."""
     start = child.start
     if start is None or ended.status != "failed":
         return False
     attempt = child.attempt + 1
     key = Key(f"{child.key}/__attempt#{attempt}")
-    due = _recorded(machine, key, start) if _is_recorded(machine, key) else _decided(machine, child, start, ended, key)
+    due = _recorded(run, key, start) if _is_recorded(run, key) else _decided(run, child, start, ended, key)
     if due is None:
         return False
     assert child.asked_at is not None
     child.attempt = attempt
-    again = Again(attempt=attempt, run=uuid_of(child.run or machine.run, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
-    machine.request(attrs.evolve(start, key=key, again=again))
+    again = Again(attempt=attempt, run=uuid_of(child.run or run.run_id, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
+    run.request(attrs.evolve(start, key=key, again=again))
     return True
 
 
-def _is_recorded(machine: Machine[Any], key: Key) -> bool:
+def _is_recorded(run: RunState, key: Key) -> bool:
     """Whether the turn is one of the past; where the record ends with the failure itself, there is no decision yet."""
-    return machine.recorded is not None and (machine.recorded.has(key) or not machine.recorded.may_ask(key))
+    return run.recorded is not None and (run.recorded.has(key) or not run.recorded.may_ask(key))
 
 
-def _recorded(machine: Machine[Any], key: Key, start: StartExecution) -> datetime | None:
-    assert machine.recorded is not None
-    if not machine.recorded.has(key):
+def _recorded(run: RunState, key: Key, start: StartExecution) -> datetime | None:
+    assert run.recorded is not None
+    if not run.recorded.has(key):
         return None  # there was no policy then
-    due = machine.ask(key, kinds.CHILD_ATTEMPT, start.workflow, None, None, start.command).input["due"]
+    due = run.ask(key, kinds.CHILD_ATTEMPT, start.workflow, None, None, start.command).input["due"]
     return None if due is None else datetime.fromisoformat(due)
 
 
-def _decided(machine: Machine[Any], child: ChildState, start: StartExecution, ended: ChildFinished, key: Key) -> datetime | None:
+def _decided(run: RunState, child: ChildState, start: StartExecution, ended: ChildFinished, key: Key) -> datetime | None:
     policies, outcome = start.command.retry, ended.outcome
     if not policies or not isinstance(outcome, Err) or outcome.error.type == _REFUSED:
         return None
     assert child.asked_at is not None
-    error = workflow_error(machine.codec, outcome.error, start.command.invocation.workflow.raises)
-    token = f"{child.run or machine.run}:{child.key}"
-    due = after_failure(policies, error, attempt=child.attempt, first_at=child.asked_at, now=machine.now, token=token)
-    machine.ask(key, kinds.CHILD_ATTEMPT, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
+    error = workflow_error(run.codec, outcome.error, start.command.invocation.workflow.raises)
+    token = f"{child.run or run.run_id}:{child.key}"
+    due = after_failure(policies, error, attempt=child.attempt, first_at=child.asked_at, now=run.now, token=token)
+    run.ask(key, kinds.CHILD_ATTEMPT, start.workflow, {"due": None if due is None else due.isoformat()}, None, start.command)
     return due

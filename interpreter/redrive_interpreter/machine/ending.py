@@ -6,6 +6,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, cast
 
 from redrive_interpreter import kinds
+from redrive_interpreter.commands.command import Command
+from redrive_interpreter.commands.workflows import Invocation
 from redrive_interpreter.errors import Cancelled, CodecError, Misuse
 from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.history.verdicts import Finished
@@ -18,24 +20,24 @@ from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 from redrive_interpreter.raised import note, shown
 
 if TYPE_CHECKING:
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
     from redrive_interpreter.machine.scopes import Scope
 
 
-def leave(machine: Machine[Any], fiber: Fiber, frame: Frame, value: Any, error: BaseException | None) -> Reply:
+def leave(run: RunState, fiber: Fiber, frame: Frame, value: Any, error: BaseException | None) -> Reply:
     """Take *frame*, which is over, off the stack; end its scope, if it opened one."""
     fiber.pop()
     if not frame.opens:
         return value, error
     scope = frame.scope
-    root = fiber is machine.root and not fiber.frames
+    root = fiber is run.root and not fiber.frames
     if scope.workflow is not None and error is None:
-        _refuse_command(machine, scope, value)
-    if scope.tasks is None and not (root and machine.has_open_children) and not _wants_undo(machine, scope, error, root):
+        _refuse_command(run, scope, value)
+    if scope.tasks is None and not (root and run.has_open_children) and not _wants_undo(run, scope, error, root):
         return _thrown_instead(fiber, scope, value, error)
     leaving = LeavingFrame(scope, root, value, error)
     fiber.push(leaving)
-    return leaving.resume(machine, fiber, None, None)
+    return leaving.resume(run, fiber, None, None)
 
 
 class LeavingFrame(Frame):
@@ -50,28 +52,32 @@ class LeavingFrame(Frame):
         self._error = error
         self._stage = 0
 
-    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
+    @property
+    def remembers(self) -> tuple[Any, ...]:
+        return self._stage, self._value, self._error
+
+    def resume(self, run: RunState, fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
         if self._stage == 0:
-            if self._tasks_end(machine, fiber):
+            if self._tasks_end(run, fiber):
                 return WAITING
             self._stage = 1
         if self._stage == 1:
-            if self._root and machine.continues is None and self._children_end(machine, fiber):
+            if self._root and run.continues is None and self._children_end(run, fiber):
                 return WAITING
             self._stage = 2
         if self._stage == 2:
             self._stage = 3
-            if _wants_undo(machine, self.scope, self._error, self._root) and self._undo(machine, fiber):
+            if _wants_undo(run, self.scope, self._error, self._root) and self._undo(run, fiber):
                 return WAITING
         fiber.pop()
         return _thrown_instead(fiber, self.scope, self._value, self._error)
 
-    def _tasks_end(self, machine: Machine[Any], fiber: Fiber) -> bool:
+    def _tasks_end(self, run: RunState, fiber: Fiber) -> bool:
         """Cut and await what was spawned and not joined; True while one is still under way."""
         tasks = self.scope.tasks or []
         unfinished = [task for task in tasks if task.outcome is None]
         for task in unfinished:
-            machine.cut(task.fiber, ("its scope has ended", "parent"))
+            run.cut(task.fiber, ("its scope has ended", "parent"))
         if unfinished:
             unfinished[0].ending = fiber
             fiber.wait = ShieldedWait(Key(""), None, fiber)  # type: ignore[arg-type]
@@ -86,80 +92,80 @@ class LeavingFrame(Frame):
                 note(self._error, f"then also, in task {task.key}:", failure)
         return False
 
-    def _children_end(self, machine: Machine[Any], fiber: Fiber) -> bool:
-        undo = _wants_undo(machine, self.scope, self._error, self._root)
-        awaited = [child for child in machine.family.open if child.policy == "wait" or (undo and child.policy == "cancel")]
+    def _children_end(self, run: RunState, fiber: Fiber) -> bool:
+        undo = _wants_undo(run, self.scope, self._error, self._root)
+        awaited = [child for child in run.family.open if child.policy == "wait" or (undo and child.policy == "cancel")]
         for child in awaited:
             if child.policy == "cancel":
-                machine.family.cancel(machine, child, "the parent has ended")
+                run.family.cancel(run, child, "the parent has ended")
         if awaited:
-            machine.family.ending = fiber
+            run.family.ending = fiber
             fiber.wait = ShieldedWait(Key(""), None, fiber)  # type: ignore[arg-type]
         return bool(awaited)
 
-    def _undo(self, machine: Machine[Any], fiber: Fiber) -> bool:
-        entries = machine.saga.within(self.scope.prefix)
+    def _undo(self, run: RunState, fiber: Fiber) -> bool:
+        entries = run.saga.within(self.scope.prefix)
         if not entries:
             return False
         key = self.scope.key("__undo")
-        entries = plan(machine, key, kinds.UNDO_SCOPE, {}, entries)
+        entries = plan(run, key, kinds.UNDO_SCOPE, {}, entries)
         ending = (self._value, self._error) if self._root else None
-        return Undoing(key, fiber, entries, False, lambda m, _: m.wake_shielded(fiber, None), ending).next(machine)
+        return Undoing(key, fiber, entries, False, lambda run, _: run.wake_shielded(fiber, None), ending).next(run)
 
 
-def finish(machine: Machine[Any], value: Any, error: BaseException | None, *, bug: bool = False) -> None:
+def finish(run: RunState, value: Any, error: BaseException | None, *, bug: bool = False) -> None:
     """The root fiber is over: say how the run ended."""
-    if machine.verdict_ is not None:
+    if run.finished is not None:
         return
     outcome: Ok[Any] | Err = Ok(None)
     status: Status
-    root, continues = machine.root, machine.continues is not None
+    root, continues = run.root, run.continues is not None
     cancel = root.cancel if root is not None and (root.thrown or continues) else None
     if cancel is not None:
-        machine.continues = None  # a run that was cancelled has no next one
+        run.continues = None  # a run that was cancelled has no next one
     if error is None and not continues:
         try:
-            outcome = Ok(machine.codec.dump(value, machine.workflow.result_type, f"the result of {machine.workflow.name}"))
+            outcome = Ok(run.codec.dump(value, run.workflow.result_type, f"the result of {run.workflow.name}"))
         except CodecError as unencodable:
             error, bug = unencodable, True
-    bug = bug or (error is not None and machine.is_bug(error))
+    bug = bug or (error is not None and run.is_bug(error))
     if error is not None:
-        raises = (Cancelled,) if isinstance(error, Cancelled) else machine.workflow.raises
-        outcome = Err(machine.codec.dump_error(error, raises))
+        raises = (Cancelled,) if isinstance(error, Cancelled) else run.workflow.raises
+        outcome = Err(run.codec.dump_error(error, raises))
         status = "cancelled" if isinstance(error, Cancelled) and cancel is not None else "failed"
-    elif machine.continues is not None:
+    elif run.continues is not None:
         status = "continued"
     else:
         status = "completed" if cancel is None else "cancelled"
     if cancel is not None and cancel[1] == "deadline" and not bug:
         outcome, status = Err(Failure("WorkflowTimeout", "the deadline has passed")), "failed"
-    _end(machine, Finished(outcome, status=status, bug=bug))
+    _end(run, Finished(outcome, status=status, bug=bug))
 
 
-def fail_compensation(machine: Machine[Any], failures: list[tuple[Key, Failure]]) -> None:
+def fail_compensation(run: RunState, failures: list[tuple[Key, Failure]]) -> None:
     """Undos failed: the workflow stops where it stands, and only the operator can go on with the undos."""
     text = "; ".join(f"undo of {key}: {failure.type}: {failure.message}" for key, failure in failures)
     failure = Failure("CompensationFailed", text, failures[0][1].traceback, attempts=failures[0][1].attempts)
-    _end(machine, Finished(Err(failure), status="compensation_failed"))
+    _end(run, Finished(Err(failure), status="compensation_failed"))
 
 
-def _end(machine: Machine[Any], verdict: Finished) -> None:
-    machine.stop_everything()
-    machine.verdict_ = verdict
+def _end(run: RunState, verdict: Finished) -> None:
+    run.stop_everything()
+    run.finished = verdict
     if verdict.status != "continued":
-        for child in machine.family.open:
+        for child in run.family.open:
             if child.policy == "cancel":
-                machine.family.cancel(machine, child, "the parent has ended")
-    machine.add_row(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.mailbox.unread))
+                run.family.cancel(run, child, "the parent has ended")
+    run.add_row(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=run.mailbox.unread))
 
 
-def _wants_undo(machine: Machine[Any], scope: Scope, error: BaseException | None, root: bool) -> bool:
+def _wants_undo(run: RunState, scope: Scope, error: BaseException | None, root: bool) -> bool:
     workflow = scope.workflow
     if workflow is None or (workflow.on_failure is None and workflow.on_cancel is None):
         return False
-    if error is not None and (machine.is_bug(error) or isinstance(error, Misuse)):
+    if error is not None and (run.is_bug(error) or isinstance(error, Misuse)):
         return False
-    fiber = machine.root
+    fiber = run.root
     if root and fiber is not None and fiber.thrown and fiber.cancel is not None and fiber.cancel[1] == "deadline":
         return workflow.on_failure is not None  # E4: whatever the workflow made of it
     if error is None:
@@ -179,10 +185,7 @@ def _thrown_instead(fiber: Fiber, scope: Scope, value: Any, error: BaseException
     return value, error
 
 
-def _refuse_command(machine: Machine[Any], scope: Scope, value: Any) -> None:
-    from redrive_interpreter.commands.basics import Command
-    from redrive_interpreter.commands.workflows import Invocation
-
+def _refuse_command(run: RunState, scope: Scope, value: Any) -> None:
     assert scope.workflow is not None
     if isinstance(value, (Command, Invocation, Generator)):
         raise Misuse(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.requests import StartExecution
     from redrive_interpreter.history.rows import ChildFinished
     from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.child_waits import ChildWait
     from redrive_interpreter.machine.fibers import Fiber, Reply
-    from redrive_interpreter.machine.machine import Machine
-    from redrive_interpreter.machine.waits import ChildWait
+    from redrive_interpreter.machine.run_state import RunState
     from redrive_interpreter.outcomes import Err
 
 
@@ -87,11 +87,11 @@ class Family:
         """The host refused to start it."""
         self._children.pop(id, None)
 
-    def cancel(self, machine: Machine[Any], child: ChildState, reason: str) -> None:
+    def cancel(self, run: RunState, child: ChildState, reason: str) -> None:
         """The parent ends, and so shall the child."""
         if not child.told:
             child.told, child.start = True, None
-            machine.request(CancelExecution(child.key, child.id, reason))
+            run.request(CancelExecution(child.key, child.id, reason))
 
     def last_attempt(self, id: str) -> None:
         """Nobody wants the child any more: if it fails, it is not started again."""
@@ -102,6 +102,11 @@ class Family:
         child = self._children.get(id)
         return child is not None and child.status is None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the run has ended but for its children, and waits for one."""
+        return self.ending is not None
+
     def ended_at(self, id: str) -> datetime | None:
         """When a child ended; None if that was in an earlier run."""
         return self._children[id].ended_at
@@ -109,33 +114,33 @@ class Family:
     def has(self, id: str) -> bool:
         return id in self._children
 
-    def ended(self, machine: Machine[Any], fact: ChildFinished) -> None:
+    def ended(self, run: RunState, fact: ChildFinished) -> None:
         """A child ended, and is not started again: whoever waits for it gets its outcome, oldest wait first."""
         child = self._children[fact.id]
-        if starts_again(machine, child, fact):
+        if starts_again(run, child, fact):
             return
         child.status, child.outcome, child.ended_at = fact.status, fact.outcome, fact.at
         for wait in self._waits.pop(fact.id, ()):
-            machine.settle(wait)
-            machine.clear_timer(wait.key)
-            machine.wake(wait.fiber, *self.outcome(machine, wait))
+            run.settle(wait)
+            run.clear_timer(wait.key)
+            run.wake(wait.fiber, *self.outcome(run, wait))
         if self.ending is not None:
             fiber, self.ending = self.ending, None
-            machine.wake_shielded(fiber, None)
+            run.wake_shielded(fiber, None)
 
-    def cut(self, machine: Machine[Any], fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
+    def cut(self, run: RunState, fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
         """The run, which waits for its children in order to end, is cut: so are they."""
         if self.ending is fiber:
             for child in self.open:
                 if child.policy == "wait":
-                    self.cancel(machine, child, cancel[0])
+                    self.cancel(run, child, cancel[0])
 
-    def wait(self, machine: Machine[Any], wait: ChildWait) -> Reply:
+    def wait(self, run: RunState, wait: ChildWait) -> Reply:
         """The outcome of ``wait.child`` if it has ended, else let the fiber wait."""
         if self._children[wait.child].status is not None:
-            return self.outcome(machine, wait)
+            return self.outcome(run, wait)
         self._waits.setdefault(wait.child, {})[wait] = None
-        return machine.wait(wait.fiber, wait)
+        return run.wait(wait.fiber, wait)
 
     def forget(self, wait: ChildWait) -> None:
         waits = self._waits[wait.child]
@@ -150,22 +155,22 @@ class Family:
             child.start = None
         self.ending = None
 
-    def timed_out(self, machine: Machine[Any], wait: ChildWait) -> None:
+    def timed_out(self, run: RunState, wait: ChildWait) -> None:
         command: Any = wait.command
         timeout = command.wait_timeout if wait.owned else command.timeout
         self.forget(wait)
-        machine.wake(wait.fiber, None, ChildTimeout(wait.child, timeout))
+        run.wake(wait.fiber, None, ChildTimeout(wait.child, timeout))
 
-    def outcome(self, machine: Machine[Any], wait: ChildWait) -> tuple[Any, BaseException | None]:
+    def outcome(self, run: RunState, wait: ChildWait) -> tuple[Any, BaseException | None]:
         child = self._children[wait.child]
         source: Any = wait.command
         typed = source.ref if hasattr(source, "ref") else source.invocation.workflow
         if child.status == "completed" and isinstance(child.outcome, Ok):
-            value = machine.scalar(child.outcome.value, typed.result_type, f"the result of child {child.id}")
+            value = run.scalar(child.outcome.value, typed.result_type, f"the result of child {child.id}")
             if wait.owned and source.undo is not None:
-                machine.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type, child.run or machine.run)
+                run.saga.completed(wait.key, source.undo, child.outcome.value, typed.result_type, child.run or run.run_id)
             return value, None
         cause = None
         if child.outcome is not None and not isinstance(child.outcome, Ok):
-            cause = workflow_error(machine.codec, child.outcome.error, typed.raises)
-        return None, machine.threw(ChildFailed(child.id, child.status or "failed", cause))
+            cause = workflow_error(run.codec, child.outcome.error, typed.raises)
+        return None, run.threw(ChildFailed(child.id, child.status or "failed", cause))

@@ -1,4 +1,4 @@
-"""Fibers: the lines of execution inside one machine, each a stack of generators.
+"""Fibers: the lines of execution inside one run, each a stack of generators.
 
 A generator that yields another workflow or generator puts it on the stack instead of calling it, so a
 thousand workflows can be nested without a thousand Python frames.
@@ -10,17 +10,14 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from redrive_interpreter.errors import Cancelled
-from redrive_interpreter.outcomes import Err, Ok
 from redrive_interpreter.raised import note
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from redrive_interpreter.errors import CancelledBy
-    from redrive_interpreter.keys import Key
     from redrive_interpreter.machine.branches import Group
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
     from redrive_interpreter.machine.scopes import Scope
+    from redrive_interpreter.machine.task_waits import TaskState
     from redrive_interpreter.machine.waits import Wait
 
 
@@ -46,21 +43,14 @@ class Frame:
         self.scope = scope
         self.opens = opens
 
-    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
+    @property
+    def remembers(self) -> tuple[Any, ...]:
+        """What a frame without a generator knows beside its scope."""
+        return ()
+
+    def resume(self, run: RunState, fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
         """For frames without a generator: turn what came from the frame above into what the one below gets."""
         raise NotImplementedError
-
-
-class SettleFrame(Frame):
-    """Makes a value of a failure."""
-
-    __slots__ = ()
-
-    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
-        fiber.pop()
-        if error is None:
-            return Ok(value), None
-        return (Err(error), None) if isinstance(error, Exception) else (None, error)
 
 
 class Fiber:
@@ -70,20 +60,8 @@ class Fiber:
     """
 
     __slots__ = (
-        "cancel",
-        "done",
-        "error",
-        "frames",
-        "group",
-        "index",
-        "order",
-        "scope",
-        "streak",
-        "task",
-        "thrown",
-        "value",
-        "wait",
-    )
+        "cancel", "done", "error", "frames", "group", "index", "order", "scope", "streak", "task", "thrown", "value", "wait",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, order: tuple[int, ...]) -> None:
         self.scope = scope
@@ -120,18 +98,3 @@ class Fiber:
         if self.frames:
             self.scope = self.frames[-1].scope
         return frame
-
-
-class TaskState:
-    """A spawned task: its fiber, then its outcome; *waiters* join it, *ending* ends the scope that owns it."""
-
-    __slots__ = ("ended_at", "ending", "fiber", "joined", "key", "outcome", "waiters")
-
-    def __init__(self, key: Key, fiber: Fiber) -> None:
-        self.key = key
-        self.fiber = fiber
-        self.outcome: tuple[Any, BaseException | None] | None = None
-        self.waiters: list[Fiber] = []
-        self.ending: Fiber | None = None
-        self.joined = False
-        self.ended_at: datetime | None = None

@@ -6,202 +6,235 @@ Theory of operation
     each until it waits; then the machine is still again. That is a turn.
 2.  Every command that matters to replay is *asked*: it gets its key and an `Asked` row. What it waits for is a
     `Wait` in `pending`; the fact that answers it ends the wait and wakes the fiber.
-3.  Rows gather in `rows` in the order in which they must be stored: the fact, then what was done because of it.
+3.  Rows gather in the order in which they must be stored: the fact, then what was done because of it.
     Requests may be carried out once those rows are stored.
-4.  The machine reads no clock and draws no lots: `now` is the time of the fact, ids and random numbers come
+4.  The machine reads no clock and draws no lots: its time is that of the fact, ids and random numbers come
     from the run and the key.
-5.  In replay the same code runs; `ask` then finds its row in the recorded turn instead of writing one, and what
+5.  In replay the same code runs; `RunState.ask` then finds its row in the recorded turn instead of writing one, and what
     differs is `Diverged`. There is no other difference (`replay/recorded.py`).
 6.  A machine that has raised anything but `UnexpectedFact` is spent: close it and replay.
+
+Here are what a host calls, and the loop. The state and its verbs are in `run_state`, what each command and fact does in the
+modules of the nouns (`nouns`).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-from uuid import UUID
 
-from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
-from redrive_interpreter.history import rows as r
-from redrive_interpreter.history.requests import ClearTimer, Drop, Request, SetTimer
-from redrive_interpreter.history.verdicts import Finished, Suspended, Verdict
-from redrive_interpreter.keys import Key
+from redrive_interpreter.errors import InvalidDefinition, Misuse, UnexpectedFact
+from redrive_interpreter.history.requests import SetTimer
+from redrive_interpreter.history.rows import Started
+from redrive_interpreter.history.verdicts import Suspended
 from redrive_interpreter.live_codec import LIVE
-from redrive_interpreter.machine.effects import HANDLERS, handler_of
+from redrive_interpreter.machine.continuing import next_run
+from redrive_interpreter.machine.derived_values import info_of
 from redrive_interpreter.machine.ending import finish, leave
-from redrive_interpreter.machine.family import Family
-from redrive_interpreter.machine.fibers import WAITING, Fiber, Reply, Waiting
-from redrive_interpreter.machine.mailbox import Mailbox
-from redrive_interpreter.machine.places import dispose, place_of, place_of_error, place_of_fiber, places
-from redrive_interpreter.machine.runs import info_of, next_run
-from redrive_interpreter.machine.saga import Saga
-from redrive_interpreter.machine.taking import NOTHING, TAKE
-from redrive_interpreter.machine.waits import GroupWait, StepWait, Wait
+from redrive_interpreter.machine.fibers import Fiber, Waiting
+from redrive_interpreter.machine.nouns import FACTS
+from redrive_interpreter.machine.observing import ObservedRun, fiber_views, open_children
+from redrive_interpreter.machine.places import dispose, place_of, place_of_error, places
+from redrive_interpreter.machine.run_state import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.commands.workflows import Invocation, Workflow
-    from redrive_interpreter.errors import CancelledBy
-    from redrive_interpreter.machine.branches import Group
+    from redrive_interpreter.history.requests import Request
+    from redrive_interpreter.history.rows import Fact, Row, Signalled
+    from redrive_interpreter.history.verdicts import Finished, Verdict
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.fibers import Reply
+    from redrive_interpreter.machine.observing import FiberView, Observer, OpenChild
     from redrive_interpreter.machine.places import Place
-    from redrive_interpreter.replay.recorded import RecordedTurn
+    from redrive_interpreter.machine.waits import Wait
     from redrive_interpreter.run_info import RunInfo
 
 R_co = TypeVar("R_co", covariant=True)
 
 ENDLESS: Final = 10_000
 """Commands in a row by one fiber, none of which waits, that make an endless loop (D7)."""
-BUGS: Final = (NameError, AttributeError, TypeError, ImportError, RecursionError, CodecError)
-"""Errors of a workflow's own code that are faults of the code, not of the business (C3)."""
-_BEFORE_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
-_NO_RUN: Final = UUID(int=0)
-
-
-def _order(fiber: Fiber) -> tuple[int, ...]:
-    return fiber.order
 
 
 class Machine(Generic[R_co]):
     """One run of *workflow*, driven by facts.
 
-    *codec* turns values into the data of rows; by default they stay as they are.
+    *codec* turns values into the data of rows; by default they stay as they are. *observer* is told what the code yields and asks.
+    *pending* are the waits of the run by key, oldest first, *timers* the moments at which its timers are due: a host only reads them.
     """
 
-    __slots__ = (
-        "_agenda", "_closed", "_family", "_ready", "_requests", "_saga", "_settled", "codec", "continues", "counted",
-        "fresh", "mailbox", "now", "patches", "pending", "recorded", "root", "rows", "run", "started", "tasks",
-        "thrown", "timers", "unbegun", "verdict_", "workflow",
-    )  # fmt: skip
+    __slots__ = ("_closed", "_run", "codec", "pending", "timers", "workflow")
 
-    def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE) -> None:
+    def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE, observer: Observer | None = None) -> None:
         if workflow.fn is None:
             raise InvalidDefinition(f"workflow {workflow.name!r} is known by name only: its code is not here to be run")
         self.workflow = workflow
         self.codec = codec
-        self.rows: list[r.Row] = []
-        self.pending: dict[Key, Wait] = {}
-        self.timers: dict[Key, datetime] = {}
-        self.now = _BEFORE_TIME
-        self.started: r.Started | None = None
-        self.run = _NO_RUN
-        self.root: Fiber | None = None
-        self.recorded: RecordedTurn | None = None
-        self.fresh = True
-        self._settled: set[Key] | None = None
-        self.mailbox = Mailbox()
-        self._saga: Saga | None = None
-        self._family: Family | None = None
-        self.tasks: dict[Key, Any] | None = None
-        self.patches: dict[str, bool] | None = None
-        self.thrown: list[BaseException] | None = None
-        self.continues: Invocation[Any] | None = None
-        self.unbegun: frozenset[Key] = NOTHING
-        self.verdict_: Finished | None = None
-        self._requests: list[Request] = []
-        self._ready: list[Fiber] = []
-        self._agenda: list[Fiber | Group] = []
-        self.counted = 0
+        self._run = RunState(workflow, codec) if observer is None else ObservedRun(workflow, codec, observer)
         self._closed = False
+        self.pending: Mapping[Key, Wait] = self._run.pending
+        self.timers: Mapping[Key, datetime] = self._run.timers
 
-    # ── what the host calls ─────────────────────────────────────────────────────────────────────
-    def receive(self, fact: r.Fact) -> list[Request]:
-        """Take one turn, and give back what the host is to do once the turn's `rows` are stored.
+    # ── turns ───────────────────────────────────────────────────────────────────────────────────
+    def receive(self, fact: Fact) -> list[Request]:
+        """Take one turn, and give back what the host is to do once the turn's rows are stored.
 
         A fact for what is settled already changes nothing and leaves no row. Raises `UnexpectedFact` (the
         machine is as it was), `Diverged` or `Unreadable` (it is spent).
         """
-        take = TAKE.get(type(fact))
-        if take is None or self.started is None or self._closed:
+        run = self._run
+        take = FACTS.get(type(fact))
+        if take is None or run.started is None or self._closed:
             self._check(fact)
         assert take is not None
-        take(self, fact)
-        if self._ready or self._agenda:
+        take(run, fact)
+        if run.ready or run.agenda:
             try:
-                self._run()
+                _loop(run)
             except Misuse as misuse:
-                finish(self, None, misuse, bug=True)
-        if not self._requests:
+                finish(run, None, misuse, bug=True)
+        if not run.requests:
             return []  # never the list that later turns fill
-        requests, self._requests = self._requests, []
+        requests, run.requests = run.requests, []
         return requests
 
-    def hold(self, started: r.Started) -> list[Request]:
+    def hold(self, started: Started) -> list[Request]:
         """Take *started* and run nothing yet: a cancel, or the deadline, was there before the run began.
 
         That fact is to be received next, with `THE_RUN` among its ``unbegun``: then the workflow's code is never called.
         """
-        take = TAKE[type(started)]
-        take(self, started)
-        requests, self._requests = self._requests, []
+        FACTS[type(started)](self._run, started)
+        requests, self._run.requests = self._run.requests, []
         return requests
 
-    def take(self) -> list[r.Row]:
+    def take(self) -> list[Row]:
         """The rows made since the last call, oldest first."""
-        taken, self.rows = self.rows, []
+        taken, self._run.rows = self._run.rows, []
         return taken
 
+    def close(self) -> None:
+        """Dispose of the run: nothing is recorded, nothing stored is touched."""
+        if not self._closed:
+            self._closed = True
+            dispose(self._run)
+
+    # ── how the run stands ──────────────────────────────────────────────────────────────────────
     @property
     def verdict(self) -> Verdict:
-        if self.verdict_ is not None:
-            return self.verdict_
+        """`Finished`, or `Suspended` with the commands that wait."""
+        if self._run.finished is not None:
+            return self._run.finished
         return Suspended({key: wait.command for key, wait in self.pending.items()})
+
+    @property
+    def finished(self) -> Finished | None:
+        """How the run ended, once it has."""
+        return self._run.finished
+
+    @property
+    def started(self) -> Started | None:
+        """The fact that began the run, once it was received."""
+        return self._run.started
+
+    @property
+    def run(self) -> UUID:
+        """The run in force: ids, random numbers and idempotency keys derive from it."""
+        return self._run.run_id
+
+    @property
+    def continues(self) -> Invocation[Any] | None:
+        """After ``Finished(status="continued")``: the workflow that runs next, with its arguments."""
+        return self._run.continues
+
+    @property
+    def now(self) -> datetime:
+        """The time of the run: that of the latest fact."""
+        return self._run.now
+
+    @property
+    def counted(self) -> int:
+        """Rows of the history so far, facts included; it grows as long as the code gets on."""
+        return self._run.counted
 
     @property
     def next_due(self) -> datetime | None:
         """When the next timer, retry or deadline is due; None: only a message can end the wait."""
         moments = list(self.timers.values())
-        moments += [wait.due for wait in self.pending.values() if type(wait) is StepWait and wait.due is not None]
+        moments += [wait.retry_due for wait in self.pending.values() if wait.retry_due is not None]
         return min(moments, default=None)
 
     @property
     def busy(self) -> bool:
         """Whether a body is to run now: a step that waits for no retry."""
-        return any(type(wait) is StepWait and wait.due is None for wait in self.pending.values())
+        return any(wait.ended_by == "body" and wait.retry_due is None for wait in self.pending.values())
 
     @property
     def info(self) -> RunInfo:
-        return info_of(self, self._begun())
+        """What the workflow gets as the answer to `Info`."""
+        return info_of(self._run, self._begun())
 
     @property
     def undone(self) -> tuple[Key, ...]:
         """The keys undone so far, in the order of undoing."""
-        return () if self._saga is None else tuple(self._saga.undone)
+        return tuple(self._run.saga.undone) if self._run.has_saga else ()
 
     @property
     def in_doubt(self) -> tuple[Key, ...]:
         """Steps that may have taken effect, whose outcome is not known, and that nothing will undo."""
-        return () if self._saga is None else tuple(self._saga.doubtful)
+        return tuple(self._run.saga.doubtful) if self._run.has_saga else ()
 
     @property
     def unread(self) -> int:
         """Signals taken up and not waited for."""
-        return self.mailbox.unread
+        return self._run.mailbox.unread
 
     @property
-    def saga(self) -> Saga:
-        """The undos of the run. Made when needed, as `family` is: thousands of machines may wait in memory."""
-        if self._saga is None:
-            self._saga = Saga()
-        return self._saga
+    def unread_signals(self) -> tuple[Signalled, ...]:
+        """The signals taken up and not waited for, oldest first."""
+        return self._run.mailbox.left()
 
     @property
-    def family(self) -> Family:
-        """The children of the execution."""
-        if self._family is None:
-            self._family = Family()
-        return self._family
+    def undo_log(self) -> tuple[Key, ...]:
+        """The keys whose undos a rollback would run, oldest first."""
+        return tuple(entry.key for entry in self._run.saga.log) if self._run.has_saga else ()
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether a cancel, or the deadline, was taken: the run is on its way to its end, or there."""
+        return self._run.root is not None and self._run.root.cancel is not None
+
+    @property
+    def open_children(self) -> tuple[OpenChild, ...]:
+        """The children that have not ended, oldest first."""
+        return open_children(self._run)
 
     @property
     def has_open_children(self) -> bool:
-        return self._family is not None and bool(self._family.open)
+        return self._run.has_open_children
+
+    @property
+    def awaits_children(self) -> bool:
+        """Whether the workflow's code is over, and its end waits for children."""
+        return self._run.has_open_children and self._run.family.is_awaited
+
+    def is_open_child(self, id: str) -> bool:
+        """Whether *id* is a child of this execution that has not ended."""
+        return self._run.has_open_children and self._run.family.knows(id)
+
+    def fibers(self) -> list[FiberView]:
+        """The fibers that are not over, the root first, with their frames: for debuggers and test kits."""
+        return fiber_views(self._run)
 
     def where(self) -> list[Place]:
         """Where in the source each fiber stands, the root first."""
-        return [] if self.root is None else places(self)
+        return [] if self._run.root is None else places(self._run)
 
-    def next_run(self, *, run: UUID, at: datetime) -> r.Started:
+    def next_run(self, *, run: UUID, at: datetime) -> Started:
         """After ``Finished(status="continued")``: the first row of the run that ContinueAs began."""
-        return next_run(self, self._begun(), run, at)
+        return next_run(self._run, self._begun(), run, at)
 
     def pending_requests(self) -> list[Request]:
         """Everything asked of the host that is still open, once more."""
@@ -210,229 +243,89 @@ class Machine(Generic[R_co]):
             requests += wait.requests()
         return requests
 
-    def close(self) -> None:
-        """Dispose of the run: nothing is recorded, nothing stored is touched."""
-        if not self._closed:
-            self._closed = True
-            dispose(self)
-
-    # ── what effects call ───────────────────────────────────────────────────────────────────────
-    def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> r.Asked:
-        """Record that a command was issued, or find it recorded; `fresh` says which. Raises `Diverged`."""
-        self.counted += 1
-        if self.recorded is not None:
-            row = self.recorded.match(self, key, kind, label, input, undo, command)
-            if row is not None:
-                self.fresh = False
-                return row
-        self.fresh = True
-        row = r.Asked(key, kind, label, input, undo)
-        self.rows.append(row)
-        return row
-
-    def add_row(self, row: r.Noted | r.AttributeSet | r.Ended) -> None:
-        """Add a row that replay does not compare: new ones only, not those of a turn that is stored already."""
-        if self.recorded is None or self.recorded.beyond:
-            self.rows.append(row)
-
-    def request(self, request: Request) -> None:
-        self._requests.append(request)
-
-    def wait(self, fiber: Fiber, wait: Wait) -> Waiting:
-        """Let *fiber* wait for *wait*, and the outside know of it."""
-        fiber.wait = wait
-        self.pending[wait.key] = wait
-        return WAITING
-
-    def settle(self, wait: Wait) -> None:
-        """End *wait*: a later fact about its key is dropped."""
-        self.pending.pop(wait.key, None)
-        if self._settled is None:
-            self._settled = set()
-        self._settled.add(wait.key)
-
-    def is_settled(self, key: Key) -> bool:
-        return self._settled is not None and key in self._settled
-
-    def set_timer(self, key: Key, due: datetime) -> None:
-        self.timers[key] = due
-        self._requests.append(SetTimer(key, due))
-
-    def clear_timer(self, key: Key) -> None:
-        if self.timers.pop(key, None) is not None:
-            self._requests.append(ClearTimer(key))
-
-    def wake(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
-        """End the fiber's wait. A cancel that had to wait for it is thrown instead of the answer."""
-        fiber.wait = None
-        if fiber.cancel is not None and not fiber.thrown and not fiber.done:
-            value, error = None, fiber.cancelled(fiber.cancel, error)
-        fiber.value, fiber.error, fiber.streak = value, error, 0
-        self._ready.append(fiber)
-
-    def wake_next(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
-        """`wake` by a branch that has ended: while branches are starting, the fiber runs before the next of them (P1).
-
-        A wait for branches that end at once ends no endless loop.
-        """
-        streak = fiber.streak
-        self.wake(fiber, value, error)
-        fiber.streak = streak
-        if self._agenda:
-            self._agenda.append(self._ready.pop())
-
-    def wake_shielded(self, fiber: Fiber, value: Any, error: BaseException | None = None) -> None:
-        """`wake` at the end of a scope, where a cancel no longer changes how the scope ends."""
-        fiber.wait = None
-        fiber.value, fiber.error = value, error
-        self._ready.append(fiber)
-
-    def schedule(self, item: Fiber | Group) -> None:
-        """Run *item* as soon as the running fiber waits, before anything that was scheduled earlier."""
-        self._agenda.append(item)
-
-    def cut(self, fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
-        """Throw `Cancelled` into *fiber* and the branches it waits for: now if their waits allow it, else when those end. Once."""
-        todo = [fiber]
-        while todo:  # no recursion: branches may be nested deeper than Python's stack
-            fiber = todo.pop()
-            if fiber.done or fiber.cancel is not None:
-                continue
-            fiber.cancel = cancel
-            wait = fiber.wait
-            if wait is None:
-                if fiber in self._ready or fiber in self._agenda:
-                    fiber.value, fiber.error = None, fiber.cancelled(cancel)
-            elif type(wait) is GroupWait:
-                todo += reversed(wait.group.cut())
-            elif wait.cut(self, cancel):
-                self.wake(fiber, None)
-
-    def threw(self, error: BaseException) -> BaseException:
-        """Remember that *error* came from outside, not from a fault in the workflow's own code."""
-        if isinstance(error, BUGS):
-            if self.thrown is None:
-                self.thrown = []
-            self.thrown.append(error)
-        return error
-
-    def is_bug(self, error: BaseException) -> bool:
-        return isinstance(error, BUGS) and not any(error is known for known in self.thrown or ())
-
-    def scalar(self, data: Any, type: Any, where: str) -> Any:
-        """Decode a stored value, or raise `Unreadable`."""
-        try:
-            return self.codec.load(data, type, where)
-        except CodecError as error:
-            raise Unreadable(str(error)) from error
-
-    def stop_everything(self) -> None:
-        """Let go of all fibers without a word to them, and tell running bodies to stop."""
-        for wait in list(self.pending.values()):
-            if type(wait) is StepWait:
-                self.request(Drop(wait.key))
-                if wait.undoing is None and (wait.in_flight(self) or wait.doubt):
-                    self.saga.doubtful.append(wait.key)
-            self.settle(wait)
-        for key in list(self.timers):
-            self.clear_timer(key)
-        self.mailbox.stop()
-        if self._family is not None:
-            self._family.stop()
-        self._ready.clear()
-        self._agenda.clear()
-        dispose(self)
-
-    # ── turns ───────────────────────────────────────────────────────────────────────────────────
-    def _check(self, fact: r.Fact) -> None:
-        if type(fact) not in TAKE:
+    def _check(self, fact: Fact) -> None:
+        if type(fact) not in FACTS:
             raise UnexpectedFact(f"{fact!r} is not a fact")
         if self._closed:
             raise UnexpectedFact("the machine is closed")
-        if type(fact) is not r.Started:
+        if type(fact) is not Started:
             raise UnexpectedFact(f"a history begins with Started, not with {type(fact).__name__}")
 
-    def _run(self) -> None:
-        agenda, ready = self._agenda, self._ready
-        in_order = 0
-        while True:
-            if agenda:
-                item = agenda.pop()
-                if type(item) is Fiber:
-                    self._drive(item)
-                else:
-                    item.start_next(self)  # type: ignore[union-attr]
-            elif ready:
-                if len(ready) != in_order:
-                    ready.sort(key=_order, reverse=True)
-                fiber = ready.pop()
-                in_order = len(ready)
-                self._drive(fiber)
-            else:
-                return
-
-    def _drive(self, fiber: Fiber) -> None:
-        value, error = fiber.value, fiber.error
-        fiber.value = fiber.error = None
-        streak = fiber.streak
-        frames = fiber.frames
-        while frames:
-            frame = frames[-1]
-            gen = frame.gen
-            reply: Reply
-            if gen is None:
-                reply = frame.resume(self, fiber, value, error)
-            else:
-                try:
-                    command = gen.send(value) if error is None else gen.throw(error)
-                except StopIteration as stop:
-                    reply = leave(self, fiber, frame, stop.value, None)
-                except (KeyboardInterrupt, SystemExit):
-                    raise
-                except BaseException as raised:
-                    if isinstance(raised, RuntimeError) and isinstance(raised.__cause__, StopIteration):
-                        raise Misuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
-                    if self.recorded is not None:
-                        self.recorded.generator_raised(raised, frame.scope.prefix, over=frame.opens or len(frames) == 1)
-                    reply = leave(self, fiber, frame, None, raised)
-                else:
-                    streak += 1
-                    if streak > ENDLESS:
-                        raise Misuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
-                    reply = self.perform(fiber, command)
-            if type(reply) is Waiting:
-                fiber.streak = streak
-                return
-            value, error = reply
-        self._fiber_ended(fiber, value, error)
-
-    def perform(self, fiber: Fiber, command: Any) -> Reply:
-        """Carry out one command, as far as that is possible now."""
-        try:
-            return (HANDLERS.get(command.__class__) or handler_of(command))(self, fiber, command)
-        except Misuse as misuse:
-            if misuse.place:
-                raise
-            raise Misuse(misuse.problem, place_of_fiber(fiber)) from None
-        except (CodecError, InvalidDefinition) as error:
-            return None, error
-
-    def _fiber_ended(self, fiber: Fiber, value: Any, error: BaseException | None) -> None:
-        fiber.done = True
-        if fiber.group is not None:
-            fiber.group.ended(self, fiber, value, error)
-        elif fiber.task is not None:
-            task = fiber.task
-            task.outcome, task.ended_at = (value, error), self.now
-            waiters, task.waiters = task.waiters, []
-            for waiter in waiters:
-                (self.wake_next if len(waiters) == 1 else self.wake)(waiter, value, error)
-            if task.ending is not None:
-                self.wake_shielded(task.ending, None)
-        else:
-            finish(self, value, error)
-
-    def _begun(self) -> r.Started:
-        if self.started is None:
+    def _begun(self) -> Started:
+        if self._run.started is None:
             raise UnexpectedFact("the run has not started")
-        return self.started
+        return self._run.started
+
+
+def state_of(machine: Machine[Any]) -> RunState:
+    """The state inside *machine*: for replay, which is a part of the kernel, and for no host."""
+    return machine._run
+
+
+# ── the loop ────────────────────────────────────────────────────────────────────────────────────
+def _order(fiber: Fiber) -> tuple[int, ...]:
+    return fiber.order
+
+
+def _loop(run: RunState) -> None:
+    """Run fibers until all of them wait: what was scheduled first, then those that were woken, in the order of their keys."""
+    agenda, ready = run.agenda, run.ready
+    in_order = 0
+    while True:
+        if agenda:
+            item = agenda.pop()
+            if type(item) is Fiber:
+                _drive(run, item)
+            else:
+                item.start_next(run)  # type: ignore[union-attr]
+        elif ready:
+            if len(ready) != in_order:
+                ready.sort(key=_order, reverse=True)
+            fiber = ready.pop()
+            in_order = len(ready)
+            _drive(run, fiber)
+        else:
+            return
+
+
+def _drive(run: RunState, fiber: Fiber) -> None:
+    """Run *fiber* until it waits or is over."""
+    value, error = fiber.value, fiber.error
+    fiber.value = fiber.error = None
+    streak = fiber.streak
+    frames = fiber.frames
+    while frames:
+        frame = frames[-1]
+        gen = frame.gen
+        reply: Reply
+        if gen is None:
+            reply = frame.resume(run, fiber, value, error)
+        else:
+            try:
+                command = gen.send(value) if error is None else gen.throw(error)
+            except StopIteration as stop:
+                reply = leave(run, fiber, frame, stop.value, None)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as raised:
+                if isinstance(raised, RuntimeError) and isinstance(raised.__cause__, StopIteration):
+                    raise Misuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
+                if run.recorded is not None:
+                    run.recorded.generator_raised(raised, frame.scope.prefix, over=frame.opens or len(frames) == 1)
+                reply = leave(run, fiber, frame, None, raised)
+            else:
+                streak += 1
+                if streak > ENDLESS:
+                    raise Misuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
+                reply = run.perform(fiber, command)
+        if type(reply) is Waiting:
+            fiber.streak = streak
+            return
+        value, error = reply
+    fiber.done = True
+    if fiber.group is not None:
+        fiber.group.ended(run, fiber, value, error)
+    elif fiber.task is not None:
+        fiber.task.ended(run, value, error)
+    else:
+        finish(run, value, error)

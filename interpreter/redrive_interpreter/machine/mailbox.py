@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from redrive_interpreter.commands.messages import Source
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.machine.machine import Machine
-    from redrive_interpreter.machine.waits import SignalWait
+    from redrive_interpreter.machine.run_state import RunState
+    from redrive_interpreter.machine.signal_waits import SignalWait
 
 SET_ASIDE: Final = object()
 
@@ -70,48 +70,48 @@ class Mailbox:
         if not signals:
             del self._signals[text]
 
-    def arrived(self, machine: Machine[Any], signal: Signalled) -> None:
+    def arrived(self, run: RunState, signal: Signalled) -> None:
         """Serve the oldest wait that was still open when *signal* was stored, or keep it. That wait cannot read it: set it aside."""
         wait = next((wait for wait in self._waits.get(_text(signal), ()) if _in_time(signal, wait.due)), None)
         if wait is None:
             self._keep(signal)
             return
-        payload = _payload(machine, wait.key, wait.command.signal, signal)
+        payload = _payload(run, wait.key, wait.command.signal, signal)
         if payload is SET_ASIDE:
             return
         self.forget(wait)
-        machine.settle(wait)
-        machine.clear_timer(wait.key)
-        machine.wake(wait.fiber, payload)
+        run.settle(wait)
+        run.clear_timer(wait.key)
+        run.wake(wait.fiber, payload)
 
-    def kept_since(self, machine: Machine[Any], key: Key, source: Source[Any], due: datetime | None) -> tuple[datetime, int] | None:
+    def kept_since(self, run: RunState, key: Key, source: Source[Any], due: datetime | None) -> tuple[datetime, int] | None:
         """When the signal was stored that would end a wait for *source* at once, and its place among all that are kept (0: the
         oldest); None if there is none.
 
         Those before it that cannot be read as its type are set aside by the command at *key*.
         """
-        found = self._oldest(machine, key, source, due, taking=False)
+        found = self._oldest(run, key, source, due, taking=False)
         if found is None:
             return None
         number, signal, _ = found
         first = min(signals[0][0] for signals in self._signals.values())
         return _stored_at(signal), number - first
 
-    def take(self, machine: Machine[Any], wait: SignalWait) -> Reply:
+    def take(self, run: RunState, wait: SignalWait) -> Reply:
         """The oldest kept signal for *wait*, or let it wait."""
-        found = self._oldest(machine, wait.key, wait.command.signal, wait.due)
+        found = self._oldest(run, wait.key, wait.command.signal, wait.due)
         if found is not None:
             self._drop_oldest(_text(found[1]))
             return found[2], None
         for text in wait.texts:
             self._waits.setdefault(text, {})[wait] = None
-        machine.wait(wait.fiber, wait)
+        run.wait(wait.fiber, wait)
         if wait.due is not None:
-            machine.set_timer(wait.key, wait.due)
+            run.set_timer(wait.key, wait.due)
         return WAITING
 
     def _oldest(
-        self, machine: Machine[Any], key: Key, source: Source[Any], due: datetime | None, *, taking: bool = True
+        self, run: RunState, key: Key, source: Source[Any], due: datetime | None, *, taking: bool = True
     ) -> tuple[int, Signalled, Any] | None:
         """The number, the signal and its payload of the oldest kept one in time that can be read; what comes before it is set aside."""
         texts = texts_of(source)
@@ -119,7 +119,7 @@ class Mailbox:
             number, signal = kept[0] if len(kept) == 1 else min(kept, key=itemgetter(0))
             if not _in_time(signal, due):
                 return None
-            payload = _payload(machine, key, source, signal, taking=taking)
+            payload = _payload(run, key, source, signal, taking=taking)
             if payload is not SET_ASIDE:
                 return number, signal, payload
             self._drop_oldest(_text(signal))
@@ -136,13 +136,13 @@ class Mailbox:
         """Nobody waits any more."""
         self._waits.clear()
 
-    def timed_out(self, machine: Machine[Any], wait: SignalWait) -> None:
+    def timed_out(self, run: RunState, wait: SignalWait) -> None:
         self.forget(wait)
         command: Any = wait.command
         if command.default is attrs.NOTHING:
-            machine.wake(wait.fiber, None, SignalTimeout(wait.name, command.timeout))
+            run.wake(wait.fiber, None, SignalTimeout(wait.name, command.timeout))
         else:
-            machine.wake(wait.fiber, command.default)
+            run.wake(wait.fiber, command.default)
 
 
 def _text(signal: Signalled) -> str:
@@ -157,21 +157,21 @@ def _in_time(signal: Signalled, due: datetime | None) -> bool:
     return due is None or _stored_at(signal) <= due
 
 
-def _payload(machine: Machine[Any], key: Key, source: Source[Any], signal: Signalled, *, taking: bool = True) -> Any:
+def _payload(run: RunState, key: Key, source: Source[Any], signal: Signalled, *, taking: bool = True) -> Any:
     """What *signal* says, read as *source*'s type; `SET_ASIDE` where it cannot be (G6).
 
     Senders may be of another release, so what does not fit is theirs, and no reason to stop. But what was read once, as
     the record says, is the code's to read again: there it is `Unreadable`.
     """
     where = f"signal {signal.name}"
-    then = None if machine.recorded is None else machine.recorded.set_aside(key)
+    then = None if run.recorded is None else run.recorded.set_aside(key)
     if then is None:
         try:
-            return machine.codec.load(signal.payload, source.type, where)
+            return run.codec.load(signal.payload, source.type, where)
         except CodecError as error:
-            machine.rows.append(SetAside(key=key, name=signal.name, error=str(error)))
-            machine.request(KeepAside(key, signal.name, signal.payload, _stored_at(signal), str(error), signal.path))
+            run.rows.append(SetAside(key=key, name=signal.name, error=str(error)))
+            run.request(KeepAside(key, signal.name, signal.payload, _stored_at(signal), str(error), signal.path))
             return SET_ASIDE
     if then:
         return SET_ASIDE
-    return machine.scalar(signal.payload, source.type, where) if taking else None
+    return run.scalar(signal.payload, source.type, where) if taking else None

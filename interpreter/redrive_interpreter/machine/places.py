@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from redrive_interpreter.machine.fibers import Fiber, Frame
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 _MOST_CLOSES: Final = 100
 """How often a generator is closed that yields instead of ending."""
@@ -71,47 +71,48 @@ def place_of_function(fn: Callable[..., Any] | None) -> str:
     )
 
 
-def places(machine: Machine[Any]) -> list[Place]:
+def places(run: RunState) -> list[Place]:
     """The innermost line of each fiber, the root first, then branches in order."""
-    found: list[Place] = []
-    for fiber in fibers(machine):
-        for frame in reversed(fiber.frames):
-            place = _place(frame.gen)
-            if place is not None:
-                found.append(place)
-                break
-    return found
+    found = [innermost_place(fiber) for fiber in fibers(run)]
+    return [place for place in found if place is not None]
 
 
-def fibers(machine: Machine[Any]) -> Iterator[Fiber]:
+def innermost_place(fiber: Fiber) -> Place | None:
+    """The line at which the innermost generator of *fiber* stands."""
+    for frame in reversed(fiber.frames):
+        place = _place(frame.gen)
+        if place is not None:
+            return place
+    return None
+
+
+def fibers(run: RunState) -> Iterator[Fiber]:
     """All fibers that are not over, the root first."""
-    from redrive_interpreter.machine.waits import GroupWait
-
-    todo = [] if machine.root is None else [machine.root]
+    todo = [] if run.root is None else [run.root]
     seen: set[int] = set()
-    if machine.tasks:
-        todo += [task.fiber for task in machine.tasks.values() if task.outcome is None]
+    if run.tasks:
+        todo += [task.fiber for task in run.tasks.values() if task.outcome is None]
     while todo:
         fiber = todo.pop(0)
         if id(fiber) in seen:
             continue
         seen.add(id(fiber))
         yield fiber
-        if isinstance(fiber.wait, GroupWait):
-            todo[:0] = fiber.wait.group.fibers
+        if fiber.wait is not None:
+            todo[:0] = fiber.wait.fibers
 
 
-def dispose(machine: Machine[Any]) -> None:
+def dispose(run: RunState) -> None:
     """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
-    root = machine.root
-    if (root is None or (not root.frames and root.wait is None)) and not machine.tasks:
+    root = run.root
+    if (root is None or (not root.frames and root.wait is None)) and not run.tasks:
         return  # it ran to its end: nothing is left
-    for fiber in list(fibers(machine)):
-        close_frames(machine, fiber)
+    for fiber in list(fibers(run)):
+        close_frames(run, fiber)
         fiber.wait = None  # undos that the operator retries go on without it
 
 
-def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
+def close_frames(run: RunState, fiber: Fiber) -> None:
     """Close the generators of *fiber*, innermost first, and forget them."""
     frames = list(fiber.frames)
     fiber.frames.clear()
@@ -125,11 +126,11 @@ def close_frames(machine: Machine[Any], fiber: Fiber) -> None:
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:  # SystemExit too: whoever puts it away goes on
-                    _warn(machine, frame, error, None if stood is None else _place_in(*stood))
+                    _warn(run, frame, error, None if stood is None else _place_in(*stood))
 
 
-def _warn(machine: Machine[Any], frame: Frame, error: BaseException, place: Place | None) -> None:
-    workflow = frame.scope.workflow or machine.workflow
+def _warn(run: RunState, frame: Frame, error: BaseException, place: Place | None) -> None:
+    workflow = frame.scope.workflow or run.workflow
     if vars(workflow).get(_WARNED):
         return
     vars(workflow)[_WARNED] = True

@@ -8,20 +8,26 @@ log, so nothing is undone twice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import kinds
+from redrive_interpreter.commands.steps import Step
+from redrive_interpreter.commands.undoing import Commit, Rollback
 from redrive_interpreter.errors import HostError, RedriveError
+from redrive_interpreter.history.rows import RollbackRetried
 from redrive_interpreter.keys import ROLLBACK, Key
-from redrive_interpreter.machine.fibers import Fiber
-from redrive_interpreter.machine.waits import StepWait
+from redrive_interpreter.machine.comparing import same_but_for
+from redrive_interpreter.machine.fibers import WAITING, Fiber
+from redrive_interpreter.machine.step_waits import StepWait
 from redrive_interpreter.outcomes import Failure
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from redrive_interpreter.commands.basics import Step
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.codec import Codec
+    from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.fibers import Reply
+    from redrive_interpreter.machine.run_state import RunState
 
 
 class Entry:
@@ -40,21 +46,17 @@ class Entry:
         self.run = run
         self.claimed = False  # by a rollback that is under way: another must not undo it as well
 
-    def step(self, machine: Machine[Any]) -> Step[Any]:
-        from redrive_interpreter.commands.basics import Step
-
+    def step(self, run: RunState) -> Step[Any]:
         if _is_ready(self.undo):
             ready: Step[Any] = self.undo
             return ready
-        result = machine.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
+        result = run.scalar(self.data, self.type, f"the result of {self.key}, to be undone")
         made: Step[Any] = self.undo(result) if hasattr(self.undo, "step_id") else Step(self.undo.__name__, self.undo, result)
         return made
 
 
 def _is_ready(undo: Any) -> bool:
     """Whether *undo* is a step with its arguments, which needs no result of what it undoes."""
-    from redrive_interpreter.commands.basics import Step
-
     return isinstance(undo, Step)
 
 
@@ -110,7 +112,7 @@ class Undoing:
         fiber: Fiber,
         entries: list[Entry],
         continue_on_error: bool,
-        then: Callable[[Machine[Any], tuple[Key, ...]], None],
+        then: Callable[[RunState, tuple[Key, ...]], None],
         ending: tuple[Any, BaseException | None] | None = None,
     ) -> None:
         self.key = key
@@ -126,99 +128,99 @@ class Undoing:
         for entry in entries:
             entry.claimed = True
 
-    def next(self, machine: Machine[Any]) -> bool:
+    def next(self, run: RunState) -> bool:
         """Begin the next undo; False if there is none left."""
         while self._at < len(self._entries):
             entry = self._entries[self._at]
             key = Key(ROLLBACK + entry.key)
             try:
-                step = entry.step(machine)
-                input = machine.codec.dump_call(step.spec.signature, step.args, step.kwargs, f"undo {step.step_id}")
+                step = entry.step(run)
+                input = run.codec.dump_call(step.spec.signature, step.args, step.kwargs, f"undo {step.step_id}")
             except HostError:
                 raise
             except (RedriveError, TypeError, ValueError) as error:
-                if self._failed(machine, entry, error):
+                if self._failed(run, entry, error):
                     return True
                 continue
-            if not machine.is_settled(key):
-                machine.ask(key, kinds.UNDO, step.step_id, input, None, step)
-            wait = StepWait(key, step, self.fiber, input, machine.now, entry.run)
+            if not run.is_settled(key):
+                run.ask(key, kinds.UNDO, step.step_id, input, None, step)
+            wait = StepWait(key, step, self.fiber, input, run.now, entry.run)
             wait.undoing = self
-            machine.wait(self.fiber, wait)
+            run.wait(self.fiber, wait)
             for request in wait.requests():
-                machine.request(request)
+                run.request(request)
             return True
         return False
 
-    def answered(self, machine: Machine[Any], wait: StepWait, error: BaseException | None) -> None:
+    def answered(self, run: RunState, wait: StepWait, error: BaseException | None) -> None:
         entry = self._entries[self._at]
         if error is None:
-            machine.saga.undid(entry)
+            run.saga.undid(entry)
             self.done.append(entry.key)
             self._at += 1
-        elif self._failed(machine, entry, error):
+        elif self._failed(run, entry, error):
             return
-        if not self.next(machine):
-            self._finish(machine)
+        if not self.next(run):
+            self._finish(run)
 
-    def resume(self, machine: Machine[Any]) -> None:
+    def resume(self, run: RunState) -> None:
         """Try again what failed, and go on with the rest; never forward from there."""
-        machine.saga.stuck = None
+        run.saga.stuck = None
         self.resumed = True
         self._entries = [entry for entry, _ in self._failures] + self._entries[self._at :]
         self._at = 0
         self._failures = []
-        if not self.next(machine):
-            self._finish(machine)
+        if not self.next(run):
+            self._finish(run)
 
-    def _failed(self, machine: Machine[Any], entry: Entry, error: BaseException) -> bool:
+    def _failed(self, run: RunState, entry: Entry, error: BaseException) -> bool:
         """Note the failure; True if everything stops here."""
         self._failures.append((entry, error))
         self._at += 1
         if self.continue_on_error:
             return False
-        self._give_up(machine)
+        self._give_up(run)
         return True
 
-    def _finish(self, machine: Machine[Any]) -> None:
+    def _finish(self, run: RunState) -> None:
         if self._failures:
-            self._give_up(machine)
+            self._give_up(run)
         elif self.resumed:
             from redrive_interpreter.machine.ending import finish
 
             ending = self.ending or (None, RollbackMidFlow(self.key))
-            if self.ending is not None or not self._undo_the_rest(machine, ending):
-                finish(machine, *ending)
+            if self.ending is not None or not self._undo_the_rest(run, ending):
+                finish(run, *ending)
         else:
-            self._then(machine, tuple(self.done))
+            self._then(run, tuple(self.done))
 
-    def _undo_the_rest(self, machine: Machine[Any], ending: tuple[Any, BaseException | None]) -> bool:
+    def _undo_the_rest(self, run: RunState, ending: tuple[Any, BaseException | None]) -> bool:
         """The run ends `failed` from its middle: if its workflow rolls back then, so it does; False if nothing is left to undo."""
-        entries = machine.saga.within("")
-        if machine.workflow.on_failure is None or not entries:
+        entries = run.saga.within("")
+        if run.workflow.on_failure is None or not entries:
             return False
         key = Key(f"{self.key}/__undo")
-        rest = Undoing(key, self.fiber, plan(machine, key, kinds.UNDO_SCOPE, {}, entries), False, self._then, ending)
+        rest = Undoing(key, self.fiber, plan(run, key, kinds.UNDO_SCOPE, {}, entries), False, self._then, ending)
         rest.resumed = True
-        return rest.next(machine)
+        return rest.next(run)
 
-    def _give_up(self, machine: Machine[Any]) -> None:
+    def _give_up(self, run: RunState) -> None:
         from redrive_interpreter.machine.ending import fail_compensation
 
-        machine.saga.stuck = self
-        for wait in machine.pending.values():  # rollbacks in other branches: cut with them, and not to be forgotten
+        run.saga.stuck = self
+        for wait in run.pending.values():  # rollbacks in other branches: cut with them, and not to be forgotten
             if type(wait) is StepWait and wait.undoing is not None:
                 other = wait.undoing
                 self._entries += [entry for entry, _ in other._failures] + other._entries[other._at :]
-        fail_compensation(machine, [(entry.key, _failure(machine, error)) for entry, error in self._failures])
+        fail_compensation(run, [(entry.key, _failure(run, error)) for entry, error in self._failures])
 
 
-def plan(machine: Machine[Any], key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
+def plan(run: RunState, key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
     """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
-    recorded = machine.recorded
+    recorded = run.recorded
     if kind != kinds.ROLLBACK and recorded is not None and not recorded.may_ask(key):
         return []
-    keys = set(machine.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"])
+    keys = set(run.ask(key, kind, "", {**input, "keys": [str(entry.key) for entry in entries]}).input["keys"])
     return [entry for entry in entries if entry.key in keys]
 
 
@@ -233,5 +235,35 @@ class RollbackMidFlow(RedriveError):
         return f"the undos of {self.key} failed and were completed later; the workflow does not go on from there"
 
 
-def _failure(machine: Machine[Any], error: BaseException) -> Failure:
-    return machine.codec.dump_error(error, ())
+def _failure(run: RunState, error: BaseException) -> Failure:
+    return run.codec.dump_error(error, ())
+
+
+def _rollback(run: RunState, fiber: Fiber, command: Rollback) -> Reply:
+    key = fiber.scope.key_of(command)
+    entries = run.saga.within(fiber.scope.prefix)
+    entries = plan(run, key, kinds.ROLLBACK, {"reason": command.reason, "on_error": command.on_error}, entries)
+    undoing = Undoing(key, fiber, entries, command.on_error == "continue", lambda run, keys: run.wake(fiber, keys))
+    return WAITING if undoing.next(run) else (tuple(undoing.done), None)
+
+
+def _commit(run: RunState, fiber: Fiber, command: Commit) -> Reply:
+    run.ask(fiber.scope.key_of(command), kinds.COMMIT, "", {"reason": command.reason}, None, command)
+    run.saga.forget(fiber.scope.prefix)
+    return None, None
+
+
+def _retried(run: RunState, fact: RollbackRetried) -> None:
+    if run.saga.stuck is not None:
+        run.took(fact)
+        run.finished = None
+        run.saga.stuck.resume(run)
+
+
+def _same_but_for_the_keys(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
+    return same_but_for("keys", row.input, input)
+
+
+HANDLERS: Final = {Rollback: _rollback, Commit: _commit}
+FACTS: Final = {RollbackRetried: _retried}
+COMPARISONS: Final = {"but for the keys": _same_but_for_the_keys}

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from redrive_interpreter.keys import Key, escape
 
 if TYPE_CHECKING:
+    from redrive_interpreter.commands.command import Command
     from redrive_interpreter.commands.workflows import Workflow
-    from redrive_interpreter.machine.fibers import TaskState
+    from redrive_interpreter.machine.task_waits import TaskState
 
 
 class Scope:
@@ -39,6 +40,10 @@ class Scope:
         counts[id] = n
         name = self.prefix + escape(id)
         return Key(name if n == 1 else f"{name}#{n}")
+
+    def key_of(self, command: Command[Any]) -> Key:
+        """The key of *command*, which is yielded next in this scope."""
+        return self.key(command.command_id or command.default_id)
 
     def holds(self, key: str) -> bool:
         """Whether *key* belongs to this scope or to one inside it."""

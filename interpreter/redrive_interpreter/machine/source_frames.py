@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from redrive_interpreter.machine.machine import state_of
 from redrive_interpreter.machine.places import fibers, users_generators
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class StandingFiber:
 
 def standing(machine: Machine[Any]) -> Iterator[StandingFiber]:
     """The fibers that are not over, the root first, then branches and tasks in order."""
-    for fiber in fibers(machine):
+    for fiber in fibers(state_of(machine)):
         yield _standing_fiber(fiber)
 
 

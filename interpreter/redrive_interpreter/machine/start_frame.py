@@ -8,7 +8,7 @@ from redrive_interpreter.machine.ending import leave
 from redrive_interpreter.machine.fibers import Fiber, Frame, Reply
 
 if TYPE_CHECKING:
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
     from redrive_interpreter.machine.scopes import Scope
 
 
@@ -29,9 +29,9 @@ class StartFrame(Frame):
         frame._begun = True
         return frame
 
-    def resume(self, machine: Machine[Any], fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
+    def resume(self, run: RunState, fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
         if self._begun or error is not None:
-            return leave(machine, fiber, self, value, error)
+            return leave(run, fiber, self, value, error)
         self._begun = True
         branch, self._branch = self._branch, None
-        return machine.perform(fiber, branch)
+        return run.perform(fiber, branch)

@@ -1,199 +1,76 @@
-"""What a fiber can wait for, and what cutting the fiber does to each wait.
+"""What a fiber waits for: the verbs that every wait has. Each noun's module has the waits of its own.
 
 ``cut`` gives back whether `Cancelled` can be thrown at once; if not, it is thrown when the wait ends.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-from redrive_interpreter.commands.messages import texts_of
-from redrive_interpreter.history.rebuilt_errors import execution_error, step_error
-from redrive_interpreter.history.requests import CancelExecution, Drop, Perform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
+    from collections.abc import Sequence
+    from datetime import datetime
 
-    from redrive_interpreter.codec import Codec
-    from redrive_interpreter.commands.basics import Command, Step, WaitSignal
+    from redrive_interpreter.commands.command import Command
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.requests import Request
+    from redrive_interpreter.history.rows import Answered, TimerFired
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.machine.branches import Group
-    from redrive_interpreter.machine.fibers import Fiber, Reply, TaskState
-    from redrive_interpreter.machine.machine import Machine
-    from redrive_interpreter.machine.saga import Undoing
+    from redrive_interpreter.machine.fibers import Fiber
+    from redrive_interpreter.machine.run_state import RunState
+
+
+EndedBy: TypeAlias = Literal["body", "store", "timer", "signal", "child", "task", "branches", "scope"]
+"""What ends a wait: a step's body, the store's word on a request, …; ``scope`` is the end of what a scope has begun."""
 
 
 class Wait:
-    """Something a fiber waits for; *key* is that of the command which asked for it."""
+    """Something a fiber waits for; *key* is that of the *command* which asked for it.
+
+    A host reads `key`, `command`, `ended_by`, `retry_due`, `is_cut`, `can_be_cut` and `requests`; the rest is the kernel's.
+    """
 
     __slots__ = ("command", "fiber", "key")
+    ended_by: ClassVar[EndedBy] = "scope"
+    retry_due: datetime | None = None
+    """When the next attempt begins, of a step that waits for it."""
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber) -> None:
         self.key = key
         self.command = command
         self.fiber = fiber
 
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
+    def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
         """Stop waiting if that may be done now."""
         raise NotImplementedError
+
+    def abandon(self, run: RunState) -> None:
+        """The run is over: tell the host what it need not do any more."""
+
+    def answered(self, run: RunState, fact: Answered) -> None:
+        """Take *fact*, the answer to this wait's command; a wait that no answer ends leaves it."""
+
+    def fired(self, run: RunState, fact: TimerFired) -> None:
+        """This wait's timer was due, and *fact* is recorded."""
 
     def requests(self) -> list[Request]:
         """What the host must be asked (again) so that this wait can end."""
         return []
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a cancel has come that waits for this wait's end, and is thrown then."""
+        return self.fiber.cancel is not None and not self.fiber.thrown
 
-class StepWait(Wait):
-    """A step's answer. *doubt*: an attempt may have taken effect without our knowing.
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a cancel would reach this wait: none has come yet, and it is no undo."""
+        return self.fiber.cancel is None
 
-    *undoing* is set where the step is an undo: then the saga, not the fiber, gets the answer. *run* is the run in which the
-    step was asked, of an undo the one in which the step that it undoes was.
-    """
-
-    __slots__ = ("asked_at", "attempt", "doubt", "due", "input", "run", "started", "undoing")
-    command: Step[Any]
-
-    def __init__(self, key: Key, command: Step[Any], fiber: Fiber, input: Any, asked_at: datetime, run: UUID) -> None:
-        self.key = key
-        self.command = command
-        self.fiber = fiber
-        self.input = input
-        self.asked_at = asked_at
-        self.run = run
-        self.attempt = 1
-        self.due: datetime | None = None
-        self.started = False
-        self.doubt = False
-        self.undoing: Undoing | None = None
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        spec = self.command.spec
-        if self.undoing is not None:
-            return False  # E3: never into a Rollback
-        in_flight = self.key not in machine.unbegun and self.in_flight(machine)
-        if in_flight and (spec.undo is not None or spec.at_most_once):
-            return False  # S10: its effect must be known, so that it can be undone or is not repeated
-        machine.settle(self)
-        machine.request(Drop(self.key))
-        if in_flight or self.doubt:
-            machine.saga.doubt(self.key, spec.undo, self.run)
-        return True
-
-    def in_flight(self, machine: Machine[Any]) -> bool:
-        """Whether an attempt may be running: one that waited for its time runs once that has come."""
-        return self.due is None or self.due <= machine.now
-
-    def requests(self) -> list[Request]:
-        return [Perform(self.key, self.command, self.input, self.attempt, self.due, self.asked_at, self.started, self.run)]
-
-
-class TimerWait(Wait):
-    """A sleep."""
-
-    __slots__ = ()
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        machine.settle(self)
-        machine.clear_timer(self.key)
-        return True
-
-
-class SignalWait(Wait):
-    """A signal called *name*, stored up to *due*. *texts* are those that it may come under: its own, and its bare name."""
-
-    __slots__ = ("due", "name", "texts")
-    command: WaitSignal[Any]
-
-    def __init__(self, key: Key, command: WaitSignal[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
-        super().__init__(key, command, fiber)
-        self.name = name
-        self.texts = texts_of(command.signal)
-        self.due = due
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        machine.settle(self)
-        machine.mailbox.forget(self)
-        machine.clear_timer(self.key)
-        return True
-
-
-class AnswerWait(Wait):
-    """The host's word on something stored with the turn about the execution *target*; short, so a cut waits for it."""
-
-    __slots__ = ("again", "refusing", "target", "then")
-
-    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, target: str, again: Request, then: Callable[[], Reply]) -> None:
-        super().__init__(key, command, fiber)
-        self.target = target
-        self.again = again
-        self.then = then
-        self.refusing: Callable[[], None] | None = None
-
-    def refused(self, codec: Codec, error: Any) -> BaseException:
-        """The error to throw where the host said no."""
-        if self.refusing is not None:
-            self.refusing()
-        return execution_error(error, self.target) or step_error(codec, error, self.key, ())
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        if self.refusing is None or self.key not in machine.unbegun:
-            return False
-        self.refusing()  # a child whose start is not stored: it never is
-        machine.settle(self)
-        machine.request(Drop(self.key))
-        return True
-
-    def requests(self) -> list[Request]:
-        return [self.again]
-
-
-class ChildWait(Wait):
-    """A child's end. *owned*: the command started it, so a cut cancels it and waits for it."""
-
-    __slots__ = ("child", "owned")
-
-    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, child: str, owned: bool) -> None:
-        super().__init__(key, command, fiber)
-        self.child = child
-        self.owned = owned
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        machine.clear_timer(self.key)
-        if self.owned:
-            machine.family.last_attempt(self.child)
-            machine.request(CancelExecution(self.key, self.child, cancel[0]))
-            return False
-        machine.settle(self)
-        machine.family.forget(self)
-        return True
-
-
-class JoinWait(Wait):
-    """A spawned task's end."""
-
-    __slots__ = ("task",)
-
-    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, task: TaskState) -> None:
-        super().__init__(key, command, fiber)
-        self.task = task
-
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        self.task.waiters.remove(self.fiber)
-        self.task.joined = bool(self.task.waiters)
-        return True
-
-
-class GroupWait(Wait):
-    """The branches of a combinator: a cut cuts them all (`Machine.cut`) and waits for them."""
-
-    __slots__ = ("group",)
-
-    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, group: Group) -> None:
-        super().__init__(key, command, fiber)
-        self.group = group
+    @property
+    def fibers(self) -> Sequence[Fiber]:
+        """The fibers that must end before this wait does."""
+        return ()
 
 
 class ShieldedWait(Wait):
@@ -201,6 +78,6 @@ class ShieldedWait(Wait):
 
     __slots__ = ()
 
-    def cut(self, machine: Machine[Any], cancel: tuple[str, CancelledBy]) -> bool:
-        machine.family.cut(machine, self.fiber, cancel)
+    def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
+        run.family.cut(run, self.fiber, cancel)
         return False

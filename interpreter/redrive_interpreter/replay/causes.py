@@ -16,7 +16,7 @@ from redrive_interpreter.machine.places import fibers
 if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.machine.fibers import Fiber
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 Cause: TypeAlias = Literal[
     "renamed",
@@ -79,13 +79,13 @@ def sides(history: Sequence[Row], recorded: Asked, asked: Asked) -> tuple[Side, 
     return found[0], found[1]
 
 
-def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | None, asked: Asked | None, fn: Any) -> tuple[Cause, str]:
+def cause_of(history: Sequence[Row], run: RunState, recorded: Asked | None, asked: Asked | None, fn: Any) -> tuple[Cause, str]:
     """The cause and what it is about. *history* begins with the turn's fact; *fn* is the body of the step asked for."""
     if recorded is None or asked is None:
-        return _one_sided(history, machine, recorded, asked)
+        return _one_sided(history, run, recorded, asked)
     pair = sides(history, recorded, asked)
     if pair is None:
-        return _one_sided(history, machine, None, asked)
+        return _one_sided(history, run, None, asked)
     then, now = pair
     if recorded.key == asked.key:
         if recorded.kind != asked.kind:
@@ -97,8 +97,8 @@ def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | No
         return "arguments changed", _arguments(recorded.input, asked.input)
     if then.kind != now.kind and _INLINE in (then.kind, now.kind) and then.name == now.name:
         return "type changed", f"{then} is now {now}"
-    words = _words(machine, now)
-    if _comes_later(history, machine, now, recorded):
+    words = _words(run, now)
+    if _comes_later(history, run, now, recorded):
         if is_named(words, then):
             return "reordered", f"{now} comes before {then}"
         return "removed", f"{then} is not asked for any more"
@@ -111,22 +111,22 @@ def cause_of(history: Sequence[Row], machine: Machine[Any], recorded: Asked | No
     return "type changed", f"{then} is now {now}"
 
 
-def _one_sided(history: Sequence[Row], machine: Machine[Any], recorded: Asked | None, asked: Asked | None) -> tuple[Cause, str]:
+def _one_sided(history: Sequence[Row], run: RunState, recorded: Asked | None, asked: Asked | None) -> tuple[Cause, str]:
     if recorded is None:
         assert asked is not None
         return "inserted", f"the history has no {Side(asked.kind, asked.label, asked)} here"
     then = Side(recorded.kind, recorded.label, recorded, () if recorded.label else inside(history, recorded))
-    if machine.verdict_ is not None or _is_over(machine, recorded.key):
+    if run.finished is not None or _is_over(run, recorded.key):
         return "returned early", f"it ended without asking for {then}"
     return "removed", f"{then} is not asked for at this point"
 
 
-def _is_over(machine: Machine[Any], key: str) -> bool:
+def _is_over(run: RunState, key: str) -> bool:
     prefix = scope_of(key)
-    return not any(frame.scope.prefix == prefix for fiber in fibers(machine) for frame in fiber.frames)
+    return not any(frame.scope.prefix == prefix for fiber in fibers(run) for frame in fiber.frames)
 
 
-def _comes_later(history: Sequence[Row], machine: Machine[Any], now: Side, recorded: Asked) -> bool:
+def _comes_later(history: Sequence[Row], run: RunState, now: Side, recorded: Asked) -> bool:
     """Whether the history has, further on in the same scope, what is asked now."""
     depth = now.row.key.count("/")
     if now.kind == _INLINE:
@@ -140,7 +140,7 @@ def _comes_later(history: Sequence[Row], machine: Machine[Any], now: Side, recor
             first, slash, _ = row.key[len(prefix) :].partition("/")
             if slash and first.partition("#")[0] == now.name:
                 return True
-        elif "/" not in row.key[len(prefix) :] and _alike(row, now.row) and machine.codec.same(row.input, now.row.input):
+        elif "/" not in row.key[len(prefix) :] and _alike(row, now.row) and run.codec.same(row.input, now.row.input):
             return True
     return False
 
@@ -153,12 +153,12 @@ def _base(key: str) -> str:
     return key.rpartition("/")[2].partition("#")[0]
 
 
-def _words(machine: Machine[Any], now: Side) -> set[str]:
+def _words(run: RunState, now: Side) -> set[str]:
     """What the code that is running names. Not the code of a workflow that *now* is: what its own commands are called is no
     matter of the scope that holds it.
     """
     inside = scope_of(now.row.key) if now.kind == _INLINE else None
-    return words_of(code for fiber in fibers(machine) for code in _codes(fiber, inside))
+    return words_of(code for fiber in fibers(run) for code in _codes(fiber, inside))
 
 
 def words_of(codes: Iterable[tuple[Any, dict[str, Any]]]) -> set[str]:

@@ -18,7 +18,7 @@ from redrive_interpreter.replay.escapes import Escape, Raised, escape_of, escape
 if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 _ADVICE: Final = (
     "Nothing is lost: put the old code back and the execution goes on. To deploy the new code beside running executions, "
@@ -77,7 +77,7 @@ class Watched:
 
 def describe(
     watched: Watched,
-    machine: Machine[Any],
+    run: RunState,
     recorded: Asked | None,
     asked: Asked | None,
     fn: Any = None,
@@ -89,26 +89,26 @@ def describe(
     *fn* is the body of the step asked for, *left* are the recorded rows of the turn that were not asked for, *raised* the
     errors with which generators ended in it.
     """
-    cause, detail = cause_of(watched.history[watched.at :], machine, recorded, asked, fn)
+    cause, detail = cause_of(watched.history[watched.at :], run, recorded, asked, fn)
     row = asked or recorded
     key = "" if row is None else row.key
-    place = _standing(machine, key)
-    escape = escape_of(machine, raised, left, key)  # last: it closes the generators
-    return Diverged(machine.workflow.name, key, recorded, asked, cause, place, detail, escape)
+    place = _standing(run, key)
+    escape = escape_of(run, raised, left, key)  # last: it closes the generators
+    return Diverged(run.workflow.name, key, recorded, asked, cause, place, detail, escape)
 
 
-def _standing(machine: Machine[Any], key: str) -> str:
+def _standing(run: RunState, key: str) -> str:
     """The line that asks for *key*, or the nearest that is known: the function, where it has ended."""
-    if machine.verdict_ is not None:
-        return place_of_function(machine.workflow.fn)
+    if run.finished is not None:
+        return place_of_function(run.workflow.fn)
     prefix = scope_of(key)
-    at_work = [fiber for fiber in fibers(machine) if fiber.wait is None and fiber.frames]
+    at_work = [fiber for fiber in fibers(run) if fiber.wait is None and fiber.frames]
     at_work.sort(key=lambda fiber: fiber.scope.prefix != prefix)
     for fiber in at_work:
         if text := place_of_fiber(fiber):
             return text
-    standing = places(machine)
-    return str(standing[0]) if standing else place_of_function(machine.workflow.fn)
+    standing = places(run)
+    return str(standing[0]) if standing else place_of_function(run.workflow.fn)
 
 
 def _diff(recorded: Asked | Ended | None, asked: Asked | Ended | None) -> list[str]:
@@ -132,12 +132,12 @@ def _shown(data: Any) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def diverged_at_end(machine: Machine[Any], recorded: Ended | None, asked: Ended | None) -> Diverged:
+def diverged_at_end(run: RunState, recorded: Ended | None, asked: Ended | None) -> Diverged:
     """The history says that the run ended, and the code that it did not, or otherwise."""
     cause: Cause = "returned early" if recorded is None else "result changed"
-    raised = () if machine.recorded is None else machine.recorded.raised
-    return Diverged(machine.workflow.name, "", recorded, asked, cause, _standing(machine, ""), "", escape_of_end(machine, raised))
+    raised = () if run.recorded is None else run.recorded.raised
+    return Diverged(run.workflow.name, "", recorded, asked, cause, _standing(run, ""), "", escape_of_end(run, raised))
 
 
-def does_not_fit(machine: Machine[Any], key: Key | str, problem: str) -> Diverged:
-    return Diverged(machine.workflow.name, key, None, None, "history does not fit", _standing(machine, key), problem)
+def does_not_fit(run: RunState, key: Key | str, problem: str) -> Diverged:
+    return Diverged(run.workflow.name, key, None, None, "history does not fit", _standing(run, key), problem)

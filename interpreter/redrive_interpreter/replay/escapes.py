@@ -25,7 +25,7 @@ from redrive_interpreter.replay.causes import Side, is_named, words_of
 if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Asked
     from redrive_interpreter.machine.fibers import Fiber
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 _SHOWN: Final = 300
 _KERNEL: Final = __name__.partition(".")[0]
@@ -62,26 +62,26 @@ class Raised:
         return self.over or is_named(words_of(_codes(self.error)), Side(row.kind, row.label, row))
 
 
-def escape_of(machine: Machine[Any], raised: Sequence[Raised], left: Sequence[Asked], key: str) -> Escape | None:
+def escape_of(run: RunState, raised: Sequence[Raised], left: Sequence[Asked], key: str) -> Escape | None:
     """The error that explains why the rows *left* are not asked for, or why *key* is asked; None if none does.
 
     It closes the generators of the fiber that asks.
     """
     because = [one.error for one in raised if any(one.explains(row) for row in left)]
     if not because:
-        because = [one.error for one in raised if one.over and one.prefix == scope_of(key) and not _is_open(machine, one.prefix)]
+        because = [one.error for one in raised if one.over and one.prefix == scope_of(key) and not _is_open(run, one.prefix)]
     error = next((error for error in reversed(because) if not isinstance(error, Cancelled)), None)
     if error is not None:
         return _escape(error)
-    if machine.verdict_ is not None:
-        return escape_of_end(machine, raised)
-    handled = next(_handled(machine, key), None)
+    if run.finished is not None:
+        return escape_of_end(run, raised)
+    handled = next(_handled(run, key), None)
     return None if handled is None else _escape(handled, handled=True)
 
 
-def escape_of_end(machine: Machine[Any], raised: Sequence[Raised] = ()) -> Escape | None:
+def escape_of_end(run: RunState, raised: Sequence[Raised] = ()) -> Escape | None:
     """The error with which the run ended, if it did."""
-    verdict = machine.verdict_
+    verdict = run.finished
     if verdict is None or not isinstance(verdict.outcome, Err):
         return None
     error = next((one.error for one in reversed(raised) if not one.prefix and not isinstance(one.error, Cancelled)), None)
@@ -109,14 +109,14 @@ def _line(type: str, message: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def _is_open(machine: Machine[Any], prefix: str) -> bool:
-    return any(frame.gen is not None and frame.scope.prefix == prefix for fiber in fibers(machine) for frame in fiber.frames)
+def _is_open(run: RunState, prefix: str) -> bool:
+    return any(frame.gen is not None and frame.scope.prefix == prefix for fiber in fibers(run) for frame in fiber.frames)
 
 
-def _handled(machine: Machine[Any], key: str) -> Iterator[BaseException]:
+def _handled(run: RunState, key: str) -> Iterator[BaseException]:
     """Errors of the user's own code that the generators of the fiber that asks for *key* are handling, innermost first."""
     prefix = scope_of(key)
-    at_work = [fiber for fiber in fibers(machine) if fiber.wait is None and fiber.scope.prefix == prefix]
+    at_work = [fiber for fiber in fibers(run) if fiber.wait is None and fiber.scope.prefix == prefix]
     for fiber in at_work:
         for gen in _generators(fiber):
             error = _handling(gen)

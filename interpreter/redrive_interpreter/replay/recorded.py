@@ -6,21 +6,22 @@ may ask for nothing that is not recorded; in the last turn what goes beyond the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.keys import scope_of
-from redrive_interpreter.machine.runs import fork
+from redrive_interpreter.machine.forking import fork
+from redrive_interpreter.machine.nouns import COMPARISONS
 from redrive_interpreter.replay.causes import sides
 from redrive_interpreter.replay.divergence import Diverged, Watched, describe, does_not_fit
 from redrive_interpreter.replay.escapes import Raised
 
 if TYPE_CHECKING:
+    from redrive_interpreter.codec import Codec
     from redrive_interpreter.history.rows import Forked
     from redrive_interpreter.keys import Key
-    from redrive_interpreter.machine.machine import Machine
+    from redrive_interpreter.machine.run_state import RunState
 
 
 _BY_KEY: Final = frozenset(kind.tag for kind in kinds.KINDS.values() if kind.by_key)
@@ -46,16 +47,16 @@ class RecordedTurn:
         self.aside: list[Key] | None = None
         self.forks = forks
 
-    def pass_forks(self, machine: Machine[Any]) -> None:
+    def pass_forks(self, run: RunState) -> None:
         """Go on as another run, if all that was asked before its `Forked` row has been asked again."""
         while self.forks:
             before, row = self.forks[0]
             if any(asked is not None and asked.kind != kinds.PATCH for asked in self.rest[:before]):
                 return
             del self.forks[0]
-            fork(machine, row)
+            fork(run, row)
 
-    def match(self, machine: Machine[Any], key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
+    def match(self, run: RunState, key: Key, kind: str, label: str, input: Any, undo: str | None, command: Any) -> Asked | None:
         """The recorded row of this command; None if it is new, at the end of the record. Raises `Diverged`."""
         rest, at = self.rest, self._at
         row = rest[at] if at < len(rest) else None
@@ -67,7 +68,7 @@ class RecordedTurn:
             if row is None:
                 if not self.last:
                     asked = Asked(key, kind, label, input, undo)
-                    self._diverge(machine, self._instead_of(asked), asked, command)
+                    self._diverge(run, self._instead_of(asked), asked, command)
                 self.beyond = True
                 return None
         elif len(rest) == 1:  # nearly always
@@ -76,11 +77,11 @@ class RecordedTurn:
             rest[at] = None
             self._at = at + 1
         alike = row.key == key and row.kind == kind and row.label == label and (row.undo is None or row.undo == undo)
-        if alike and (machine.codec.same(row.input, input) or _same(machine, row, input, command)):
+        if alike and (run.codec.same(row.input, input) or _same(run.codec, row, input, command)):
             if self.forks:
-                self.pass_forks(machine)
+                self.pass_forks(run)
             return row
-        self._diverge(machine, row, Asked(key, kind, label, input, undo), command)
+        self._diverge(run, row, Asked(key, kind, label, input, undo), command)
         raise AssertionError("unreachable")
 
     def has(self, key: str) -> bool:
@@ -106,22 +107,22 @@ class RecordedTurn:
             return True
         return None if self.last and not self.aside and self._is_over() else False
 
-    def finish(self, machine: Machine[Any]) -> None:
+    def finish(self, run: RunState) -> None:
         """The turn is over: every row must have been asked for. Raises `Diverged`."""
         for row in self.rest:
             if row is not None and row.kind != kinds.PATCH:
-                instead = next((new for new in machine.rows if isinstance(new, Asked)), None)
+                instead = next((new for new in run.rows if isinstance(new, Asked)), None)
                 if instead is not None and sides(self._watched.history, row, instead) is None:
                     instead = None
-                self._diverge(machine, row, instead)
+                self._diverge(run, row, instead)
 
     def generator_raised(self, error: BaseException, prefix: str, *, over: bool) -> None:
         """A generator ended with *error* in the scope with *prefix*, which is *over* with it or goes on."""
         self.raised += (Raised(error, prefix, over),)
 
-    def does_not_fit(self, machine: Machine[Any], key: Key, problem: str) -> Diverged:
+    def does_not_fit(self, run: RunState, key: Key, problem: str) -> Diverged:
         """The error for a record that the code has no place for."""
-        return does_not_fit(machine, key, problem)
+        return does_not_fit(run, key, problem)
 
     def _is_over(self) -> bool:
         return not any(row is not None and row.kind != kinds.PATCH for row in self.rest)
@@ -151,66 +152,12 @@ class RecordedTurn:
         left = (row for row in self.rest if row is not None and row.kind not in _BY_KEY)
         return next((row for row in left if sides(history, row, asked) is not None), None)
 
-    def _diverge(self, machine: Machine[Any], recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
-        machine.recorded = None
+    def _diverge(self, run: RunState, recorded: Asked | None, asked: Asked | None, command: Any = None) -> None:
+        run.recorded = None
         left = [row for row in (recorded, *self.rest) if row is not None and row.kind != kinds.PATCH]
-        raise describe(self._watched, machine, recorded, asked, getattr(command, "fn", None), left, self.raised)
+        raise describe(self._watched, run, recorded, asked, getattr(command, "fn", None), left, self.raised)
 
 
-def _same(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
+def _same(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     """Whether arguments that differ from the record are the same once read and written again with today's types."""
-    return _COMPARED[kinds.kind_of(row.kind).compared](machine, row, input, command)
-
-
-def _step_call(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    return machine.codec.same_call(command.spec.signature, row.input, input, row.label)
-
-
-def _workflow_call(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    return machine.codec.same_call(command.invocation.workflow.signature, row.input, input, row.label)
-
-
-def _child_start(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    signature = command.invocation.workflow.signature
-    return _but_for("call", row.input, input) and machine.codec.same_call(signature, row.input["call"], input["call"], row.label)
-
-
-def _event(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    return same_value(machine, command.event.type, row.input, input, row.label)
-
-
-def _signal(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    same = bool(row.input["to"] == input["to"] and row.input.get("signal", input.get("signal")) == input.get("signal"))
-    return same and same_value(machine, command.signal.type, row.input["payload"], input["payload"], row.label)
-
-
-def _signal_wait(machine: Machine[Any], row: Asked, input: Any, command: Any) -> bool:
-    """Older releases did not store how the signal's name is put together."""
-    return "signal" not in row.input and _but_for("signal", row.input, input)
-
-
-def _but_for(name: str, recorded: dict[str, Any], now: dict[str, Any]) -> bool:
-    return {**recorded, name: None} == {**now, name: None}
-
-
-_COMPARED: Final[Mapping[kinds.Compared, Callable[[Machine[Any], Asked, Any, Any], bool]]] = {
-    "exactly": lambda machine, row, input, command: False,
-    "as a step's call": _step_call,
-    "as a workflow's call": _workflow_call,
-    "as a child's start": _child_start,
-    "as an event": _event,
-    "as a signal": _signal,
-    "as a wait for one": _signal_wait,
-    "but for the keys": lambda machine, row, input, command: _but_for("keys", row.input, input),
-    "but for the limit": lambda machine, row, input, command: _but_for("limit", row.input, input),
-    "not at all": lambda machine, row, input, command: True,
-}
-
-
-def same_value(machine: Machine[Any], type: Any, recorded: Any, now: Any, where: str = "") -> bool:
-    """Whether two data are the same, or are once *recorded* was read and written again with today's types."""
-    codec = machine.codec
-    try:
-        return codec.same(recorded, now) or codec.same(codec.dump(codec.load(recorded, type, where), type, where), now)
-    except ValueError:  # CodecError: today's type cannot read it, so it is not the same
-        return False
+    return COMPARISONS[kinds.kind_of(row.kind).compared](codec, row, input, command)

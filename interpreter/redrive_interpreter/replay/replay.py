@@ -29,11 +29,12 @@ from redrive_interpreter.history.rows import (
     SetAside,
 )
 from redrive_interpreter.live_codec import LIVE
-from redrive_interpreter.machine.machine import Machine
-from redrive_interpreter.machine.runs import force_end
+from redrive_interpreter.machine.comparing import same_value
+from redrive_interpreter.machine.forking import force_end
+from redrive_interpreter.machine.machine import Machine, state_of
 from redrive_interpreter.outcomes import Ok
 from redrive_interpreter.replay.divergence import Watched, diverged_at_end, does_not_fit
-from redrive_interpreter.replay.recorded import RecordedTurn, same_value
+from redrive_interpreter.replay.recorded import RecordedTurn
 
 if TYPE_CHECKING:
     from redrive_interpreter.codec import Codec
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.history.verdicts import Verdict
     from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.run_state import RunState
 
 R = TypeVar("R")
 
@@ -91,6 +93,7 @@ def drive(workflow: Workflow[..., Any], history: Sequence[Row], codec: Codec = L
 
 
 def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
+    run = state_of(machine)
     requests: list[Request] = []
     watched = Watched(history)
     total, at = len(history), 0
@@ -98,7 +101,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
     while at < total:
         fact = history[at]
         if type(fact) not in facts:
-            raise does_not_fit(machine, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
+            raise does_not_fit(run, "", f"row {at + 1} is a {type(fact).__name__}, where a fact was expected")
         end = at + 1
         asked: list[Asked | None] = []
         aside: list[Key] = []
@@ -120,28 +123,28 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             end += 1
         last = end >= total
         watched.at = at
-        turn = machine.recorded = RecordedTurn(asked, last and ended is None, watched, forks)
+        turn = run.recorded = RecordedTurn(asked, last and ended is None, watched, forks)
         turn.beyond = last and end == at + 1 + len(forks or ())  # the fact alone is stored: whatever the turn does is new
         if aside:
             turn.aside = aside
-        before = machine.counted
+        before = run.counted
         try:
             if end < total and at == 0 and _before_it_began(history[end]):
                 requests = machine.hold(fact)  # type: ignore[arg-type]
             else:
                 requests = machine.receive(fact)  # type: ignore[arg-type]
         except UnexpectedFact as error:
-            raise does_not_fit(machine, getattr(fact, "key", ""), str(error)) from error
-        if machine.counted == before:
-            raise does_not_fit(machine, getattr(fact, "key", ""), f"{type(fact).__name__} changed something then, and changes nothing now")
+            raise does_not_fit(run, getattr(fact, "key", ""), str(error)) from error
+        if run.counted == before:
+            raise does_not_fit(run, getattr(fact, "key", ""), f"{type(fact).__name__} changed something then, and changes nothing now")
         if turn.rest:
-            turn.finish(machine)
+            turn.finish(run)
         if turn.aside:
-            raise does_not_fit(machine, turn.aside[0], "a signal that could not be read was set aside then, and is not taken up now")
-        if ended is not None or machine.verdict_ is not None:
-            _check_end(machine, ended, last, history, end)
+            raise does_not_fit(run, turn.aside[0], "a signal that could not be read was set aside then, and is not taken up now")
+        if ended is not None or run.finished is not None:
+            _check_end(run, ended, last, history, end)
         at = end
-    machine.recorded = None
+    run.recorded = None
     return requests
 
 
@@ -150,24 +153,24 @@ def _before_it_began(row: Row) -> bool:
     return isinstance(row, (CancelRequested, DeadlinePassed)) and row.unbegun is not None and THE_RUN in row.unbegun
 
 
-def _check_end(machine: Machine[Any], ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:
-    if ended is not None and ended.forced and machine.verdict_ is None:
-        force_end(machine, ended)
-    verdict = machine.verdict_
+def _check_end(run: RunState, ended: Ended | None, last: bool, history: Sequence[Row], end: int) -> None:
+    if ended is not None and ended.forced and run.finished is None:
+        force_end(run, ended)
+    verdict = run.finished
     if ended is None:
         if verdict is not None and not last:
-            raise diverged_at_end(machine, None, Ended(status=verdict.status, outcome=verdict.outcome))
-        if verdict is not None and not any(type(row) is Ended for row in machine.rows):
-            machine.rows.append(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=machine.unread))
+            raise diverged_at_end(run, None, Ended(status=verdict.status, outcome=verdict.outcome))
+        if verdict is not None and not any(type(row) is Ended for row in run.rows):
+            run.rows.append(Ended(status=verdict.status, outcome=verdict.outcome, bug=verdict.bug, unread=run.mailbox.unread))
         return
     if verdict is None or verdict.status != ended.status:
         asked = None if verdict is None else Ended(status=verdict.status, outcome=verdict.outcome)
-        raise diverged_at_end(machine, ended, asked)
+        raise diverged_at_end(run, ended, asked)
     then, now = ended.outcome, verdict.outcome
-    if isinstance(then, Ok) and isinstance(now, Ok) and not same_value(machine, machine.workflow.result_type, then.value, now.value):
-        raise diverged_at_end(machine, ended, Ended(status=verdict.status, outcome=verdict.outcome))
+    if isinstance(then, Ok) and isinstance(now, Ok) and not same_value(run.codec, run.workflow.result_type, then.value, now.value):
+        raise diverged_at_end(run, ended, Ended(status=verdict.status, outcome=verdict.outcome))
     if not last and type(history[end]) is not RollbackRetried:
-        raise does_not_fit(machine, "", "rows follow the end of the run")
+        raise does_not_fit(run, "", "rows follow the end of the run")
 
 
 FACTS_SET = frozenset(FACTS)

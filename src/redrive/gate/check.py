@@ -80,7 +80,7 @@ def check(workflows: Mapping[str, Workflow[..., Any]], stored: Sequence[Mapping[
 
 def _bug(machine: Machine[Any]) -> Problem | None:
     """What is wrong with code that, from here on, ends as a bug of its own."""
-    verdict = machine.verdict_
+    verdict = machine.finished
     if verdict is None or not verdict.bug:
         return None
     failure = getattr(verdict.outcome, "error", None)

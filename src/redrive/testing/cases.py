@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from redrive.testing import naming
-from redrive.testing.unyielded import Watching
+from redrive.testing.unyielded import Notes, Watching
 from redrive_interpreter import Command, Invocation, Switch, kinds
 from redrive_interpreter.commands.switches import OTHERWISE
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Asked, Codec, Key, Machine, Workflow
+    from redrive_interpreter import Codec, Key, Machine, Workflow
 
 Chosen: TypeAlias = tuple[str, str, Switch[Any, Any] | None]
 """The key of a Switch, the label of the case it took, and the command."""
@@ -22,16 +22,20 @@ Chosen: TypeAlias = tuple[str, str, Switch[Any, Any] | None]
 class Looking(Watching):
     """A machine that tells *see* of each case that is chosen."""
 
-    __slots__ = ("_see",)
+    __slots__ = ()
 
     def __init__(self, workflow: Workflow[..., Any], codec: Codec, see: Callable[[Chosen], object]) -> None:
-        super().__init__(workflow, codec)
+        super().__init__(workflow, codec, _CaseNotes(see))
+
+
+class _CaseNotes(Notes):
+    def __init__(self, see: Callable[[Chosen], object]) -> None:
+        super().__init__()
         self._see = see
 
-    def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
+    def asked(self, key: Key, kind: str, label: str, command: Any) -> None:
         if kind == kinds.SWITCH:
             self._see((key, label, command))
-        return super().ask(key, kind, label, input, undo, command)
 
 
 @attrs.define

@@ -156,7 +156,7 @@ class Crashes:
 
 
 def _asking(machine: Machine[Any]) -> list[str]:
-    if machine.verdict_ is not None:
+    if machine.finished is not None:
         return []
     return [f"asks {key}: {wait.command!r}" for key, wait in machine.pending.items()] + [f"timer {key}" for key in machine.timers]
 

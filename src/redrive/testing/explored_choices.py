@@ -71,7 +71,7 @@ class Choices:
         if (passing := tick(host)) is not None:
             moves.append(passing)
         moves += self._arrivals(host, spent)
-        if spent.cancels < self._cancels and host.machine.root is not None and host.machine.root.cancel is None:
+        if spent.cancels < self._cancels and not host.machine.cancel_requested:
             moves.append(CancelRun())
         if self._faults is not None and spent.faults >= self._faults:
             moves = [move for move in moves if spent.after(move).faults == spent.faults]
@@ -123,7 +123,7 @@ class Choices:
     def _children(self, host: Host) -> list[Move]:
         moves: list[Move] = []
         starts = {request.id: request.command for request in host.sent if isinstance(request, StartExecution)}
-        for child in host.machine.family.open:
+        for child in host.machine.open_children:
             command = starts.get(child.id)
             if command is None:
                 continue  # of an earlier run

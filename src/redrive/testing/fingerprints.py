@@ -29,11 +29,10 @@ from uuid import UUID
 
 from redrive.codec import to_json
 from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row, kinds
-from redrive_interpreter.machine.places import fibers
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
-    from redrive_interpreter.machine.family import ChildState
+    from redrive_interpreter.machine.observing import FiberView, FrameView, OpenChild
 
 _ATOMS: Final = (type(None), bool, int, float, complex, str, bytes, dt.timedelta, Decimal, UUID)
 _unlike = count()
@@ -49,7 +48,7 @@ class Fingerprints:
     def of(self, host: Host, spent: object) -> bytes:
         """The digest of the whole state; *spent* is what may not happen again."""
         look = _Look(_knows_time(host))
-        frames = [look.fiber(fiber) for fiber in fibers(host.machine)] if host.verdict is None else []
+        frames = [look.fiber(fiber) for fiber in host.machine.fibers()] if host.verdict is None else []
         now = host.now.isoformat() if look.timed else ""
         rows = [sorted(self._row(row) for row in run) for run in host.runs]
         return _digest((rows, self.standing(host), frames, now, spent))
@@ -61,9 +60,9 @@ class Fingerprints:
             return host.verdict.status
         performs = sorted((p.key, p.attempt, _left(p, now), _within(p, now)) for p in host.performs.values())
         timers = sorted((key, str(due - now)) for key, due in machine.timers.items())
-        saga = [entry.key for entry in machine.saga.log], list(machine.undone), list(machine.in_doubt)
-        signals = [(signal.name, signal.path, to_json(signal.payload)) for signal in machine.mailbox.left()]
-        children = [(child.id, *_attempt(child, host), child.id in host.never) for child in machine.family.open]
+        saga = list(machine.undo_log), list(machine.undone), list(machine.in_doubt)
+        signals = [(signal.name, signal.path, to_json(signal.payload)) for signal in machine.unread_signals]
+        children = [(child.id, *_attempt(child, host), child.id in host.never) for child in machine.open_children]
         return repr((sorted(machine.pending), performs, timers, saga, signals, children))
 
     def _row(self, row: Row) -> str:
@@ -85,10 +84,10 @@ def _within(perform: Perform, now: dt.datetime) -> str:
     return str(now - perform.first_at) if limited and perform.first_at is not None else ""
 
 
-def _attempt(child: ChildState, host: Host) -> tuple[str, str]:
+def _attempt(child: OpenChild, host: Host) -> tuple[str, str]:
     """How long *child* waits for its next attempt, and, where that matters, since when it has been tried."""
-    begins, policies = host.begins(child.id), () if child.start is None else child.start.command.retry
-    limited = any(policy.within is not None for policy in policies)
+    begins = host.begins(child.id)
+    limited = any(policy.within is not None for policy in child.retry)
     left = "" if begins is None else str(begins - host.now)
     return left, str(host.now - child.asked_at) if limited and child.asked_at is not None else ""
 
@@ -110,14 +109,14 @@ class _Look:
         self._seen: dict[int, int] = {}
         self._keep: list[Any] = []
 
-    def fiber(self, fiber: Any) -> Any:
+    def fiber(self, fiber: FiberView) -> Any:
         cut = fiber.cancel, fiber.thrown
         return fiber.order, cut, [self._frame(frame) for frame in fiber.frames]
 
-    def _frame(self, frame: Any) -> Any:
-        if frame.gen is not None:
-            return self._generator(frame.gen)
-        return type(frame).__name__, [self.value(getattr(frame, name)) for name in ("_stage", "_value", "_error") if hasattr(frame, name)]
+    def _frame(self, frame: FrameView) -> Any:
+        if frame.generator is not None:
+            return self._generator(frame.generator)
+        return frame.name, [self.value(value) for value in frame.remembers]
 
     def _generator(self, gen: Any) -> Any:
         if type(gen) is not GeneratorType or gen.gi_frame is None:

@@ -48,7 +48,6 @@ from redrive_interpreter import (
     step_results,
 )
 from redrive_interpreter.keys import DEADLINE
-from redrive_interpreter.machine.waits import AnswerWait
 
 if TYPE_CHECKING:
     from redrive_interpreter import Codec, Command, Fact, Finished, Request, Row, Workflow
@@ -114,7 +113,7 @@ class Host:
 
     @property
     def verdict(self) -> Finished | None:
-        return self.machine.verdict_
+        return self.machine.finished
 
     @property
     def pending(self) -> dict[Key, Command[Any]]:
@@ -137,7 +136,7 @@ class Host:
                 self._continue()
             return
         for key, wait in self.machine.pending.items():
-            if isinstance(wait, AnswerWait):
+            if wait.ended_by == "store":
                 error = self._refuse(wait.command)
                 outcome = Ok(None) if error is None else Err(Failure(type(error).__name__, str(error)))
                 self.tell(Answered(key, outcome, at=self.now))
@@ -196,12 +195,12 @@ class Host:
         start = next((request for request in reversed(self.sent) if isinstance(request, StartExecution) and request.id == id), None)
         if start is None or start.again is None or start.again.due <= self.now or id in self.cancelled:
             return None
-        return start.again.due if self.machine.family.knows(id) else None
+        return start.again.due if self.machine.is_open_child(id) else None
 
     @property
     def next_begin(self) -> datetime | None:
         """When the next attempt of a child begins: nothing fires then."""
-        return min((begin for child in self.machine.family.open if (begin := self.begins(child.id)) is not None), default=None)
+        return min((begin for child in self.machine.open_children if (begin := self.begins(child.id)) is not None), default=None)
 
     def child_ended(self, id: str, outcome: Ok[Any] | Err, typed: Any, status: str = "") -> None:
         """The child *id* ended, once its attempt had begun; *typed* knows the type of its result and the errors it declares."""

@@ -278,7 +278,7 @@ class Run(Generic[R]):
         if not self._driver.reach(id):
             raise Unexpected(f"{key} was cut before its next attempt", self._story())
         self._host.child_ended(id, outcome, typed_of(command))
-        return self._host.verdict is None and self._host.machine.family.knows(id)
+        return self._host.verdict is None and self._host.machine.is_open_child(id)
 
     def _attempt(self, key: Key) -> Perform:
         """The attempt of the step at *key*, once its time has come."""

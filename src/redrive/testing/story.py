@@ -10,7 +10,6 @@ from redrive.testing.telling import told
 from redrive.testing.unyielded import unyielded
 from redrive_interpreter import Ended, HostError, Key, Machine, Step
 from redrive_interpreter.history.rows import FACTS
-from redrive_interpreter.machine.places import fibers, place_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -55,11 +54,9 @@ def _places(host: Host) -> dict[Key, str]:
         for row in host.rows:
             if isinstance(row, FACTS):
                 machine.receive(row)  # type: ignore[arg-type]
-                for fiber in fibers(machine):
-                    key = getattr(fiber.wait, "key", None)
-                    frame = next((frame for frame in reversed(fiber.frames) if frame.gen is not None), None)
-                    if key is not None and frame is not None:
-                        found.setdefault(key, place_of(frame))
+                for fiber in machine.fibers():
+                    if fiber.key is not None and fiber.place is not None:
+                        found.setdefault(fiber.key, str(fiber.place))
     machine.close()
     return found
 

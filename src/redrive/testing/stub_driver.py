@@ -71,7 +71,7 @@ class Driver:
         if begins is None:
             return True
         self.until(begins)
-        return self._host.machine.family.knows(id) and id not in self._host.cancelled
+        return self._host.machine.is_open_child(id) and id not in self._host.cancelled
 
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, outcome: Ok[Any] | Err) -> None:
         """A running child ends; an error that is a `Cancelled` says that it was cancelled."""
@@ -82,9 +82,9 @@ class Driver:
         elif isinstance(child, str):
             id = child
         else:
-            id = next((id for id, command in starts.items() if command == child and host.machine.family.knows(id)), repr(child))
+            id = next((id for id, command in starts.items() if command == child and host.machine.is_open_child(id)), repr(child))
         cancelled = isinstance(outcome, Err) and isinstance(outcome.error, Cancelled)
-        if id not in starts or not host.machine.family.knows(id) or not (cancelled or self.reach(id)):
+        if id not in starts or not host.machine.is_open_child(id) or not (cancelled or self.reach(id)):
             raise self._unexpected(f"no child {id} is running")
         self._end_child(id, outcome)
 
@@ -109,9 +109,8 @@ class Driver:
             if isinstance(command, WaitSignal) and self._stubs.has_signal(command.signal):
                 self.signal(command.signal, self._stubs.take_signal(command.signal))
                 return True
-        family = host.machine.family
-        if family.ending is not None:
-            self._end_child(family.open[0].id, Err(Cancelled("the parent has ended", "parent")))
+        if host.machine.awaits_children:
+            self._end_child(host.machine.open_children[0].id, Err(Cancelled("the parent has ended", "parent")))
             return True
         if self._skip_time and host.next_due is not None:
             host.next_moment()

@@ -45,7 +45,6 @@ from redrive_interpreter import (
     replay,
 )
 from redrive_interpreter.commands.messages import texts_of
-from redrive_interpreter.machine.waits import AnswerWait
 from redrive_interpreter.source_names import stored_name
 
 if TYPE_CHECKING:
@@ -208,14 +207,14 @@ class Follower:
         said = naming.joined(said, self._cases)
         self._cases.clear()
         pending = {key: wait.command for key, wait in machine.pending.items()}
-        verdict = machine.verdict_
+        verdict = machine.finished
         for command in pending.values():
             if isinstance(command, WaitSignal):
                 self._signals.update(dict.fromkeys(texts_of(command.signal), naming.signal_name(command.signal)))
         if verdict is not None and verdict.status == "continued":
             assert machine.continues is not None
             self._held, self._next = (before, said), machine.continues.workflow
-        elif verdict is None and any(isinstance(wait, AnswerWait) for wait in machine.pending.values()):
+        elif verdict is None and any(wait.ended_by == "store" for wait in machine.pending.values()):
             self._held = before, said
         elif verdict is not None:
             outcome: Any = verdict.outcome
@@ -241,7 +240,7 @@ class Follower:
         return naming.attempt(fact.key, naming.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
 
     def _child(self, machine: Machine[Any], fact: ChildFinished) -> str:
-        child = next((child for child in machine.family.open if child.id == fact.id), None)
+        child = next((child for child in machine.open_children if child.id == fact.id), None)
         name = "" if child is None else child.workflow
         outcome = fact.outcome
         if isinstance(outcome, Err):
@@ -274,7 +273,7 @@ class _Followed(Looking):
         label, at = self._follower.label(self, fact), self._follower.at
         requests = super().receive(fact)
         if isinstance(fact, ChildFinished) and fact.status not in (COMPLETED, CANCELLED):
-            again = any(child.id == fact.id for child in self.family.open)
+            again = self.is_open_child(fact.id)
             self._follower.failed |= set() if again else {at}
         self._follower.arrived(self, label)
         return requests

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive_interpreter import Machine
 from redrive_interpreter.commands.command import Built, performing
 from redrive_interpreter.frozen import Frozen
+from redrive_interpreter.machine.observing import Observer
 
 if TYPE_CHECKING:
     from redrive_interpreter import Codec, Fact, Request, Workflow
-    from redrive_interpreter.machine.fibers import Fiber, Reply
 
 _OURS: Final = str(Path(__file__).parent.parent)
 _CONTAINERS: Final = (tuple, list, set, frozenset)
@@ -23,7 +23,7 @@ class UnyieldedCommand(UserWarning):
     """A workflow built a command or an invocation, ended well, and had never yielded it: probably without ``yield from``."""
 
 
-class Notes(Built):
+class Notes(Built, Observer):
     """What one run has built and not yielded yet, with the place at which each was built."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Notes(Built):
         if known is not None:
             self._open[id(new)] = (new, known[1])
 
-    def use(self, command: Any) -> None:
+    def yielded(self, command: Any) -> None:
         """*command* was yielded, and with it all that it contains."""
         todo: list[Any] = [command]
         while todo and self._open:
@@ -63,9 +63,9 @@ class Watching(Machine[Any]):
 
     __slots__ = ("notes",)
 
-    def __init__(self, workflow: Workflow[..., Any], codec: Codec) -> None:
-        super().__init__(workflow, codec)
-        self.notes = Notes()
+    def __init__(self, workflow: Workflow[..., Any], codec: Codec, notes: Notes | None = None) -> None:
+        self.notes = notes or Notes()
+        super().__init__(workflow, codec, self.notes)
 
     def receive(self, fact: Fact) -> list[Request]:
         before = performing.set(self.notes)
@@ -73,10 +73,6 @@ class Watching(Machine[Any]):
             return super().receive(fact)
         finally:
             performing.reset(before)
-
-    def perform(self, fiber: Fiber, command: Any) -> Reply:
-        self.notes.use(command)
-        return super().perform(fiber, command)
 
 
 def unyielded(machine: Machine[Any]) -> list[tuple[Any, str]]:

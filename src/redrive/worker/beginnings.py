@@ -13,10 +13,14 @@ from redrive_interpreter.history.rows import Answered, AttemptStarted, Retrying
 from redrive_interpreter.keys import DEADLINE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.turn import Draft
     from redrive.worker.turn_runner import TurnRunner
     from redrive_interpreter.history.requests import Perform
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.waits import Wait
 
 
 def after(runner: TurnRunner, live: ActiveExecution, draft: Draft) -> None:
@@ -31,7 +35,7 @@ def after(runner: TurnRunner, live: ActiveExecution, draft: Draft) -> None:
                 begun()
     if not draft.performs:
         return
-    pending = live.machine.pending if live.machine is not None else {}
+    pending: Mapping[Key, Wait] = live.machine.pending if live.machine is not None else {}
     told = {fact.key for _, fact in live.facts if isinstance(fact, (Answered, Retrying))} if live.facts else ()
     for key, perform in draft.performs.items():
         if key not in pending or key in told:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from redrive.worker.facts import fact_of
 from redrive_interpreter.history.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
 from redrive_interpreter.keys import DEADLINE, Key
-from redrive_interpreter.machine.waits import StepWait
 from redrive_interpreter.outcomes import Err, Failure
 
 if TYPE_CHECKING:
@@ -71,19 +70,19 @@ def mark(live: ActiveExecution, machine: Machine[Any], draft: Draft, fact: Fact,
         return
     if live.untouched:
         live.untouched, fact.unbegun = False, (THE_RUN,)
-    elif machine.root is not None and machine.root.cancel is None and machine.verdict_ is None:
+    elif machine.started is not None and not machine.cancel_requested and machine.finished is None:
         fact.unbegun = tuple(dict.fromkeys(_unbegun(live, machine, draft, moment)))
 
 
 def not_begun(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime) -> list[Answered]:
     """The answers to those steps that were cut before they began, and that would otherwise be awaited (S10)."""
     found: list[Answered] = []
-    if machine.verdict_ is not None or live.facts:
+    if machine.finished is not None or live.facts:
         return found
     for performs in (draft.performs, live.held):
         for key in performs or ():
             wait = machine.pending.get(key)  # type: ignore[call-overload]
-            if type(wait) is not StepWait or wait.fiber.cancel is None or wait.undoing is not None or wait.fiber.thrown:
+            if wait is None or wait.ended_by != "body" or not wait.is_cut:
                 continue
             if not _may_have_begun(live, key, now):
                 failure = Failure("StepNotBegun", "its branch was cut before it began")
@@ -114,7 +113,7 @@ def _unbegun(live: ActiveExecution, machine: Machine[Any], draft: Draft, moment:
 
 def _would_be_cut(machine: Machine[Any], key: str) -> bool:
     wait = machine.pending.get(key)  # type: ignore[call-overload]
-    return type(wait) is StepWait and wait.undoing is None and wait.fiber.cancel is None
+    return wait is not None and wait.ended_by == "body" and wait.can_be_cut
 
 
 def _may_have_begun(live: ActiveExecution, key: str, moment: datetime) -> bool:

@@ -44,7 +44,7 @@ def go_on(live: ActiveExecution, rows: list[Row], codec: JsonCodec, watch: Watch
             for request in live.requests
             if isinstance(request, Perform) and request.key not in fresh and (request.interrupted or not request.step.spec.at_most_once)
         }
-    if live.machine.verdict_ is not None and live.inbox:
+    if live.machine.finished is not None and live.inbox:
         live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
 
 

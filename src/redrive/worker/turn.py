@@ -124,7 +124,7 @@ def compute(
             _sort(live, draft, asked, now, codec, timers)
         if type(fact) is CancelRequested:
             live.cancelling = True
-    verdict = machine.verdict_
+    verdict = machine.finished
     if verdict is not None and not again and not _is_interrupted(machine) and precedence.is_waiting(live, passed, now):
         draft.overtaken = True
         return draft
@@ -138,14 +138,14 @@ def compute(
 
 
 def _is_interrupted(machine: Machine[Any]) -> bool:
-    return machine.root is not None and machine.root.cancel is not None
+    return machine.cancel_requested
 
 
 def _facts(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> Iterator[Fact]:
     """What is ready, oldest first; then what follows from the turn itself. What was given is received before the next is asked for."""
     not_begun: list[Answered] = []
     for taken in range(MOST_FACTS):
-        if machine.verdict_ is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
+        if machine.finished is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
             return
         fact = precedence.first(live, machine, draft, now) if interrupt_first and not taken else None
         fact = fact or _next(live, machine, draft, now)
@@ -238,7 +238,7 @@ def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list
         live.ahead = 0
     if draft.taken and live.inbox:  # what was taken out of order goes with the last that lies before it
         draft.taken = min(draft.taken, live.inbox[0].seq - 1)
-    verdict = machine.verdict_
+    verdict = machine.finished
     draft.unread = machine.unread
     if verdict is None:
         if _busy(live, draft, now):

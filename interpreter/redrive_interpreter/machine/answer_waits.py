@@ -1,0 +1,74 @@
+"""Answers: what a store says to a request that was stored with a turn, and the fact that ends waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from redrive_interpreter.history.rebuilt_errors import execution_error, step_error
+from redrive_interpreter.history.requests import Drop
+from redrive_interpreter.history.rows import Answered
+from redrive_interpreter.machine.fibers import Waiting
+from redrive_interpreter.machine.waits import EndedBy, Wait
+from redrive_interpreter.outcomes import Ok
+
+if TYPE_CHECKING:
+    from redrive_interpreter.commands.command import Command
+    from redrive_interpreter.errors import CancelledBy
+    from redrive_interpreter.history.requests import Request
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.fibers import Fiber, Reply
+    from redrive_interpreter.machine.run_state import RunState
+
+
+class AnswerWait(Wait):
+    """The host's word on something stored with the turn about the execution *target*; short, so a cut waits for it."""
+
+    __slots__ = ("again", "refusing", "target", "then")
+    ended_by: ClassVar[EndedBy] = "store"
+
+    def __init__(self, key: Key, command: Command[Any], fiber: Fiber, target: str, again: Request, then: Callable[[], Reply]) -> None:
+        super().__init__(key, command, fiber)
+        self.target = target
+        self.again = again
+        self.then = then
+        self.refusing: Callable[[], None] | None = None
+
+    def answered(self, run: RunState, fact: Answered) -> None:
+        run.took(fact)
+        run.settle(self)
+        if isinstance(fact.outcome, Ok):
+            reply = self.then()
+            if not isinstance(reply, Waiting):
+                run.wake(self.fiber, *reply)
+            return
+        if self.refusing is not None:
+            self.refusing()
+        error = fact.outcome.error
+        run.wake(self.fiber, None, run.threw(execution_error(error, self.target) or step_error(run.codec, error, self.key, ())))
+
+    def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
+        if self.refusing is None or self.key not in run.unbegun:
+            return False
+        self.refusing()  # a child whose start is not stored: it never is
+        run.settle(self)
+        run.request(Drop(self.key))
+        return True
+
+    def requests(self) -> list[Request]:
+        return [self.again]
+
+
+def ask_host(run: RunState, fiber: Fiber, command: Any, target: str, request: Any) -> Reply:
+    """Store *request*, which is about the execution *target*, with the turn, and wait for the host's word."""
+    run.request(request)
+    return run.wait(fiber, AnswerWait(request.key, command, fiber, target, request, lambda: (None, None)))
+
+
+def _answer(run: RunState, fact: Answered) -> None:
+    wait = run.pending.get(fact.key) or run.waiting_for(fact.key, fact)
+    if wait is not None:
+        wait.answered(run, fact)
+
+
+FACTS: Final = {Answered: _answer}

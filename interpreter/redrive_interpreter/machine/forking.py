@@ -1,0 +1,34 @@
+"""What an operator did to a run from outside, as rows that replay passes: a fork, and an end by force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from redrive_interpreter.history.verdicts import Finished
+from redrive_interpreter.keys import DEADLINE
+
+if TYPE_CHECKING:
+    from redrive_interpreter.history.rows import Ended, Forked
+    from redrive_interpreter.machine.run_state import RunState
+
+
+def fork(run: RunState, row: Forked) -> None:
+    """Go on as the run of *row*: what was asked before keeps the run that it was asked in (F2)."""
+    started = run.started
+    assert started is not None
+    run.run_id = row.run
+    if not row.id:
+        run.started = attrs.evolve(started, run=row.run)
+        return
+    run.started = attrs.evolve(started, id=row.id, run=row.run, parent=None, deadline=row.deadline)
+    run.clear_timer(DEADLINE)
+    if row.deadline is not None:
+        run.set_timer(DEADLINE, row.deadline)
+
+
+def force_end(run: RunState, row: Ended) -> None:
+    """Stop where the run stands: an operator ended it."""
+    run.stop_everything()
+    run.finished = Finished(row.outcome, status=row.status)

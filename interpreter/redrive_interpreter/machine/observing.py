@@ -1,0 +1,117 @@
+"""Looking on: what a run yields and asks, told to an observer; and what a debugger or a test kit sees of a run at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from redrive_interpreter.machine.places import fibers, innermost_place
+from redrive_interpreter.machine.run_state import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from datetime import datetime
+
+    from redrive_interpreter.codec import Codec
+    from redrive_interpreter.commands.workflows import Workflow
+    from redrive_interpreter.errors import CancelledBy
+    from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.fibers import Fiber, Frame, Reply
+    from redrive_interpreter.machine.places import Place
+
+
+class Observer:
+    """What a machine tells as its code runs, in replay too. Each method may be overridden; none may raise."""
+
+    def yielded(self, command: Any) -> None:
+        """The workflow yielded *command*: a command, an invocation, a generator, or something that is refused."""
+
+    def asked(self, key: Key, kind: str, label: str, command: Any) -> None:
+        """*command* is asked under *key*, or found recorded there."""
+
+
+class ObservedRun(RunState):
+    """A run that tells *observer*; others pay nothing for it."""
+
+    __slots__ = ("_observer",)
+
+    def __init__(self, workflow: Workflow[..., Any], codec: Codec, observer: Observer) -> None:
+        super().__init__(workflow, codec)
+        self._observer = observer
+
+    def perform(self, fiber: Fiber, command: Any) -> Reply:
+        self._observer.yielded(command)
+        return super().perform(fiber, command)
+
+    def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
+        self._observer.asked(key, kind, label, command)
+        return super().ask(key, kind, label, input, undo, command)
+
+
+@attrs.frozen
+class FrameView:
+    """One frame of a stack: the *generator* of a workflow, or a frame of the kernel's own, its *name* and what it *remembers*."""
+
+    generator: Generator[Any, Any, Any] | None
+    name: str
+    remembers: tuple[Any, ...]
+
+
+@attrs.frozen(kw_only=True)
+class FiberView:
+    """One fiber: its *order* among the others, the *cancel* it was told, and whether that was *thrown*; *key* is that of the
+    command it waits for, *place* the innermost line of its generators."""
+
+    order: tuple[int, ...]
+    cancel: tuple[str, CancelledBy] | None
+    thrown: bool
+    key: Key | None
+    place: Place | None
+    frames: tuple[FrameView, ...]
+
+
+@attrs.frozen(kw_only=True)
+class OpenChild:
+    """A child that has not ended. *asked_at* is when it was first started, *retry* what is done if it fails; None and nothing where
+    an earlier run started it."""
+
+    id: str
+    workflow: str
+    asked_at: datetime | None
+    retry: tuple[Any, ...]
+
+
+def fiber_views(run: RunState) -> list[FiberView]:
+    """All fibers that are not over, the root first."""
+    return [
+        FiberView(
+            order=fiber.order,
+            cancel=fiber.cancel,
+            thrown=fiber.thrown,
+            key=None if fiber.wait is None else fiber.wait.key,
+            place=innermost_place(fiber),
+            frames=tuple(_view(frame) for frame in fiber.frames),
+        )
+        for fiber in fibers(run)
+    ]
+
+
+def _view(frame: Frame) -> FrameView:
+    return FrameView(frame.gen, type(frame).__name__, frame.remembers)
+
+
+def open_children(run: RunState) -> tuple[OpenChild, ...]:
+    """The children that have not ended, oldest first."""
+    if not run.has_open_children:
+        return ()
+    return tuple(
+        OpenChild(
+            id=child.id,
+            workflow=child.workflow,
+            asked_at=child.asked_at,
+            retry=() if child.start is None else child.start.command.retry,
+        )
+        for child in run.family.open
+    )
