@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
 
 import pytest
 
@@ -71,13 +70,6 @@ async def test_who_asked_to_be_told_is_told_once_when_it_comes() -> None:
     assert told == [answer]
 
 
-class Instant(MemoryStore):
-    """Its commits are there before anybody can wait for them."""
-
-    def commit(self, claim: Any, turn: Any) -> Any:
-        return given(self._commit(claim, turn)[0])
-
-
 @workflow("answers.countdown")
 def countdown(left: int) -> Flow[str]:
     yield from ()
@@ -87,7 +79,7 @@ def countdown(left: int) -> Flow[str]:
 
 
 async def test_a_workflow_that_runs_on_and_on_is_not_limited_by_the_stack_where_answers_come_at_once() -> None:
-    async with AsyncDurableService(Instant(), [countdown]) as service:
+    async with AsyncDurableService(MemoryStore(), [countdown]) as service:
         execution = await service.start(countdown(sys.getrecursionlimit()), id="it")
         while (info := await execution.info()).status != "completed":
             assert info.status != "parked", info.parked

@@ -37,9 +37,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
         url = f"memory://{tmp_path.name}"
 
         def in_memory(column: str, text: str) -> None:
-            record = open_url(url)._records["it"]  # type: ignore[attr-defined]
+            record = open_url(url)._tables.records["it"]  # type: ignore[attr-defined]
             if column == "history":
-                record.runs[-1][:] = [text]
+                record.current.chunks[:] = [text]
             else:
                 setattr(record, column, text)
 

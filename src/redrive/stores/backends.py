@@ -193,7 +193,9 @@ _POSTGRES: Final = Backend(
     archive=_postgres_archive,
 )
 BACKENDS: Final[dict[str, Backend]] = {
-    "memory": Backend(urls="memory:// (or memory://name, shared within the process)", open=_open_memory, owns=_is("redrive.stores.memory")),
+    "memory": Backend(
+        urls="memory:// (or memory://name, shared within the process)", open=_open_memory, owns=_is("redrive.stores.memory.store")
+    ),
     "sqlite": Backend(
         urls="sqlite:///relative/path.db, sqlite:////absolute/path.db",
         open=_open_sqlite,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redrive.ports.parks import Park
-from redrive.ports.store import Creator, Json, Snapshot
+from redrive.ports.store import Begun, Committed, Creator, Json, NewExecution, Snapshot
 from redrive.ports.workers import KnownWorker
-from redrive.stores.times import from_us, maybe_from_us
+from redrive.status import PENDING
+from redrive.stores.ledger.claim_rules import claim_of
+from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 
 
 def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | None, read: Callable[[str], str]) -> Snapshot:
@@ -37,6 +39,17 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
         cancel=cancel,
         creator=creator_of(creator, read),
     )
+
+
+def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: Committed | None) -> Begun:
+    """The result of starting an execution that is new, with the snapshot and the claim of before its first turn."""
+    wake_us = now_us if new.not_before is None else to_us(new.not_before)
+    times = (now_us, now_us, wake_us, maybe_us(new.deadline))
+    creator = (None, None, None) if new.creator is None else (new.creator.id, new.creator.run, new.creator.key)
+    names = (new.id, new.workflow, PENDING, new.run, 1, 1, new.input)
+    snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *creator), (), None, str)
+    claim = None if owner is None else claim_of(snapshot, owner, 1)
+    return Begun(created=True, snapshot=snapshot, claim=claim, committed=committed)
 
 
 def known_worker(id: str, alive: bool, expires_us: int, workflows: str, details: Sequence[Any] | None) -> KnownWorker:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from redrive.ports.store import FINAL, Claim, Creator, Message
+from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Message
 from redrive.status import PENDING, UNBEGUN
+from redrive.stores.ledger.claim_rules import claim_of
 
 if TYPE_CHECKING:
     from redrive.ports.store import NewExecution, NewMessage
@@ -25,7 +26,7 @@ class LockedExecution:
     run: str
     number: int
     length: int
-    status: str
+    status: ExecutionStatus
     owner: str | None
     fence: int
     wake_us: int | None
@@ -104,13 +105,4 @@ class LockedExecution:
         return self.newest > taken or bool(self.arrived)
 
     def claim(self, worker: str) -> Claim:
-        return Claim(
-            id=self.id,
-            worker=worker,
-            fence=self.fence,
-            workflow=self.workflow,
-            run=self.run,
-            number=self.number,
-            length=self.length,
-            recoveries=self.recoveries,
-        )
+        return claim_of(self, worker, self.fence)

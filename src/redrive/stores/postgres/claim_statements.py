@@ -20,7 +20,8 @@ from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
-from redrive.stores.ledger.parking import Deaths, Parked, reserved, trials
+from redrive.stores.ledger.claim_rules import Found, claim_found
+from redrive.stores.ledger.parking import Deaths, Parked, reserved
 from redrive.stores.postgres import park_statements
 from redrive.stores.postgres.limits import LONG
 from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, to_text
@@ -88,7 +89,7 @@ class Claiming:
         owners = {owner for (owner,) in await found_owners.fetchall()}
         is_new = await beaten.fetchall() == [(True,)]
         workers = [WorkerRow(*row) for row in await found_workers.fetchall()]
-        due = [workflow for (workflow,) in await found_due.fetchall()]
+        due = await _names(found_due)
         ((parks,),) = await found_parks.fetchall()
 
         self.memo.latest_us = self.now_us
@@ -97,6 +98,8 @@ class Claiming:
             await session.run("clock_went_back", self.now_us)
             workers = [WorkerRow(*row) for row in await (await session.run("workers")).fetchall()]
         dead = await self._bury(owners, workers)
+        if self.news:  # what the dead owned is nobody's now
+            due = await _names(await session.run("due_workflows"))
         if is_new:
             await session.run("take_back_deaths", worker)
         if self.holds is not None:
@@ -187,27 +190,19 @@ class Claiming:
         length: int,
         fence: int,
         recoveries: int,
-        at_rest: bool,
+        rested: int,
         kind: Any,
         tries: int,
         *died: Any,
     ) -> Claim:
         deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
-        tried = trials(number, length, deaths, None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries))
-        return Claim(
-            id=from_text(id),
-            worker=self.worker,
-            fence=fence,
-            workflow=from_text(workflow),
-            run=from_text(run),
-            number=number,
-            length=length,
-            recoveries=recoveries,
-            deaths=tried.deaths,
-            tries=tried.tries,
-            parked=tried.parked,
-            at_rest=at_rest,
-        )
+        parked = None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries)
+        found = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested)
+        return claim_found(found, self.worker, deaths, parked)
+
+
+async def _names(found: Cursor) -> list[str]:
+    return [name for (name,) in await found.fetchall()]
 
 
 async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark | None, at_rest: bool) -> None:

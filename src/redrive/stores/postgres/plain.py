@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from redrive.ports.store import FINAL, Begun, Claim, Committed, NewExecution, NewMessage, Snapshot, Turn
+from redrive.ports.store import FINAL, Begun, Claim, Committed, NewMessage, Turn
 from redrive.status import PENDING
 from redrive.stores.bell import ENDS, WORK
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres.groups import Job
-from redrive.stores.postgres.parameters import SEPARATOR, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text
+from redrive.stores.postgres.parameters import SEPARATOR, joined, maybe_text, maybe_us, numbers, to_key, to_text
 from redrive.stores.postgres.session import Cursor, Session
+from redrive.stores.snapshots import begun_of
 
 _NOTHING: Final = Committed()
 _NO_TURN: Final = Turn(expects=1, status=PENDING)
@@ -82,7 +83,7 @@ async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: 
     for i, now_us, claimed, turned in await cursor.fetchall():
         at_us = now_us
         new, claim_for, first = asked[int(i) - 1]
-        answers[i - 1] = _begun(new, claim_for if claimed else None, now_us, turned=turned)
+        answers[i - 1] = begun_of(new, claim_for if claimed else None, now_us, _NOTHING if turned else None)
         if not claimed:
             kinds |= WORK
         elif turned and first is not None and first.status in FINAL:
@@ -139,24 +140,3 @@ async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: 
         kinds |= WORK if landed else 0
     told(at_us, kinds)
     return answers
-
-
-def _begun(new: NewExecution, owner: str | None, now_us: int, *, turned: bool) -> Begun:
-    now = from_us(now_us)
-    made: dict[str, Any] = {"id": new.id, "workflow": new.workflow, "run": new.run, "number": 1, "length": 1, "recoveries": 0}
-    snapshot = Snapshot(
-        **made,
-        status=PENDING,
-        input=new.input,
-        created_at=now,
-        updated_at=now,
-        wake_at=new.not_before or now,
-        deadline=new.deadline,
-        owner=owner,
-        attributes=new.attributes,
-        outcome=None,
-        unread=0,
-        creator=new.creator,
-    )
-    claim = None if owner is None else Claim(worker=owner, fence=1, **made)
-    return Begun(created=True, snapshot=snapshot, claim=claim, committed=_NOTHING if turned else None)

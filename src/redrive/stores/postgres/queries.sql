@@ -546,7 +546,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_turns
 -- The same without those that only want a body run.
@@ -569,7 +569,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
 WITH due AS MATERIALIZED (
@@ -585,7 +585,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, e.fence > 1 AND e.rested = e.fence - 1, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_retries
 -- What this build has parked: before the worker was first heard of, or so long ago that the others may try again.
@@ -608,7 +608,7 @@ due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence, e.recoveries, false, due.kind, due.tries, d.number, d.length, d.count, d.parks;
+RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, due.kind, due.tries, d.number, d.length, d.count, d.parks;
 
 -- name: forget_old_parks
 -- Of what has ended: nobody asks any more who could not go on with it.

@@ -19,7 +19,8 @@ from redrive.status import PARKED
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
-from redrive.stores.ledger.parking import reserved, trials
+from redrive.stores.ledger.claim_rules import Found, claim_found, lease_end
+from redrive.stores.ledger.parking import reserved
 from redrive.stores.sqlite import park_rows
 from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
@@ -84,21 +85,8 @@ def _give(
     workflow: str,
 ) -> Claim:
     tx.execute(SQL["give"], (to_text(worker), n))
-    tried = trials(number, length, park_rows.deaths(tx, n, build), None)
-    return Claim(
-        id=from_text(id),
-        worker=worker,
-        fence=fence + 1,
-        workflow=workflow,
-        run=from_text(run),
-        number=number,
-        length=length,
-        recoveries=recoveries,
-        deaths=tried.deaths,
-        tries=tried.tries,
-        parked=tried.parked,
-        at_rest=rested == fence > 0,
-    )
+    found = Found(from_text(id), workflow, from_text(run), number, length, fence, recoveries, rested)
+    return claim_found(found, worker, park_rows.deaths(tx, n, build))
 
 
 def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str]) -> None:
@@ -129,8 +117,8 @@ def _bury_the_dead(tx: Transaction, worker: str) -> tuple[frozenset[str], list[B
             _forget(tx, row.id)
             burials.append(Burial(from_text(row.id), fate, left))
             continue
-        if row.expires_us > tx.now_us + row.lease_us:  # the clock went back: nobody lives longer for it
-            tx.execute(SQL["shorten_lease"], (tx.now_us + row.lease_us, row.id))
+        if (expires_us := lease_end(row.expires_us, row.lease_us, tx.now_us)) < row.expires_us:
+            tx.execute(SQL["shorten_lease"], (expires_us, row.id))
         listed.update(json.loads(row.workflows))
     return frozenset(listed), burials
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
-from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by, trials
+from redrive.stores.ledger.claim_rules import Found, claim_found
+from redrive.stores.ledger.parking import Deaths, Parked, deaths_after, parked_by
 from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
@@ -35,7 +36,7 @@ def park(tx: Transaction, n: int, number: int, length: int, worker: str, new: Ne
 
 
 def retry(tx: Transaction, worker: str, build: str, workflows: Sequence[str], limit: int) -> list[Claim]:
-    """Up to *limit* claims of what *build* has parked and *worker* may try again."""
+    """Up to *limit* claims of what *build* has parked and *worker* may try again, the longest parked first."""
     if limit <= 0 or not _has_parked(tx, build):
         return []
     me, names = _me(worker), _names(workflows)
@@ -48,25 +49,16 @@ def retry(tx: Transaction, worker: str, build: str, workflows: Sequence[str], li
     if not found:
         tx.execute(SQL["forget_old_parks"], (to_text(build), to_text(build)))
     claims: list[Claim] = []
-    for _, n, id, run, number, length, fence, recoveries, workflow, kind, tries in list(found.values())[:limit]:
+    for row in sorted(found.values(), key=_parked_us)[:limit]:
+        _, n, id, run, number, length, fence, recoveries, rested, workflow, kind, tries, parked_us = row
         tx.execute(SQL["retry"], (to_text(worker), n))
-        tried = trials(number, length, deaths(tx, n, build), Parked(kind=kind, reason="", parked_us=0, tries=tries))
-        claims.append(
-            Claim(
-                id=from_text(id),
-                worker=worker,
-                fence=fence + 1,
-                workflow=from_text(workflow),
-                run=from_text(run),
-                number=number,
-                length=length,
-                recoveries=recoveries,
-                deaths=tried.deaths,
-                tries=tried.tries,
-                parked=tried.parked,
-            )
-        )
+        it = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested)
+        claims.append(claim_found(it, worker, deaths(tx, n, build), Parked(kind=kind, reason="", parked_us=parked_us, tries=tries)))
     return claims
+
+
+def _parked_us(row: Sequence[Any]) -> int:
+    return int(row[-1])
 
 
 def next_retries(tx: Transaction, worker: str, build: str, workflows: Sequence[str]) -> list[int]:

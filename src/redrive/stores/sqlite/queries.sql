@@ -235,7 +235,7 @@ SELECT 1 FROM parked WHERE build = ? LIMIT 1;
 -- What a build parked before one of its workers was first heard of.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, workflow, kind, tries
+    fence, recoveries, rested, workflow, kind, tries, parked_us
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND parked_us < ? AND rest_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))
@@ -245,7 +245,7 @@ ORDER BY parked_us LIMIT ?;
 -- What a build parked, and its workers may try again by now.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, workflow, kind, tries
+    fence, recoveries, rested, workflow, kind, tries, parked_us
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND retry_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import attrs
 
-from redrive.ports.store import Begun, Claim, Committed, NewExecution, Snapshot, Turn
-from redrive.status import PENDING
+from redrive.ports.store import Begun, Committed, NewExecution, Turn
 from redrive.stores.bell import WORK
 from redrive.stores.ledger import start_rules
 from redrive.stores.ledger.reach import reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
+from redrive.stores.snapshots import begun_of
 from redrive.stores.sqlite.beginning import begin, wake_us
-from redrive.stores.sqlite.column_values import from_us, to_text
+from redrive.stores.sqlite.column_values import to_text
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.lock_witness import is_alive
@@ -42,44 +42,7 @@ def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Tur
     begin(tx, new, owner)
     if owner is None:
         tx.news |= WORK
-    begun = _begun(tx, new, owner)
+    begun = begun_of(new, owner, tx.now_us, None)
     if begun.claim is None or first is None:
         return begun
     return attrs.evolve(begun, committed=commit(tx, begun.claim, first))
-
-
-def _begun(tx: Transaction, new: NewExecution, owner: str | None) -> Begun:
-    now = from_us(tx.now_us)
-    made = Snapshot(
-        id=new.id,
-        workflow=new.workflow,
-        status=PENDING,
-        run=new.run,
-        number=1,
-        length=1,
-        input=new.input,
-        created_at=now,
-        updated_at=now,
-        wake_at=from_us(wake_us(tx, new)),
-        deadline=new.deadline,
-        owner=owner,
-        recoveries=0,
-        attributes=new.attributes,
-        outcome=None,
-        unread=0,
-        creator=new.creator,
-    )
-    return Begun(created=True, snapshot=made, claim=None if owner is None else _claim(made, owner, 1))
-
-
-def _claim(now: Snapshot, worker: str, fence: int) -> Claim:
-    return Claim(
-        id=now.id,
-        worker=worker,
-        fence=fence,
-        workflow=now.workflow,
-        run=now.run,
-        number=now.number,
-        length=now.length,
-        recoveries=now.recoveries,
-    )

@@ -7,6 +7,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
+from redrive.ports.parks import EVERYBODY
 from redrive.ports.store import LostClaim, Turn
 from redrive.ports.workers import KnowsWorkers
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
@@ -64,6 +65,28 @@ class ClaimContract:
         assert (await take(store, "ada")).at_rest
         lab.pass_time(2 * LEASE)
         assert not (await take(store, "bob")).at_rest, "ada died, and may have begun it"
+
+    @in_lab
+    async def test_a_retry_of_what_is_parked_says_so_too(self, lab: Lab) -> None:
+        """E3: by any worker."""
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.release([claim], parked=park())
+        claim = await take(store, "bob", build="b-2")
+        await store.release([claim], at_rest=True)
+        lab.pass_time(SECOND)
+        (claim,) = await store.claim("eve", LEASE, "b-1", ["w"], 10, retries=10)
+        assert (claim.parked, claim.at_rest) == ("diverged", True)
+
+    @in_lab
+    async def test_what_a_dead_worker_leaves_of_a_workflow_that_nobody_lists_is_parked_at_once(self, lab: Lab) -> None:
+        store = await lab.open()
+        await claimed(store, worker="dead")
+        lab.pass_time(2 * LEASE)
+        assert await nothing_for(store, "ada", workflow="v")
+        snapshot = await store.read("e-1")
+        assert snapshot is not None
+        assert (snapshot.status, list(snapshot.parked)) == ("parked", [EVERYBODY])
 
     @in_lab
     async def test_a_worker_without_room_for_bodies_takes_only_what_has_a_turn_to_compute(self, lab: Lab) -> None:

@@ -2,64 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from redrive.ports.aside_values import Aside, HeldEvent, NewAside
+from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import NewMessage
-from redrive.stores.bell import EVENTS, WORK
-
-if TYPE_CHECKING:
-    import threading
-
-    from redrive.stores.bell import Bell
-    from redrive.stores.event_log import EventLog
-    from redrive.stores.memory_records import Record
+from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.ledger.reach import Reach
+from redrive.stores.memory.indexes import Indexes
+from redrive.stores.memory.unit_records import lock, write
+from redrive.stores.times import to_us
 
 
-class AsideInMemory(ABC):
-    """The verbs of `KeepsAside` and `HoldsEvents`, for a store that has the rest."""
+class AsideInMemory:
+    """The verbs of `KeepsAside` and `HoldsEvents`, for a store that has the rest. *clock* gives the time, an aware UTC datetime."""
 
-    _lock: threading.RLock
-    _bell: Bell
-    _events: EventLog
-    _records: dict[str, Record]
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._bell = Bell()
+        self._tables = Indexes()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._numbers = itertools.count(1)
-
-    @abstractmethod
-    def _now(self) -> datetime: ...
-
-    @abstractmethod
-    def _known(self, id: str) -> Record: ...
-
-    @abstractmethod
-    def _deliver(self, record: Record, message: NewMessage, now: datetime) -> bool: ...
-
-    def _keep_aside(self, record: Record, new: Sequence[NewAside], now: datetime) -> None:
-        for one in new:
-            seq = next(self._numbers)
-            record.aside.append(
-                Aside(seq=seq, execution=record.id, name=one.name, data=one.data, sent_at=one.sent_at, error=one.error, at=now)
-            )
+    def _now_us(self) -> int:
+        now_us, due = to_us(self._clock()), self._tables.due
+        if now_us > due.latest_us:
+            due.latest_us = now_us
+        return now_us
 
     # ── signals ─────────────────────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
         with self._lock:
-            records = self._records.values() if id is None else [record for record in [self._records.get(id)] if record is not None]
-            return sorted((one for record in records for one in record.aside), key=lambda one: one.seq)[:limit]
+            records = self._tables.records
+            chosen = records.values() if id is None else [records[id]] if id in records else []
+            return sorted((one for record in chosen for one in record.aside), key=lambda one: one.seq)[:limit]
 
     async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
         with self._lock:
-            record, now = self._known(id), self._now()
+            record = self._tables.known(id)
             found = [one for one in record.aside if seqs is None or one.seq in seqs]
+            work = lock(self._tables, Reach(ids=[id]), self._now_us())
             for one in found:
-                self._deliver(record, NewMessage(kind="signal", name=one.name, data=one.data), now)
+                work.deliver(work.executions[id], NewMessage(kind="signal", name=one.name, data=one.data))
+            write(self._tables, work)
             record.aside = [one for one in record.aside if one not in found]
         if found:
             self._bell.ring(WORK)
@@ -67,7 +52,7 @@ class AsideInMemory(ABC):
 
     async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
         with self._lock:
-            record = self._known(id)
+            record = self._tables.known(id)
             before = len(record.aside)
             record.aside = [one for one in record.aside if seqs is not None and one.seq not in seqs]
             return before - len(record.aside)
@@ -75,27 +60,27 @@ class AsideInMemory(ABC):
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
         with self._lock:
-            self._events.hold(worker, held)
+            self._tables.events.hold(worker, held)
 
     async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
         with self._lock:
-            return self._events.held(handler, event, worker, limit)
+            return self._tables.events.held(handler, event, worker, limit)
 
     async def held_done(self, handler: str, worker: str, seq: int) -> None:
         with self._lock:
-            self._events.held_done(handler, worker, seq)
+            self._tables.events.held_done(handler, worker, seq)
 
     async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
         with self._lock:
-            return self._events.list_held(handler, dead)[:limit]
+            return self._tables.events.list_held(handler, dead)[:limit]
 
     async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
         with self._lock:
-            found = self._events.retry_held(handler, seqs)
+            found = self._tables.events.retry_held(handler, seqs)
         if found:
             self._bell.ring(EVENTS)
         return found
 
     async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
         with self._lock:
-            return self._events.drop_held(handler, seqs)
+            return self._tables.events.drop_held(handler, seqs)
