@@ -16,8 +16,8 @@ from redrive_interpreter import (
     Fact,
     Finished,
     Key,
-    Perform,
     Request,
+    RunStep,
     SetTimer,
     Signalled,
     Started,
@@ -51,13 +51,13 @@ def _fact(message: Message, state: State[Any]) -> Fact | None:
     now, run = datetime.now(UTC), uuid5(_RUNS, message["id"])
     if not state.blob:
         return Started(id=message["id"], run=run, args=tuple(message["start"]), at=now)
-    pending = {request.key: request for request in state.pending_requests if isinstance(request, (Perform, SetTimer))}
+    pending = {request.key: request for request in state.pending_requests if isinstance(request, (RunStep, SetTimer))}
     match message:
         case {"timer": key} if isinstance(pending.get(key), SetTimer):
             return DeadlinePassed(at=now) if key == DEADLINE else TimerFired(Key(key), at=now)
         case {"signal": name, "payload": payload} if not isinstance(state.verdict, Finished):
             return Signalled(name, payload, at=now)
-        case {"perform": key, "attempt": attempt} if isinstance(perform := pending.get(key), Perform) and perform.attempt == attempt:
+        case {"perform": key, "attempt": attempt} if isinstance(perform := pending.get(key), RunStep) and perform.attempt == attempt:
             try:
                 args, kwargs = step_results.arguments_of(perform, state.codec)
                 return step_results.succeeded(perform, perform.step.fn(*args, **kwargs), codec=state.codec, now=datetime.now(UTC))
@@ -68,7 +68,7 @@ def _fact(message: Message, state: State[Any]) -> Fact | None:
 
 
 def _messages(id: str, requests: list[Request] | tuple[Request, ...]) -> list[Message]:
-    performs = [request for request in requests if isinstance(request, Perform)]
+    performs = [request for request in requests if isinstance(request, RunStep)]
     timers = [request for request in requests if isinstance(request, SetTimer)]
     return [{"id": id, "perform": one.key, "attempt": one.attempt, "at": one.due} for one in performs] + [
         {"id": id, "timer": timer.key, "at": timer.due} for timer in timers

@@ -12,16 +12,16 @@ from typing import Any
 from uuid import uuid4
 
 from redrive_interpreter import (
+    AbandonStep,
     DeadlinePassed,
-    Drop,
     Fact,
     Finished,
     Invocation,
     Key,
     Machine,
     Ok,
-    Perform,
     Row,
+    RunStep,
     Started,
     TimerFired,
     dump_row,
@@ -42,21 +42,21 @@ def run(invocation: Invocation[Any], path: Path, *, sleep: Callable[[float], Non
     else:
         machine = Machine(invocation.workflow)
         requests = machine.receive(Started(id=path.stem, run=uuid4(), args=invocation.args, kwargs=invocation.kwargs, at=datetime.now(UTC)))
-    performs: dict[Key, Perform] = {}
+    performs: dict[Key, RunStep] = {}
     while True:
         history += machine.take()
         save(path, history)  # rows before requests
         for request in requests:
-            if isinstance(request, Perform):
+            if isinstance(request, RunStep):
                 performs[request.key] = request
-            elif isinstance(request, Drop):
+            elif isinstance(request, AbandonStep):
                 performs.pop(request.key, None)
         if isinstance(machine.verdict, Finished):
             return machine.verdict.outcome.value if isinstance(machine.verdict.outcome, Ok) else machine.verdict
         requests = machine.receive(next_fact(machine, performs, sleep))
 
 
-def next_fact(machine: Machine[Any], performs: dict[Key, Perform], sleep: Callable[[float], None]) -> Fact:
+def next_fact(machine: Machine[Any], performs: dict[Key, RunStep], sleep: Callable[[float], None]) -> Fact:
     """Wait for what is due first, a body or a timer, and say what came of it."""
     began = datetime.min.replace(tzinfo=UTC)
     dues = {key: perform.due or began for key, perform in performs.items()}

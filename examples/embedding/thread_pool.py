@@ -10,16 +10,16 @@ from typing import Any
 from uuid import uuid4
 
 from redrive_interpreter import (
+    AbandonStep,
     DeadlinePassed,
-    Drop,
     Fact,
     Finished,
     Invocation,
     Key,
     Machine,
     Ok,
-    Perform,
     Row,
+    RunStep,
     Started,
     TimerFired,
     step_results,
@@ -31,22 +31,22 @@ def run(invocation: Invocation[Any], facts: SimpleQueue[Fact], store: Callable[[
     """Run *invocation* to its end. Other threads may put facts (`Signalled`, `CancelRequested`) into *facts* at any time."""
     machine = Machine(invocation.workflow)
     fact: Fact = Started(id="o-1", run=uuid4(), args=invocation.args, kwargs=invocation.kwargs, at=datetime.now(UTC))
-    waiting: dict[Key, Perform] = {}  # for their time: retries
+    waiting: dict[Key, RunStep] = {}  # for their time: retries
     with ThreadPoolExecutor(workers) as pool:
         while True:
             requests = machine.receive(fact)
             store(machine.take())
             for request in requests:
-                if isinstance(request, Perform):
+                if isinstance(request, RunStep):
                     waiting[request.key] = request
-                elif isinstance(request, Drop):
+                elif isinstance(request, AbandonStep):
                     waiting.pop(request.key, None)  # a body that runs already runs on: its answer is dropped
             if isinstance(machine.verdict, Finished):
                 return machine.verdict.outcome.value if isinstance(machine.verdict.outcome, Ok) else machine.verdict
             fact = _next(machine, waiting, facts, pool)
 
 
-def _next(machine: Machine[Any], waiting: dict[Key, Perform], facts: SimpleQueue[Fact], pool: ThreadPoolExecutor) -> Fact:
+def _next(machine: Machine[Any], waiting: dict[Key, RunStep], facts: SimpleQueue[Fact], pool: ThreadPoolExecutor) -> Fact:
     """Begin the bodies whose time has come, and wait for the next fact: one from outside, or a timer that fires."""
     while True:
         now = datetime.now(UTC)
@@ -61,7 +61,7 @@ def _next(machine: Machine[Any], waiting: dict[Key, Perform], facts: SimpleQueue
                 return DeadlinePassed(at=now) if fired == DEADLINE else TimerFired(fired, at=now)
 
 
-def _body(machine: Machine[Any], perform: Perform, facts: SimpleQueue[Fact]) -> None:
+def _body(machine: Machine[Any], perform: RunStep, facts: SimpleQueue[Fact]) -> None:
     codec, run = machine.codec, machine.info.run  # neither changes while the run lives
     try:
         args, kwargs = step_results.arguments_of(perform, codec)

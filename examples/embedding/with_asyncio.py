@@ -10,17 +10,17 @@ from typing import Any
 from uuid import uuid4
 
 from redrive_interpreter import (
+    AbandonStep,
     ClearTimer,
     DeadlinePassed,
-    Drop,
     Fact,
     Finished,
     Invocation,
     Machine,
     Ok,
-    Perform,
     Request,
     Row,
+    RunStep,
     SetTimer,
     Signal,
     Signalled,
@@ -55,18 +55,18 @@ class Engine:
 
     def _carry_out(self, request: Request) -> None:
         match request:
-            case Perform():
+            case RunStep():
                 self._running[request.key] = asyncio.create_task(self._body(request))
             case SetTimer(key, due):
                 fact = DeadlinePassed(at=due) if key == DEADLINE else TimerFired(key, at=due)
                 self._running[key] = asyncio.get_running_loop().call_later(_until(due), self._facts.put_nowait, fact)
-            case Drop(key) | ClearTimer(key):
+            case AbandonStep(key) | ClearTimer(key):
                 if (running := self._running.pop(key, None)) is not None:
                     running.cancel()
             case _:
                 raise NotImplementedError(request)
 
-    async def _body(self, perform: Perform) -> None:
+    async def _body(self, perform: RunStep) -> None:
         await asyncio.sleep(_until(perform.due))
         codec = self._machine.codec
         try:

@@ -10,16 +10,16 @@ from uuid import UUID
 import simpy
 
 from redrive_interpreter import (
+    AbandonStep,
     ClearTimer,
     DeadlinePassed,
-    Drop,
     Fact,
     Finished,
     Invocation,
     Machine,
-    Perform,
     Request,
     Row,
+    RunStep,
     SetTimer,
     Started,
     TimerFired,
@@ -60,11 +60,11 @@ class Simulated:
 
     def _carry_out(self, request: Request) -> None:
         match request:
-            case Perform():
+            case RunStep():
                 self._env.process(self._body(request))
             case SetTimer(key, due):
                 self._env.process(self._timer(DeadlinePassed(at=due) if key == DEADLINE else TimerFired(key, at=due)))
-            case Drop() | ClearTimer():
+            case AbandonStep() | ClearTimer():
                 pass  # a fact that comes too late changes nothing
             case _:
                 raise NotImplementedError(request)
@@ -73,7 +73,7 @@ class Simulated:
         yield self._env.timeout(max((fact.at - self.now).total_seconds(), 0.0))
         self.tell(fact)
 
-    def _body(self, perform: Perform) -> Process:
+    def _body(self, perform: RunStep) -> Process:
         waits = 0.0 if perform.due is None else (perform.due - self.now).total_seconds()
         yield self._env.timeout(max(waits, 0.0) + self._lasts(perform.step.step_id))
         codec = self._machine.codec

@@ -5,10 +5,10 @@ RedriveError
 │   ├── InvalidId ─ ReservedId
 │   ├── InvalidDuration
 │   ├── InvalidDefinition (TypeError)
-│   └── Misuse (TypeError)              found while the workflow runs; ends it as a bug, never thrown into it
+│   └── WorkflowMisuse (TypeError)              found while the workflow runs; ends it as a bug, never thrown into it
 ├── HostError                           the host must act; the workflow never sees it
 │   ├── Diverged                        the code no longer asks what the history says it asked
-│   ├── Unreadable                      a stored value that today's types cannot read
+│   ├── UndecodableValue                      a stored value that today's types cannot read
 │   └── UnexpectedFact                  a fact for a key never asked, or out of its place
 ├── CodecError (ValueError)             a value that cannot be stored, or cannot be read as its type
 └── WorkflowError                       thrown into workflow code; `except Exception` catches it
@@ -74,7 +74,7 @@ class InvalidDefinition(DefinitionError, TypeError):
     """A function that cannot be a workflow or a step, or a call that its signature refuses."""
 
 
-class Misuse(DefinitionError, TypeError):
+class WorkflowMisuse(DefinitionError, TypeError):
     """A workflow did what no workflow may; the execution ends ``failed``, as a bug of its code.
 
     *place* is the file and line of the user's code, as far as it is known.
@@ -93,7 +93,7 @@ class HostError(RedriveError):
     """An error for the host that drives the machine; user code never sees one."""
 
 
-class Unreadable(HostError):
+class UndecodableValue(HostError):
     """A stored value that the types of the code at hand cannot read: park, and wait for code that can."""
 
 

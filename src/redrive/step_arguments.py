@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
-    from redrive_interpreter.history.requests import Perform
+    from redrive_interpreter.history.requests import RunStep
 
 
-def arguments_of(perform: Perform, codec: JsonCodec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_of(perform: RunStep, codec: JsonCodec) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The body's own copies of its arguments.
 
     Raises `CodecError` if they cannot be read, and where nothing that the body is declared to give could be stored: then it

@@ -8,7 +8,7 @@ import attrs
 
 from redrive.codec import from_json
 from redrive.errors import DamagedData
-from redrive_interpreter.errors import Unreadable
+from redrive_interpreter.errors import UndecodableValue
 from redrive_interpreter.history.row_json import load_outcome, load_row
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Origin:
         for number, data in enumerate(self.objects(text), 1):
             try:
                 rows.append(load_row(data))
-            except Unreadable as error:
+            except UndecodableValue as error:
                 raise DamagedData(self.id, self.store, "history", f"row {number}: {error}") from error
         return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redrive_interpreter import All, Asked, Cancelled, Flow, Map, Perform, Rollback, Sleep, StepFailed, workflow
+from redrive_interpreter import All, Asked, Cancelled, Flow, Map, Rollback, RunStep, Sleep, StepFailed, workflow
 from tests.interpreter.kit import start
 from tests.interpreter.shop import Broken, charge, ping, reserve
 
@@ -122,7 +122,7 @@ def test_a_limit_is_how_many_run_at_a_time() -> None:
     assert run.asked == ["__map/0/ping", "__map/1/ping"]
     run.ok("__map/1/ping", 1)
     assert run.asked == ["__map/0/ping", "__map/2/ping"]
-    assert run.of(Perform)[0].input == {"n": 12}
+    assert run.of(RunStep)[0].input == {"n": 12}
     assert run.ok("__map/0/ping", 0).ok("__map/2/ping", 2).result == [0, 1, 2]
 
 

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from redrive_interpreter import (
+    AbandonStep,
     All,
     Cancelled,
     CancelRequested,
     DeadlinePassed,
-    Drop,
     Emit,
     Fact,
     Flow,
     Join,
     Key,
     Machine,
-    Perform,
     Race,
     RunChild,
+    RunStep,
     Sleep,
     Spawn,
     Started,
@@ -68,7 +68,7 @@ def test_a_run_that_never_began_runs_none_of_its_code(fact: Fact, status: str) -
     assert [type(row).__name__ for row in rows] == ["Started", type(fact).__name__, "Ended"]
     assert machine.finished is not None
     assert machine.finished.status == status
-    assert all(not isinstance(request, Perform) for request in requests)
+    assert all(not isinstance(request, RunStep) for request in requests)
 
     stored = [load_row(dump_row(row)) for row in rows]
     replayed = replay(w, stored)
@@ -103,7 +103,7 @@ def test_a_step_that_had_not_begun_is_cut_at_once_and_is_not_in_doubt(step: Any)
 
     run = start(w()).tell(cancelled(step.step_id))
     assert run.status == "cancelled"
-    assert run.of(Drop) == [Drop(Key(step.step_id))]
+    assert run.of(AbandonStep) == [AbandonStep(Key(step.step_id))]
     assert (run.machine.in_doubt, run.undone) == ((), [])
 
 
@@ -126,7 +126,7 @@ def test_a_child_whose_start_is_not_stored_is_never_started() -> None:
             yield from ping(1)
 
     run = start(w()).tell(cancelled("__run_child"))
-    assert run.of(Drop) == [Drop(Key("__run_child"))]
+    assert run.of(AbandonStep) == [AbandonStep(Key("__run_child"))]
     assert run.asked == ["ping"]
     assert not run.machine.has_open_children
 

@@ -154,7 +154,7 @@ def test_a_coroutine_is_not_awaited() -> None:
 
 
 def test_it_cannot_be_caught() -> None:
-    """D6: a Misuse ends the run, whatever the workflow catches."""
+    """D6: a WorkflowMisuse ends the run, whatever the workflow catches."""
 
     @workflow("w")
     def w() -> Flow[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redrive_interpreter import All, Cancelled, Drop, Flow, Perform, Rollback, Sleep, WaitSignal, workflow
+from redrive_interpreter import AbandonStep, All, Cancelled, Flow, Rollback, RunStep, Sleep, WaitSignal, workflow
 from tests.interpreter.kit import start
 from tests.interpreter.shop import Broken, approved, charge, ping, reserve, wire
 
@@ -85,7 +85,7 @@ def test_a_step_with_an_undo_runs_to_its_end_before_the_cancel_is_thrown() -> No
         yield from charge(5)
 
     run = start(w()).cancel()
-    assert run.of(Drop) == []
+    assert run.of(AbandonStep) == []
     assert run.asked == ["charge"]
     run.ok("charge", "ch-1")
     assert run.asked == ["rollback:charge"]
@@ -113,7 +113,7 @@ def test_any_other_step_is_told_to_stop_and_not_awaited() -> None:
         yield from ping(5)
 
     run = start(w()).cancel()
-    assert [drop.key for drop in run.of(Drop)] == ["ping"]
+    assert [drop.key for drop in run.of(AbandonStep)] == ["ping"]
     assert (run.status, run.machine.in_doubt) == ("cancelled", ("ping",))
 
 
@@ -125,7 +125,7 @@ def test_a_step_with_an_undo_gets_no_further_attempt_after_a_cancel() -> None:
         yield from charge(5)
 
     run = start(w()).cancel().retry("charge", 1)
-    assert run.of(Perform) == []
+    assert run.of(RunStep) == []
     assert (run.status, run.machine.in_doubt) == ("cancelled", ())
 
 

@@ -22,11 +22,11 @@ from redrive_interpreter import (
     InvalidDefinition,
     Join,
     Machine,
-    Perform,
     Race,
     Retry,
     Rollback,
     RunChild,
+    RunStep,
     Sleep,
     Spawn,
     StartChild,
@@ -37,7 +37,7 @@ from redrive_interpreter import (
     workflow,
 )
 from redrive_interpreter.commands.child_workflows import ChildRef
-from redrive_interpreter.history.requests import Again
+from redrive_interpreter.history.requests import NextAttempt
 from tests.interpreter.kit import T0, Run, start
 from tests.interpreter.shop import Declined, approved, ping, refund, reserve
 
@@ -64,7 +64,7 @@ def fails(run: Run, error: BaseException | None = None) -> Run:
     return run.child("kid", status="failed", error=error, raises=[Declined])
 
 
-def again(run: Run) -> Again | None:
+def again(run: Run) -> NextAttempt | None:
     """What the last turn asked for: another attempt, or none."""
     starts = run.of(StartExecution)
     return starts[0].again if starts else None
@@ -388,7 +388,7 @@ def test_its_undo_is_for_one_that_completed() -> None:
 
     run = start(w()).ok("__run_child").child("kid-0", status="failed").child("kid-0", 7).ok("__run_child#2")
     run.child("kid-1", status="failed").child("kid-1", status="failed")
-    assert [request.key for request in run.of(Perform)] == ["rollback:__run_child"]
+    assert [request.key for request in run.of(RunStep)] == ["rollback:__run_child"]
     assert run.ok("rollback:__run_child").result == ("__run_child",)
 
 

@@ -12,6 +12,7 @@ from redrive_interpreter import (
     CancelExecution,
     ChildFailed,
     ChildTimeout,
+    DeliverSignal,
     Diverged,
     ExecutionConflict,
     ExecutionNotFound,
@@ -19,7 +20,6 @@ from redrive_interpreter import (
     Race,
     RunChild,
     SendSignal,
-    SendTo,
     Sleep,
     StartChild,
     StartExecution,
@@ -326,7 +326,7 @@ def test_a_signal_is_sent_with_the_turn_and_answered() -> None:
         return "sent"
 
     run = start(w())
-    [request] = run.of(SendTo)
+    [request] = run.of(DeliverSignal)
     assert (request.target, request.signal, request.payload) == ("other", "approved", "Ada")
     assert run.ok("__send_signal").fail("__send_signal#2", "redrive_interpreter.errors.ExecutionNotFound").result == "gone"
 

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from redrive_interpreter import (
+    AbandonStep,
     All,
     Cancelled,
     ContinueAs,
-    Drop,
     Flow,
     Info,
     Machine,
@@ -169,7 +169,7 @@ def test_a_cancelled_run_has_no_next_one() -> None:
         return (yield from ContinueAs(tasks(n + 1)))
 
     run = start(tasks(0)).cancel()
-    assert run.of(Drop) == []
+    assert run.of(AbandonStep) == []
     assert run.ok("__spawn/reserve", "h").status == "cancelled"
 
 

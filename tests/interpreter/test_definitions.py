@@ -17,7 +17,6 @@ from redrive_interpreter import (
     InvalidDuration,
     InvalidId,
     Invocation,
-    Misuse,
     ReservedId,
     Retry,
     Signal,
@@ -26,6 +25,7 @@ from redrive_interpreter import (
     StepFunction,
     StepId,
     Workflow,
+    WorkflowMisuse,
     inject,
     step,
     workflow,
@@ -518,7 +518,7 @@ def test_no_command_is_built_inside_a_step_body_but_an_invocation_may_be_for_a_s
     token = performing.set("pay#2")
     try:
         for build in (lambda: charge(Order("o")), lambda: Step("x", len, "x"), lambda: Sleep(5)):
-            with pytest.raises(Misuse, match="inside the body of step pay#2") as misuse:
+            with pytest.raises(WorkflowMisuse, match="inside the body of step pay#2") as misuse:
                 build()
             assert misuse.value.place.startswith(__file__)
         assert process_order(Order("o")).args == (Order("o"),)

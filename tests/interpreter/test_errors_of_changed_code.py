@@ -288,7 +288,7 @@ def test_what_is_no_command_is_named() -> None:
     with pytest.raises(Diverged) as caught:
         replay(flow, run.rows)
     first = str(caught.value).splitlines()[0]
-    assert "Misuse" in first
+    assert "WorkflowMisuse" in first
     assert "42" in first
     assert "test_errors_of_changed_code.py" in first
 

@@ -23,13 +23,13 @@ from redrive_interpreter import (
     Note,
     Ok,
     Patch,
-    Perform,
     Random,
     Replayed,
     Retrying,
     Rollback,
     Row,
     RunChild,
+    RunStep,
     Signalled,
     StartChild,
     StartExecution,
@@ -63,7 +63,7 @@ def cut(rows: list[Row], before: str, run: UUID = OTHER, of: UUID = RUN, **field
 
 def keys(replayed: Replayed[Any]) -> dict[str, str]:
     """The idempotency keys of what is to be performed now."""
-    return {one.key: idempotency_key(one, replayed.machine.run) for one in replayed.requests if isinstance(one, Perform)}
+    return {one.key: idempotency_key(one, replayed.machine.run) for one in replayed.requests if isinstance(one, RunStep)}
 
 
 def go_on(rows: list[Row], flow: Any = shop, **answers: Any) -> tuple[Machine[Any], list[Row]]:
@@ -135,17 +135,17 @@ def test_the_undo_of_a_step_has_the_run_in_which_that_was_performed() -> None:
         yield from Rollback("no")
 
     run = start(undone()).ok("reserve", "hold").ok("ping").ok("charge", "ch-1")
-    assert [(one.key, idempotency_key(one, RUN)) for one in run.of(Perform)] == [("rollback:charge", step_key(RUN, "rollback:charge"))]
+    assert [(one.key, idempotency_key(one, RUN)) for one in run.of(RunStep)] == [("rollback:charge", step_key(RUN, "rollback:charge"))]
     run.ok("rollback:charge")
-    common = idempotency_key(run.of(Perform)[0], RUN)
+    common = idempotency_key(run.of(RunStep)[0], RUN)
     replayed = replay(undone, cut(run.rows, "charge"))
     machine = replayed.machine
     asked = machine.receive(Answered(Key("charge"), Ok("ch-2"), at=T0))
-    own = next(one for one in asked if isinstance(one, Perform))
+    own = next(one for one in asked if isinstance(one, RunStep))
     assert idempotency_key(own, machine.run) == step_key(OTHER, "rollback:charge")
     asked = machine.receive(Answered(own.key, Ok(None), at=T0))
     assert (
-        idempotency_key(next(one for one in asked if isinstance(one, Perform)), machine.run) == common == step_key(RUN, "rollback:reserve")
+        idempotency_key(next(one for one in asked if isinstance(one, RunStep)), machine.run) == common == step_key(RUN, "rollback:reserve")
     )
 
 
@@ -276,7 +276,7 @@ def test_an_end_that_an_operator_forced_stands_wherever_the_run_stood() -> None:
     replayed = replay(shop, [*run.rows, forced])
     assert replayed.machine.verdict.status == "failed"  # type: ignore[union-attr]
     assert replayed.machine.in_doubt == ("charge",)
-    assert [one for one in replayed.requests if isinstance(one, Perform)] == []
+    assert [one for one in replayed.requests if isinstance(one, RunStep)] == []
 
 
 def test_their_json_is_documented_and_read_again() -> None:

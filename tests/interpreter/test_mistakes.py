@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redrive_interpreter import All, Flow, Misuse, Now, Sleep, Step, StepFailed, StepTimeout, WaitSignal, step, workflow
+from redrive_interpreter import All, Flow, Now, Sleep, Step, StepFailed, StepTimeout, WaitSignal, WorkflowMisuse, step, workflow
 from redrive_interpreter.keys import Key
 
 
@@ -26,7 +26,7 @@ BUILT: list[Any] = [charge("o"), Step("quote", len, "x"), Sleep(1), Now(), WaitS
 @pytest.mark.parametrize("built", BUILT, ids=lambda built: type(built).__name__)
 def test_a_command_in_a_condition_says_that_it_was_not_performed(built: Any) -> None:
     for use in (bool, lambda it: it and 1, lambda it: it or 1, lambda it: not it, lambda it: 1 if it else 2):
-        with pytest.raises(Misuse, match=r"yield from") as caught:
+        with pytest.raises(WorkflowMisuse, match=r"yield from") as caught:
             use(built)
         assert "test_mistakes.py" in caught.value.place
 

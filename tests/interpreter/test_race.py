@@ -12,8 +12,8 @@ from redrive_interpreter import (
     Emit,
     Flow,
     Join,
-    Perform,
     Race,
+    RunStep,
     Settle,
     Sleep,
     Spawn,
@@ -135,7 +135,7 @@ def test_a_branch_that_finishes_at_once_keeps_later_ones_from_starting() -> None
         return (yield from Race(Emit(shipped, 1), ping(1))).index
 
     run = start(w())
-    assert (run.result, run.of(Perform)) == (0, [])
+    assert (run.result, run.of(RunStep)) == (0, [])
 
 
 def quick() -> Flow[Any]:
@@ -152,7 +152,7 @@ def test_so_does_one_that_finishes_at_once_by_way_of_branches_of_its_own() -> No
         return (yield from Race(quick(), ping(1))).value
 
     run = start(w())
-    assert (run.result, run.of(Perform)) == ("quick", [])
+    assert (run.result, run.of(RunStep)) == ("quick", [])
 
 
 def test_of_branches_that_one_fact_ends_the_lower_index_wins() -> None:

@@ -8,10 +8,10 @@ from redrive_interpreter import (
     All,
     Commit,
     Flow,
-    Perform,
     Race,
     Rollback,
     RunChild,
+    RunStep,
     Sleep,
     Spawn,
     StartChild,
@@ -36,10 +36,10 @@ def test_undos_run_newest_first_each_as_a_step_of_its_own() -> None:
         return [str(key) for key in (yield from Rollback("sold out"))]
 
     run = start(w()).ok("reserve", "hold").ok("ping").ok("charge", "ch-1")
-    [perform] = run.of(Perform)
+    [perform] = run.of(RunStep)
     assert (perform.key, perform.step.step_id, perform.input) == ("rollback:charge", "refund", {"charge": "ch-1"})
     run.ok("rollback:charge")
-    assert run.of(Perform)[0].input == {"hold": "hold"}
+    assert run.of(RunStep)[0].input == {"hold": "hold"}
     run.ok("rollback:reserve")
     assert run.result == ["charge", "reserve"]
     assert run.undone == ["charge", "reserve"]
@@ -291,7 +291,7 @@ def test_a_ready_undo_also_covers_a_step_in_doubt() -> None:
         yield from ping(1).options(undo=release("order-1"))
 
     run = start(w()).fail("ping", "StepTimeout", in_doubt=True)
-    assert run.of(Perform)[0].input == {"hold": "order-1"}
+    assert run.of(RunStep)[0].input == {"hold": "order-1"}
     run.ok("rollback:ping")
     assert (run.status, run.machine.in_doubt, run.undone) == ("failed", (), ["ping"])
 
@@ -313,7 +313,7 @@ def test_an_undo_may_be_a_plain_function() -> None:
         return len((yield from Rollback()))
 
     run = start(w()).ok("take", "h-1")
-    assert run.of(Perform)[0].step.step_id == "put_back"
+    assert run.of(RunStep)[0].step.step_id == "put_back"
     assert run.ok("rollback:take").result == 1
 
 
@@ -358,7 +358,7 @@ def test_an_undo_is_retried_by_its_own_policy() -> None:
         yield from Rollback()
 
     run = start(w()).ok("reserve", "1").retry("rollback:reserve", 1, after=5)
-    assert run.of(Perform)[0].attempt == 2
+    assert run.of(RunStep)[0].attempt == 2
     assert run.at(5).ok("rollback:reserve").status == "completed"
 
 

@@ -22,7 +22,7 @@ from redrive_interpreter import (
     Signal,
     Signalled,
     SignalTimeout,
-    Unreadable,
+    UndecodableValue,
     WaitSignal,
     dump_row,
     load_row,
@@ -152,7 +152,7 @@ def test_replay_sets_aside_what_was_set_aside_whatever_todays_types_can_read() -
 
 
 def test_what_was_read_then_and_cannot_be_now_is_the_codes_matter() -> None:
-    """N6: it is Unreadable, which parks; it is never set aside behind the workflow's back."""
+    """N6: it is UndecodableValue, which parks; it is never set aside behind the workflow's back."""
 
     @workflow("w")
     def w() -> Flow[Any]:
@@ -168,7 +168,7 @@ def test_what_was_read_then_and_cannot_be_now_is_the_codes_matter() -> None:
         yield from ping(1)
         return got
 
-    assert "signal approved" in raises(Unreadable, lambda: replay(narrower, run.rows, CODEC))
+    assert "signal approved" in raises(UndecodableValue, lambda: replay(narrower, run.rows, CODEC))
 
 
 def test_a_history_that_set_aside_what_the_code_no_longer_waits_for_diverges() -> None:

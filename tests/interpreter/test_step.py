@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from redrive_interpreter import Asked, Drop, Flow, Perform, StepFailed, StepTimeout, workflow
+from redrive_interpreter import AbandonStep, Asked, Flow, RunStep, StepFailed, StepTimeout, workflow
 from tests.interpreter.kit import T0, start
 from tests.interpreter.shop import Declined, charge, ping, refund, wire
 
@@ -17,10 +17,10 @@ def test_a_step_is_asked_once_and_its_answer_is_what_the_yield_gives() -> None:
         return (yield from ping(1)) + (yield from ping(2))
 
     run = start(w())
-    [perform] = run.of(Perform)
+    [perform] = run.of(RunStep)
     assert (perform.key, perform.step, perform.input, perform.attempt, perform.first_at) == ("ping", ping(1), {"n": 1}, 1, T0)
     run.ok("ping", 10)
-    assert run.of(Perform)[0].key == "ping#2"
+    assert run.of(RunStep)[0].key == "ping#2"
     assert run.ok("ping#2", 5).result == 15
 
 
@@ -101,11 +101,11 @@ def test_a_retry_is_stored_and_asked_again_when_it_is_due() -> None:
         return (yield from ping(1))
 
     run = start(w()).retry("ping", 1, after=30)
-    [perform] = run.of(Perform)
+    [perform] = run.of(RunStep)
     assert (perform.attempt, perform.due) == (2, T0 + timedelta(seconds=30))
     assert run.machine.next_due == T0 + timedelta(seconds=30)
     again = run.replay()
-    assert [(request.attempt, request.due) for request in again.of(Perform)] == [(2, perform.due)]
+    assert [(request.attempt, request.due) for request in again.of(RunStep)] == [(2, perform.due)]
     assert again.at(30).ok("ping", 3).result == 3
 
 
@@ -117,8 +117,8 @@ def test_an_attempt_of_an_at_most_once_step_that_began_comes_back_as_interrupted
         return (yield from wire(1))
 
     run = start(w())
-    assert not run.of(Perform)[0].interrupted
-    assert run.begin("wire").replay().of(Perform)[0].interrupted
+    assert not run.of(RunStep)[0].interrupted
+    assert run.begin("wire").replay().of(RunStep)[0].interrupted
 
 
 def test_the_undo_step_is_stored_with_what_it_undoes() -> None:
@@ -155,7 +155,7 @@ def test_an_answer_for_a_step_that_was_dropped_is_dropped() -> None:
         return won.index
 
     run = start(w()).fire("__race/1/__sleep")
-    assert [drop.key for drop in run.of(Drop)] == ["__race/0/ping"]
+    assert [drop.key for drop in run.of(AbandonStep)] == ["__race/0/ping"]
     assert run.machine.in_doubt == ("__race/0/ping",)
     before = list(run.rows)
     assert run.ok("__race/0/ping", 1).rows == before

@@ -13,9 +13,9 @@ from redrive_interpreter import (
     Flow,
     Key,
     Ok,
-    Perform,
     Retry,
     Retrying,
+    RunStep,
     Started,
     State,
     Step,
@@ -38,8 +38,8 @@ def flaky(order: str) -> str: ...
 def plain(order: str) -> str: ...
 
 
-def perform(command: Step[Any], attempt: int = 1) -> Perform:
-    return Perform(Key(command.step_id), command, {"order": "17"}, attempt, first_at=NOON)
+def perform(command: Step[Any], attempt: int = 1) -> RunStep:
+    return RunStep(Key(command.step_id), command, {"order": "17"}, attempt, first_at=NOON)
 
 
 def test_a_body_gets_its_arguments_by_name_and_position() -> None:

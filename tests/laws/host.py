@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from redrive_interpreter import (
     LIVE,
+    AbandonStep,
     Answered,
     Asked,
     AttemptStarted,
@@ -25,7 +26,7 @@ from redrive_interpreter import (
     ClearTimer,
     Codec,
     DeadlinePassed,
-    Drop,
+    DeliverSignal,
     Ended,
     Err,
     Fact,
@@ -35,20 +36,19 @@ from redrive_interpreter import (
     Key,
     Machine,
     Ok,
-    Perform,
     Publish,
     Request,
     Retrying,
     RollbackRetried,
     Row,
-    SendTo,
+    RunStep,
     SetTimer,
     Signalled,
     Started,
     StartExecution,
     TimerFired,
 )
-from redrive_interpreter.history.requests import Again
+from redrive_interpreter.history.requests import NextAttempt
 from tests.interpreter.kit import picture
 from tests.laws.programs import SIGNALS, WORKFLOWS, Business, Declined, Program, choices, families, names, programs, run_program
 
@@ -139,8 +139,8 @@ class Host:
         self.machine: Machine[Any] = Machine(workflow, self.codec)
         self.life = Life(workflow)
         self.lives.append(self.life)
-        self.performs: dict[Key, Perform] = {}
-        self.dropped: dict[Key, Perform] = {}
+        self.performs: dict[Key, RunStep] = {}
+        self.dropped: dict[Key, RunStep] = {}
         self.performed: set[tuple[Key, int]] = set()
         self.questions: dict[Key, Request] = {}
         self.timers: set[Key] = set()
@@ -211,13 +211,13 @@ class Host:
 
     def _check_request(self, request: Request) -> None:
         match request:
-            case Perform(key, attempt=attempt):
+            case RunStep(key, attempt=attempt):
                 assert key in self.asked
                 assert (key, attempt) not in self.performed or self.retried, f"{key}, attempt {attempt}, is performed twice"
                 self.performed.add((key, attempt))
                 self.performs[key] = request
-            case Drop(key):
-                assert key in self.performs, f"Drop of {key}, which nobody performs"
+            case AbandonStep(key):
+                assert key in self.performs, f"AbandonStep of {key}, which nobody performs"
                 self.dropped[key] = self.performs.pop(key)
             case SetTimer(key):
                 assert key in self.asked or key == DEADLINE
@@ -225,13 +225,13 @@ class Host:
             case ClearTimer(key):
                 assert key in self.timers, f"ClearTimer of {key}, which is not set"
                 self.timers.remove(key)
-            case StartExecution(key, id, again=Again() as again):
+            case StartExecution(key, id, again=NextAttempt() as again):
                 assert key in self.asked
                 assert self.children[id] == "failed", f"{id} is started again, and it did not fail unasked"
                 assert again.run not in self.attempts, f"attempt {again.attempt} of {id} is started twice"
                 self.attempts.add(again.run)
                 self.children[id], self.begin[id] = "waiting", again.due
-            case SendTo(key) | StartExecution(key):
+            case DeliverSignal(key) | StartExecution(key):
                 assert key in self.asked
                 assert key not in self.questions
                 self.questions[key] = request
@@ -286,7 +286,7 @@ class Host:
             moves.append(lambda: self.tell(Answered(self.life.completed[0], Ok(7), at=self.now)))
         return moves
 
-    def _result(self, perform: Perform) -> int | None:
+    def _result(self, perform: RunStep) -> int | None:
         return None if perform.step.step_id in ("undo", "release") else len(perform.key)
 
     def _answers_to(self, key: Key, question: Request) -> list[Callable[[], None]]:
@@ -301,14 +301,14 @@ class Host:
                 self.tell(Answered(key, Ok(None), at=at))
 
             return [started, lambda: self.tell(Answered(key, Err(Failure("ExecutionConflict", "taken")), at=at))]
-        if isinstance(question, SendTo) and question.target == "gone":
+        if isinstance(question, DeliverSignal) and question.target == "gone":
             return [lambda: self.tell(Answered(key, Err(Failure("ExecutionNotFound", "gone")), at=at))]
         return [lambda: self.tell(Answered(key, Ok(None), at=at))]
 
-    def _answer(self, perform: Perform, outcome: Ok[Any] | Err, in_doubt: bool = False) -> None:
+    def _answer(self, perform: RunStep, outcome: Ok[Any] | Err, in_doubt: bool = False) -> None:
         self.tell(Answered(perform.key, outcome, at=self.now, in_doubt=in_doubt))
 
-    def _retry(self, perform: Perform, in_doubt: bool) -> None:
+    def _retry(self, perform: RunStep, in_doubt: bool) -> None:
         due = self.now + timedelta(seconds=1)
         self.tell(Retrying(perform.key, perform.attempt, Failure("Boom", "again"), due, at=self.now, in_doubt=in_doubt))
 

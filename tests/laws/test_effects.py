@@ -23,8 +23,8 @@ from redrive_interpreter import (
     Failure,
     Key,
     Ok,
-    Perform,
     Retrying,
+    RunStep,
     Signalled,
     TimerFired,
     UnexpectedFact,
@@ -97,7 +97,7 @@ def test_facts_about_what_is_settled_or_over_change_nothing(story: Story, data: 
             assert machine.receive(fact) == []
         if machine.finished is not None:
             now = machine.now + timedelta(seconds=1)
-            dropped = [row.key for turn in life.turns[:at] for row in turn.requests if isinstance(row, Perform)]
+            dropped = [row.key for turn in life.turns[:at] for row in turn.requests if isinstance(row, RunStep)]
             late: list[Any] = [Answered(key, Ok(1), at=now) for key in dropped]
             late += [Signalled(SIGNALS[0].name, 1, at=now), CancelRequested(at=now)]
             late += [Retrying(key, 1, Failure("Boom", "late"), now, at=now) for key in dropped]

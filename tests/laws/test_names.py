@@ -18,7 +18,7 @@ from redrive_interpreter.codec import Codec
 from redrive_interpreter.commands.messages import declared_as
 from redrive_interpreter.errors import StepFailed, StepTimeout
 from redrive_interpreter.history.rebuilt_errors import step_error
-from redrive_interpreter.history.requests import SendTo
+from redrive_interpreter.history.requests import DeliverSignal
 from redrive_interpreter.history.rows import Asked, Started
 from redrive_interpreter.keys import ROLLBACK, ReservedId, check_id
 from redrive_interpreter.outcomes import Failure
@@ -44,7 +44,7 @@ def test_a_key_on_a_signal_of_its_own_is_not_one_on_the_other() -> None:
 
 @given(names, hostile, hostile)
 def test_keys_of_senders_workflows_and_nobody_are_apart(name: str, key: str, other: str) -> None:
-    sent = outbox.signal(SendTo(Key(other), "e", name, None), key)
+    sent = outbox.signal(DeliverSignal(Key(other), "e", name, None), key)
     keyed = message_of(name, None, key, None, CODEC)
     assert len({sent.message.dedup, keyed.dedup, message_of(name, None, None, None, CODEC).dedup}) == 3
 

@@ -19,7 +19,6 @@ from redrive import (
     ExecutionFailed,
     Flow,
     Info,
-    Misuse,
     Race,
     Retry,
     RetryAfter,
@@ -30,6 +29,7 @@ from redrive import (
     StepId,
     StepInterrupted,
     StepTimeout,
+    WorkflowMisuse,
     current_step,
     step,
     workflow,
@@ -448,7 +448,7 @@ async def test_a_command_built_or_returned_by_a_body_is_a_clear_error(store_url:
                 told.append(failed.type.rpartition(".")[2])
         return told
 
-    assert await run(store_url, flow) == [Misuse.__name__, Misuse.__name__]
+    assert await run(store_url, flow) == [WorkflowMisuse.__name__, WorkflowMisuse.__name__]
 
 
 async def test_bodies_get_copies_of_their_arguments_at_each_attempt(store_url: str) -> None:

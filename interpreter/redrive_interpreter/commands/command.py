@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
-from redrive_interpreter.errors import InvalidDefinition, Misuse
+from redrive_interpreter.errors import InvalidDefinition, WorkflowMisuse
 from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import check_id
 
@@ -114,7 +114,7 @@ def built_inside(inside: str | Built, made: Any, what: str) -> None:
     if not isinstance(inside, str):
         inside.add(made, _users_line())
         return
-    raise Misuse(
+    raise WorkflowMisuse(
         f"{what} was built inside the body of step {inside}, where nothing can yield it: "
         "call the plain function (charge.body(…)), or move the call into the workflow",
         _users_line(),
@@ -122,7 +122,7 @@ def built_inside(inside: str | Built, made: Any, what: str) -> None:
 
 
 def refuse_use(what: object, problem: str) -> NoReturn:
-    raise Misuse(
+    raise WorkflowMisuse(
         f"{_shown(what)} {problem}: it asks for something, and runs when it is yielded: say `yield from` in front of it, "
         "in the workflow's own generator function",
         _users_line(),

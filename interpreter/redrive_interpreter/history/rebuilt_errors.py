@@ -18,7 +18,7 @@ from redrive_interpreter.errors import (
     StepInterrupted,
     StepTimeout,
     UndeclaredError,
-    Unreadable,
+    UndecodableValue,
 )
 from redrive_interpreter.outcomes import Failure
 from redrive_interpreter.raised import recorded_traceback
@@ -53,13 +53,13 @@ def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException
 
 
 def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
-    """The declared error of *failure*, if it has one. Raises `Unreadable` where its class no longer takes what is stored."""
+    """The declared error of *failure*, if it has one. Raises `UndecodableValue` where its class no longer takes what is stored."""
     if failure.declared is None:
         return None
     try:
         error = codec.load_error(failure, raises)
     except CodecError as unreadable:
-        raise Unreadable(f"the fields of {failure.type}: {unreadable}") from unreadable
+        raise UndecodableValue(f"the fields of {failure.type}: {unreadable}") from unreadable
     if error is not None and error.__cause__ is None:
         with contextlib.suppress(Exception):  # whatever the user's class allows
             error.__cause__ = recorded_traceback(failure.traceback)

@@ -2,7 +2,7 @@
 
 A request may be acted on only once the rows of its turn are stored. Each names the key to answer. Replay
 gives the requests of all that is still pending once more, so all of them must be safe to repeat: the host
-recognises a `SendTo`, `StartExecution`, `CancelExecution` or `Publish` it has carried out by run and key.
+recognises a `DeliverSignal`, `StartExecution`, `CancelExecution` or `Publish` it has carried out by run and key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define
-class Perform:
+class RunStep:
     """Run the body of *step*; answer with `Answered`, `Retrying`, or (at most once, before it) `AttemptStarted`.
 
     *input* are the encoded arguments, *attempt* the number of the attempt, from 1; not before *due*.
@@ -42,7 +42,7 @@ class Perform:
 
 
 @attrs.define
-class Drop:
+class AbandonStep:
     """The answer to *key* is no longer wanted: tell its body to stop, and do not wait for it.
 
     Of a child whose start the host said is ``unbegun``: do not start it.
@@ -76,7 +76,7 @@ class Publish:
 
 
 @attrs.define
-class SendTo:
+class DeliverSignal:
     """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``.
 
     *path* is that of the `Signalled` which its receiver takes.
@@ -90,7 +90,7 @@ class SendTo:
 
 
 @attrs.define(kw_only=True)
-class Again:
+class NextAttempt:
     """Which attempt of a child this is, from 2: *run* is its run, *due* when it begins.
 
     *of* is the key of the command that started the child, *first_at* when it did.
@@ -118,7 +118,7 @@ class StartExecution:
     input: Data
     command: StartChild[Any]
     on_parent_close: Literal["cancel", "abandon", "wait"]
-    again: Again | None = None
+    again: NextAttempt | None = None
     run: UUID | None = None
 
 
@@ -144,4 +144,4 @@ class KeepAside:
     path: tuple[str, ...] | None = None
 
 
-Request: TypeAlias = Perform | Drop | SetTimer | ClearTimer | Publish | SendTo | StartExecution | CancelExecution | KeepAside
+Request: TypeAlias = RunStep | AbandonStep | SetTimer | ClearTimer | Publish | DeliverSignal | StartExecution | CancelExecution | KeepAside

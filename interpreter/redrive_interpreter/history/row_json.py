@@ -37,7 +37,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from redrive_interpreter.errors import Unreadable
+from redrive_interpreter.errors import UndecodableValue
 from redrive_interpreter.history import rows as r
 from redrive_interpreter.keys import Key
 from redrive_interpreter.outcomes import Err, Failure, Ok
@@ -53,15 +53,15 @@ def dump_row(row: r.Row) -> dict[str, Any]:
 
 
 def load_row(data: Mapping[str, Any]) -> r.Row:
-    """The row of a JSON object. Raises `Unreadable` for a tag that this release does not know, or a broken object."""
+    """The row of a JSON object. Raises `UndecodableValue` for a tag that this release does not know, or a broken object."""
     try:
         return _LOAD[data["row"]](data)
     except KeyError as error:
         if data.get("row") not in _LOAD:
-            raise Unreadable(f"a row with the tag {data.get('row')!r}, which this release of redrive does not know") from None
-        raise Unreadable(f"a {data['row']!r} row without {error}") from None
+            raise UndecodableValue(f"a row with the tag {data.get('row')!r}, which this release of redrive does not know") from None
+        raise UndecodableValue(f"a {data['row']!r} row without {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise Unreadable(f"a row that is not one: {error}") from error
+        raise UndecodableValue(f"a row that is not one: {error}") from error
 
 
 def dump_failure(failure: Failure) -> dict[str, Any]:

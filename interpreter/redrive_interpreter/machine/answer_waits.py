@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redrive_interpreter.history.rebuilt_errors import execution_error, step_error
-from redrive_interpreter.history.requests import Drop
+from redrive_interpreter.history.requests import AbandonStep
 from redrive_interpreter.history.rows import Answered
 from redrive_interpreter.machine.fibers import Waiting
 from redrive_interpreter.machine.waits import EndedBy, Wait
@@ -52,7 +52,7 @@ class AnswerWait(Wait):
             return False
         self.refusing()  # a child whose start is not stored: it never is
         run.settle(self)
-        run.request(Drop(self.key))
+        run.request(AbandonStep(self.key))
         return True
 
     def requests(self) -> list[Request]:

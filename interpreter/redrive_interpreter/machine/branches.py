@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.parallel import All, Map, Race
-from redrive_interpreter.errors import Cancelled, Misuse
+from redrive_interpreter.errors import Cancelled, WorkflowMisuse
 from redrive_interpreter.keys import Key, escape
 from redrive_interpreter.machine.comparing import same_but_for
 from redrive_interpreter.machine.fibers import WAITING, Fiber
@@ -209,7 +209,7 @@ def _all(run: RunState, fiber: Fiber, command: All[Any]) -> Reply:
 
 def _race(run: RunState, fiber: Fiber, command: Race[Any]) -> Reply:
     if not command.branches:
-        raise Misuse("a Race needs at least one branch")
+        raise WorkflowMisuse("a Race needs at least one branch")
     key = fiber.scope.key_of(command)
     group = Group(key, fiber, command.branches, command.names, race=True, limit=None, enough=None, combine=list)
     reply = _group(run, fiber, command, group, _width(command))

@@ -17,7 +17,7 @@ import attrs
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.retry import after_failure
 from redrive_interpreter.history.rebuilt_errors import workflow_error
-from redrive_interpreter.history.requests import Again
+from redrive_interpreter.history.requests import NextAttempt
 from redrive_interpreter.keys import Key
 from redrive_interpreter.machine.chance import uuid_of
 from redrive_interpreter.outcomes import Err
@@ -44,7 +44,9 @@ def starts_again(run: RunState, child: ChildState, ended: ChildFinished) -> bool
         return False
     assert child.asked_at is not None
     child.attempt = attempt
-    again = Again(attempt=attempt, run=uuid_of(child.run or run.run_id, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at)
+    again = NextAttempt(
+        attempt=attempt, run=uuid_of(child.run or run.run_id, f"attempt:{key}"), due=due, of=start.key, first_at=child.asked_at
+    )
     run.request(attrs.evolve(start, key=key, again=again))
     return True
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.child_workflows import ContinueAs
-from redrive_interpreter.errors import Misuse
+from redrive_interpreter.errors import WorkflowMisuse
 from redrive_interpreter.history.rows import Started
 from redrive_interpreter.machine.places import close_frames
 from redrive_interpreter.machine.start_frame import StartFrame
@@ -44,7 +44,7 @@ def next_run(run: RunState, started: Started, next_id: UUID, at: datetime) -> St
 
 def _continue_as(run: RunState, fiber: Fiber, command: ContinueAs[Any]) -> Reply:
     if fiber is not run.root or any(frame.opens for frame in fiber.frames[1:]):
-        raise Misuse("ContinueAs works only in the workflow that the execution runs, not in a branch or one run inline")
+        raise WorkflowMisuse("ContinueAs works only in the workflow that the execution runs, not in a branch or one run inline")
     invocation = command.invocation
     call = run.codec.dump_call(invocation.workflow.signature, invocation.args, invocation.kwargs, invocation.workflow.name)
     run.ask(fiber.scope.key_of(command), kinds.CONTINUE_AS, invocation.workflow.name, call, None, command)

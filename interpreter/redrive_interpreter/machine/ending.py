@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Command
 from redrive_interpreter.commands.workflows import Invocation
-from redrive_interpreter.errors import Cancelled, CodecError, Misuse
+from redrive_interpreter.errors import Cancelled, CodecError, WorkflowMisuse
 from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.history.verdicts import Finished
 from redrive_interpreter.keys import Key
@@ -163,7 +163,7 @@ def _wants_undo(run: RunState, scope: Scope, error: BaseException | None, root: 
     workflow = scope.workflow
     if workflow is None or (workflow.on_failure is None and workflow.on_cancel is None):
         return False
-    if error is not None and (run.is_bug(error) or isinstance(error, Misuse)):
+    if error is not None and (run.is_bug(error) or isinstance(error, WorkflowMisuse)):
         return False
     fiber = run.root
     if root and fiber is not None and fiber.thrown and fiber.cancel is not None and fiber.cancel[1] == "deadline":
@@ -188,7 +188,7 @@ def _thrown_instead(fiber: Fiber, scope: Scope, value: Any, error: BaseException
 def _refuse_command(run: RunState, scope: Scope, value: Any) -> None:
     assert scope.workflow is not None
     if isinstance(value, (Command, Invocation, Generator)):
-        raise Misuse(
+        raise WorkflowMisuse(
             f"workflow {scope.workflow.name!r} returned {shown(cast('object', value))} without yielding it; say `return (yield from …)`",
             place_of_function(scope.workflow.fn),
         )

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from redrive_interpreter.errors import InvalidDefinition, Misuse, UnexpectedFact
+from redrive_interpreter.errors import InvalidDefinition, UnexpectedFact, WorkflowMisuse
 from redrive_interpreter.history.requests import SetTimer
 from redrive_interpreter.history.rows import Started
 from redrive_interpreter.history.verdicts import Suspended
@@ -83,7 +83,7 @@ class Machine(Generic[R_co]):
         """Take one turn, and give back what the host is to do once the turn's rows are stored.
 
         A fact for what is settled already changes nothing and leaves no row. Raises `UnexpectedFact` (the
-        machine is as it was), `Diverged` or `Unreadable` (it is spent).
+        machine is as it was), `Diverged` or `UndecodableValue` (it is spent).
         """
         run = self._run
         take = FACTS.get(type(fact))
@@ -94,7 +94,7 @@ class Machine(Generic[R_co]):
         if run.ready or run.agenda:
             try:
                 _loop(run)
-            except Misuse as misuse:
+            except WorkflowMisuse as misuse:
                 finish(run, None, misuse, bug=True)
         if not run.requests:
             return []  # never the list that later turns fill
@@ -309,14 +309,14 @@ def _drive(run: RunState, fiber: Fiber) -> None:
                 raise
             except BaseException as raised:
                 if isinstance(raised, RuntimeError) and isinstance(raised.__cause__, StopIteration):
-                    raise Misuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
+                    raise WorkflowMisuse("StopIteration was raised (an exhausted next()?)", place_of_error(raised.__cause__)) from None
                 if run.recorded is not None:
                     run.recorded.generator_raised(raised, frame.scope.prefix, over=frame.opens or len(frames) == 1)
                 reply = leave(run, fiber, frame, None, raised)
             else:
                 streak += 1
                 if streak > ENDLESS:
-                    raise Misuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
+                    raise WorkflowMisuse(f"{ENDLESS:,} commands in a row without waiting for any: an endless loop?", place_of(frame))
                 reply = run.perform(fiber, command)
         if type(reply) is Waiting:
             fiber.streak = streak

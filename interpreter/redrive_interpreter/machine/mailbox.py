@@ -161,7 +161,7 @@ def _payload(run: RunState, key: Key, source: Source[Any], signal: Signalled, *,
     """What *signal* says, read as *source*'s type; `SET_ASIDE` where it cannot be (G6).
 
     Senders may be of another release, so what does not fit is theirs, and no reason to stop. But what was read once, as
-    the record says, is the code's to read again: there it is `Unreadable`.
+    the record says, is the code's to read again: there it is `UndecodableValue`.
     """
     where = f"signal {signal.name}"
     then = None if run.recorded is None else run.recorded.set_aside(key)

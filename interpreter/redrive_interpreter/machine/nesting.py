@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter.commands.parallel import Settle
 from redrive_interpreter.commands.workflows import Invocation
-from redrive_interpreter.errors import Misuse
+from redrive_interpreter.errors import WorkflowMisuse
 from redrive_interpreter.machine.fibers import Fiber, Frame
 from redrive_interpreter.machine.scopes import Scope
 from redrive_interpreter.outcomes import Err, Ok
@@ -38,7 +38,7 @@ def _settle(run: RunState, fiber: Fiber, command: Settle[Any]) -> Reply:
 def _inline(run: RunState, fiber: Fiber, invocation: Invocation[Any]) -> Reply:
     workflow = invocation.workflow
     if workflow.fn is None:
-        raise Misuse(f"workflow {workflow.name!r} is known by name only; start it as a child, it cannot run inline")
+        raise WorkflowMisuse(f"workflow {workflow.name!r} is known by name only; start it as a child, it cannot run inline")
     scope = Scope(fiber.scope.key(workflow.name) + "/", workflow)
     fiber.push(Frame(workflow.fn(*invocation.args, **invocation.kwargs), scope, True))
     return None, None
@@ -46,7 +46,8 @@ def _inline(run: RunState, fiber: Fiber, invocation: Invocation[Any]) -> Reply:
 
 def _generator(run: RunState, fiber: Fiber, generator: Any) -> Reply:
     if getgeneratorstate(generator) != GEN_CREATED:
-        raise Misuse(f"the generator {generator.__qualname__} has been begun already: call its function again for another run of it")
+        name = generator.__qualname__
+        raise WorkflowMisuse(f"the generator {name} has been begun already: call its function again for another run of it")
     fiber.push(Frame(generator, fiber.scope, False))
     return None, None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from redrive_interpreter.errors import Misuse
+from redrive_interpreter.errors import WorkflowMisuse
 from redrive_interpreter.machine import (
     answer_waits,
     branches,
@@ -59,11 +59,11 @@ COMPARISONS: Final[Mapping[str, Comparison]] = _together("COMPARISONS")
 
 
 def handler_of(thing: Any) -> Handler:
-    """The handler of something whose very type is not in the table. Raises `Misuse` if it is no command."""
+    """The handler of something whose very type is not in the table. Raises `WorkflowMisuse` if it is no command."""
     for cls, handler in HANDLERS.items():
         if isinstance(thing, cls):
             return handler
-    raise Misuse(f"the workflow yielded {shown(thing)}, which is not a command{_hint(thing)}")
+    raise WorkflowMisuse(f"the workflow yielded {shown(thing)}, which is not a command{_hint(thing)}")
 
 
 def _hint(thing: Any) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from redrive_interpreter.errors import CodecError, InvalidDefinition, UnexpectedFact, Unreadable
+from redrive_interpreter.errors import CodecError, InvalidDefinition, UndecodableValue, UnexpectedFact
 from redrive_interpreter.history.rows import Started
 from redrive_interpreter.keys import DEADLINE
 from redrive_interpreter.machine.fibers import Fiber, Frame
@@ -30,7 +30,7 @@ def _start(run: RunState, fact: Started) -> None:
         assert workflow.fn is not None
         gen = workflow.fn(*args, **kwargs)
     except (CodecError, InvalidDefinition, TypeError) as error:
-        raise Unreadable(f"the input of {workflow.name!r} does not fit its code: {error}") from error
+        raise UndecodableValue(f"the input of {workflow.name!r} does not fit its code: {error}") from error
     run.started, run.run_id = fact, fact.run
     run.took(fact)
     run.mailbox.carry(fact.unread)

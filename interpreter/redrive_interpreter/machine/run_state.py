@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from redrive_interpreter.errors import CodecError, InvalidDefinition, Misuse, UnexpectedFact, Unreadable
+from redrive_interpreter.errors import CodecError, InvalidDefinition, UndecodableValue, UnexpectedFact, WorkflowMisuse
 from redrive_interpreter.history.requests import ClearTimer, SetTimer
 from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.keys import DEADLINE
@@ -175,10 +175,10 @@ class RunState:
         """Carry out one command, as far as that is possible now."""
         try:
             return (HANDLERS.get(command.__class__) or handler_of(command))(self, fiber, command)
-        except Misuse as misuse:
+        except WorkflowMisuse as misuse:
             if misuse.place:
                 raise
-            raise Misuse(misuse.problem, place_of_fiber(fiber)) from None
+            raise WorkflowMisuse(misuse.problem, place_of_fiber(fiber)) from None
         except (CodecError, InvalidDefinition) as error:
             return None, error
 
@@ -255,8 +255,8 @@ class RunState:
         return isinstance(error, BUGS) and not any(error is known for known in self.thrown or ())
 
     def scalar(self, data: Any, type: Any, where: str) -> Any:
-        """Decode a stored value, or raise `Unreadable`."""
+        """Decode a stored value, or raise `UndecodableValue`."""
         try:
             return self.codec.load(data, type, where)
         except CodecError as error:
-            raise Unreadable(str(error)) from error
+            raise UndecodableValue(str(error)) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.messages import texts_of
 from redrive_interpreter.commands.messaging import NOTHING, SendSignal, WaitSignal
-from redrive_interpreter.history.requests import SendTo
+from redrive_interpreter.history.requests import DeliverSignal
 from redrive_interpreter.history.rows import Signalled
 from redrive_interpreter.machine.answer_waits import ask_host
 from redrive_interpreter.machine.comparing import same_but_for, same_value
@@ -69,7 +69,7 @@ def _send_signal(run: RunState, fiber: Fiber, command: SendSignal) -> Reply:
     if signal.path is not None:
         input["signal"] = list(signal.path)
     run.ask(key, kinds.SEND_SIGNAL, signal.name, input, None, command)
-    return ask_host(run, fiber, command, command.target, SendTo(key, command.target, signal.name, payload, signal.path))
+    return ask_host(run, fiber, command, command.target, DeliverSignal(key, command.target, signal.name, payload, signal.path))
 
 
 def _arrived(run: RunState, fact: Signalled) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.steps import Step
 from redrive_interpreter.history.rebuilt_errors import step_error
-from redrive_interpreter.history.requests import Drop, Perform
+from redrive_interpreter.history.requests import AbandonStep, RunStep
 from redrive_interpreter.history.rows import AttemptStarted, Retrying
 from redrive_interpreter.machine.fibers import WAITING
 from redrive_interpreter.machine.waits import EndedBy, Wait
@@ -64,7 +64,7 @@ class StepWait(Wait):
         return self.retry_due is None or self.retry_due <= run.now
 
     def requests(self) -> list[Request]:
-        return [Perform(self.key, self.command, self.input, self.attempt, self.retry_due, self.asked_at, self.started, self.run)]
+        return [RunStep(self.key, self.command, self.input, self.attempt, self.retry_due, self.asked_at, self.started, self.run)]
 
     def answered(self, run: RunState, fact: Answered) -> None:
         run.took(fact)
@@ -96,13 +96,13 @@ class StepWait(Wait):
         if in_flight and (spec.undo is not None or spec.at_most_once):
             return False  # S10: its effect must be known, so that it can be undone or is not repeated
         run.settle(self)
-        run.request(Drop(self.key))
+        run.request(AbandonStep(self.key))
         if in_flight or self.doubt:
             run.saga.doubt(self.key, spec.undo, self.run)
         return True
 
     def abandon(self, run: RunState) -> None:
-        run.request(Drop(self.key))
+        run.request(AbandonStep(self.key))
         if self.undoing is None and (self.in_flight(run) or self.doubt):
             run.saga.doubtful.append(self.key)
 
@@ -116,7 +116,7 @@ def _step(run: RunState, fiber: Fiber, command: Step[Any]) -> Reply:
     run.ask(key, kinds.STEP, step_id, input, spec.undo_id, command)
     wait = StepWait(key, command, fiber, input, run.now, run_id)
     if run.recorded is None:
-        run.requests.append(Perform(key, command, input, 1, None, run.now, run=run_id))
+        run.requests.append(RunStep(key, command, input, 1, None, run.now, run=run_id))
     fiber.wait = wait
     run.pending[key] = wait
     return WAITING

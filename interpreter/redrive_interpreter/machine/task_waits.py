@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.parallel import Join, Spawn, Task
-from redrive_interpreter.errors import Misuse
+from redrive_interpreter.errors import WorkflowMisuse
 from redrive_interpreter.machine.fibers import WAITING, Fiber
 from redrive_interpreter.machine.scopes import Scope
 from redrive_interpreter.machine.start_frame import StartFrame
@@ -88,7 +88,7 @@ def _spawn(run: RunState, fiber: Fiber, command: Spawn[Any]) -> Reply:
 def _join(run: RunState, fiber: Fiber, command: Join[Any]) -> Reply:
     task = None if run.tasks is None else run.tasks.get(command.task.key)
     if task is None:
-        raise Misuse(f"Join of {command.task.key!r}, which this run never spawned")
+        raise WorkflowMisuse(f"Join of {command.task.key!r}, which this run never spawned")
     key = fiber.scope.key_of(command)
     run.ask(key, kinds.JOIN, task.key, None, None, command)
     task.joined = True

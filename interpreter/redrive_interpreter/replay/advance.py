@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from redrive_interpreter.errors import CodecError, Unreadable
+from redrive_interpreter.errors import CodecError, UndecodableValue
 from redrive_interpreter.history.row_json import dump_row, load_row
 from redrive_interpreter.live_codec import LIVE
 from redrive_interpreter.replay.replay import replay
@@ -103,5 +103,5 @@ def _rows(blob: bytes) -> list[Any]:
     try:
         data = json.loads(blob)
     except ValueError as error:
-        raise Unreadable(f"the state is not JSON: {error}") from error
+        raise UndecodableValue(f"the state is not JSON: {error}") from error
     return [load_row(row) for row in data]

@@ -66,7 +66,7 @@ def replay(
 ) -> Replayed[R]:
     """Drive *workflow* from *history*. *make* builds the machine: one of a subclass can look on, turn by turn.
 
-    Raises `Diverged` at the first command that differs, `Unreadable` if today's types cannot read a stored value.
+    Raises `Diverged` at the first command that differs, `UndecodableValue` if today's types cannot read a stored value.
     """
     machine = make(workflow, codec)
     try:

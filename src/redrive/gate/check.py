@@ -20,7 +20,7 @@ from redrive_interpreter import (
     RedriveError,
     Row,
     Started,
-    Unreadable,
+    UndecodableValue,
     Workflow,
     kinds,
     load_row,
@@ -67,7 +67,7 @@ def check(workflows: Mapping[str, Workflow[..., Any]], stored: Sequence[Mapping[
         machine = replay(workflow, rows, codec).machine
     except Diverged as error:
         return _returned_early(workflow, error, rows, codec) or _diverged(workflow, error, rows)
-    except (Unreadable, CodecError) as error:
+    except (UndecodableValue, CodecError) as error:
         suggestion = "give new fields a default, keep old names readable, or add a hook to the service's converter="
         return _breaking("unreadable value", str(error), suggestion=suggestion)
     except RedriveError as error:

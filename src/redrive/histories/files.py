@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from redrive_interpreter import RedriveError, Unreadable, load_row
+from redrive_interpreter import RedriveError, UndecodableValue, load_row
 
 
 class BrokenFile(RedriveError):
@@ -36,7 +36,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         rows.append(cast("dict[str, Any]", row))
         try:
             load_row(rows[-1])
-        except Unreadable as error:
+        except UndecodableValue as error:
             raise BrokenFile(path, str(error), number) from None
     if not rows or rows[0].get("row") != "started":
         raise BrokenFile(path, "a history begins with its started row, as `redrive history ID --json` prints it", 1)

@@ -16,7 +16,7 @@ from redrive_interpreter.keys import ROLLBACK
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
-    from redrive_interpreter import Perform
+    from redrive_interpreter import RunStep
 
 
 @attrs.frozen
@@ -85,7 +85,7 @@ class Choices:
         return not any(arrival.signal.stored in waited for arrival in self._arrivals(host, spent))
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
-    def _attempts(self, perform: Perform, host: Host) -> list[Ok[Any] | Err]:
+    def _attempts(self, perform: RunStep, host: Host) -> list[Ok[Any] | Err]:
         spec = perform.step.spec
         for stubs in self._outcomes:
             found = [stub.step(perform, host) for stub in stubs]
@@ -106,7 +106,7 @@ class Choices:
             made.append(Err(timed_out(perform.key, perform.attempt)))
         return made
 
-    def _samples(self, perform: Perform) -> list[Any]:
+    def _samples(self, perform: RunStep) -> list[Any]:
         spec = perform.step.spec
         try:
             return samples(spec.result_type, spec.id)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from redrive.codec import to_json
-from redrive_interpreter import Asked, Info, Now, Perform, Row, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row, kinds
+from redrive_interpreter import Asked, Info, Now, Row, RunStep, Signature, Source, Step, StepFunction, StepSpec, Workflow, dump_row, kinds
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
@@ -75,11 +75,11 @@ class Fingerprints:
         return known[1]
 
 
-def _left(perform: Perform, now: dt.datetime) -> str:
+def _left(perform: RunStep, now: dt.datetime) -> str:
     return "" if perform.due is None or perform.due <= now else str(perform.due - now)
 
 
-def _within(perform: Perform, now: dt.datetime) -> str:
+def _within(perform: RunStep, now: dt.datetime) -> str:
     limited = any(policy.within is not None for policy in perform.step.spec.retry)
     return str(now - perform.first_at) if limited and perform.first_at is not None else ""
 

@@ -21,22 +21,22 @@ from redrive.status import CANCELLED, COMPLETED, FAILED
 from redrive.step_context import StepContext
 from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
+    AbandonStep,
     Answered,
     AttributeSet,
     CancelExecution,
     ChildFinished,
     DeadlinePassed,
-    Drop,
+    DeliverSignal,
     Err,
     Failure,
     Invocation,
     Key,
     Machine,
     Ok,
-    Perform,
     Publish,
     Retrying,
-    SendTo,
+    RunStep,
     Started,
     StartExecution,
     StepInterrupted,
@@ -82,7 +82,7 @@ class Host:
         self.runs: list[list[Row]] = []
         self.workflows: list[Workflow[..., Any]] = []
         self.machine: Machine[Any]
-        self.performs: dict[Key, Perform] = {}
+        self.performs: dict[Key, RunStep] = {}
         self.emitted: list[tuple[str, Any]] = []
         self.sent: list[Request] = []
         self.cancelled: set[str] = set()
@@ -152,9 +152,9 @@ class Host:
 
     def _see(self, request: Request) -> None:
         match request:
-            case Perform(key=key):
+            case RunStep(key=key):
                 self.performs[key] = request
-            case Drop(key=key):
+            case AbandonStep(key=key):
                 self.performs.pop(key, None)
             case Publish():
                 payload = self.codec.load(request.payload, request.type, f"event {request.event}")
@@ -164,12 +164,12 @@ class Host:
                     self.never.add(request.id)
                 self.cancelled.add(request.id)
                 self.sent.append(request)
-            case SendTo() | StartExecution():
+            case DeliverSignal() | StartExecution():
                 self.sent.append(request)
             case _:
                 pass  # the machine keeps the timers, and whoever drives this host asks it
 
-    def context(self, perform: Perform) -> StepContext:
+    def context(self, perform: RunStep) -> StepContext:
         """What the body of *perform* would know of itself."""
         info, spec = self.machine.info, perform.step.spec
         limits = [info.deadline, None if spec.timeout is None else self.now + spec.timeout]
@@ -177,7 +177,7 @@ class Host:
         told, run = self.heartbeats.get(perform.key), perform.run or info.run
         return StepContext(info.id, run, perform.key, perform.attempt, deadline, spec.key, told)
 
-    def attempt_ended(self, perform: Perform, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
+    def attempt_ended(self, perform: RunStep, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
         """An attempt gave a value, or raised: its Retry says whether another one comes, unless it is *final*."""
         if isinstance(outcome, Ok):
             spec = perform.step.spec
@@ -216,7 +216,7 @@ class Host:
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
     @property
-    def ready(self) -> list[Perform]:
+    def ready(self) -> list[RunStep]:
         """The attempts whose time has come."""
         return [perform for perform in self.performs.values() if perform.due is None or perform.due <= self.now]
 
@@ -256,7 +256,7 @@ class Host:
         replayed = replay(workflow, history, self.codec, make=self._make)
         self.machine = replayed.machine
         self.runs[-1] = history + replayed.rows
-        self.performs = {request.key: request for request in replayed.requests if isinstance(request, Perform)}
+        self.performs = {request.key: request for request in replayed.requests if isinstance(request, RunStep)}
 
     def resume(self, kept: Kept) -> None:
         """Go on from what was kept."""

@@ -36,7 +36,7 @@ from redrive_interpreter import (
 from redrive_interpreter.history.rebuilt_errors import workflow_error
 
 if TYPE_CHECKING:
-    from redrive_interpreter import Event, Perform, Request, Row, Signal, Source, Verdict, Workflow
+    from redrive_interpreter import Event, Request, Row, RunStep, Signal, Source, Verdict, Workflow
     from redrive_interpreter.commands.messages import Payload
 
 R = TypeVar("R")
@@ -280,7 +280,7 @@ class Run(Generic[R]):
         self._host.child_ended(id, outcome, typed_of(command))
         return self._host.verdict is None and self._host.machine.is_open_child(id)
 
-    def _attempt(self, key: Key) -> Perform:
+    def _attempt(self, key: Key) -> RunStep:
         """The attempt of the step at *key*, once its time has come."""
         due = self._host.performs[key].due
         if due is not None and due > self.now:

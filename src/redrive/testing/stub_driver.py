@@ -14,7 +14,7 @@ from redrive_interpreter.commands.messages import sent_as
 if TYPE_CHECKING:
     from redrive.testing.host import Host
     from redrive.testing.stubs import Stubs
-    from redrive_interpreter import Command, Key, Ok, Perform, Source, StartChild
+    from redrive_interpreter import Command, Key, Ok, RunStep, Source, StartChild
 
 MOST_TURNS: Final = 100_000
 """Turns of a run that drives itself, after which it is taken to be endless."""
@@ -123,7 +123,7 @@ class Driver:
         begins = host.begins(id)
         return begins is None or (self._skip_time and (host.next_due is None or begins <= host.next_due))
 
-    def _attempt(self, perform: Perform) -> None:
+    def _attempt(self, perform: RunStep) -> None:
         outcome = self._stubs.step(perform, self._host)
         if outcome is None:
             raise self._unanswered(perform.step)

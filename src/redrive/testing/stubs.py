@@ -13,7 +13,7 @@ from redrive_interpreter.commands.messages import texts_of
 
 if TYPE_CHECKING:
     from redrive.testing.host import Host
-    from redrive_interpreter import Perform, Source
+    from redrive_interpreter import RunStep, Source
 
 _NOTHING = object()
 
@@ -60,7 +60,7 @@ class Stubs:
                 raise TypeError(f"signals: {key!r} is no signal")
             self._signals[name] = listed(value)
 
-    def step(self, perform: Perform, host: Host) -> Ok[Any] | Err | None:
+    def step(self, perform: RunStep, host: Host) -> Ok[Any] | Err | None:
         """What one attempt comes to; None if nothing says.
 
         A stub that is called gets decoded arguments, and `current_step()`, as a body does.

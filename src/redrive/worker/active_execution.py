@@ -14,7 +14,7 @@ from redrive_interpreter.keys import DEADLINE, Key
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Message
     from redrive_interpreter.commands.workflows import Workflow
-    from redrive_interpreter.history.requests import Perform, Request
+    from redrive_interpreter.history.requests import Request, RunStep
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.machine.machine import Machine
 
@@ -82,9 +82,9 @@ class ActiveExecution:
         self.requests: Sequence[Request] = ()
         self.rows: list[Row] = []
         self.attempts: dict[str, Running] | None = None
-        self.waiting: dict[str, Perform] | None = None
+        self.waiting: dict[str, RunStep] | None = None
         self.began: dict[str, Callable[[], None]] | None = None
-        self.held: dict[str, Perform] | None = None
+        self.held: dict[str, RunStep] | None = None
         self.announced: list[Callable[[], None]] | None = None
         self.uncertain: dict[str, datetime | None] | None = {} if claim.at_rest else None
         self.untouched = self.interrupt_first = False

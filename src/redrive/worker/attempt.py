@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.step_executor import StepExecutor
     from redrive.worker.threads import Job
-    from redrive_interpreter.history.requests import Perform
+    from redrive_interpreter.history.requests import RunStep
 
 
 class Attempt:
@@ -23,7 +23,7 @@ class Attempt:
         "waits_since",
     )  # fmt: skip
 
-    def __init__(self, executor: StepExecutor, live: ActiveExecution, perform: Perform, context: StepContext) -> None:
+    def __init__(self, executor: StepExecutor, live: ActiveExecution, perform: RunStep, context: StepContext) -> None:
         self._executor = executor
         self.live = live
         self.perform = perform

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.turn import Draft
     from redrive.worker.turn_runner import TurnRunner
-    from redrive_interpreter.history.requests import Perform
+    from redrive_interpreter.history.requests import RunStep
     from redrive_interpreter.keys import Key
     from redrive_interpreter.machine.waits import Wait
 
@@ -80,7 +80,7 @@ def begin_held(runner: TurnRunner, live: ActiveExecution) -> None:
                 runner.executor.start(live, perform)
 
 
-def _hold(live: ActiveExecution, key: str, perform: Perform) -> None:
+def _hold(live: ActiveExecution, key: str, perform: RunStep) -> None:
     if live.held is None:
         live.held = {}
     live.held[key] = perform

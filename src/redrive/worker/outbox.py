@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.errors import CancelledBy
-    from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, SendTo, StartExecution
+    from redrive_interpreter.history.requests import CancelExecution, DeliverSignal, KeepAside, Publish, StartExecution
     from redrive_interpreter.history.rows import Row
 
 _FAILED: Final = frozenset({FAILED})
@@ -32,7 +32,7 @@ def event(request: Publish) -> NewEvent:
     return NewEvent(name=stored_name(request.event, request.path), payload=to_json(request.payload), key=request.key)
 
 
-def signal(request: SendTo, run: str) -> Outgoing:
+def signal(request: DeliverSignal, run: str) -> Outgoing:
     name = stored_name(request.signal, request.path)
     message = NewMessage(kind="signal", name=name, data=to_json(request.payload), dedup=f"sent:{run}:{request.key}")
     return Outgoing(target=request.target, message=message, answer_to=request.key)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from redrive.errors import DamagedData
 from redrive.ports.parks import AT_ONCE, NewPark
 from redrive.worker.watchdog import StuckTurn
-from redrive_interpreter.errors import CodecError, HostError, Unreadable
+from redrive_interpreter.errors import CodecError, HostError, UndecodableValue
 from redrive_interpreter.replay.divergence import Diverged
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def kind_of(error: BaseException) -> ParkKind:
             return "cut_off"
         case Diverged():
             return "diverged"
-        case Unreadable() | CodecError() | DamagedData():
+        case UndecodableValue() | CodecError() | DamagedData():
             return "undecodable"
         case _:
             return "error"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.codec import from_json
 from redrive.status import CANCELLED, COMPLETED
-from redrive_interpreter.history.requests import Perform
+from redrive_interpreter.history.requests import RunStep
 from redrive_interpreter.history.row_json import load_outcome
 from redrive_interpreter.history.rows import Retrying
 from redrive_interpreter.outcomes import Err, Failure
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("redrive.worker")
 
 
-def attempt_failed(id: str, perform: Perform, fact: Answered | Retrying, error: BaseException | None = None) -> None:
+def attempt_failed(id: str, perform: RunStep, fact: Answered | Retrying, error: BaseException | None = None) -> None:
     """Log one failed attempt of a step, with the traceback of its body's *error*; *fact* is what the worker made of it."""
     if isinstance(fact, Retrying):
         failure, then = fact.failure, f"the next one is due at {fact.due.isoformat(timespec='milliseconds')}"
@@ -79,7 +79,7 @@ def signal_set_aside(id: str, aside: NewAside) -> None:
 
 def taken_over(live: ActiveExecution) -> None:
     """Log that this worker goes on with what another one left: it died, or its lease passed."""
-    again = [request.key for request in live.requests if isinstance(request, Perform)]
+    again = [request.key for request in live.requests if isinstance(request, RunStep)]
     log.warning(
         "execution %r is taken over here: its worker died, or lost its lease (%s in a row without a new row); %s",
         live.id,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from redrive.worker import precedence
-from redrive_interpreter.history.requests import CancelExecution, ClearTimer, Drop, Perform, SetTimer
+from redrive_interpreter.history.requests import AbandonStep, CancelExecution, ClearTimer, RunStep, SetTimer
 from redrive_interpreter.history.rows import Asked, CancelRequested
 from redrive_interpreter.replay.replay import replay
 
@@ -42,7 +42,7 @@ def go_on(live: ActiveExecution, rows: list[Row], codec: JsonCodec, watch: Watch
         live.uncertain = {
             request.key: request.due
             for request in live.requests
-            if isinstance(request, Perform) and request.key not in fresh and (request.interrupted or not request.step.spec.at_most_once)
+            if isinstance(request, RunStep) and request.key not in fresh and (request.interrupted or not request.step.spec.at_most_once)
         }
     if live.machine.finished is not None and live.inbox:
         live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
@@ -52,7 +52,7 @@ def _anew(request: Request, fresh: set[Key]) -> bool:
     match request:
         case CancelExecution():
             return request.answer or bool(fresh)
-        case Perform() | SetTimer() | ClearTimer() | Drop():
+        case RunStep() | SetTimer() | ClearTimer() | AbandonStep():
             return True
         case _:
             return request.key in fresh

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.clock import Clock
     from redrive.worker.threads import Job, Threads
-    from redrive_interpreter.history.requests import Perform
+    from redrive_interpreter.history.requests import RunStep
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 _REMEMBERED: Final = 8
@@ -90,7 +90,7 @@ class StepExecutor:
         self.in_threads: dict[str, bool] = {}
         """Whether the last body of a workflow ran in a thread."""
 
-    def start(self, live: ActiveExecution, perform: Perform) -> None:
+    def start(self, live: ActiveExecution, perform: RunStep) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
         spec = perform.step.spec
         assert live.machine is not None
@@ -379,7 +379,7 @@ class StepExecutor:
         attempt.live.add_fact(now, self._failed(attempt.live, attempt.perform, error, now))
         return True
 
-    def _failed(self, live: ActiveExecution, perform: Perform, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
+    def _failed(self, live: ActiveExecution, perform: RunStep, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
         fact = step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
         reporting.attempt_failed(live.id, perform, fact, error)
         return fact

@@ -23,14 +23,14 @@ from redrive.worker.facts import fact_of
 from redrive.worker.row_text import row_text
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history.requests import (
+    AbandonStep,
     CancelExecution,
     ClearTimer,
-    Drop,
+    DeliverSignal,
     KeepAside,
-    Perform,
     Publish,
     Request,
-    SendTo,
+    RunStep,
     SetTimer,
     StartExecution,
 )
@@ -79,7 +79,7 @@ class Draft:
 
     def __init__(self, expects: int) -> None:
         self.expects = expects
-        self.performs: dict[str, Perform] = {}
+        self.performs: dict[str, RunStep] = {}
 
     def turn(self, seen: int, attributes: Json | None) -> Turn:
         return Turn(
@@ -195,7 +195,7 @@ def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, cod
     children: list[NewChild] = []
     for request in requests:
         match request:
-            case Perform():
+            case RunStep():
                 draft.performs[request.key] = request
             case SetTimer():
                 if request.due <= now:
@@ -204,7 +204,7 @@ def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, cod
                     timers.set(request.due, live, request.key)
             case ClearTimer():
                 pass  # the alarm is dead: the machine has that timer no more
-            case Drop():
+            case AbandonStep():
                 draft.drops += (request.key,)
                 draft.performs.pop(request.key, None)
                 if draft.children or children:
@@ -212,7 +212,7 @@ def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, cod
                     draft.children = ()
             case Publish():
                 draft.events += (outbox.event(request),)
-            case SendTo():
+            case DeliverSignal():
                 draft.outgoing += (outbox.signal(request, live.claim.run),)
             case CancelExecution():
                 draft.outgoing += (outbox.cancel(request, now),)
