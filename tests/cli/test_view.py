@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from redrive.cli.colors import Colors
 from redrive.cli.execution_pages import View
-from redrive.cli.paint import Paint
 from redrive.cli.tables import history, listing
 from redrive.ports.parks import Park
 from redrive.ports.store import Snapshot
@@ -65,7 +65,7 @@ def park(reason: str) -> Park:
 
 
 def page(rows: Sequence[Row], *, places: Sequence[str] = (), code: str = "", **changes: Any) -> str:
-    return "\n".join(View(Paint(False), NOW).execution(snapshot(**changes), timeline(rows), places, code))
+    return "\n".join(View(Colors(False), NOW).execution(snapshot(**changes), timeline(rows), places, code))
 
 
 def test_a_waiting_execution_says_for_what_and_until_when_and_where_it_stands() -> None:
@@ -156,7 +156,7 @@ def test_what_is_stored_cannot_drive_the_terminal() -> None:
 
 
 def test_a_list_is_a_table() -> None:
-    lines = listing([snapshot(), snapshot(id="a-much-longer-id", status="failed")], Paint(False), NOW)
+    lines = listing([snapshot(), snapshot(id="a-much-longer-id", status="failed")], Colors(False), NOW)
     assert lines == [
         "id                workflow        status     started",
         "order-1           orders.process  suspended  2 h 5 min ago",
@@ -165,7 +165,7 @@ def test_a_list_is_a_table() -> None:
 
 
 def test_a_history_has_one_line_for_each_stored_row() -> None:
-    lines = history([(row, dump_row(row)) for row in ROWS], Paint(False))
+    lines = history([(row, dump_row(row)) for row in ROWS], Colors(False))
     assert len(lines) == len(ROWS)
     assert lines[2] == '3  03:00:01.500  answered       charge  {"ok": {"id": "ch_1"}}'
     assert lines[1].startswith("2                asked          charge step charge")

@@ -1,6 +1,6 @@
 """The `redrive` command: everything that a service can be asked, from a shell.
 
-``demo worker start list show history result signal cancel``; exit codes are in `redrive.cli.complaints`.
+``demo worker start list show history result signal cancel``; exit codes are in `redrive.cli.cli_errors`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from redrive import AsyncDurableService, DurableService
-from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.cli.cli_errors import CommandError, did_you_mean
 from redrive.cli.loading import call, load_name
 from redrive.passwords import without_password
 
@@ -23,14 +23,14 @@ def load_app(name: str) -> AsyncDurableService:
         found = call(found, name)
     if inspect.iscoroutine(found):
         found.close()
-        raise Complaint(f"{name!r} is an async function", "name a service, or a plain function that makes one: opening it is done here")
+        raise CommandError(f"{name!r} is an async function", "name a service, or a plain function that makes one: opening it is done here")
     if isinstance(found, DurableService):
         found = found.aio
     if not isinstance(found, AsyncDurableService):
         kind = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
-        raise Complaint(f"{name!r} is {kind}, not a DurableService or AsyncDurableService, nor a function that makes one")
+        raise CommandError(f"{name!r} is {kind}, not a DurableService or AsyncDurableService, nor a function that makes one")
     if found._home.closed is not None:  # a service opens once
-        raise Complaint(
+        raise CommandError(
             f"{name!r} was opened while its module was imported",
             'keep what runs at once, like `with service:`, under `if __name__ == "__main__":`',
         )
@@ -38,13 +38,13 @@ def load_app(name: str) -> AsyncDurableService:
 
 
 def refuse_typo(url: str, *, create: bool = False) -> None:
-    """Raises `Complaint` for a store that is not there: asking must not make a database out of a slip of the pen."""
+    """Raises `CommandError` for a store that is not there: asking must not make a database out of a slip of the pen."""
     if "://" not in url:
         shown = without_password(url)
-        raise Complaint(f"{shown!r} is not the URL of a store", f"did you mean sqlite:///{shown}?")
+        raise CommandError(f"{shown!r} is not the URL of a store", f"did you mean sqlite:///{shown}?")
     parts = urlsplit(url)
     if parts.scheme == "memory":
-        raise Complaint(
+        raise CommandError(
             "memory:// lives inside one process, and dies with it", "name the store that the workers use, like sqlite:///orders.db"
         )
     if parts.scheme != "sqlite" or create:
@@ -55,4 +55,4 @@ def refuse_typo(url: str, *, create: bool = False) -> None:
     folder = path.parent if path.parent.is_dir() else Path()
     near = [str(folder / other.name) for other in folder.glob("*") if other.suffix in (".db", ".sqlite", ".sqlite3")]
     hint = did_you_mean(str(path), near, "a worker makes it when it starts; `redrive start --create` does too")
-    raise Complaint(f"there is no database {os.path.abspath(path)}", hint)
+    raise CommandError(f"there is no database {os.path.abspath(path)}", hint)

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redrive import CodecError
-from redrive.cli.complaints import Complaint
+from redrive.cli.cli_errors import CommandError
 from redrive.timeline import json_object
 
 
 def parse_json(text: str, what: str) -> Any:
-    """*text* as JSON; *what* is named in the complaint."""
+    """*text* as JSON; *what* is named in the error."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         hint = "text needs double quotes inside the shell's single ones: '\"Ada\"'" if "{" not in text and "[" not in text else ""
-        raise Complaint(f"{what} is not JSON: {error.msg} at column {error.colno}: {text}", hint) from None
+        raise CommandError(f"{what} is not JSON: {error.msg} at column {error.colno}: {text}", hint) from None
 
 
 class Arguments(dict[str, Any]):
@@ -67,18 +67,20 @@ def parse_input(text: str | None, pairs: Sequence[str]) -> Arguments:
     given = None if text is None else parse_json(text, "--input")
     values = {} if text is None else json_object(given)
     if values is None:
-        raise Complaint("--input must be a JSON object of the workflow's arguments by name", """like --input '{"order": {"id": "o-1"}}'""")
+        raise CommandError(
+            "--input must be a JSON object of the workflow's arguments by name", """like --input '{"order": {"id": "o-1"}}'"""
+        )
     arguments = Arguments(values)
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise Complaint(f"{pair!r} is not an argument", "write name=value, or --input JSON")
+            raise CommandError(f"{pair!r} is not an argument", "write name=value, or --input JSON")
         *path, last = name.split(".")
         place: dict[str, Any] = arguments
         for part in path:
             inner = json_object(place.setdefault(part, {}))
             if inner is None:
-                raise Complaint(f"{name}: {part} was given a value already, not fields")
+                raise CommandError(f"{name}: {part} was given a value already, not fields")
             place = inner
         try:
             place[last] = json.loads(value)

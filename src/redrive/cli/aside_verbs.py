@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from redrive import DeadLetter, SetAsideSignal
+from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.client import client_for
-from redrive.cli.complaints import DONE, Complaint
-from redrive.cli.paint import Paint, paint_for, visible
-from redrive.cli.words import brief, plain, when
+from redrive.cli.colors import Colors, colors_for, visible
+from redrive.cli.formatting import brief, plain, when
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -54,9 +54,9 @@ async def set_aside(given: argparse.Namespace) -> int:
             for one in found:
                 print(json.dumps(plain(one)))
         elif found:
-            now, paint = await client.store.now(), paint_for(sys.stdout)
+            now, colors = await client.store.now(), colors_for(sys.stdout)
             for one in found:
-                print("\n".join(signal_lines(one, now, paint)))
+                print("\n".join(signal_lines(one, now, colors)))
         else:
             print("nothing was set aside", file=sys.stderr)
     return DONE
@@ -85,9 +85,9 @@ async def dead_letters(given: argparse.Namespace) -> int:
             for one in found:
                 print(json.dumps(plain(one)))
         elif found:
-            now, paint = await client.store.now(), paint_for(sys.stdout)
+            now, colors = await client.store.now(), colors_for(sys.stdout)
             for one in found:
-                print("\n".join(_letter_lines(one, now, paint)))
+                print("\n".join(_letter_lines(one, now, colors)))
         else:
             print("no dead letters" + (" like that" if given.handler else ""), file=sys.stderr)
     return DONE
@@ -107,31 +107,31 @@ async def drop_events(given: argparse.Namespace) -> int:
     return DONE
 
 
-def signal_lines(one: SetAsideSignal, now: datetime, paint: Paint) -> list[str]:
-    head = f"{one.seq}  {paint('bold', visible(one.name))} for {visible(one.execution)}, sent {when(one.sent_at, now)}"
-    return [head, f"    {visible(brief(one.payload))}", f"    {paint('red', visible(one.error))}"]
+def signal_lines(one: SetAsideSignal, now: datetime, colors: Colors) -> list[str]:
+    head = f"{one.seq}  {colors('bold', visible(one.name))} for {visible(one.execution)}, sent {when(one.sent_at, now)}"
+    return [head, f"    {visible(brief(one.payload))}", f"    {colors('red', visible(one.error))}"]
 
 
-def _letter_lines(one: DeadLetter, now: datetime, paint: Paint) -> list[str]:
-    name, event, execution = visible(one.handler), paint("bold", visible(one.event)), visible(one.execution)
+def _letter_lines(one: DeadLetter, now: datetime, colors: Colors) -> list[str]:
+    name, event, execution = visible(one.handler), colors("bold", visible(one.event)), visible(one.execution)
     lines = [f"{one.seq}  {name}: {event} of {execution}, emitted {when(one.at, now)}", f"    {visible(brief(one.payload))}"]
     if not one.attempts:
         return [*lines, "    waits for its handler, or behind an older one of its execution"]
     again = "dead" if one.dead else "due at once" if one.due is None else f"due {when(one.due, now)}"
     error = one.error.split("\n", 1)[0]
-    return [*lines, f"    {one.attempts} attempts, {again}: {paint('red', visible(error))}"]
+    return [*lines, f"    {one.attempts} attempts, {again}: {colors('red', visible(error))}"]
 
 
 def _seqs(given: argparse.Namespace) -> Sequence[int]:
     if bool(given.seqs) == given.all:
-        raise Complaint("which ones?", "name their numbers, or say --all")
+        raise CommandError("which ones?", "name their numbers, or say --all")
     try:
         return [int(seq) for seq in given.seqs]
     except ValueError:
-        raise Complaint(f"numbers are meant, not {' '.join(given.seqs)}") from None
+        raise CommandError(f"numbers are meant, not {' '.join(given.seqs)}") from None
 
 
 def _say(given: argparse.Namespace, seqs: Sequence[int], found: int, done: str) -> None:
     print(f"{found} {done}")
     if found < len(seqs):
-        raise Complaint(f"{len(seqs) - found} of them are not there (any more)")
+        raise CommandError(f"{len(seqs) - found} of them are not there (any more)")

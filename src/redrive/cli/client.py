@@ -14,7 +14,7 @@ import attrs
 from redrive import AsyncDurableService, CodecError, DefinitionError, Invocation, RedriveError, Workflow
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.arguments import Arguments
-from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.cli.cli_errors import CommandError, did_you_mean
 from redrive.cli.logs import start_logging
 from redrive.codec import JsonCodec
 from redrive.codec.models import validating
@@ -50,7 +50,7 @@ class Client:
         workflow = self.workflows.get(name)
         if workflow is None:
             if self.workflows:
-                raise Complaint(f"{self.where} has no workflow {name!r}", did_you_mean(name, self.workflows))
+                raise CommandError(f"{self.where} has no workflow {name!r}", did_you_mean(name, self.workflows))
             return Workflow(name, returns=Any)(**arguments)
         takes = "" if workflow.fn is None else f"{name}{inspect.signature(workflow.fn)}"
         where = f"workflow {name}"
@@ -59,15 +59,15 @@ class Client:
                 typed = arguments.read(lambda key, value: self.codec.load(value, workflow.signature.parameter(key), where, key))
             return workflow(**typed)
         except (CodecError, DefinitionError) as error:
-            raise Complaint(str(error), takes) from None
+            raise CommandError(str(error), takes) from None
 
     async def snapshot(self, id: str) -> Snapshot:
-        """Raises `Complaint` for an id that is not there, with those that are close."""
+        """Raises `CommandError` for an id that is not there, with those that are close."""
         snapshot = await self.store.read(id)
         if snapshot is None:
             known = [other.id for other in await self.store.list(limit=1000)]
             otherwise = "`redrive list` shows those that exist" if known else "the store has none at all"
-            raise Complaint(f"there is no execution {id!r} in {self.where}", did_you_mean(id, known, otherwise))
+            raise CommandError(f"there is no execution {id!r} in {self.where}", did_you_mean(id, known, otherwise))
         return snapshot
 
     async def history(self, id: str, run: int = -1) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ class Client:
         try:
             return self.origin(id).objects(await self.store.history(id, run))
         except ExecutionNotFound:
-            raise Complaint(f"execution {id!r} has no run {run}") from None
+            raise CommandError(f"execution {id!r} has no run {run}") from None
 
     async def rows(self, id: str) -> list[Row]:
         return self.origin(id).rows(await self.store.history(id))
@@ -91,14 +91,14 @@ class Client:
             return
         if source.type is None:
             if payload is not None:
-                raise Complaint(f"signal {name!r} takes no payload")
+                raise CommandError(f"signal {name!r} takes no payload")
             await self.service.signal(snapshot.id, source, key=key)
             return
         try:
             with validating():
                 value: Any = self.codec.load(payload, source.type, f"signal {name}", "payload")
         except CodecError as error:
-            raise Complaint(str(error)) from None
+            raise CommandError(str(error)) from None
         await self.service.signal(snapshot.id, source, value, key=key)
 
     async def _source(self, snapshot: Snapshot, name: str) -> Any:
@@ -110,7 +110,7 @@ class Client:
             return declared
         if workflow.signals is not None:
             names = [declared.name for declared in workflow.signals]
-            raise Complaint(f"{workflow.name!r} takes no signal {name!r}", did_you_mean(name, names))
+            raise CommandError(f"{workflow.name!r} takes no signal {name!r}", did_you_mean(name, names))
         return _waited_for(workflow, await self.rows(snapshot.id), self.codec, name)
 
 
@@ -119,14 +119,14 @@ async def client_for(given: argparse.Namespace, *, create: bool = False) -> Asyn
     """The client of ``--app`` or ``--store`` (or their variables); *create*: the database may be made."""
     url = given.store or (None if given.app else os.environ.get("REDRIVE_STORE"))
     if url is None and given.app is None:
-        raise Complaint("which store?", "say --app module:service, or --store sqlite:///orders.db")
+        raise CommandError("which store?", "say --app module:service, or --store sqlite:///orders.db")
     if url is not None:
         refuse_typo(url, create=create)
         start_logging(given.log_level)
         try:
             service = AsyncDurableService(url, worker=False)
         except ValueError as error:
-            raise Complaint(str(error)) from None
+            raise CommandError(str(error)) from None
     else:
         service = load_app(given.app)
         start_logging(given.log_level)

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from redrive.cli.complaints import DONE
+from redrive.cli.cli_errors import DONE
 from redrive.status import STATUSES
 
 SHELLS: Final = ("bash", "zsh", "fish")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from redrive.cli.apps import load_app, refuse_typo
-from redrive.cli.complaints import DONE, Complaint, did_you_mean
+from redrive.cli.cli_errors import DONE, CommandError, did_you_mean
 from redrive.cli.gating import Line
 from redrive.cli.loading import load_name
 from redrive.codec import JsonCodec
@@ -49,7 +49,7 @@ async def draw(given: argparse.Namespace) -> int:
     from redrive.testing.flowcharts import flowchart
 
     if given.limit is not None and given.limit < 1:
-        raise Complaint(f"--limit {given.limit} leaves nothing to count")
+        raise CommandError(f"--limit {given.limit} leaves nothing to count")
     app = None if given.app is None else load_app(given.app)
     known: Mapping[str, Workflow[..., Any]] = {} if app is None else app.workflows
     found = known[given.workflow] if given.workflow in known else _workflow(given.workflow)
@@ -62,9 +62,9 @@ async def draw(given: argparse.Namespace) -> int:
     try:
         drawn = chart(found, traffic, budget=given.budget, **cancels)
     except Violation as violation:
-        raise Complaint(f"the workflow cannot be explored to its end: {violation.breach}", violation.test) from None
+        raise CommandError(f"the workflow cannot be explored to its end: {violation.breach}", violation.test) from None
     except TypeError as error:
-        raise Complaint(str(error), "redrive.testing.diagram(invocation, answers=…) draws it from a program") from None
+        raise CommandError(str(error), "redrive.testing.diagram(invocation, answers=…) draws it from a program") from None
     if given.json:
         print(json.dumps(drawn.as_json()))
         return DONE
@@ -75,9 +75,9 @@ async def draw(given: argparse.Namespace) -> int:
     try:
         given.svg.write_text(svg(text), encoding="utf-8")
     except ImportError as error:
-        raise Complaint(str(error)) from None
+        raise CommandError(str(error)) from None
     except OSError as error:
-        raise Complaint(f"{given.svg} cannot be written: {error.strerror}") from None
+        raise CommandError(f"{given.svg} cannot be written: {error.strerror}") from None
     return DONE
 
 
@@ -95,19 +95,19 @@ async def _traffic(
     try:
         met = await traffic(workflow, store, codec, limit=limit, progress=lambda count: progress.show(lambda: f"{count:,} executions read"))
     except ValueError as error:  # the URL names no store
-        raise Complaint(str(error)) from None
+        raise CommandError(str(error)) from None
     progress.clear()
     if met.executions:
         return met
     if not met.known:
-        raise Complaint(f"there is no execution in {where} yet")
-    raise Complaint(f"no execution in {where} is, or was, one of {workflow.name!r}", did_you_mean(workflow.name, met.known))
+        raise CommandError(f"there is no execution in {where} yet")
+    raise CommandError(f"no execution in {where} is, or was, one of {workflow.name!r}", did_you_mean(workflow.name, met.known))
 
 
 def _workflow(name: str) -> Workflow[..., Any] | Invocation[Any]:
     found = load_name(name, "module:workflow, like shop.orders:process_order", "a workflow")
     if isinstance(found, Workflow) and found.fn is None:
-        raise Complaint(f"the code of workflow {found.name!r} is not here: it is known by name only")
+        raise CommandError(f"the code of workflow {found.name!r} is not here: it is known by name only")
     if not isinstance(found, (Workflow, Invocation)):
-        raise Complaint(f"{name!r} is a {type(found).__name__}, not a workflow")
+        raise CommandError(f"{name!r} is a {type(found).__name__}, not a workflow")
     return cast("Workflow[..., Any] | Invocation[Any]", found)

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from redrive import SetAsideSignal
-from redrive.cli.paint import Paint, visible
-from redrive.cli.words import brief, span, when
+from redrive.cli.colors import Colors, visible
+from redrive.cli.formatting import brief, span, when
 from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
 from redrive.status import CANCELLED, CANCELLING, COMPENSATION_FAILED, COMPLETED, FAILED, PARKED, PENDING
@@ -43,10 +43,10 @@ _INDENT: Final = " " * 18
 
 
 class View:
-    """Draws with *paint*, for a reader whose clock says *now*."""
+    """Draws with *colors*, for a reader whose clock says *now*."""
 
-    def __init__(self, paint: Paint, now: datetime) -> None:
-        self.paint, self.now = paint, now
+    def __init__(self, colors: Colors, now: datetime) -> None:
+        self.colors, self.now = colors, now
 
     # ── one execution ───────────────────────────────────────────────────────────────────────────
     def execution(
@@ -78,7 +78,7 @@ class View:
             style = STATUS_STYLE.get(line.ended.status, "cyan")
             lines.append(
                 self._row(
-                    line.ended_at - began, style, "·", self.paint(style, line.ended.status.ljust(keys)), span(line.ended_at - began), ""
+                    line.ended_at - began, style, "·", self.colors(style, line.ended.status.ljust(keys)), span(line.ended_at - began), ""
                 )
             )
         return lines
@@ -93,10 +93,10 @@ class View:
         aside: Sequence[SetAsideSignal],
         origin: Origin,
     ) -> list[str]:
-        paint = self.paint
+        colors = self.colors
         style = "red" if unattended else STATUS_STYLE.get(snapshot.status, "cyan")
         status = f"{snapshot.status}{NOBODY}" if unattended else snapshot.status
-        lines = [f"{paint('bold', visible(snapshot.id))}  {visible(snapshot.workflow)}  {paint(style, status)}"]
+        lines = [f"{colors('bold', visible(snapshot.id))}  {visible(snapshot.workflow)}  {colors(style, status)}"]
         lines.append(self._field("started", when(snapshot.created_at, self.now)))
         if snapshot.number > 1:
             lines.append(self._field("run", f"{snapshot.number} (the ones before: history --run N)"))
@@ -107,7 +107,7 @@ class View:
         if line.ended_at is not None:
             lines.append(self._field("ended", when(line.ended_at, self.now)))
         if unattended:
-            lines.append(self._field("worker", paint("red", visible(unattended))))
+            lines.append(self._field("worker", colors("red", visible(unattended))))
         elif snapshot.owner is not None and line.ended is None:
             lines.append(self._field("worker", visible(snapshot.owner)))
         lines += self._waits(snapshot, line)
@@ -116,10 +116,10 @@ class View:
         for reason in snapshot.parked.values():
             code = code.replace(reason, "see below") if reason else code
         if not places and code and line.ended is None:
-            lines.append(self._field("stands at", paint("dim", self._hanging(visible(code, lines=True)))))
+            lines.append(self._field("stands at", colors("dim", self._hanging(visible(code, lines=True)))))
         for park in snapshot.parks:
-            lines.append(self._field("parked", f"by {_build(park)}: " + paint("red", self._hanging(visible(park.reason, lines=True)))))
-            lines.append(self._field("", paint("dim", self._tries(park))))
+            lines.append(self._field("parked", f"by {_build(park)}: " + colors("red", self._hanging(visible(park.reason, lines=True)))))
+            lines.append(self._field("", colors("dim", self._tries(park))))
         if snapshot.cancel is not None:
             reason = visible(str(origin.cancel_reason(snapshot) or "no reason given"))
             waits = "; it waits for code that fits" if snapshot.status == PARKED else ""
@@ -130,7 +130,7 @@ class View:
         if snapshot.unread:
             lines.append(self._field("unread", f"{snapshot.unread} signals"))
         for index, one in enumerate(aside):
-            text = f"{one.seq}: {visible(one.name)} {visible(brief(one.payload))}: {self.paint('red', visible(one.error))}"
+            text = f"{one.seq}: {visible(one.name)} {visible(brief(one.payload))}: {self.colors('red', visible(one.error))}"
             lines.append(self._field("" if index else "set aside", text))
         if snapshot.recoveries:
             lines.append(self._field("recoveries", f"{snapshot.recoveries} in a row without progress"))
@@ -153,10 +153,10 @@ class View:
                 text += f", attempt {entry.attempts}"
             if entry.due is not None:
                 text += f" until {when(entry.due, self.now)}"
-            text += self.paint("dim", f", asked {span(self.now - entry.asked_at)} ago")
+            text += self.colors("dim", f", asked {span(self.now - entry.asked_at)} ago")
             lines.append(self._field("" if lines else "waits for", text))
             if entry.failure is not None:
-                lines.append(self._field("", self.paint("red", f"last failed with {visible(_error(entry.failure))}")))
+                lines.append(self._field("", self.colors("red", f"last failed with {visible(_error(entry.failure))}")))
         if not lines and line.ended is None and snapshot.status == PENDING:
             later = snapshot.wake_at is not None and snapshot.wake_at > self.now
             begin = f", not before {when(snapshot.wake_at, self.now)}" if later and snapshot.wake_at is not None else ""
@@ -172,10 +172,10 @@ class View:
             lines.append(self._field("result", visible(brief(outcome.get("ok"), 2000))))
         if (err := json_object(outcome.get("err"))) is not None:
             lines.append(
-                self._field("error", self.paint("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True)))
+                self._field("error", self.colors("red", visible(f"{err.get('type', 'Error')}: {err.get('message', '')}", lines=True)))
             )
             if err.get("traceback"):
-                lines += [self.paint("dim", f"    {part}") for part in _traceback(str(err["traceback"]))]
+                lines += [self.colors("dim", f"    {part}") for part in _traceback(str(err["traceback"]))]
         return lines
 
     def _entry(self, entry: Entry, began: datetime, keys: int) -> list[str]:
@@ -194,17 +194,17 @@ class View:
         name = visible(_name(entry)).ljust(keys)
         lines = [self._row(since, style, sign, name, span(lasted) if lasted else "", detail)]
         if entry.failure is not None:
-            lines.append(_INDENT + self.paint("red", visible(_error(entry.failure))))
-            lines += [_INDENT + self.paint("dim", part) for part in _traceback(entry.failure.traceback)]
+            lines.append(_INDENT + self.colors("red", visible(_error(entry.failure))))
+            lines += [_INDENT + self.colors("dim", part) for part in _traceback(entry.failure.traceback)]
         if entry.retry_due is not None:
-            lines.append(_INDENT + self.paint("yellow", f"attempt {entry.attempts} due {when(entry.retry_due, self.now)}"))
+            lines.append(_INDENT + self.colors("yellow", f"attempt {entry.attempts} due {when(entry.retry_due, self.now)}"))
         return lines
 
     def _row(self, since: timedelta, style: str, sign: str, name: str, lasted: str, detail: str) -> str:
-        return f"{'+' + span(since):>14}  {self.paint(style, sign)} {name}  {lasted:>12}  {self.paint('dim', detail)}".rstrip()
+        return f"{'+' + span(since):>14}  {self.colors(style, sign)} {name}  {lasted:>12}  {self.colors('dim', detail)}".rstrip()
 
     def _field(self, label: str, text: str) -> str:
-        return f"  {self.paint('dim', label.ljust(_LABEL))} {text}"
+        return f"  {self.colors('dim', label.ljust(_LABEL))} {text}"
 
     def _hanging(self, text: str) -> str:
         return text.replace("\n", "\n" + " " * (_LABEL + 3))

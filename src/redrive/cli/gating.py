@@ -12,8 +12,8 @@ from typing import Final, TextIO
 
 from redrive import AsyncDurableService
 from redrive.cli.apps import load_app, refuse_typo
-from redrive.cli.complaints import DONE, FAILED, Complaint
-from redrive.cli.paint import paint_for, visible
+from redrive.cli.cli_errors import DONE, FAILED, CommandError
+from redrive.cli.colors import colors_for, visible
 from redrive.gate import Report, pages, sweep
 
 _EVERY: Final = 0.2
@@ -31,9 +31,9 @@ def add_replay(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 async def replay_live(given: argparse.Namespace) -> int:
     if given.app is None:
-        raise Complaint("which code?", "redrive replay --app module:service")
+        raise CommandError("which code?", "redrive replay --app module:service")
     if given.limit is not None and given.limit < 1:
-        raise Complaint(f"--limit {given.limit} leaves nothing to replay")
+        raise CommandError(f"--limit {given.limit} leaves nothing to replay")
     service = load_app(given.app)
     if given.store is not None:
         refuse_typo(given.store)
@@ -42,16 +42,16 @@ async def replay_live(given: argparse.Namespace) -> int:
     try:
         store = service.store if given.store is None else AsyncDurableService(given.store, worker=False).store
     except ValueError as error:  # the URL names no store
-        raise Complaint(str(error)) from None
+        raise CommandError(str(error)) from None
     progress = Line(sys.stderr)
     report = await sweep(service.workflows, store, service.codec, limit=given.limit, progress=progress)
     progress.clear()
     if given.json:
         print(json.dumps(report.as_json()))
     else:
-        paint = paint_for(sys.stdout)
+        colors = colors_for(sys.stdout)
         for line in pages(report):
-            print("".join(paint(style, visible(text)) if style else visible(text) for style, text in line).rstrip())
+            print("".join(colors(style, visible(text)) if style else visible(text) for style, text in line).rstrip())
     return DONE if report.safe else FAILED
 
 

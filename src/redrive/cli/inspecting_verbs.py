@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.client import client_for
-from redrive.cli.complaints import DONE, Complaint
-from redrive.cli.paint import Paint, paint_for, visible
-from redrive.cli.words import brief, plain, when
+from redrive.cli.colors import Colors, colors_for, visible
+from redrive.cli.formatting import brief, plain, when
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,45 +37,45 @@ async def inspected(given: argparse.Namespace) -> int:
         try:
             found = await client.service.execution(given.id).inspect(given.row, run=given.run)
         except ValueError as error:
-            raise Complaint(str(error)) from None
+            raise CommandError(str(error)) from None
         now = await client.store.now()
     if given.json:
         print(json.dumps(plain(found)))
     else:
-        print("\n".join(page(found, now, paint_for(sys.stdout))))
+        print("\n".join(page(found, now, colors_for(sys.stdout))))
     return DONE
 
 
-def page(found: Inspection, now: datetime, paint: Paint) -> list[str]:
+def page(found: Inspection, now: datetime, colors: Colors) -> list[str]:
     """*found* for people: each fiber with its generators, the source around the innermost one, and all locals."""
-    head = f"{paint('bold', visible(found.id))}  {visible(found.workflow)}  after row {found.row} of {found.rows}"
+    head = f"{colors('bold', visible(found.id))}  {visible(found.workflow)}  after row {found.row} of {found.rows}"
     head += f", run {found.number}" if found.number > 1 else ""
     lines = [head + (f", {when(found.at, now)}" if found.at is not None else "")]
     if found.ended:
         lines.append(f"  the next turn ended it: {found.ended}")
     if found.problem:
-        lines += [f"  {paint('red', visible(line))}" for line in found.problem.splitlines()]
+        lines += [f"  {colors('red', visible(line))}" for line in found.problem.splitlines()]
     for fiber in found.fibers:
-        lines += ["", *_fiber(fiber, paint)]
+        lines += ["", *_fiber(fiber, colors)]
     if found.more_fibers:
         lines += ["", f"and {found.more_fibers:,} more branches"]
     return lines
 
 
-def _fiber(fiber: InspectedFiber, paint: Paint) -> list[str]:
+def _fiber(fiber: InspectedFiber, colors: Colors) -> list[str]:
     name = visible(fiber.scope) or "the workflow"
-    lines = [paint("cyan", name) + (f"  waits for {visible(fiber.waits_for)}" if fiber.waits_for else "")]
+    lines = [colors("cyan", name) + (f"  waits for {visible(fiber.waits_for)}" if fiber.waits_for else "")]
     for frame in fiber.frames:
-        lines += _frame(frame, paint, innermost=frame is fiber.frames[-1])
+        lines += _frame(frame, colors, innermost=frame is fiber.frames[-1])
     return lines
 
 
-def _frame(frame: InspectedFrame, paint: Paint, *, innermost: bool) -> list[str]:
+def _frame(frame: InspectedFrame, colors: Colors, *, innermost: bool) -> list[str]:
     lines = [f"  {visible(_relative(frame.file))}:{frame.line} in {visible(frame.function)}"]
     if innermost:
         for number, text in frame.source:
             line = f"  {'→' if number == frame.line else ' '} {number:>4}  {visible(text)}"
-            lines.append(line if number == frame.line else paint("dim", line))
+            lines.append(line if number == frame.line else colors("dim", line))
     elif frame.text:
         lines.append(f"  → {frame.line:>4}  {visible(frame.text)}")
     lines += [f"      {_local(one)}" for one in frame.locals]

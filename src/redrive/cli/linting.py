@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redrive.cli.complaints import DONE, FAILED, Complaint
-from redrive.cli.paint import visible
+from redrive.cli.cli_errors import DONE, FAILED, CommandError
+from redrive.cli.colors import visible
 from redrive.lint import RULES, chosen, lint, table
 
 
@@ -38,11 +38,11 @@ async def lint_paths(given: argparse.Namespace) -> int:
     try:
         codes = chosen(_codes(given.select), _codes(given.ignore))
     except ValueError as error:
-        raise Complaint(str(error), "redrive lint --rules prints them") from None
+        raise CommandError(str(error), "redrive lint --rules prints them") from None
     try:
         findings = lint(given.paths, codes)
     except FileNotFoundError as error:
-        raise Complaint(f"there is no {error}", f"looked in {Path.cwd()}") from None
+        raise CommandError(f"there is no {error}", f"looked in {Path.cwd()}") from None
     for finding in findings:
         if given.json:
             rule = RULES[finding.code]

@@ -9,19 +9,19 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from redrive.cli.complaints import Complaint, did_you_mean
+from redrive.cli.cli_errors import CommandError, did_you_mean
 
 _OWN: Final = ("importlib", "redrive", "redrive_interpreter")
 
 
 def load_name(name: str, example: str, what: str) -> Any:
-    """The object that *name* says, like ``shop.orders:service``; *what* it should be, and an *example*, are for the complaint.
+    """The object that *name* says, like ``shop.orders:service``; *what* it should be, and an *example*, are for the error.
 
     The working directory is importable, as under ``python -m``.
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise Complaint(f"{name!r} does not name {what}", f"write {example}")
+        raise CommandError(f"{name!r} does not name {what}", f"write {example}")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     module = _module(module_name)
@@ -33,7 +33,7 @@ def load_name(name: str, example: str, what: str) -> Any:
             file = getattr(module, "__file__", None)
             public = [known for known in dir(found) if not known.startswith("_")]
             hint = did_you_mean(part, public, f"it is {file}; write {example}" if file else f"write {example}")
-            raise Complaint(f"module {module_name!r} has no {attribute!r}", hint) from None
+            raise CommandError(f"module {module_name!r} has no {attribute!r}", hint) from None
     return found
 
 
@@ -41,7 +41,7 @@ def call(function: Any, name: str) -> Any:
     """What the user's *function* makes."""
     try:
         return function()
-    except Complaint:
+    except CommandError:
         raise
     except (Exception, SystemExit) as error:
         raise broken(f"{name!r} was called, and raised", error) from None
@@ -53,7 +53,7 @@ def _module(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             near = [path.stem for path in Path.cwd().glob("*.py")] + [path.parent.name for path in Path.cwd().glob("*/__init__.py")]
-            raise Complaint(
+            raise CommandError(
                 f"there is no module {name!r}", did_you_mean(name, near, f"looked in {Path.cwd()} and where Python looks")
             ) from None
         raise broken(f"module {name!r} cannot be imported", error) from None
@@ -61,11 +61,11 @@ def _module(name: str) -> Any:
         raise broken(f"module {name!r} cannot be imported", error) from None
 
 
-def broken(problem: str, error: BaseException) -> Complaint:
+def broken(problem: str, error: BaseException) -> CommandError:
     """*problem*, the error in one line, and the line of the user's own source that raised it."""
     said = (str(error).strip().splitlines() or [""])[0]
     shown = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return Complaint(f"{problem}: {shown}", "\n".join(_frame(error)))
+    return CommandError(f"{problem}: {shown}", "\n".join(_frame(error)))
 
 
 def _frame(error: BaseException) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from redrive.cli.apps import refuse_typo
-from redrive.cli.complaints import DONE, Complaint
+from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.gating import Line
 from redrive.moving import Moved, archive_of, copy, move
 from redrive.passwords import without_password
@@ -57,11 +57,11 @@ class _Line(Line):
 def _archives(given: argparse.Namespace) -> tuple[Archive, Archive]:
     refuse_typo(given.source)
     if given.source == given.target:
-        raise Complaint("from a store to itself?", "name another one as TO")
+        raise CommandError("from a store to itself?", "name another one as TO")
     try:
         return archive_of(given.source), archive_of(given.target)
     except ValueError as wrong:
-        raise Complaint(str(wrong)) from None
+        raise CommandError(str(wrong)) from None
 
 
 def _say(given: argparse.Namespace, moved: Moved, verb: str, then: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 
 from redrive import AsyncDurableService
 from redrive.cli.apps import refuse_typo
-from redrive.cli.complaints import DONE, Complaint
+from redrive.cli.cli_errors import DONE, CommandError
 
 
 def add_preparing(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ async def prepare(given: argparse.Namespace) -> int:
     try:
         service = AsyncDurableService(given.store, worker=False)
     except ValueError as error:
-        raise Complaint(str(error)) from None
+        raise CommandError(str(error)) from None
     async with service:
         print(f"{service.store_name} can be used by this redrive")
     return DONE

@@ -13,7 +13,8 @@ from importlib.metadata import version
 
 from redrive.cli import verbs
 from redrive.cli.aside_verbs import add_aside
-from redrive.cli.complaints import FAILED, INTERRUPTED, Complaint, code_of
+from redrive.cli.cli_errors import FAILED, INTERRUPTED, CommandError, code_of
+from redrive.cli.colors import colors_for, visible
 from redrive.cli.completion import add_completion
 from redrive.cli.diagramming import add_diagram
 from redrive.cli.gating import add_replay
@@ -21,7 +22,6 @@ from redrive.cli.inspecting_verbs import add_inspecting
 from redrive.cli.linting import add_lint
 from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
-from redrive.cli.paint import paint_for, visible
 from redrive.cli.preparing import add_preparing
 from redrive.cli.worker_verbs import add_workers
 from redrive_interpreter import RedriveError
@@ -46,16 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     given, more = parser.parse_known_args(argv)
     _take_late(parser, given, more)
-    paint = paint_for(sys.stderr)
+    colors = colors_for(sys.stderr)
     try:
         return int(asyncio.run(given.verb(given)))
-    except Complaint as complaint:
-        print(f"{paint('red', 'redrive:')} {visible(complaint.problem, lines=True)}", file=sys.stderr)
-        if complaint.hint:
-            print(f"  {visible(complaint.hint, lines=True)}", file=sys.stderr)
-        return complaint.code
+    except CommandError as error:
+        print(f"{colors('red', 'redrive:')} {visible(error.problem, lines=True)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {visible(error.hint, lines=True)}", file=sys.stderr)
+        return error.code
     except RedriveError as error:
-        print(f"{paint('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
+        print(f"{colors('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
         return code_of(error)
     except KeyboardInterrupt:
         if given.verb is verbs.result:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"{paint('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
+        print(f"{colors('red', 'redrive:')} {visible(str(error), lines=True)}", file=sys.stderr)
         return FAILED
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 
 from redrive import AsyncDurableService
-from redrive.cli.complaints import DONE, FAILED, Complaint
+from redrive.cli.cli_errors import DONE, FAILED, CommandError
 from redrive.cli.logs import start_logging
 from redrive.cli.stopping import StopSignals, end_what_is_left, say
 
@@ -28,5 +28,5 @@ async def serve(service: AsyncDurableService, log_level: str | None = None) -> i
                 wait.cancel()
         await end_what_is_left(DONE if broken is None else FAILED)
     if broken is not None:
-        raise Complaint(f"the body of a step ended the worker: {broken!r}", "nothing of that attempt is recorded: it runs again", FAILED)
+        raise CommandError(f"the body of a step ended the worker: {broken!r}", "nothing of that attempt is recorded: it runs again", FAILED)
     return DONE

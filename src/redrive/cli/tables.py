@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from redrive.attendance import unattended
+from redrive.cli.colors import Colors, visible
 from redrive.cli.execution_pages import NOBODY, STATUS_STYLE
-from redrive.cli.paint import Paint, visible
-from redrive.cli.words import brief, span
+from redrive.cli.formatting import brief, span
 from redrive.ports.store import Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive_interpreter import Row
@@ -18,14 +18,14 @@ _TITLES: Final = ("id", "workflow", "status", "started")
 _SAID: Final = frozenset({"key", "kind", "label", "name", "id", "at", "row"})
 
 
-def listing(snapshots: Sequence[Snapshot], paint: Paint, now: datetime, workers: Sequence[KnownWorker] | None = None) -> list[str]:
+def listing(snapshots: Sequence[Snapshot], colors: Colors, now: datetime, workers: Sequence[KnownWorker] | None = None) -> list[str]:
     """One line for each execution; the status says too where nobody works on it although it is time to."""
     rows = [(visible(s.id), visible(s.workflow), _status(s, workers, now), f"{span(now - s.created_at)} ago") for s in snapshots]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
-    lines = [paint("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
+    lines = [colors("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
     for row in rows:
         cells = list(map(str.ljust, row, widths))
-        cells[2] = paint("red" if row[2].endswith(NOBODY) else STATUS_STYLE.get(row[2], "cyan"), cells[2])
+        cells[2] = colors("red" if row[2].endswith(NOBODY) else STATUS_STYLE.get(row[2], "cyan"), cells[2])
         lines.append("  ".join(cells).rstrip())
     return lines
 
@@ -34,17 +34,17 @@ def _status(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: date
     return f"{snapshot.status}{NOBODY}" if unattended(snapshot, workers, now) else snapshot.status
 
 
-def history(stored: Sequence[tuple[Row, dict[str, Any]]], paint: Paint) -> list[str]:
+def history(stored: Sequence[tuple[Row, dict[str, Any]]], colors: Colors) -> list[str]:
     """Every row as it is stored: its number, the time if it began a turn, its name, its key, and what it holds."""
     lines: list[str] = []
     width = len(str(len(stored)))
     for number, (row, data) in enumerate(stored, 1):
         at: datetime | None = getattr(row, "at", None)
         clock = " " * 12 if at is None else f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}"
-        name = paint("dim" if at is None else "bold", str(data["row"]).ljust(14))
+        name = colors("dim" if at is None else "bold", str(data["row"]).ljust(14))
         subject = " ".join(str(part) for part in (getattr(row, field, "") for field in ("key", "kind", "label", "name", "id")) if part)
         rest = {field: value for field, value in data.items() if field not in _SAID}
         lines.append(
-            f"{number:>{width}}  {clock}  {name} {visible(subject)}  {paint('dim', visible(brief(rest, 300)) if rest else '')}".rstrip()
+            f"{number:>{width}}  {clock}  {name} {visible(subject)}  {colors('dim', visible(brief(rest, 300)) if rest else '')}".rstrip()
         )
     return lines

@@ -14,13 +14,13 @@ from redrive.attendance import unattended, workers_of
 from redrive.cli import tables
 from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
+from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError, did_you_mean
 from redrive.cli.client import client_for
-from redrive.cli.complaints import DONE, FAILED, LATE, Complaint, did_you_mean
+from redrive.cli.colors import colors_for
 from redrive.cli.execution_pages import View, told_of_a_cancel
-from redrive.cli.paint import paint_for
+from redrive.cli.formatting import plain, snapshot_object
+from redrive.cli.location import location_of
 from redrive.cli.serve import serve
-from redrive.cli.standing import standing
-from redrive.cli.words import plain, snapshot_object
 from redrive.histories import named, redact
 from redrive.ports.store import FINAL, ExecutionStatus
 from redrive.status import COMPLETED
@@ -31,21 +31,21 @@ from redrive_interpreter import load_row
 async def demo(given: argparse.Namespace) -> int:
     from redrive.cli.demo.scenario import Demo
 
-    paint = paint_for(sys.stdout)
+    colors = colors_for(sys.stdout)
     if given.dir is None:
         with tempfile.TemporaryDirectory(prefix="redrive-demo-") as temporary:
-            return await Demo(Path(temporary), paint).show()
+            return await Demo(Path(temporary), colors).show()
     directory = Path(given.dir)
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.iterdir()):
-        raise Complaint(f"{directory} is not empty", "the demo begins with a new database: name a new directory")
-    return await Demo(directory.resolve(), paint).show()
+        raise CommandError(f"{directory} is not empty", "the demo begins with a new database: name a new directory")
+    return await Demo(directory.resolve(), colors).show()
 
 
 async def worker(given: argparse.Namespace) -> int:
     name = given.app or given.app_option
     if name is None:
-        raise Complaint("which service?", "redrive worker module:service")
+        raise CommandError("which service?", "redrive worker module:service")
     return await serve(load_app(name), given.log_level)
 
 
@@ -61,9 +61,9 @@ async def start(given: argparse.Namespace) -> int:
 async def listing(given: argparse.Namespace) -> int:
     statuses = get_args(ExecutionStatus)
     if given.status is not None and given.status not in statuses:
-        raise Complaint(f"there is no status {given.status!r}", did_you_mean(given.status, statuses))
+        raise CommandError(f"there is no status {given.status!r}", did_you_mean(given.status, statuses))
     if given.limit < 1:
-        raise Complaint(f"--limit {given.limit} leaves nothing to list")
+        raise CommandError(f"--limit {given.limit} leaves nothing to list")
     async with client_for(given) as client:
         found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
         workers, now = await workers_of(client.store), await client.store.now()
@@ -73,7 +73,7 @@ async def listing(given: argparse.Namespace) -> int:
                 for one in found
             )
         elif found:
-            _print(tables.listing(found, paint_for(sys.stdout), now, workers))
+            _print(tables.listing(found, colors_for(sys.stdout), now, workers))
         else:
             print("no executions" + (" like that" if given.workflow or given.status else ""), file=sys.stderr)
     return DONE
@@ -85,7 +85,7 @@ async def show(given: argparse.Namespace) -> int:
         rows = await client.rows(given.id)
         line = timeline(rows)
         aside = await client.service.operator.set_aside(given.id)
-        places, why_not = ([], "") if snapshot.status in FINAL else standing(client, snapshot, rows)
+        places, why_not = ([], "") if snapshot.status in FINAL else location_of(client, snapshot, rows)
         now = await client.store.now()
         nobody = unattended(snapshot, await workers_of(client.store), now)
         if given.json:
@@ -103,7 +103,7 @@ async def show(given: argparse.Namespace) -> int:
                 )
             )
         else:
-            _print(View(paint_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside, client.origin(given.id)))
+            _print(View(colors_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside, client.origin(given.id)))
     return DONE
 
 
@@ -117,7 +117,7 @@ async def history(given: argparse.Namespace) -> int:
             _print(json.dumps(row) for row in stored)
         else:
             rows = [(load_row(row), row) for row in stored]
-            _print(tables.history(rows, paint_for(sys.stdout)))
+            _print(tables.history(rows, colors_for(sys.stdout)))
     return DONE
 
 
@@ -127,11 +127,11 @@ async def result(given: argparse.Namespace) -> int:
         try:
             await client.service.execution(given.id).result(timeout=given.timeout)
         except TimeoutError as late:
-            raise Complaint(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
+            raise CommandError(str(late) or f"{given.id!r} has not ended", f"redrive show {given.id}", LATE) from None
         snapshot = await client.snapshot(given.id)
         outcome = client.origin(given.id).object(snapshot.outcome or "{}", "outcome")
         if snapshot.status != COMPLETED:  # a failure raised above; a cancelled one with a value did not
-            raise Complaint(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
+            raise CommandError(f"execution {given.id!r} ended {snapshot.status}", f"redrive show {given.id}", FAILED)
         print(json.dumps(outcome.get("ok"), ensure_ascii=not sys.stdout.isatty()))
     return DONE
 
@@ -147,7 +147,7 @@ async def cancel(given: argparse.Namespace) -> int:
     async with client_for(given) as client:
         snapshot = await client.snapshot(given.id)
         if snapshot.status in FINAL:
-            raise Complaint(f"execution {given.id!r} has ended: it is {snapshot.status}")
+            raise CommandError(f"execution {given.id!r} has ended: it is {snapshot.status}")
         await client.service.execution(given.id).cancel(given.reason)
         now = await client.snapshot(given.id)
         print(told_of_a_cancel(snapshot, now, given.reason))

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from redrive.attendance import workers_of
+from redrive.cli.cli_errors import DONE
 from redrive.cli.client import client_for
-from redrive.cli.complaints import DONE
-from redrive.cli.paint import Paint, paint_for, visible
-from redrive.cli.words import plain, span
+from redrive.cli.colors import Colors, colors_for, visible
+from redrive.cli.formatting import plain, span
 
 if TYPE_CHECKING:
     from redrive.ports.workers import KnownWorker
@@ -34,21 +34,21 @@ async def workers(given: argparse.Namespace) -> int:
         for one in shown:
             print(json.dumps({**plain(one), "workflows": sorted(one.workflows)}))
     elif shown:
-        print("\n".join(page(shown, now, paint_for(sys.stdout))))
+        print("\n".join(page(shown, now, colors_for(sys.stdout))))
     else:
         known = "the store cannot say who works on it" if found is None else "no worker is running"
         print(known, file=sys.stderr)
     return DONE
 
 
-def page(workers: Sequence[KnownWorker], now: datetime, paint: Paint) -> list[str]:
+def page(workers: Sequence[KnownWorker], now: datetime, colors: Colors) -> list[str]:
     """Each worker with what it serves; then the builds, where there are several."""
     lines: list[str] = []
     for one in workers:
-        fate = paint("green", "alive") if one.alive else paint("red", "dead: its lease has ended")
+        fate = colors("green", "alive") if one.alive else colors("red", "dead: its lease has ended")
         heard = "" if one.heartbeat_at is None else f", heard of {span(max(now - one.heartbeat_at, timedelta(0)))} ago"
         up = "" if one.started_at is None else f", up {span(now - one.started_at)}"
-        lines.append(f"{paint('bold', visible(one.id))}  {fate}{heard}{up if one.alive else ''}")
+        lines.append(f"{colors('bold', visible(one.id))}  {fate}{heard}{up if one.alive else ''}")
         load = f"{one.executions:,} execution{'' if one.executions == 1 else 's'}" + (" or more" if one.executions >= 10_000 else "")
         lines.append(f"    build {visible(one.build) or '?'}, has {load}" + ("" if one.alive else ", for others to take over"))
         lines += [f"    {visible(name)}" for name in sorted(one.workflows)]

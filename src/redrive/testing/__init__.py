@@ -5,6 +5,7 @@ from __future__ import annotations
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
+from redrive.testing.failure_report import Unexpected
 from redrive.testing.faulty_store import FaultyStore
 from redrive.testing.hiding import hide_frames as _hide_frames
 from redrive.testing.invariants import Invariant, InvariantBroken, UntestedInvariant, always_eventually, at_most_once, compensated, never
@@ -14,7 +15,6 @@ from redrive.testing.reproduce import Violation
 from redrive.testing.run import Run
 from redrive.testing.run_view import View
 from redrive.testing.stepping import step_context
-from redrive.testing.story import Unexpected
 from redrive.testing.stubs import in_turn
 from redrive.testing.unyielded import UnyieldedCommand
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from redrive.testing import naming
+from redrive.testing import labels
 from redrive.testing.unyielded import Notes, Watching
 from redrive_interpreter import Command, Invocation, Switch, kinds
 from redrive_interpreter.commands.switches import OTHERWISE
@@ -65,8 +65,8 @@ class Cases:
         """The cases that were chosen on the way from the state *before* (-1: the beginning)."""
         said: list[str] = []
         for key, label, switch in self._now:
-            said.append(naming.case_of(key, label))
-            known = self._known.setdefault(naming.place(key), _Known())
+            said.append(labels.case_of(key, label))
+            known = self._known.setdefault(labels.place(key), _Known())
             known.taken.add(label)
             known.reached[before] = None
             if switch is not None:
@@ -80,7 +80,7 @@ class Cases:
             for label, does in known.branches.items():
                 if label not in known.taken:
                     for before in known.reached:
-                        yield before, naming.case_of(where, label), does
+                        yield before, labels.case_of(where, label), does
 
 
 def _branches(switch: Switch[Any, Any]) -> dict[str, str]:

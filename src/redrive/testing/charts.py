@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from redrive.testing import naming
+from redrive.testing import labels
 from redrive.testing.explore import Explored
-from redrive.testing.naming import BEGIN, Box, box_of
+from redrive.testing.labels import BEGIN, Box, box_of
 from redrive.testing.traffic import Traffic
 
 Arrow: TypeAlias = tuple[Box, str, Box]
@@ -91,7 +91,7 @@ def charted(explored: Explored, title: str, traffic: Traffic | None = None) -> C
     if states:
         chart.arrows[BEGIN, explored.begins, states[0]] = Count()
     for before, label, after in explored.edges:
-        if label.startswith(naming.NEXT_ATTEMPT):
+        if label.startswith(labels.NEXT_ATTEMPT):
             continue  # that one failed says that another follows
         chart.arrows.setdefault((states[before], label, states[after]), Count())
     if traffic is not None:

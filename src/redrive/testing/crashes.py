@@ -21,7 +21,7 @@ from redrive.codec import JsonCodec, from_json, to_json
 from redrive.converters import codec_for
 from redrive.testing.call_checks import check_invocation
 from redrive.testing.run import BEGIN, Run
-from redrive.testing.telling import describe, trace
+from redrive.testing.trace import describe, trace
 from redrive_interpreter import Asked, AttributeSet, HostError, Machine, Noted, Publish, dump_row, kinds, load_row, replay
 from redrive_interpreter.history.rows import FACTS
 

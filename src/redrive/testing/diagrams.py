@@ -10,9 +10,9 @@ import importlib
 from typing import Any, Final
 
 from redrive.testing.charts import Chart, charted
+from redrive.testing.example_values import NoExample, example_values
 from redrive.testing.explore import explore
 from redrive.testing.flowcharts import flowchart
-from redrive.testing.samples import NoSample, samples
 from redrive.testing.traffic import Traffic
 from redrive_interpreter import Invocation, Workflow
 
@@ -22,7 +22,7 @@ MOST_STATES: Final = 20_000
 def diagram(of: Invocation[Any] | Workflow[..., Any], **options: Any) -> str:
     """Mermaid text for a workflow or a call of it; *options* are those of `explore`, but nobody cancels unless they say so.
 
-    Raises `NoSample` where a workflow's argument, or what a step gives, has a type that no sample can be made of.
+    Raises `NoExample` where a workflow's argument, or what a step gives, has a type that no sample can be made of.
     """
     return flowchart(chart(of, **options))
 
@@ -58,7 +58,7 @@ def _arguments(workflow: Workflow[..., Any]) -> list[Any]:
     arguments: list[Any] = []
     for name in signature.parameters:
         try:
-            arguments.append(samples(signature.parameter(name), name)[0])
-        except NoSample as error:
-            raise NoSample(f"{error}, the argument {name!r} of {workflow.name}: give diagram() a call of it") from error
+            arguments.append(example_values(signature.parameter(name), name)[0])
+        except NoExample as error:
+            raise NoExample(f"{error}, the argument {name!r} of {workflow.name}: give diagram() a call of it") from error
     return arguments

@@ -19,10 +19,11 @@ import attrs
 
 from redrive.codec import JsonCodec
 from redrive.converters import codec_for
-from redrive.testing import naming
+from redrive.testing import labels
 from redrive.testing.call_checks import check_invariants, check_invocation, check_mapping
 from redrive.testing.cases import Cases
 from redrive.testing.explored_choices import Choices, Spent
+from redrive.testing.failure_report import failure_report
 from redrive.testing.fingerprints import Fingerprints
 from redrive.testing.host import Host, Kept
 from redrive.testing.invariants import Checked, Invariant, UntestedInvariant, as_invariant, shown
@@ -30,7 +31,6 @@ from redrive.testing.mentions import mentioned
 from redrive.testing.reproduce import Violation
 from redrive.testing.run import BEGIN
 from redrive.testing.run_view import View, occurs
-from redrive.testing.story import story_of
 from redrive.testing.stubs import name_of
 from redrive_interpreter import HostError
 
@@ -189,9 +189,9 @@ class _Search:
         number = len(self._seen) if known is None else known
         node = _Node(number, host.kept, self._prints.standing(host), spent, before, move, line, 0 if before is None else before.depth + 1)
         if before is not None and move is not None:
-            self._edges.append((before.number, naming.joined(move.brief, self._cases.take(before.number)), number))
+            self._edges.append((before.number, labels.joined(move.brief, self._cases.take(before.number)), number))
         else:
-            self._begins = naming.joined("", self._cases.take(-1))
+            self._begins = labels.joined("", self._cases.take(-1))
         view = View.of(host.runs, self._choices.is_final(host, spent), host.workflows[-1])
         self._look_for_the_unseen(view)
         for invariant in self._invariants:
@@ -235,9 +235,9 @@ class _Search:
 
     def _violation(self, invariant: str, breach: str, host: Host, node: _Node, things: Sequence[Any] = ()) -> Violation:
         path = node.path()[1:]
-        story = story_of(host) if hasattr(host, "machine") else ""
+        report = failure_report(host) if hasattr(host, "machine") else ""
         moves = [one.move for one in path if one.move is not None]
-        return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], story, self._setup, things)
+        return Violation.found(self._invocation, invariant, breach, moves, [one.line for one in path], report, self._setup, things)
 
 
 def _fault(view: View) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from redrive.testing.example_values import NoExample, example_error, example_values
 from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
-from redrive.testing.samples import NoSample, sample_error, samples
 from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
 from redrive_interpreter import Cancelled, Err, Ok, Source, StartExecution, WaitSignal, step_results
 from redrive_interpreter.commands.messages import sent_as, texts_of
@@ -94,7 +94,7 @@ class Choices:
         given = self._answers.step(perform, host)
         if isinstance(given, Err):
             return [given]
-        made: list[Ok[Any] | Err] = [given] if given is not None else [Ok(value) for value in self._samples(perform)]
+        made: list[Ok[Any] | Err] = [given] if given is not None else [Ok(value) for value in self._examples(perform)]
         if perform.key.startswith(ROLLBACK):
             return made  # an undo that fails is for the operator; whoever wants to see it says so in outcomes
         made += [Err(self._error(error, spec.id)) for error in spec.raises]
@@ -106,18 +106,18 @@ class Choices:
             made.append(Err(timed_out(perform.key, perform.attempt)))
         return made
 
-    def _samples(self, perform: RunStep) -> list[Any]:
+    def _examples(self, perform: RunStep) -> list[Any]:
         spec = perform.step.spec
         try:
-            return samples(spec.result_type, spec.id)
-        except NoSample as error:
-            raise NoSample(f"{error}; say what the step gives: answers={{{spec.id!r}: …}}") from error
+            return example_values(spec.result_type, spec.id)
+        except NoExample as error:
+            raise NoExample(f"{error}; say what the step gives: answers={{{spec.id!r}: …}}") from error
 
     def _error(self, cls: type[BaseException], name: str) -> BaseException:
         try:
-            return sample_error(cls)
-        except NoSample as error:
-            raise NoSample(f"{error}; say all that the step can come to: outcomes={{{name!r}: [value, {cls.__name__}(…)]}}") from error
+            return example_error(cls)
+        except NoExample as error:
+            raise NoExample(f"{error}; say all that the step can come to: outcomes={{{name!r}: [value, {cls.__name__}(…)]}}") from error
 
     # ── children ────────────────────────────────────────────────────────────────────────────────
     def _children(self, host: Host) -> list[Move]:
@@ -132,7 +132,9 @@ class Choices:
             if begins is not None and due is not None and due < begins:
                 continue  # what is due before its next attempt comes before it
             found = self._answers.child(command) if subject_of(command) else None
-            values: list[Ok[Any] | Err] = [found] if found is not None else [Ok(v) for v in samples(workflow.result_type, workflow.name)]
+            values: list[Ok[Any] | Err] = (
+                [found] if found is not None else [Ok(v) for v in example_values(workflow.result_type, workflow.name)]
+            )
             values += [Err(self._error(cls, workflow.name)) for cls in workflow.raises]
             if self._undeclared:
                 values.append(Err(RuntimeError("undeclared")))
@@ -147,7 +149,7 @@ class Choices:
         waited = [command.signal for command in host.pending.values() if isinstance(command, WaitSignal)]
         if self._signals is None:
             known = {signal.stored: signal for signal in [*(host.machine.workflow.signals or ()), *waited]}
-            return [Arrive(s, samples(s.type, s.name)[0]) for s in known.values() if s.stored not in spent.signals]
+            return [Arrive(s, example_values(s.type, s.name)[0]) for s in known.values() if s.stored not in spent.signals]
         arrivals: list[Arrive] = []
         for key, value in self._signals.items():
             payloads = listed(value)

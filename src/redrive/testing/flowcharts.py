@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from redrive.testing.charts import Chart, Count, shown
-from redrive.testing.naming import BEGIN, Box
+from redrive.testing.labels import BEGIN, Box
 
 _LOOKS: Final = (
     "classDef undo stroke-dasharray: 4 3",

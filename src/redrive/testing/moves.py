@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from redrive.testing import naming
+from redrive.testing import labels
 from redrive.testing.sources import command_source, signal_source, value_source
-from redrive.testing.telling import name_of_key
+from redrive.testing.trace import name_of_key
 from redrive_interpreter import CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Attempt:
 
     @property
     def brief(self) -> str:
-        return naming.attempt(self.key, _briefly(self.outcome))
+        return labels.attempt(self.key, _briefly(self.outcome))
 
 
 @attrs.frozen
@@ -94,7 +94,7 @@ class Arrive:
 
     @property
     def brief(self) -> str:
-        return f"signal {naming.signal_name(self.signal)}"
+        return f"signal {labels.signal_name(self.signal)}"
 
 
 @attrs.frozen
@@ -144,7 +144,7 @@ def tick(host: Host) -> Tick | None:
         return None
     timers = sorted((moment, key) for key, moment in host.machine.timers.items() if moment <= due)
     key = timers[0][1] if timers else next(key for key, perform in host.performs.items() if perform.due == due)
-    return Tick(_due_thing(key, host), max(due - host.now, timedelta(0)), naming.due(key, host.pending.get(key)))
+    return Tick(_due_thing(key, host), max(due - host.now, timedelta(0)), labels.due(key, host.pending.get(key)))
 
 
 def _due_thing(key: Key, host: Host) -> str:
@@ -166,4 +166,4 @@ def _came_to(outcome: Ok[Any] | Err) -> str:
 
 def _briefly(outcome: Ok[Any] | Err) -> str:
     """What comes of a step, but of its values only those that a workflow is likely to branch on."""
-    return naming.given(outcome.value) if isinstance(outcome, Ok) else naming.failed(type(outcome.error).__name__)
+    return labels.given(outcome.value) if isinstance(outcome, Ok) else labels.failed(type(outcome.error).__name__)

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.testing.elsewhere import FACETS, WORLDS, Facet, Reordering, elsewhere, used
-from redrive.testing.telling import trace
+from redrive.testing.perturbation import FACETS, WORLDS, Facet, Reordering, perturbed, used
+from redrive.testing.trace import trace
 from redrive_interpreter import Ended, Err, HostError, Machine, Row
 from redrive_interpreter.history.rows import FACTS
 
@@ -74,7 +74,7 @@ def _drive(
     machine: Machine[Any] = Machine(workflow, other)
     problem = ""
     receive = machine.receive
-    with elsewhere(workflow, n, facets, luck):
+    with perturbed(workflow, n, facets, luck):
         try:
             for row in rows:
                 if type(row) in _FACTS:

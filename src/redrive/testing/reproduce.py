@@ -1,4 +1,4 @@
-"""A violation that was found: its schedule, its story, and a `play` test that shows it again."""
+"""A violation that was found: its schedule, its report, and a `play` test that shows it again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,23 @@ BUG: Final = "it ends in no fault of its own code"
 class Violation(AssertionError):
     """*invariant* is broken after *schedule*; *test* is a `play` test that fails as long as it is."""
 
-    def __init__(self, invariant: str, breach: str, schedule: Sequence[str], test: str, story: str) -> None:
-        super().__init__(invariant, breach, schedule, test, story)
-        self.invariant, self.breach, self.schedule, self.test, self.story = invariant, breach, schedule, test, story
+    def __init__(self, invariant: str, breach: str, schedule: Sequence[str], test: str, report: str) -> None:
+        super().__init__(invariant, breach, schedule, test, report)
+        self.invariant, self.breach, self.schedule, self.test, self.report = invariant, breach, schedule, test, report
 
     def __str__(self) -> str:
         steps = [f"  {n}. {label}" for n, label in enumerate(self.schedule, 1)] or ["  (at its very start)"]
         return "\n".join(
-            [f"{self.invariant}: {self.breach}", "schedule:", *steps, self.story, "", "this test fails as long as it is so:", "", self.test]
+            [
+                f"{self.invariant}: {self.breach}",
+                "schedule:",
+                *steps,
+                self.report,
+                "",
+                "this test fails as long as it is so:",
+                "",
+                self.test,
+            ]
         )
 
     @classmethod
@@ -40,12 +49,12 @@ class Violation(AssertionError):
         breach: str,
         moves: Sequence[Move],
         lines: Sequence[str],
-        story: str,
+        report: str,
         setup: dict[str, Any],
         things: Sequence[Any] = (),
     ) -> Violation:
         test = _test(invocation, invariant, moves, lines, setup, things)
-        return cls(invariant, breach, [move.label for move in moves], test, story)
+        return cls(invariant, breach, [move.label for move in moves], test, report)
 
 
 def _test(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 from redrive.converters import codec_for
 from redrive.testing.attributes import Attributes
 from redrive.testing.call_checks import as_error, check_command, check_invocation, check_mapping, keys_there_are
+from redrive.testing.failure_report import Unexpected, failure_report, near_miss
 from redrive.testing.host import Host, attributes_of
 from redrive.testing.invariants import Checked, check
 from redrive.testing.purity_check import assert_pure
 from redrive.testing.run_view import View
-from redrive.testing.story import Unexpected, near_miss, story_of
 from redrive.testing.stub_driver import Driver
 from redrive.testing.stubs import Stubs, timed_out, typed_of
-from redrive.testing.telling import trace
+from redrive.testing.trace import trace
 from redrive_interpreter import (
     CancelRequested,
     ChildRef,
@@ -310,4 +310,4 @@ class Run(Generic[R]):
         return workflow_error(self._codec, outcome.error, self._host.machine.workflow.raises)
 
     def _story(self) -> str:
-        return story_of(self._host)
+        return failure_report(self._host)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.status import CANCELLED
-from redrive.testing.story import Unexpected, story_of
+from redrive.testing.failure_report import Unexpected, failure_report
 from redrive.testing.stubs import subject_of
 from redrive_interpreter import Cancelled, ChildRef, Err, RunChild, Signalled, StartExecution, WaitChild, WaitSignal
 from redrive_interpreter.commands.messages import sent_as
@@ -139,7 +139,7 @@ class Driver:
         return self._unexpected(f"nothing answers {command!r}; say answers={{{subject_of(command)!r}: …}}")
 
     def _unexpected(self, problem: str) -> Unexpected:
-        return Unexpected(problem, story_of(self._host))
+        return Unexpected(problem, failure_report(self._host))
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

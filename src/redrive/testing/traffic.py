@@ -20,9 +20,9 @@ from redrive.codec import from_json
 from redrive.gate import Group, Problem, check
 from redrive.status import CANCELLED, COMPLETED
 from redrive.stores.live_executions import Listed, LiveReader, reader_of
-from redrive.testing import naming
+from redrive.testing import labels
 from redrive.testing.cases import Looking
-from redrive.testing.naming import BEGIN, Box, box_of, mark_of
+from redrive.testing.labels import BEGIN, Box, box_of, mark_of
 from redrive_interpreter import (
     Answered,
     AttemptStarted,
@@ -175,7 +175,7 @@ class Follower:
         return _Followed(workflow, codec, self)
 
     def chosen(self, key: str, label: str) -> None:
-        self._cases.append(naming.case_of(key, label))
+        self._cases.append(labels.case_of(key, label))
 
     # ── one turn ────────────────────────────────────────────────────────────────────────────────
     def label(self, machine: Machine[Any], fact: Fact) -> str:
@@ -186,7 +186,7 @@ class Follower:
                 return self._attempt(fact, wait.command) if wait is not None and isinstance(wait.command, Step) else ""
             case TimerFired():
                 wait = machine.pending.get(fact.key)
-                return naming.due(fact.key, None if wait is None else wait.command)
+                return labels.due(fact.key, None if wait is None else wait.command)
             case Signalled():
                 return f"signal {self._signal(machine, fact)}"
             case CancelRequested():
@@ -204,13 +204,13 @@ class Follower:
     def arrived(self, machine: Machine[Any], label: str) -> None:
         """The turn is over, and *label* says why it was."""
         before, said = self._held or (self.at, label)
-        said = naming.joined(said, self._cases)
+        said = labels.joined(said, self._cases)
         self._cases.clear()
         pending = {key: wait.command for key, wait in machine.pending.items()}
         verdict = machine.finished
         for command in pending.values():
             if isinstance(command, WaitSignal):
-                self._signals.update(dict.fromkeys(texts_of(command.signal), naming.signal_name(command.signal)))
+                self._signals.update(dict.fromkeys(texts_of(command.signal), labels.signal_name(command.signal)))
         if verdict is not None and verdict.status == "continued":
             assert machine.continues is not None
             self._held, self._next = (before, said), machine.continues.workflow
@@ -233,24 +233,24 @@ class Follower:
 
     def _attempt(self, fact: Answered | Retrying, step: Step[Any]) -> str:
         if isinstance(fact, Retrying):
-            return naming.attempt(fact.key, naming.failed(fact.failure.type))
+            return labels.attempt(fact.key, labels.failed(fact.failure.type))
         if isinstance(fact.outcome, Err):
             self.failed.add(self.at)
-            return naming.attempt(fact.key, naming.failed(fact.outcome.error.type))
-        return naming.attempt(fact.key, naming.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
+            return labels.attempt(fact.key, labels.failed(fact.outcome.error.type))
+        return labels.attempt(fact.key, labels.given(self._codec.load(fact.outcome.value, step.spec.result_type, step.spec.id)))
 
     def _child(self, machine: Machine[Any], fact: ChildFinished) -> str:
         child = next((child for child in machine.open_children if child.id == fact.id), None)
         name = "" if child is None else child.workflow
         outcome = fact.outcome
         if isinstance(outcome, Err):
-            return f"child {name} {fact.status if fact.status == CANCELLED else naming.failed(outcome.error.type)}"
+            return f"child {name} {fact.status if fact.status == CANCELLED else labels.failed(outcome.error.type)}"
         value: Any = outcome.value if isinstance(outcome.value, bool) else None
         for wait in machine.pending.values():
             if isinstance(wait.command, (RunChild, WaitChild)) and getattr(wait, "child", "") == fact.id:
                 of: Any = wait.command.ref if isinstance(wait.command, WaitChild) else wait.command.invocation.workflow
                 value = self._codec.load(outcome.value, of.result_type, f"the result of child {fact.id}")
-        return f"child {name} {naming.given(value)}"
+        return f"child {name} {labels.given(value)}"
 
     def _signal(self, machine: Machine[Any], fact: Signalled) -> str:
         name, text = fact.name, stored_name(fact.name, fact.path)

@@ -19,11 +19,11 @@ from typing import Final
 import attrs
 
 from redrive import AsyncDurableService, AsyncExecution
-from redrive.cli.complaints import DONE, FAILED, Complaint
+from redrive.cli.cli_errors import DONE, FAILED, CommandError
+from redrive.cli.colors import Colors
 from redrive.cli.demo import orders
 from redrive.cli.execution_pages import View
-from redrive.cli.paint import Paint
-from redrive.cli.words import span
+from redrive.cli.formatting import span
 from redrive.timeline import Timeline, timeline
 from redrive_interpreter import kinds
 
@@ -38,7 +38,7 @@ class Demo:
     """One showing, in *directory*, which is its own."""
 
     directory: Path
-    paint: Paint
+    colors: Colors
     began: float = attrs.field(factory=time.monotonic)
     kills: int = 0
     _worker: asyncio.subprocess.Process | None = None
@@ -75,7 +75,7 @@ class Demo:
             self._say("result", repr(result))
             line = timeline(await order.history())
         self._print("", "")
-        for text in View(self.paint, datetime.now(UTC)).timeline(line):
+        for text in View(self.colors, datetime.now(UTC)).timeline(line):
             self._print("", text)
         return self._verdict(result, line)
 
@@ -109,9 +109,9 @@ class Demo:
         end = time.monotonic() + PATIENCE
         while not reached(timeline(await order.history())):
             if self._worker is not None and self._worker.returncode is not None:
-                raise Complaint(f"the worker ended by itself with {self._worker.returncode} before {what}", self._log(), FAILED)
+                raise CommandError(f"the worker ended by itself with {self._worker.returncode} before {what}", self._log(), FAILED)
             if time.monotonic() > end:
-                raise Complaint(f"after {PATIENCE:.0f} s, still waiting for this: {what}", self._log(), FAILED)
+                raise CommandError(f"after {PATIENCE:.0f} s, still waiting for this: {what}", self._log(), FAILED)
             await asyncio.sleep(0.02)
 
     def _log(self) -> str:
@@ -143,10 +143,10 @@ class Demo:
 
     def _say(self, what: str, text: str, style: str = "cyan") -> None:
         since = f"{time.monotonic() - self.began:5.1f} s"
-        self._print("", f"{self.paint('dim', since)}  {self.paint(style, what.ljust(8))} {text}")
+        self._print("", f"{self.colors('dim', since)}  {self.colors(style, what.ljust(8))} {text}")
 
     def _print(self, style: str, text: str) -> None:
-        print(self.paint(style, text) if style else text, flush=True)
+        print(self.colors(style, text) if style else text, flush=True)
 
 
 def _waits_for(kind: str) -> Callable[[Timeline], bool]:

@@ -46,14 +46,14 @@ _ABSTRACT: Final[dict[Any, Any]] = {
 _DEEP: Final = 8
 
 
-class NoSample(TypeError):
+class NoExample(TypeError):
     """A type of which no sample can be made: say the value."""
 
 
-def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
-    """Values of *type_*, one for each case that a workflow is likely to treat apart. Text is *name*. Raises `NoSample`."""
+def example_values(type_: Any, name: str, depth: int = 0) -> list[Any]:
+    """Values of *type_*, one for each case that a workflow is likely to treat apart. Text is *name*. Raises `NoExample`."""
     if depth > _DEEP:
-        raise NoSample(f"no sample of {type_!r}")
+        raise NoExample(f"no sample of {type_!r}")
     if type_ is str:
         return [name]
     try:
@@ -63,11 +63,11 @@ def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
         pass
     origin, args = get_origin(type_), get_args(type_)
     if origin is Annotated:
-        return samples(args[0], name, depth)
+        return example_values(args[0], name, depth)
     if origin is Literal:
         return list(args)
     if origin in (Union, types.UnionType):
-        return [value for arg in args for value in samples(arg, name, depth + 1)]
+        return [value for arg in args for value in example_values(arg, name, depth + 1)]
     if origin is tuple:
         return [tuple(_one(arg, name, depth) for arg in args if arg is not ...)]
     made = origin or type_
@@ -75,7 +75,7 @@ def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
     if made in (list, set, frozenset, tuple):
         return [made([_one(args[0], name, depth)] if args else [])]
     if not isinstance(made, type):
-        raise NoSample(f"no sample of {type_!r}")
+        raise NoExample(f"no sample of {type_!r}")
     if issubclass(made, enum.Enum):
         return list(made)
     if issubclass(made, dict):
@@ -83,8 +83,8 @@ def samples(type_: Any, name: str, depth: int = 0) -> list[Any]:
     return [_instance(made, name, depth)]
 
 
-def sample_error(cls: type[BaseException]) -> BaseException:
-    """An instance of *cls*. Raises `NoSample` if it takes what cannot be guessed."""
+def example_error(cls: type[BaseException]) -> BaseException:
+    """An instance of *cls*. Raises `NoExample` if it takes what cannot be guessed."""
     if attrs.has(cls):
         made: BaseException = _instance(cls, cls.__name__, 0)
         return made
@@ -95,10 +95,10 @@ def sample_error(cls: type[BaseException]) -> BaseException:
             continue
     try:
         return cls(*_arguments(cls))
-    except NoSample:
+    except NoExample:
         raise
     except Exception as error:
-        raise NoSample(f"no sample of the error {cls.__name__}: {error}") from error
+        raise NoExample(f"no sample of the error {cls.__name__}: {error}") from error
 
 
 def _arguments(cls: type[BaseException]) -> list[Any]:
@@ -107,16 +107,16 @@ def _arguments(cls: type[BaseException]) -> list[Any]:
         parameters = list(inspect.signature(cls).parameters.values())
         hints = get_type_hints(cls.__init__)
     except (TypeError, ValueError, NameError) as error:
-        raise NoSample(f"no sample of the error {cls.__name__}: {error}") from error
+        raise NoExample(f"no sample of the error {cls.__name__}: {error}") from error
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        raise NoSample(f"no sample of the error {cls.__name__}, which has keyword-only parameters")
+        raise NoExample(f"no sample of the error {cls.__name__}, which has keyword-only parameters")
     wanted = [p for p in parameters if p.kind in positional and p.default is p.empty]
     return [_one(hints.get(p.name, str), p.name, 0) for p in wanted]
 
 
 def _one(type_: Any, name: str, depth: int) -> Any:
-    return samples(type_, name, depth + 1)[0]
+    return example_values(type_, name, depth + 1)[0]
 
 
 def _instance(cls: type, name: str, depth: int) -> Any:
@@ -136,10 +136,10 @@ def _instance(cls: type, name: str, depth: int) -> Any:
             if field.init and plain and (missing is None or type(missing).__name__ == "_MISSING_TYPE"):
                 given[getattr(field, "alias", None) or field.name] = _one(hints.get(field.name, Any), name, depth)
         return cls(**given)
-    except NoSample:
+    except NoExample:
         raise
     except Exception as error:
-        raise NoSample(f"no sample of {cls.__name__}: {error}") from error
+        raise NoExample(f"no sample of {cls.__name__}: {error}") from error
 
 
 def _model(cls: Any, name: str, depth: int) -> Any:
@@ -163,4 +163,4 @@ def _of_pydantic(cls: Any, name: str) -> Any:
             return adapter.validate_python(text)
         except pydantic.ValidationError:
             continue
-    raise NoSample(f"no sample of {cls.__name__}")
+    raise NoExample(f"no sample of {cls.__name__}")

@@ -212,7 +212,7 @@ _CHANGES: Final[Mapping[Facet, Callable[[int], list[tuple[Any, str, Any]]]]] = {
 
 
 @contextlib.contextmanager
-def elsewhere(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], luck: int) -> Generator[None]:
+def perturbed(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], luck: int) -> Generator[None]:
     """World number *n* for the module of *workflow*, as far as *facets* go, with *luck* of its own."""
     names: dict[str, Any] = getattr(workflow.fn, "__globals__", {})
     changes = [change for facet in facets if facet in _CHANGES for change in _CHANGES[facet](n)]

@@ -9,7 +9,7 @@ from typing import Final, TextIO
 _CODES: Final[Mapping[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-class Paint:
+class Colors:
     """Wraps text in a colour, or leaves it as it is. No text is told apart by its colour alone."""
 
     def __init__(self, on: bool) -> None:
@@ -19,13 +19,13 @@ class Paint:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on and text else text
 
 
-def paint_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Paint:
+def colors_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Colors:
     """Colours if *stream* is a terminal; https://no-color.org and FORCE_COLOR have the last word."""
     if environ.get("NO_COLOR"):
-        return Paint(False)
+        return Colors(False)
     if environ.get("FORCE_COLOR"):
-        return Paint(True)
-    return Paint(stream.isatty() and environ.get("TERM") != "dumb")
+        return Colors(True)
+    return Colors(stream.isatty() and environ.get("TERM") != "dumb")
 
 
 def visible(text: str, *, lines: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The story that a missed expectation prints: done so far and asking now, and where in the source."""
+"""The report that a missed expectation prints: done so far and asking now, and where in the source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from redrive.testing.telling import told
+from redrive.testing.trace import told
 from redrive.testing.unyielded import unyielded
 from redrive_interpreter import Ended, HostError, Key, Machine, Step
 from redrive_interpreter.history.rows import FACTS
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Unexpected(AssertionError):
-    """The workflow does something else than the test says. *story*: done so far, asking now."""
+    """The workflow does something else than the test says. *report*: done so far, asking now."""
 
-    def __init__(self, problem: str, story: str) -> None:
-        super().__init__(problem, story)
-        self.problem, self.story = problem, story
+    def __init__(self, problem: str, report: str) -> None:
+        super().__init__(problem, report)
+        self.problem, self.report = problem, report
 
     def __str__(self) -> str:
-        return f"{self.problem}\n{self.story}"
+        return f"{self.problem}\n{self.report}"
 
 
-def story_of(host: Host) -> str:
+def failure_report(host: Host) -> str:
     """Done so far and asking now, with the lines of source at which each was asked."""
     places = _places(host)
     done: list[str] = []

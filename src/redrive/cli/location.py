@@ -9,7 +9,7 @@ from redrive.ports.store import Snapshot
 from redrive_interpreter import RedriveError, Row, replay
 
 
-def standing(client: Client, snapshot: Snapshot, rows: Sequence[Row]) -> tuple[list[str], str]:
+def location_of(client: Client, snapshot: Snapshot, rows: Sequence[Row]) -> tuple[list[str], str]:
     """The line at which each branch waits, or why that cannot be said: the code is not here, or does not fit."""
     workflow = client.workflows.get(snapshot.workflow)
     if workflow is None or workflow.fn is None:

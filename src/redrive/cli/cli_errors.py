@@ -28,7 +28,7 @@ def code_of(error: BaseException) -> int:
     return REFUSED if isinstance(error, _REFUSED) else FAILED
 
 
-class Complaint(Exception):
+class CommandError(Exception):
     """Ends a command with *problem* on stderr, *hint* below it and *code* as the exit code."""
 
     def __init__(self, problem: str, hint: str = "", code: int = REFUSED) -> None:

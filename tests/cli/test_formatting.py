@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from redrive.cli.arguments import parse_input
-from redrive.cli.complaints import Complaint, did_you_mean
-from redrive.cli.paint import paint_for, visible
-from redrive.cli.words import brief, span
+from redrive.cli.cli_errors import CommandError, did_you_mean
+from redrive.cli.colors import colors_for, visible
+from redrive.cli.formatting import brief, span
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ class Terminal(io.StringIO):
     ],
 )
 def test_colours_are_for_terminals(stream: io.StringIO, environ: dict[str, str], coloured: bool) -> None:
-    assert ("\x1b[" in paint_for(stream, environ)("red", "x")) is coloured
+    assert ("\x1b[" in colors_for(stream, environ)("red", "x")) is coloured
 
 
 def test_stored_text_cannot_drive_the_terminal() -> None:
@@ -72,7 +72,7 @@ def test_arguments_are_json_by_name(text: str | None, pairs: list[str], argument
 
 @pytest.mark.parametrize(("text", "pairs"), [("{", []), ("[1]", []), (None, ["nonsense"]), (None, ["a=1", "a.b=2"])])
 def test_what_are_not_arguments_is_said(text: str | None, pairs: list[str]) -> None:
-    with pytest.raises(Complaint):
+    with pytest.raises(CommandError):
         parse_input(text, pairs)
 
 
