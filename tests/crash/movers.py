@@ -23,11 +23,13 @@ from typing import Any, Final
 from redrive import AsyncDurableService, Flow, Signal, UnusableStore, WaitSignal, workflow
 from redrive.moving import archive_of, move
 from redrive.ports.archive import Archived, ArchivedEvent
+from redrive.stores import table_archive
 from redrive.stores.sqlite import database_file, file_archive
 
 MANY: Final = 210
 """Executions; they are moved in pages of 200."""
-MOVING: Final = frozenset(file for module in (sys.modules[move.__module__], file_archive, database_file) if (file := module.__file__))
+_MODULES: Final = (sys.modules[move.__module__], table_archive, file_archive, database_file)
+MOVING: Final = frozenset(file for module in _MODULES if (file := module.__file__))
 MAKING: Final = ("connect", "prepare", "begin_writing")
 ENDING: Final = ("finish_writing", "seal", "close")
 """What makes the target, and what ends both stores. A mover dies at so many lines of each, and of what is in between."""

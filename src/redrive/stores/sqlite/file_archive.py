@@ -7,39 +7,39 @@ says why.
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import ClassVar, Final
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
-from redrive.ports.rewrites import Audit
+from redrive.ports.archive import ArchivedHandler
 from redrive.ports.store import StoreError, UnusableStore
-from redrive.stores.archiving import Archiving, Parts, newest_message
-from redrive.stores.sqlite.column_values import from_text, to_text, to_us
+from redrive.stores.archived_tables import Row, Texts
+from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.database_file import MOVED, UNFINISHED, connect, migrations
 from redrive.stores.sqlite.queries import read_queries
 from redrive.stores.sqlite.sqlite_errors import as_store_error
+from redrive.stores.table_archive import Own, TableArchive, moved_key, newest_message
 
 _SQL: Final = read_queries(Path(__file__).with_name("archive.sql").read_text(encoding="utf-8"))
-_PAGE: Final = 200
-_ARCHIVING: Final = Archiving(to_text, from_text)
-_PARTS: Final = ("chunks", "inbox", "landed", "parked", "aside")
-_WRITTEN: Final = {
-    "write_chunk": _ARCHIVING.chunks,
-    "write_message": _ARCHIVING.messages,
-    "write_landed": _ARCHIVING.landed,
-    "write_parked": _ARCHIVING.parked,
-    "write_aside": _ARCHIVING.aside,
-}
+_MARK: Final = re.compile(r"\$\d+")
 _PATIENCE: Final = 10.0
 
 
-class SQLiteArchive:
+class SQLiteArchive(TableArchive):
     """An `Archive` of the file at *path*."""
 
+    texts = Texts(to_text, from_text)
+    own: ClassVar[Own] = {
+        "executions": {"newest": newest_message},
+        "events": {"run": lambda event: "", "key": moved_key},
+        "handlers": {"worker": lambda handler: ""},
+    }
+
     def __init__(self, path: str) -> None:
+        super().__init__()
         self.path = path
         self._connection: sqlite3.Connection | None = None
 
@@ -48,52 +48,13 @@ class SQLiteArchive:
         if not self._is_there():
             raise UnusableStore(f"{self.path}: there is no such database")
         self._connection = connect(self.path, synchronous="full", patience=_PATIENCE)
-        with self._errors():
+        async with self._errors():
             self._db.execute("PRAGMA busy_timeout = 10000")
             self._db.execute("BEGIN IMMEDIATE" if alone else "BEGIN")
             alive = self._db.execute(_SQL["alive"], (time.time_ns() // 1000,)).fetchone() if alone else None
             if alive is not None:
                 raise StoreError(f"{self.path}: worker {from_text(alive[0])} is at work on it; stop all workers, then move it")
-            (count,) = self._db.execute(_SQL["count"]).fetchone()
-            return int(count)
-
-    async def executions(self) -> AsyncIterator[Sequence[Archived]]:
-        after = 0
-        while True:
-            with self._errors():
-                rows = self._db.execute(_SQL["executions"], (after, _PAGE)).fetchall()
-                page = [self._archived(row) for row in rows]
-            if not page:
-                return
-            yield page
-            after = rows[-1][0]
-
-    async def events(self) -> AsyncIterator[Sequence[ArchivedEvent]]:
-        after = 0
-        while True:
-            with self._errors():
-                rows = self._db.execute(_SQL["events"], (after, _PAGE)).fetchall()
-            if not rows:
-                return
-            yield [_ARCHIVING.event(*row) for row in rows]
-            after = rows[-1][0]
-
-    async def handlers(self) -> Sequence[ArchivedHandler]:
-        with self._errors():
-            return _ARCHIVING.handlers(self._db.execute(_SQL["handlers"]).fetchall(), self._db.execute(_SQL["held_events"]).fetchall())
-
-    async def audits(self) -> AsyncIterator[Sequence[Audit]]:
-        after = 0
-        while True:
-            with self._errors():
-                rows = self._db.execute(_SQL["audits"], (after, _PAGE)).fetchall()
-            if not rows:
-                return
-            yield [_ARCHIVING.audit(*row) for row in rows]
-            after = rows[-1][0]
-
-    def _archived(self, row: tuple[Any, ...]) -> Archived:
-        return _ARCHIVING.archived(row, Parts(**{name: self._db.execute(_SQL[name], (row[0],)).fetchall() for name in _PARTS}))
+            return await self.count()
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     async def begin_writing(self) -> None:
@@ -101,42 +62,25 @@ class SQLiteArchive:
         if self._is_there():
             raise there
         self._connection = connect(self.path, synchronous="full", patience=_PATIENCE, made_as=UNFINISHED)
-        with self._errors():
+        async with self._errors():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version != UNFINISHED:  # somebody made it in between
             raise there
 
-    async def write_executions(self, executions: Sequence[Archived]) -> None:
-        with self._errors(), self._transaction():
-            for execution in executions:
-                self._write(execution)
-
-    async def write_events(self, events: Sequence[ArchivedEvent]) -> None:
-        with self._errors(), self._transaction():
-            for event in events:
-                row = (event.seq, to_text(event.name), event.payload, to_text(event.execution), f"moved {event.seq}", to_us(event.at))
-                self._db.execute(_SQL["write_event"], row)
-
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None:
-        with self._errors(), self._transaction():
-            for handler in handlers:
-                self._db.execute(_SQL["write_handler"], (to_text(handler.id), to_text(handler.event), handler.done))
-            self._db.executemany(_SQL["write_held"], _ARCHIVING.held(handlers))
+        await super().write_handlers(handlers)
+        async with self._errors(), self._transaction():
             self._db.execute(_SQL["events_begun"])
             self._db.execute(_SQL["events_from"], (max((handler.done for handler in handlers), default=0),))
 
-    async def write_audits(self, audits: Sequence[Audit]) -> None:
-        with self._errors(), self._transaction():
-            self._db.executemany(_SQL["write_audits"], _ARCHIVING.audits(audits))
-
     async def finish_writing(self) -> None:
-        with self._errors():
+        async with self._errors():
             # First what may find the disk full: a target that says it is finished is.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._db.execute(f"PRAGMA user_version = {len(migrations())}")
 
     async def seal(self) -> None:
-        with self._errors():
+        async with self._errors():
             for refusal in ("refuse_starts", "refuse_changes", "refuse_workers"):
                 self._db.execute(_SQL[refusal])
             self._db.execute(f"PRAGMA user_version = {MOVED}")
@@ -146,12 +90,6 @@ class SQLiteArchive:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _write(self, it: Archived) -> None:
-        n = self._db.execute(_SQL["write_execution"], (*_ARCHIVING.columns(it), newest_message(it))).lastrowid
-        assert n is not None
-        for name, rows_of in _WRITTEN.items():
-            self._db.executemany(_SQL[name], rows_of(n, it))
 
     def _is_there(self) -> bool:
         return Path(self.path).exists()
@@ -163,15 +101,22 @@ class SQLiteArchive:
             raise StoreError(f"{self.path}: the archive is not open")
         return self._connection
 
-    @contextlib.contextmanager
-    def _errors(self) -> Generator[None]:
+    async def _rows(self, sql: str, *values: object) -> Sequence[Row]:
+        return self._db.execute(_MARK.sub("?", sql), values).fetchall()
+
+    async def _insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        marks = ", ".join("?" * len(columns))
+        self._db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+    @contextlib.asynccontextmanager
+    async def _errors(self) -> AsyncGenerator[None]:
         try:
             yield
         except sqlite3.Error as error:
             raise as_store_error(error, self.path) from error
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[None]:
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
