@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class RunInfo:
     """The answer to `Info`.
 
-    *number* counts the runs of the execution from 1, *rows* is the length of the run's history so far.
+    *run_number* counts the runs of the execution from 1, *rows* is the length of the run's history so far.
     *started_at* is when the execution's first run began, *scheduled_for* the moment a schedule started it for,
     *deadline* when it will be cancelled; all aware, in UTC.
     """
 
     id: str
     run: UUID
-    number: int = 1
+    run_number: int = 1
     workflow: str
     parent: Parent | None = None
     started_at: datetime

@@ -100,7 +100,7 @@ def test_info_tells_of_the_run() -> None:
     def w() -> Flow[Any]:
         yield from ping(1)
         info = yield from Info()
-        return [info.id, info.workflow, info.number, info.rows]
+        return [info.id, info.workflow, info.run_number, info.rows]
 
     assert start(w()).ok("ping").result == ["x-1", "w", 1, 3]
 

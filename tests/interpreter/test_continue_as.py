@@ -58,7 +58,7 @@ def following(run: Run) -> Run:
 def test_the_next_run_has_the_new_input_and_an_empty_history() -> None:
     run = following(start(count(0)).ok("reserve", "h"))
     assert run.history == ["reserve"]
-    assert run.machine.info.number == 2
+    assert run.machine.info.run_number == 2
     assert run.machine.info.id == "x-1"
     assert run.machine.info.started_at == T0
     run.ok("reserve", "h").ok("rollback:reserve")

@@ -21,7 +21,7 @@ def info_of(run: RunState, started: Started) -> RunInfo:
     return RunInfo(
         id=started.id,
         run=started.run,
-        number=started.number,
+        run_number=started.number,
         workflow=run.workflow.name,
         parent=started.parent,
         started_at=started.execution_started_at or started.at,
