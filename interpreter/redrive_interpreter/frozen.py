@@ -22,14 +22,15 @@ class Frozen:
 
     __slots__ = ()
     _uncompared: ClassVar[frozenset[str]] = frozenset()
-    _fields: ClassVar[tuple[str, ...]] = ()
-    _compared: ClassVar[tuple[str, ...]] = ()
+    _frozen_fields: ClassVar[tuple[str, ...]] = ()
+    _frozen_compared: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         slots = cls.__dict__.get("__slots__", ())
-        cls._fields = (*cls._fields, *(name for name in cls.__annotations__ if name in slots))  # in the order that they are written
-        cls._compared = tuple(name for name in cls._fields if name not in cls._uncompared)
+        written = (name for name in cls.__annotations__ if name in slots)  # in the order that they are written
+        cls._frozen_fields = (*cls._frozen_fields, *written)
+        cls._frozen_compared = tuple(name for name in cls._frozen_fields if name not in cls._uncompared)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise FrozenInstanceError
@@ -40,19 +41,29 @@ class Frozen:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self._compared)
+        return all(getattr(self, name) == getattr(other, name) for name in self._frozen_compared)
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, name) for name in self._compared)))
+        return hash((type(self), *(getattr(self, name) for name in self._frozen_compared)))
 
     def __repr__(self) -> str:
-        shown = ((name, getattr(self, name)) for name in self._fields)
+        shown = ((name, getattr(self, name)) for name in self._frozen_fields)
         text = ", ".join(f"{name}={value!r}" for name, value in shown if value is not None and value != () and value != "")
         return f"{type(self).__name__}({text})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._fields}
+        return {name: getattr(self, name) for name in self._frozen_fields}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             put(self, name, value)
+
+
+def fields_of(value: Frozen) -> tuple[str, ...]:
+    """The names of the fields of *value*, in the order in which they are written."""
+    return value._frozen_fields
+
+
+def compared_fields_of(value: Frozen) -> tuple[str, ...]:
+    """Those of `fields_of` by which *value* is compared."""
+    return value._frozen_compared

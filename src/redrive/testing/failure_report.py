@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.testing.trace import told
 from redrive.testing.unyielded import unyielded
 from redrive_interpreter import Ended, HostError, Key, Machine, Step
+from redrive_interpreter.frozen import compared_fields_of
 from redrive_interpreter.history.rows import FACTS
 
 if TYPE_CHECKING:
@@ -77,4 +78,4 @@ def near_miss(expected: Command[Any], asked: Sequence[Command[Any]]) -> str:
 def _fields(command: Any) -> dict[str, Any]:
     if isinstance(command, Step):
         return dict(command.spec.signature.bind(command.args, command.kwargs))
-    return {name: getattr(command, name) for name in command._compared}
+    return {name: getattr(command, name) for name in compared_fields_of(command)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import Machine
 from redrive_interpreter.commands.command import Built, performing
-from redrive_interpreter.frozen import Frozen
+from redrive_interpreter.frozen import Frozen, fields_of
 from redrive_interpreter.machine.observing import Observer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Notes(Built, Observer):
             one = todo.pop()
             if isinstance(one, Frozen):
                 self._open.pop(id(one), None)
-                todo += [getattr(one, name, None) for name in one._fields]
+                todo += [getattr(one, name, None) for name in fields_of(one)]
                 todo.append(getattr(getattr(one, "spec", None), "undo", None))
             elif isinstance(one, _CONTAINERS):
                 todo += one
