@@ -1,7 +1,7 @@
 """The kernel of redrive: durable workflows as a pure machine, facts in and requests out.
 
-No clock, no randomness, no I/O, no threads: for those who embed it in a scheduler of their own. Everybody
-else imports from ``redrive``.
+No clock, no randomness, no I/O, no threads. Programs that bring a scheduler of their own import it directly; everybody else
+imports from ``redrive``.
 """
 
 from redrive_interpreter.codec import Codec, Data

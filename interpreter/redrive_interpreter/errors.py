@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.keys import Key
 
 OWN_PACKAGES: Final = frozenset({"redrive", "redrive_interpreter"})
-"""Where redrive's own errors are: by a name in ``redrive_shop`` a user's is meant."""
+"""The packages of redrive's own errors. A name in ``redrive_shop`` is a user's."""
 
 CancelledBy: TypeAlias = Literal["cancel", "deadline", "parent", "race", "sibling"]
 
@@ -98,7 +98,7 @@ class UndecodableValue(HostError):
 
 
 class UnexpectedFact(HostError):
-    """A fact that the machine cannot have been told: it is refused, and the machine is as it was."""
+    """A fact that cannot be about this run. The machine refuses it and stays as it was."""
 
 
 # ── values ──────────────────────────────────────────────────────────────────────────────────────
@@ -138,7 +138,7 @@ class StepFailed(WorkflowError):
         return f"step {self.key} failed{tries}: {self.type}: {self.message}{self._advice()}"
 
     def _advice(self) -> str:
-        """How the error becomes one that can be caught by its own class; nothing for those that are redrive's own."""
+        """Advice on how to catch the error by its own class; empty for errors of redrive itself."""
         module, _, name = self.type.rpartition(".")
         own = module.partition(".")[0] in OWN_PACKAGES or (not module and not hasattr(builtins, name))
         return "" if own or type(self) is not StepFailed else f" (to catch {name} itself, declare it: @step(raises=[{name}]))"
@@ -246,7 +246,7 @@ class ExecutionConflict(ExecutionError):
 class Cancelled(BaseException):
     """Cancellation, thrown at the yield where a workflow or branch stands, once in each scope.
 
-    *by* is what asked for it: ``cancel`` (a person or another execution), ``deadline``, ``parent``,
+    *by* says what asked for it: ``cancel`` (a person or another execution), ``deadline``, ``parent``,
     ``race`` (another branch was first) or ``sibling`` (another branch failed).
     """
 

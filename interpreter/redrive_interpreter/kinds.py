@@ -1,7 +1,7 @@
-"""The kinds of commands, as a table: everything that code outside of a command's own modules knows of its kind.
+"""The table of command kinds: everything that code outside a command's own modules knows about its kind.
 
 A kind's tag stands in stored histories and never changes. Its row says who asks for it, whether the run waits for it, how
-people call it, and how replay compares what it was asked with. Who needs to tell kinds apart reads this table.
+people call it, and how replay compares its input. Code that tells kinds apart reads this table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Compared: TypeAlias = Literal[
     "exactly", "as a step's call", "as a workflow's call", "as a child's start", "as an event", "as a signal",
     "as a wait for one", "but for the keys", "but for the limit", "not at all",
 ]  # fmt: skip
-"""How replay compares the input that a row holds with the one that is asked now, once the two differ to the last bit."""
+"""How replay compares a recorded input with the one that the code asks now, where the two are not identical."""
 
 STEP: Final = "step"
 SLEEP: Final = "sleep"
@@ -53,11 +53,10 @@ CHILD_ATTEMPT: Final = "child_attempt"
 class Kind:
     """One kind of command.
 
-    *noun* is what people read in a list of what a run waits for. *own*: the machine asks for it on its own account, no user
-    does. A kind that *waits* is over when a fact says so, a *group* when what is inside of it is over, every other as soon as
-    it is asked. *label_is_argument*: the label of its rows is an argument, and no name of the command itself.
-    *input_is_users*: its input is a value of the user's, in which null is meant. *by_key*: its row is found by its key,
-    whatever its place among those of its scope.
+    *noun* is its name in lists of what a run waits for. *own*: the machine asks for it, users cannot. A kind that *waits* is over
+    when a fact says so, a *group* when the commands inside it are over, every other as soon as it is asked. *label_is_argument*:
+    the label of its rows is an argument and does not name the command. *input_is_users*: its input is the user's value, in which
+    null has a meaning. *by_key*: replay finds its row by key, not by its place in the scope.
     """
 
     tag: str
@@ -111,9 +110,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(RANDOM),
         Kind(SET_ATTRIBUTE),
         Kind(UNDO, own=True, waits=True, input_is_users=True, by_key=True, compared="as a step's call"),
-        Kind(UNDO_SCOPE, own=True, group=True, compared="but for the keys"),  # which keys is the record's to say
+        Kind(UNDO_SCOPE, own=True, group=True, compared="but for the keys"),  # the record says which keys
         Kind(UNDO_LOSERS, own=True, group=True, compared="but for the keys"),
-        Kind(CHILD_ATTEMPT, own=True, compared="not at all"),  # whether there is one, and when, is the record's to say
+        Kind(CHILD_ATTEMPT, own=True, compared="not at all"),  # the record says whether there is one, and when
     )
 }
 BODIES: Final = frozenset({STEP, UNDO})
@@ -125,5 +124,5 @@ CHILD_WAITS: Final = frozenset({WAIT_CHILD, RUN_CHILD})
 
 
 def kind_of(tag: str) -> Kind:
-    """The row of *tag*; for one that this release does not know, a row that says no more than its words."""
+    """The row of *tag*; for a tag that this release does not know, a row with no more than its words."""
     return KINDS.get(tag) or Kind(tag, own=True)

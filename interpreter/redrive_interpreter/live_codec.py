@@ -23,7 +23,7 @@ _EXACT: Final = frozenset({str, int, bool, bytes, type(None)})
 class LiveCodec:
     """Data is the value itself: nothing is copied, checked or converted.
 
-    So a workflow can change what its history holds; a host that needs the two apart brings a codec.
+    So a workflow that changes a value changes its history; a host that needs the two apart brings a codec.
     """
 
     __slots__ = ()

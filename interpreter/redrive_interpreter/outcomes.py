@@ -1,4 +1,4 @@
-"""What comes of things: of a step, a branch, an execution."""
+"""Outcomes of steps, branches and executions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T_co = TypeVar("T_co", covariant=True)
 I_co = TypeVar("I_co", covariant=True, bound=int)
 
 Status: TypeAlias = Literal["completed", "failed", "compensation_failed", "cancelled", "continued"]
-"""How a run ended; ``continued`` means that the execution goes on in its next run."""
+"""The status of a run that ended; ``continued`` means that the execution continues in its next run."""
 
 
 @final
@@ -50,7 +50,7 @@ class Err:
 @final
 @attrs.frozen(kw_only=True)
 class Won(Generic[I_co, T_co]):
-    """Which branch of a `Race` was first, and its value; ``index`` narrows the type of ``value``."""
+    """The branch of a `Race` that was first, and its value; ``index`` narrows the type of ``value``."""
 
     index: I_co
     value: T_co

@@ -9,10 +9,10 @@ from types import FrameType, TracebackType
 from typing import Final
 
 MAX_TRACEBACK: Final = 16_000
-"""Characters of a traceback that are kept: the end, where the error is."""
+"""Characters kept of a traceback: its end, where the error is."""
 _OWN: Final = frozenset({"redrive", "redrive_interpreter", "redrive_pytest"})
 _USERS: Final = "redrive.cli.demo"
-"""The demo's program is a user's, although it is ours."""
+"""The demo's program counts as user code, although it ships with redrive."""
 
 
 class RecordedTraceback(Exception):
@@ -45,7 +45,7 @@ def declared_base(error: BaseException, raises: Sequence[type[BaseException]]) -
 
 
 def message_of(error: BaseException) -> str:
-    """``str(error)``, whatever its class does there."""
+    """``str(error)``; a placeholder if the class fails at it."""
     try:
         return str(error)
     except Exception as broken:
@@ -53,7 +53,7 @@ def message_of(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """``repr(value)``, whatever its class does there, cut to a line."""
+    """``repr(value)``, cut to a line; a placeholder if the class fails at it."""
     try:
         text = repr(value)
     except Exception as broken:
@@ -62,7 +62,7 @@ def shown(value: object) -> str:
 
 
 def note(error: BaseException, before: str, other: BaseException) -> None:
-    """Add *other* to the notes of *error*, whatever their classes allow."""
+    """Add *other* to the notes of *error*, as far as their classes allow it."""
     with contextlib.suppress(Exception):
         error.add_note(f"{before} {type(other).__name__}: {message_of(other)}")
 

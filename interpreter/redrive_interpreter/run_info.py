@@ -1,4 +1,4 @@
-"""What a workflow may know about the run it is in."""
+"""The answer to `Info`: a workflow's knowledge of its own run."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The stored texts of signals and events, of which no two that differ have the same (N7).
+"""The stored names of signals and events, which are unique (N7).
 
 A name without a colon is its own text. ``Signal("a").of("b:c")``, ``Signal("a:b").of("c")`` and ``Signal("a:b:c")`` are all
 called ``a:b:c``, so their texts say how the name is put together: a mark that no name may begin with, then its parts, escaped.
 
-A text without the mark that holds a colon says only what the signal is called: somebody sent it by name, or an older release
-did. Such a signal is for the oldest wait for one that is called so.
+A text that holds a colon but no mark was sent by name alone, or by an older release. The oldest wait for a signal of that name
+takes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 MARK: Final = "__of:"
-"""What the text of a name begins with that is put together, or holds a colon."""
+"""The first characters of a stored name that is put together, or holds a colon."""
 _ESCAPES: Final = {"%": "%25", ":": "%3A"}
 
 
@@ -22,7 +22,7 @@ def path_of(name: str) -> tuple[str, ...] | None:
 
 
 def stored_name(name: str, path: tuple[str, ...] | None) -> str:
-    """The text under which what is called *name* is stored, where it is put together as *path* says."""
+    """The stored text of *name*, put together as *path* says."""
     return name if path is None else MARK + ":".join("".join(_ESCAPES.get(char, char) for char in part) for part in path)
 
 

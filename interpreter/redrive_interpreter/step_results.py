@@ -1,4 +1,4 @@
-"""What an attempt of a step becomes once its body has ended: the one decision that all hosts share.
+"""The fact that an attempt of a step becomes once its body has ended: the one decision that all hosts share.
 
 1.  A value that can be encoded answers the step. One that cannot fails it for good, in doubt: the effect has happened (S7).
 2.  An error is retried where the step's `Retry` says so; misuse and values that cannot be encoded never are.
@@ -35,14 +35,14 @@ def arguments_of(request: RunStep, codec: Codec) -> tuple[tuple[Any, ...], dict[
 
 
 def idempotency_key(request: RunStep, run: UUID) -> str:
-    """The text by which those whom the body calls can tell a repeat: one for all attempts of the step in the run that asked for it,
-    *run* unless the request says which."""
+    """The text by which a service that the body calls recognises a repeat: the same for all attempts of the step in the run that
+    asked for it, which is *run* unless the request names another."""
     key = request.step.spec.key
     return key if key is not None else str(uuid5(request.run or run, f"step:{request.key}"))
 
 
 def succeeded(request: RunStep, value: Any, *, codec: Codec, now: datetime) -> Answered:
-    """The fact of an attempt whose body returned *value*. Raises what the codec raises beside `CodecError`."""
+    """The fact of an attempt whose body returned *value*. Lets errors of the codec other than `CodecError` pass."""
     spec = request.step.spec
     try:
         if isinstance(value, (Command, Invocation)):

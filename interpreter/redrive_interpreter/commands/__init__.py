@@ -1,1 +1,1 @@
-"""What users write: commands, and the functions that build them."""
+"""The commands that users yield, and the functions that build them."""

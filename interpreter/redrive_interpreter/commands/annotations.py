@@ -1,4 +1,4 @@
-"""What the names in a function's annotations mean: what they would mean to Python where the function is defined.
+"""Resolve the names in a function's annotations to what they mean where the function is defined.
 
 Annotations that are text (all of a module under ``from __future__ import annotations``) are resolved later than Python would
 resolve them, and the scopes they were written in may be over by then. One rule finds the names, whichever way a function
@@ -28,7 +28,8 @@ NOTHING_AROUND: Final[Mapping[str, Any]] = {}
 
 
 def annotated(fn: Callable[..., Any]) -> Any:
-    """What holds the annotations of *fn*: of a partial or a decorated function the inner one, of a class its ``__init__``."""
+    """The object that holds the annotations of *fn*: the inner function of a partial or a decorated one, the ``__init__`` of a
+    class."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     if inspect.isfunction(fn) or inspect.ismethod(fn):
@@ -40,7 +41,7 @@ def annotated(fn: Callable[..., Any]) -> Any:
 
 def names_around(fn: Callable[..., Any], depth: int) -> Mapping[str, Any]:
     """The names that annotations of *fn* use and that are in no module, asked for *depth* calls below the user's code."""
-    plain = type(fn) is FunctionType and not fn.__dict__  # nothing wrapped: a workflow makes many of these
+    plain = type(fn) is FunctionType and not fn.__dict__  # not wrapped: the common case, as workflows make many of these
     holder: Any = fn if plain else annotated(fn)
     names = _names_of(holder)
     if not names or (plain and "." not in holder.__code__.co_qualname):
@@ -65,7 +66,7 @@ def names_of_class(cls: type) -> Mapping[str, Any]:
 
 
 def _remember(cls: type, frames: list[Mapping[str, Any]]) -> None:
-    """Keep what the annotations of *cls* mean by names of *frames*: when its fields are asked for, these are over."""
+    """Keep the names of *frames* that the annotations of *cls* use: the frames are over when its fields are read."""
     wanted = [name.partition(".")[0] for base in cls.__mro__ for name in _names_of(base)]
     found = _pick(wanted, frames)
     _around[cls] = {name: ref(it) if isinstance(it, type) else it for name, it in found.items()}
@@ -87,7 +88,7 @@ def _pick(wanted: list[str], scopes: Iterable[Mapping[str, Any]]) -> dict[str, A
 
 
 def meaning(fn: Any, scope: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """All that the types of a plain function depend on, hashable; None if that cannot be said.
+    """A hashable key of everything that the types of a plain function depend on; None if there is none.
 
     Functions made by one ``def`` share their code, and yet may have other annotations, or the same with other names in them.
     """
@@ -122,7 +123,7 @@ def _annotations(holder: Any) -> Mapping[str, Any]:
 
 
 def _names_of(holder: Any) -> tuple[str, ...]:
-    """The names in those annotations that are text, dotted where they are."""
+    """The names, also dotted ones, in annotations that are text."""
     annotations = _annotations(holder)
     if not annotations:
         return ()

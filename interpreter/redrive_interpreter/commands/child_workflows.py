@@ -1,4 +1,4 @@
-"""Commands about other executions: children, and the next run of one's own."""
+"""Commands about other executions: children, and the next run of the same execution."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _ON_PARENT_CLOSE: Final = ("cancel", "abandon", "wait")
 
 @attrs.frozen(slots=False)
 class ChildRef(Generic[R_co]):
-    """A child execution. A value: it can be passed to steps, kept, and sent.
+    """A child execution.
 
-    What is known here of its workflow is no part of it, and does not travel.
+    A value: it can be passed to steps, kept, and sent. It is stored as its id alone, without its workflow.
     """
 
     id: str
@@ -114,7 +114,7 @@ class _Start(Command[T]):
 
 
 class StartChild(_Start[T]):
-    """Start an execution of its own, exactly once, and go on; its answer is a `ChildRef`."""
+    """Start a child, exactly once, without waiting for its end; the answer is a `ChildRef`."""
 
     __slots__ = ()
     kind: ClassVar[str] = kinds.START_CHILD
@@ -124,10 +124,10 @@ class StartChild(_Start[T]):
 
 
 class RunChild(_Start[T]):
-    """Start an execution of its own, exactly once, and wait for its result.
+    """Start a child, exactly once, and wait for its result.
 
-    Raises `ChildFailed` in the workflow, and `ChildTimeout` after *wait_timeout*; the child then goes on. When
-    it is cut, the child is cancelled and awaited.
+    Raises `ChildFailed` in the workflow, and `ChildTimeout` after *wait_timeout*; the child then continues. When the command is
+    cut, the child is cancelled and awaited.
     """
 
     __slots__ = ()
@@ -140,7 +140,7 @@ class RunChild(_Start[T]):
 class WaitChild(Command[T]):
     """Wait for the result of a child; raises `ChildFailed`, or `ChildTimeout` after *timeout* in the workflow.
 
-    When it is cut it only stops waiting.
+    When the command is cut, it only stops waiting.
     """
 
     __slots__ = ("ref", "timeout")
@@ -157,7 +157,7 @@ class WaitChild(Command[T]):
 
 
 class CancelChild(Command[None]):
-    """Ask a child to cancel; it is not waited for."""
+    """Ask a child to cancel, without waiting for its end."""
 
     __slots__ = ("reason", "ref")
     kind: ClassVar[str] = kinds.CANCEL_CHILD
@@ -171,7 +171,7 @@ class CancelChild(Command[None]):
 
 
 class ContinueAs(Command[T]):
-    """Go on as the next run of the same execution, with new input and an empty history.
+    """Continue as the next run of the same execution, with new input and an empty history.
 
     Only at the root of a workflow, as ``return (yield from ContinueAs(…))``.
     """

@@ -1,4 +1,4 @@
-"""What a workflow yields: commands, and the types of the generators that yield them."""
+"""The base of all commands, and the types of the generators that yield them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ R = TypeVar("R")
 
 
 class Built:
-    """Notes what a workflow builds, for a host that tells which commands were never yielded; it stands in `performing`."""
+    """A host's list of the commands that a workflow builds, to find those never yielded; the host sets it in `performing`."""
 
     def add(self, made: Any, place: str) -> None:
-        """*made*, a command or an invocation, was built at *place*, a file and line."""
+        """Called when *made*, a command or an invocation, was built at *place*, a file and line."""
         raise NotImplementedError
 
     def replace(self, old: Any, new: Any) -> None:
-        """`options` made *new* of *old*, which stands for nothing from now on."""
+        """Called when `options` made *new* from *old*, which is not expected to be yielded any more."""
         raise NotImplementedError
 
 
@@ -65,7 +65,7 @@ class Command(Frozen, Generic[T]):
 
     @property
     def default_id(self) -> str:
-        """The id in its scope of a command that was not given one."""
+        """The id in its scope of a command that has no *command_id*."""
         return "__" + self.kind
 
     def __hash__(self) -> int:
@@ -73,11 +73,11 @@ class Command(Frozen, Generic[T]):
 
 
 Flow: TypeAlias = Generator[Command[Any], Any, R]
-"""What a workflow function returns: ``def process_order(order: Order) -> Flow[str]``."""
+"""The return type of a workflow function: ``def process_order(order: Order) -> Flow[str]``."""
 
 
 class Branch(Protocol[T_co]):
-    """What ``yield from`` accepts, and gives back a T for: commands, invocations and flows."""
+    """An operand of ``yield from`` that gives back a T: a command, an invocation or a flow."""
 
     def __iter__(self) -> Generator[Command[Any], Any, T_co]: ...
 
@@ -97,7 +97,7 @@ def changed(command: C, **fields: object) -> C:
 
 
 def blank(cls: type[C]) -> C:
-    """A command without its fields, for a constructor other than its own."""
+    """A command without its fields, for an alternative constructor."""
     return object.__new__(cls)
 
 
@@ -110,7 +110,7 @@ def building(command: Command[Any]) -> None:
 
 
 def built_inside(inside: str | Built, made: Any, what: str) -> None:
-    """*made* is built inside the body of a step, which is refused, or where somebody notes what is built."""
+    """Refuse *made*, which is built inside the body of a step, or tell the `Built` of the host about it."""
     if not isinstance(inside, str):
         inside.add(made, _users_line())
         return
@@ -137,7 +137,7 @@ def _users_line() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-# What has an ``__iter__`` and yet is no branch: passed by mistake, they would be taken for one.
+# Types that have an ``__iter__`` and are no branch: passed by mistake, they would be taken for one.
 _CONTAINERS: Final = (str, bytes, bytearray, list, tuple, dict, set, frozenset, range)
 
 

@@ -69,7 +69,7 @@ class Returns(Protocol[P, T_co, U_co]):
 
 
 class StepDecorator(Generic[U]):
-    """What ``@step(…)`` gives; U is what the undo takes, and the step's result must be one."""
+    """The decorator that ``step(…)`` returns. The undo takes a U, so the step's result must be one."""
 
     __slots__ = ("_id", "_options")
 
@@ -122,7 +122,7 @@ def step(fn: Any = None, /, **options: Any) -> Any:
 
 
 class _Injected:
-    """The default of a parameter that the performer fills in."""
+    """The default of a parameter that the worker fills in."""
 
     __slots__ = ()
 
@@ -134,12 +134,12 @@ _INJECTED = _Injected()
 
 
 def inject() -> Any:
-    """The default of a step's parameter that the service fills in, by its type: ``payments: Payments = inject()``."""
+    """The default of a step's parameter that the worker fills in by its type: ``payments: Payments = inject()``."""
     return _INJECTED
 
 
 def refuse_method(fn: object, owner: type, what: str) -> None:
-    """Raises `InvalidDefinition` if *fn* was defined in the body of *owner*: it would be called without its self."""
+    """Raises `InvalidDefinition` if *fn* was defined in the body of *owner*: it would be called without ``self``."""
     if getattr(fn, "__qualname__", "") == f"{owner.__qualname__}.{getattr(fn, '__name__', '')}":
         raise InvalidDefinition(
             f"{what} {fn.__qualname__} is a method: {_INSTEAD}"  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ _INSTEAD = "use inject() for what it needs of its object, or put @staticmethod a
 
 
 def refuse_self(fn: object, what: str) -> None:
-    """`refuse_method` at decoration, where only the names tell."""
+    """`refuse_method` at decoration, when only the parameter's name can tell."""
     qualname = getattr(fn, "__qualname__", "")
     owner = qualname.rpartition(".")[0]
     code = getattr(fn, "__code__", None)

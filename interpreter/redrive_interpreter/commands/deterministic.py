@@ -46,7 +46,7 @@ class Random(Command[float]):
 
 
 class Info(Command[RunInfo]):
-    """What this run may know of itself."""
+    """Get the `RunInfo` of this run."""
 
     __slots__ = ()
     kind: ClassVar[str] = kinds.INFO

@@ -1,4 +1,4 @@
-"""Names with a type: signals and events, which cross between executions, and attributes, which show from outside."""
+"""Typed names: signals and events, which executions send, and attributes, which clients read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @final
 class NoOther(Generic[T]):
-    """Part of `Payload`; no value is one."""
+    """Part of `Payload`; no value has this type."""
 
 
 # mypy looks for T in what holds a callable last: the signal alone decides what T is, and a payload of another type is told
@@ -30,11 +30,11 @@ Payload: TypeAlias = T | NoOther[Callable[[], T]]
 
 
 class Source(Frozen, Generic[T_co]):
-    """A name that payloads of one type come under; what `WaitSignal` takes.
+    """A name with the type of its payloads: a signal or an event. `WaitSignal` takes one.
 
-    *type* is None where there is no payload. *base* is the name it was declared under: `of` keeps it. *path* are the parts
-    of a name that was put together by `of`, or that holds a colon: two that are called alike may still be two. None where the
-    name says all, or where no more than the name was given.
+    *type* is None where there is no payload. *base* is the name it was declared under, which `of` keeps. *path* holds the parts
+    of a name that `of` put together, or that has a colon, because different parts may give the same name; None where the name
+    says all, or where only the name is known.
     """
 
     __slots__ = ("base", "name", "path", "type")
@@ -51,7 +51,8 @@ class Source(Frozen, Generic[T_co]):
         return f"{type(self).__name__}({self.name!r}{shown})"
 
     def of(self, suffix: str) -> Self:
-        """The one of the same type for *suffix* alone: a name of its own, counted as declared where this one is."""
+        """The signal or event of the same type for *suffix* alone, with a name of its own. It counts as declared where this one
+        is."""
         made = object.__new__(type(self))
         name = check_id(f"{self.name}:{suffix}", _what(self))
         _fill(made, name, self.type, self.base, (*(self.path or (self.name,)), suffix))
@@ -59,7 +60,7 @@ class Source(Frozen, Generic[T_co]):
 
     @property
     def stored(self) -> str:
-        """The text that it is stored under, which is no other's (`source_names`)."""
+        """The name that it is stored under, which is unique (`source_names`)."""
         return stored_name(self.name, self.path)
 
 
@@ -118,8 +119,9 @@ class Attribute(Frozen, Generic[T]):
 
 
 def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None:
-    """What *name* is among *sources*: one that is called so, else the `of` of the one with the longest name before a colon."""
-    declared = sorted(sources, key=lambda source: len(source.path or ()))  # of two that are called alike, the plain one
+    """The one of *sources* that *name* means: the one of that name, else the `of` of the one with the longest name before a
+    colon."""
+    declared = sorted(sources, key=lambda source: len(source.path or ()))  # of two with the same name, the plain one
     for source in declared:
         if source.name == name:
             return source
@@ -128,7 +130,7 @@ def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None
 
 
 def apart(workflow: str, signals: tuple[Source[Any], ...]) -> tuple[Source[Any], ...]:
-    """*signals*; raises `InvalidDefinition` if two of them are one but for the type."""
+    """*signals*. Raises `InvalidDefinition` if two of them differ only in the type."""
     known: dict[str, Source[Any]] = {}
     for signal in signals:
         other = known.setdefault(signal.stored, signal)
@@ -138,18 +140,18 @@ def apart(workflow: str, signals: tuple[Source[Any], ...]) -> tuple[Source[Any],
 
 
 def texts_of(source: Source[Any]) -> tuple[str, ...]:
-    """The texts under which a signal may come that is for a wait for *source*: its own, and the bare name that older releases
-    and senders by name use."""
+    """The stored names under which a signal for *source* may come: its own, and the bare name that older releases and senders by
+    name use."""
     return (source.name,) if source.path is None else (source.stored, source.name)
 
 
 def signal_of(signal: Source[Any] | str) -> Source[Any]:
-    """*signal* itself, or the untyped one that is declared under that name."""
+    """*signal* itself, or for a name the untyped signal declared under it."""
     return signal if isinstance(signal, Source) else Signal(check_id(signal, "signal"), Any)
 
 
 def sent_as(signal: Source[Any] | str) -> Source[Any]:
-    """*signal* itself, or the untyped one that is called so, however its receiver puts the name together."""
+    """*signal* itself, or for a name an untyped signal that fits however the receiver puts that name together."""
     if isinstance(signal, Source):
         return signal
     named: Signal[Any] = object.__new__(Signal)

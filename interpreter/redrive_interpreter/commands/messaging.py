@@ -1,4 +1,4 @@
-"""What runs say to each other and to the outside: WaitSignal, SendSignal, Emit."""
+"""Messages between executions, and to subscribers: WaitSignal, SendSignal, Emit."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NOTHING: Final = attrs.NOTHING
 
 
 class WaitSignal(Command[T]):
-    """Wait for a signal; its answer is the payload.
+    """Wait for a signal; the answer is its payload.
 
-    When *timeout* (seconds or a timedelta) has passed, or *until* is reached, `SignalTimeout` is raised, or
-    *default* given back. A timeout of 0 takes what is there.
+    When *timeout* (seconds or a timedelta) has passed, or *until* is reached, the workflow gets *default*, or `SignalTimeout`
+    without one. A timeout of 0 takes a signal that is already there.
     """
 
     __slots__ = ("default", "signal", "timeout", "until")

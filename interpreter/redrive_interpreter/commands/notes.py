@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs to read: Note and SetAttribute."""
+"""Notes and attributes, for people and programs to read: Note and SetAttribute."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Note(Command[None]):
 
 
 class SetAttribute(Command[None]):
-    """Set a typed value that the outside can read and search while the execution runs."""
+    """Set a typed value that clients can read and search while the execution runs."""
 
     __slots__ = ("attribute", "value")
     kind: ClassVar[str] = kinds.SET_ATTRIBUTE

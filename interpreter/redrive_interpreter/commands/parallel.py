@@ -30,10 +30,10 @@ Shape: TypeAlias = Literal["tuple", "mapping", "list"]
 
 
 class All(Command[T]):
-    """Run branches in parallel; its answer are their values, as a tuple, a mapping by name or a list.
+    """Run branches in parallel; the answer is a tuple, a mapping by name or a list of their values.
 
-    The first failure cuts the others and is raised. *limit* is how many run at a time; with *enough*, the
-    rest is cut once so many have succeeded, and what has no value by then is None.
+    The first failure cuts the others and is raised. *limit* is how many run at a time; with *enough*, the rest is cut once that
+    many have succeeded, and branches without a value give None.
     """
 
     __slots__ = ("branches", "enough", "limit", "names", "shape")
@@ -105,7 +105,7 @@ class All(Command[T]):
         """`All` over an iterable; its answer is a list in the same order."""
         made: All[Any] = blank(All)  # pyright: ignore[reportUnknownVariableType]
         building(made)
-        if isinstance(branches, (Command, Invocation)):  # their own iterator would make a list of one of them
+        if isinstance(branches, (Command, Invocation)):  # iterating over one of them would make a list of its parts
             raise InvalidDefinition(f"All.of takes an iterable of branches, not {branches!r}")
         listed = tuple(branches)
         for branch in listed:
@@ -301,9 +301,9 @@ class Task(Frozen, Generic[T]):
 
 
 class Spawn(Command[T]):
-    """Start a branch now, and go on; its answer is the `Task` to join later.
+    """Start a branch without waiting for it; the answer is a `Task` to join later.
 
-    What is unjoined when its scope ends is cut and awaited, and its failure raised there.
+    A task that is not joined when its scope ends is cut and awaited, and its failure raised there.
     """
 
     __slots__ = ("branch",)
@@ -317,7 +317,7 @@ class Spawn(Command[T]):
 
 
 class Join(Command[T]):
-    """Wait for a spawned task; its answer is the branch's value, its failure is raised here."""
+    """Wait for a spawned task; the answer is its value. Its failure is raised here."""
 
     __slots__ = ("task",)
     kind: ClassVar[str] = kinds.JOIN

@@ -14,7 +14,7 @@ from redrive_interpreter.raised import type_name
 ErrorTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
 
 
-# Defaults are told by identity from the same values given: of `Retry(delay=1)` somebody expects a second attempt.
+# Defaults are recognised by identity, not by value: the author of `Retry(delay=1)` expects a second attempt.
 class _One:
     """The default of *attempts*."""
 
@@ -93,7 +93,7 @@ class Retry(Frozen):
         if isinstance(error, self.give_up_on):
             return False
         if isinstance(error, StepInterrupted):
-            # The step may have taken effect: nobody asked for a second one by listing Exception.
+            # The step may have taken effect: listing Exception does not ask for a second effect.
             return any(issubclass(type, StepInterrupted) for type in self.on)
         return isinstance(error, (RetryAfter, *self.on))
 
@@ -150,7 +150,7 @@ def after_failure(
 def after_attempt(
     policy: Retry, *, attempt: int, first_at: datetime, now: datetime, token: str, wait: timedelta | None = None
 ) -> datetime | None:
-    """When the attempt after number *attempt* is due by *policy*, whatever that one failed with; None if it was the last.
+    """When the attempt after number *attempt* is due by *policy*, for any error; None if it was the last.
 
     *wait* is how long to wait where the failure said so.
     """

@@ -1,4 +1,4 @@
-"""What is known of a function's parameters and result: names for binding, types for the codec."""
+"""A function's parameters and result: names for binding, types for the codec."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Signature:
 
     Hints are resolved at once where they can be, with *scope*, the names around *fn* (`annotations.names_around`), and else
     at first use: a type may be defined after the function. What cannot be resolved then is a `CodecError`.
-    *compiled* is a place for the codec to keep what it made of the types. Without *fn* anything is taken: positional arguments
-    are bound under ``*args``, until a function is at hand that `spread` them.
+    *compiled* is where the codec keeps the plans that it made from the types. Without *fn* any call fits: positional arguments
+    are bound under ``*args``, until `spread` binds them to the parameters of a function.
     """
 
     __slots__ = ("_fn", "_hints", "_least", "_movable", "_names", "_plain", "_scope", "_sig", "arity", "compiled", "injected", "where")

@@ -1,4 +1,4 @@
-"""Steps: the command that asks for a function to take effect once, and what is fixed about the function."""
+"""Steps: the command that asks for a function to take effect once, and the options of that function."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class StepId(Frozen, Generic[T]):
 
 @attrs.frozen(kw_only=True, slots=False, eq=False)
 class StepSpec:
-    """What is fixed about a step, whatever its arguments.
+    """The options of a step that do not depend on its arguments.
 
     *retry* empty means one attempt. *timeout* is for one attempt, *heartbeat* the longest silence within one.
-    *key* takes the place of the idempotency key. *injected* are the parameters that the performer fills in.
-    *typed* is the result's type where a `StepId` or a registry declares it, *read* the signature once it was read, *scope*
-    the names around the body that its annotations use. *undoing* is what is fixed about an undo that is a plain function.
+    *key* replaces the idempotency key. *injected* are the parameters that the worker fills in. *typed* is the result's type where
+    a `StepId` or a registry declares it, *read* the signature once it was read, *scope* the names around the body that its
+    annotations use. *undoing* holds the options of an undo that is a plain function.
     """
 
     id: str
@@ -101,7 +101,7 @@ class StepSpec:
         return self.typed
 
     def undo_step(self, result: object) -> Step[Any] | None:
-        """The step that undoes one of these that gave *result*; None if there is nothing to undo."""
+        """The step that undoes a step of this spec whose result was *result*; None if there is nothing to undo."""
         undo = self.undo
         if undo is None or isinstance(undo, Step):
             return undo  # pyright: ignore[reportUnknownVariableType]
@@ -111,7 +111,7 @@ class StepSpec:
 
 
 class Step(Command[T]):
-    """Ask that a function take effect once; its answer is what the function returned.
+    """Ask that a function take effect once; the answer is the value that it returned.
 
     ``Step("charge", fn, order)`` for any callable; ``@step`` for functions. Two are equal if id and arguments are.
     """
@@ -152,7 +152,7 @@ class Step(Command[T]):
         undo: Callable[[T], object] | Step[Any] | None = None,
         key: str | None = None,
     ) -> Self:
-        """The same step with some things changed; what is not given stays as it is.
+        """The same step with some options changed.
 
         *undo* may be a ready step, which then also undoes an attempt whose outcome is unknown.
         """
@@ -232,14 +232,14 @@ def undo_id_of(undo: object, where: str) -> str | None:
 
 
 def undoing_of(undo: Any, where: str, depth: int) -> StepSpec | None:
-    """What is fixed about *undo* as a step, where it is a plain function: its annotations mean what they mean here and now."""
+    """The spec of *undo* where it is a plain function. Its annotations are resolved by the names in scope here and now."""
     if undo is None or isinstance(getattr(undo, "step_id", None), str):
         return None
     return StepSpec(id=undo_id_of(undo, where) or "", body=undo, scope=names_around(undo, depth + 1))
 
 
 def _awaited(hint: Any) -> Any:
-    """*hint*, or what it gives when awaited."""
+    """*hint*, or its result type where it is awaitable."""
     origin = get_origin(hint)
     if origin is Coroutine and len(get_args(hint)) == 3:
         return get_args(hint)[2]

@@ -1,4 +1,4 @@
-"""The undos of a run, taken into its own hands: Rollback and Commit."""
+"""Commands about a run's undos: Rollback and Commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redrive_interpreter.keys import Key
 
 
 class Rollback(Command[tuple[Key, ...]]):
-    """Run the undos of what completed in this scope, newest first; its answer are the keys undone.
+    """Run the undos of the steps that completed in this scope, newest first; the answer is a tuple of the keys undone.
 
     With *on_error* ``"stop"`` an undo that fails ends the execution, ``compensation_failed``; ``"continue"`` tries them all first.
     """

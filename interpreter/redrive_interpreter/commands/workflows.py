@@ -204,7 +204,7 @@ class Workflow(Generic[P, R_co]):
 
 
 class WorkflowDecorator:
-    """What ``@workflow(…)`` gives."""
+    """The decorator that ``workflow(…)`` returns."""
 
     __slots__ = ("_name", "_options")
 

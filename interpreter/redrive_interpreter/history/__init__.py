@@ -1,1 +1,1 @@
-"""What is stored and what is asked of the host: rows, requests, verdicts."""
+"""The data that a run stores and exchanges with its host: rows, requests, verdicts."""

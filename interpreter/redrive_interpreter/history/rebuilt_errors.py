@@ -1,4 +1,4 @@
-"""Failures as data become exceptions again: a fresh one each time, the same live and on every replay."""
+"""Rebuild exceptions from stored failures: a fresh one each time, equal in the first run and in every replay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OF_EXECUTIONS: Final[Mapping[str, type[ExecutionError]]] = {
 
 
 def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseException]]) -> BaseException:
-    """What a step's failure raises: its nearest declared error with its fields, else `StepFailed`.
+    """The exception that a step's failure raises: its nearest declared error with its fields, else `StepFailed`.
 
     A host without a codec may give the exception itself as *error*.
     """
@@ -47,7 +47,7 @@ def step_error(codec: Codec, error: Any, key: Key, raises: Sequence[type[BaseExc
 
 
 def workflow_error(codec: Codec, error: Any, raises: Sequence[type[BaseException]]) -> BaseException:
-    """What ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
+    """The error that ended another execution: its nearest declared error with its fields, else `UndeclaredError`."""
     failure = error if isinstance(error, Failure) else codec.dump_error(error, raises)
     return _declared(codec, failure, (*raises, Cancelled)) or UndeclaredError(failure.type, failure.message, failure.traceback)
 
@@ -67,7 +67,7 @@ def _declared(codec: Codec, failure: Failure, raises: Sequence[type[BaseExceptio
 
 
 def execution_error(error: Any, id: str) -> ExecutionError | None:
-    """What the host's refusal to touch the execution *id* raises, if that is what *error* says."""
+    """The exception for a host that refused to touch the execution *id*; None if *error* is no such refusal."""
     if isinstance(error, ExecutionError):
         return type(error)(error.id, error.detail)
     if not isinstance(error, Failure):
@@ -77,6 +77,6 @@ def execution_error(error: Any, id: str) -> ExecutionError | None:
 
 
 def _own_name(failure: Failure) -> str:
-    """The name of redrive's own error class, or nothing: a user's ``shop.StepTimeout`` is the user's."""
+    """The class name of an error of redrive itself; empty for a user's, such as ``shop.StepTimeout``."""
     module, _, name = failure.type.rpartition(".")
     return name if not module or module.partition(".")[0] in OWN_PACKAGES else ""

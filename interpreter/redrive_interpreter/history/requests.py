@@ -1,8 +1,8 @@
-"""What the machine asks of its host: values that go out, and are answered by facts that come in.
+"""Requests: values by which the machine asks its host to act. The host answers them with facts.
 
-A request may be acted on only once the rows of its turn are stored. Each names the key to answer. Replay
-gives the requests of all that is still pending once more, so all of them must be safe to repeat: the host
-recognises a `DeliverSignal`, `StartExecution`, `CancelExecution` or `Publish` it has carried out by run and key.
+The host may act on a request only once the rows of its turn are stored. Each request names the key to answer. Replay gives every
+pending request once more, so the host must make them safe to repeat: it recognises a `DeliverSignal`, `StartExecution`,
+`CancelExecution` or `Publish` that it has carried out by run and key.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class RunStep:
 
     *input* are the encoded arguments, *attempt* the number of the attempt, from 1; not before *due*.
     *first_at* is when the step was asked. *interrupted*: this attempt of an at-most-once step had begun
-    before and its outcome was lost, so it must not run: answer what `retry.after_failure` says of a
-    ``StepInterrupted``. *run* is the one that its idempotency key derives from; None: the machine's.
+    before and its outcome was lost, so it must not run: answer as `retry.after_failure` decides for a ``StepInterrupted``. The
+    idempotency key derives from *run*; None means the machine's run.
     """
 
     key: Key
@@ -43,9 +43,9 @@ class RunStep:
 
 @attrs.define
 class AbandonStep:
-    """The answer to *key* is no longer wanted: tell its body to stop, and do not wait for it.
+    """Stop the body of *key* and do not wait for it: its answer is no longer wanted.
 
-    Of a child whose start the host said is ``unbegun``: do not start it.
+    For the key of a child whose start is ``unbegun``: do not start it.
     """
 
     key: Key
@@ -66,7 +66,7 @@ class ClearTimer:
 
 @attrs.define
 class Publish:
-    """Tell the subscribers of *event*; *type* is its payload's. Needs no answer."""
+    """Tell the subscribers of *event*; *type* is the type of its payload. Needs no answer."""
 
     key: Key
     event: str
@@ -79,7 +79,7 @@ class Publish:
 class DeliverSignal:
     """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``.
 
-    *path* is that of the `Signalled` which its receiver takes.
+    The receiver's `Signalled` gets the same *path*.
     """
 
     key: Key
@@ -91,7 +91,7 @@ class DeliverSignal:
 
 @attrs.define(kw_only=True)
 class NextAttempt:
-    """Which attempt of a child this is, from 2: *run* is its run, *due* when it begins.
+    """A further attempt of a child: its number, from 2; *run* is the attempt's run, *due* when it begins.
 
     *of* is the key of the command that started the child, *first_at* when it did.
     """
@@ -107,9 +107,9 @@ class NextAttempt:
 class StartExecution:
     """Start a child under *id*, once; answer Ok(None), or a Failure of type ``ExecutionConflict``.
 
-    With *again*, start the failed child of this very parent and command once more, unless it has that run already, and
-    answer nothing; if the id is somebody else's by now, say that the child has ``failed`` with an ``ExecutionConflict``.
-    *run* is the parent's run in which the child was started first; None: the machine's.
+    With *again*, start the failed child of this parent and command once more, unless it has that run already, and answer nothing;
+    if the id belongs to another execution by now, send a `ChildFinished` that says ``failed`` with an ``ExecutionConflict``.
+    *run* is the parent's run that started the child first; None means the machine's run.
     """
 
     key: Key
@@ -124,7 +124,7 @@ class StartExecution:
 
 @attrs.define
 class CancelExecution:
-    """Ask another execution to cancel. Answer Ok(None) if *answer*; an unknown or ended one is fine."""
+    """Ask another execution to cancel. Answer Ok(None) if *answer* is set, also where the execution is unknown or has ended."""
 
     key: Key
     id: str
@@ -134,7 +134,7 @@ class CancelExecution:
 
 @attrs.define
 class KeepAside:
-    """Keep a signal that the command at *key* could not read, with the *error*, for people to look at. Needs no answer."""
+    """Keep a signal that the command at *key* could not decode, with the *error*, for an operator to look at. Needs no answer."""
 
     key: Key
     signal: str

@@ -1,4 +1,4 @@
-"""The JSON of a history: one object a row, with chosen tags, so that a renamed class orphans nothing.
+"""The JSON of a history: one object a row, with chosen tags, so that renaming a class leaves stored rows readable.
 
 Each row is an object with its tag under ``row``; fields that have their default are left out. Times are whole
 microseconds since 1970 UTC, keys are text, values are the codec's JSON as it is. A tag's meaning never changes:
@@ -261,7 +261,7 @@ def _load_deadline(data: Mapping[str, Any]) -> r.DeadlinePassed:
 
 
 def _dump_unbegun(row: r.CancelRequested | r.DeadlinePassed) -> dict[str, Any]:
-    # Also where there is none: rows without it are of releases that cut spawned tasks only when their scope ended.
+    # Also where it is empty: a row without it was stored by a release that cut spawned tasks only when their scope ended.
     return {} if row.unbegun is None else {"unbegun": list(row.unbegun)}
 
 

@@ -1,4 +1,4 @@
-"""The rows of a history: facts, what was asked, and what was noted on the way.
+"""The rows of a history: facts, the commands that were asked, and notes.
 
 A history begins with `Started`. A *fact* is something that happened outside and began a turn; the `Asked`,
 `Noted`, `AttributeSet`, `SetAside`, `Forked` and `Ended` rows behind it are what the workflow did in that turn. Rows are values:
@@ -23,7 +23,7 @@ from redrive_interpreter.outcomes import Err, Failure, Ok, Status
 
 @attrs.define(kw_only=True)
 class Parent:
-    """Who started this execution: the parent's id, its run and the key of its command there."""
+    """The execution that started this one: its id, its run and the key of its command."""
 
     id: str
     run: UUID
@@ -43,7 +43,7 @@ class Child:
 
 
 THE_RUN: Final = Key("")
-"""In ``unbegun``: the run, none of whose code had been called."""
+"""In ``unbegun``: the run itself, before any of its code was called."""
 
 
 # ── facts: each begins one turn ─────────────────────────────────────────────────────────────────
@@ -76,7 +76,7 @@ class Answered:
     """The command at *key* has its outcome, for good: ``Ok(data)`` or ``Err(Failure)``.
 
     *in_doubt*: a step's attempt began and its effect is unknown (timed out, interrupted, unencodable result).
-    *by* is ``operator`` where no body gave the outcome.
+    *by* is ``operator`` where an operator gave the outcome instead of a body.
     """
 
     key: Key
@@ -119,8 +119,8 @@ class TimerFired:
 class Signalled:
     """A signal arrived; *sent_at* is when it was stored, *at* when this turn took it up.
 
-    *path* are the parts of a name that was put together, or that holds a colon; None where the name says all, or where
-    no more is known of it: then it is for the oldest wait for a signal that is called so.
+    *path* holds the parts of a name that `of` put together, or that has a colon; None where the name says all, or where the
+    sender gave only the name: then the oldest wait for a signal of that name takes it.
     """
 
     name: str
@@ -132,11 +132,11 @@ class Signalled:
 
 @attrs.define(kw_only=True)
 class CancelRequested:
-    """Someone asked for the execution to be cancelled.
+    """A person or another execution asked to cancel the execution.
 
     *unbegun* are the keys of the steps and child starts that were asked and had not begun when the request was taken:
-    they never do. The key `THE_RUN` means the run itself: nothing of it runs. None is what older releases
-    stored: spawned tasks then went on until their scope ended.
+    they never do. The key `THE_RUN` means the run itself: none of its code runs. None stands in rows of older releases, in which
+    spawned tasks continued until their scope ended.
     """
 
     reason: str = ""
@@ -147,7 +147,7 @@ class CancelRequested:
 
 @attrs.define(kw_only=True)
 class DeadlinePassed:
-    """The execution's deadline passed. *unbegun* is that of `CancelRequested`."""
+    """The execution's deadline passed. *unbegun* means the same as in `CancelRequested`."""
 
     at: datetime
     unbegun: tuple[Key, ...] | None = ()
@@ -175,8 +175,8 @@ class RollbackRetried:
 class Asked:
     """A command was issued.
 
-    *kind* is what it is (``step``, ``sleep``, ``wait_signal``, …), *label* what it is about (a step's id, a
-    signal's name, the case a Switch took), *input* its arguments, encoded, *undo* the id of its undo step.
+    *kind* names its class (``step``, ``sleep``, ``wait_signal``, …), *label* its subject (a step's id, a signal's name, the case
+    a Switch took), *input* holds its encoded arguments, *undo* the id of its undo step.
     """
 
     key: Key
@@ -205,7 +205,7 @@ class AttributeSet:
 
 @attrs.define(kw_only=True)
 class SetAside:
-    """The command at *key* was offered the oldest signal *name*, and could not read it; *error* says why.
+    """The command at *key* took up the oldest signal *name* and could not decode it; *error* says why.
 
     The signal ends no wait. Replay finds it here, and does not ask today's types again.
     """
@@ -217,7 +217,7 @@ class SetAside:
 
 @attrs.define(kw_only=True)
 class Forked:
-    """An operator had the run begin anew from here: what is asked behind this row belongs to *run*, which goes on from run *of*.
+    """An operator forked the run here: commands asked after this row belong to *run*, which continues run *of*.
 
     Ids, random numbers and idempotency keys derive from the run in force where the command was asked. A copy is another
     execution, with an *id* of its own, no parent, and from here on the *deadline*, None for none; without *id* the

@@ -1,4 +1,4 @@
-"""How a machine stands after a turn."""
+"""The verdict on a run after a turn: suspended or finished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @final
 @attrs.frozen
 class Suspended:
-    """The run waits: *pending* is what it has asked of the outside and has no answer to, by key, oldest first."""
+    """The run waits: *pending* holds the commands that have no answer yet, by key, oldest first."""
 
     pending: Mapping[Key, Command[Any]]
 

@@ -1,4 +1,4 @@
-"""Answers: what a store says to a request that was stored with a turn, and the fact that ends waits for it."""
+"""Answers: waits for the host's reply to a request that was stored with a turn, and the fact `Answered`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class AnswerWait(Wait):
-    """The host's word on something stored with the turn about the execution *target*; short, so a cut waits for it."""
+    """A wait for the host's reply to a request about the execution *target*. The reply comes soon, so a cut waits for it."""
 
     __slots__ = ("again", "refusing", "target", "then")
     ended_by: ClassVar[EndedBy] = "store"
@@ -50,7 +50,7 @@ class AnswerWait(Wait):
     def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
         if self.refusing is None or self.key not in run.unbegun:
             return False
-        self.refusing()  # a child whose start is not stored: it never is
+        self.refusing()  # the child's start is not stored yet, and now never will be
         run.settle(self)
         run.request(AbandonStep(self.key))
         return True
@@ -60,7 +60,7 @@ class AnswerWait(Wait):
 
 
 def ask_host(run: RunState, fiber: Fiber, command: Any, target: str, request: Any) -> Reply:
-    """Store *request*, which is about the execution *target*, with the turn, and wait for the host's word."""
+    """Ask the host for *request*, which concerns the execution *target*, and let *fiber* wait for the reply."""
     run.request(request)
     return run.wait(fiber, AnswerWait(request.key, command, fiber, target, request, lambda: (None, None)))
 

@@ -79,7 +79,7 @@ class Group:
         return list(self._active.values())
 
     def start_next(self, run: RunState) -> None:
-        """Start one branch, if there is one to start and room for it; then come back for the next."""
+        """Start one branch, if one is left and the limit allows it, and schedule the group to start the next."""
         if self._decided or self._next >= len(self.branches):
             return
         if self.limit is not None and len(self._active) >= self.limit:
@@ -128,7 +128,7 @@ class Group:
         return self._combine([None] * len(self.branches)), None
 
     def cut(self) -> list[Fiber]:
-        """The fiber that waits for the group is cut; gives the branches that must be cut as well."""
+        """Note that the waiting fiber was cut, and give back the branches to cut as well."""
         already, self._decided, self._cut = self._decided, True, True
         return [] if already else self.fibers
 
@@ -142,7 +142,7 @@ class Group:
             run.cut(fiber, ("", by))
 
     def _close(self, run: RunState) -> None:
-        """All branches have ended: undo what losers did, then give the outcome to the fiber that waits."""
+        """Called once all branches have ended: undo what the losers did, then deliver the outcome to the waiting fiber."""
         if self._cause is not None:
             for late in self._late:
                 note(self._cause, "then also, in another branch:", late)

@@ -1,4 +1,4 @@
-"""Cancelling: the facts that cut a whole run. What a cut does to a fiber's wait is the wait's to say."""
+"""Cancelling: the facts that cut a whole run. Each kind of wait decides what a cut does to it (`Wait.cut`)."""
 
 from __future__ import annotations
 

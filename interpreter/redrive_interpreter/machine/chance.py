@@ -1,4 +1,4 @@
-"""Ids and random numbers that are the same on every replay: made of the run and the key, by hashing."""
+"""Ids and random numbers that are the same on every replay: hashes of the run and the key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A child's attempts: whether one that failed is started again, and when.
 
-1.  The decision is taken when the failure is, and recorded with it, whichever it is (S4): replay finds it there and takes
-    none of its own. Only those still to be taken are up to the policies of the code that runs (N3).
+1. The machine decides when the failure arrives, and records the decision in the same turn (S4). Replay reads it from there;
+today's policies decide only about failures still to come (N3).
 2.  The next attempt is stored with the decision: the same execution, pending until it is due, under a run of its own
     that derives from the command's key and the number. So nothing waits here, and a child between two attempts
     is like any other that starts later: it can be cancelled, awaited, sent signals, and outlive the run (E9, E10).
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from redrive_interpreter.machine.run_state import RunState
 
 _REFUSED: Final = "ExecutionConflict"
-"""How the host says that it did not start the child again."""
+"""The failure type by which the host says that it did not start the child again."""
 
 
 def starts_again(run: RunState, child: ChildState, ended: ChildFinished) -> bool:
-    """Decide what comes after the end of *child*; if that is another attempt, ask for it."""
+    """Decide whether *child*, which has ended, gets another attempt; ask for it if so."""
     start = child.start
     if start is None or ended.status != "failed":
         return False
@@ -52,7 +52,7 @@ def starts_again(run: RunState, child: ChildState, ended: ChildFinished) -> bool
 
 
 def _is_recorded(run: RunState, key: Key) -> bool:
-    """Whether the turn is one of the past; where the record ends with the failure itself, there is no decision yet."""
+    """Whether the decision is recorded; where the record ends with the failure itself, it is still to be taken."""
     return run.recorded is not None and (run.recorded.has(key) or not run.recorded.may_ask(key))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class ChildWait(Wait):
-    """A child's end. *owned*: the command started it, so a cut cancels it and waits for it."""
+    """A wait for a child's end. *owned*: the command started the child, so a cut cancels it and waits for its end."""
 
     __slots__ = ("child", "owned")
     ended_by: ClassVar[EndedBy] = "child"
@@ -91,7 +91,7 @@ def _run_child(run: RunState, fiber: Fiber, command: RunChild[Any]) -> Reply:
         reply = run.family.wait(run, wait)
         if reply is WAITING:
             if fiber.cancel is not None and not fiber.thrown:
-                wait.cut(run, fiber.cancel)  # a cancel that waited for the start now goes on to the child
+                wait.cut(run, fiber.cancel)  # a cancel that waited for the start is now passed to the child
             elif command.wait_timeout is not None:
                 run.set_timer(key, run.now + command.wait_timeout)
         return reply

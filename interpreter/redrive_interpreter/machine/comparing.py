@@ -1,4 +1,4 @@
-"""How replay compares the inputs of two rows that differ to the last bit: what several nouns share."""
+"""Comparisons of recorded and current inputs that several nouns share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.rows import Asked
 
 Comparison: TypeAlias = "Callable[[Codec, Asked, Any, Any], bool]"
-"""Whether the input of a recorded row is the same as the one that a command asks now, once read with today's types."""
+"""A function that says whether a recorded row's input equals the current one, once read with today's types."""
 
 
 def same_value(codec: Codec, type: Any, recorded: Any, now: Any, where: str = "") -> bool:

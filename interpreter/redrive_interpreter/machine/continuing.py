@@ -1,4 +1,4 @@
-"""ContinueAs: how a run ends so that another begins, and what it hands over."""
+"""ContinueAs: a run ends, and the next run takes over its children, deadline and unread signals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def next_run(run: RunState, started: Started, next_id: UUID, at: datetime) -> Started:
-    """The first row of the run that ContinueAs began: children, deadline and unread signals stay with the execution (E9)."""
+    """The first row of the next run. Children, deadline and unread signals stay with the execution (E9)."""
     invocation = run.continues
     assert invocation is not None, "the run was not continued"
     name = invocation.workflow.name

@@ -1,4 +1,4 @@
-"""What the run itself answers, the same on every replay: Patch, Info, Now, NewId, Random."""
+"""Commands that the run answers by itself, equally on every replay: Patch, Info, Now, NewId, Random."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def leave(run: RunState, fiber: Fiber, frame: Frame, value: Any, error: BaseException | None) -> Reply:
-    """Take *frame*, which is over, off the stack; end its scope, if it opened one."""
+    """Take the finished *frame* off the stack, and end its scope if it opened one."""
     fiber.pop()
     if not frame.opens:
         return value, error
@@ -41,7 +41,7 @@ def leave(run: RunState, fiber: Fiber, frame: Frame, value: Any, error: BaseExce
 
 
 class LeavingFrame(Frame):
-    """The end of a scope, in stages, each of which may wait: tasks, children (at the root), undos."""
+    """The frame that ends a scope in stages, each of which may wait: tasks, children (at the root), undos."""
 
     __slots__ = ("_error", "_root", "_stage", "_value")
 
@@ -73,7 +73,7 @@ class LeavingFrame(Frame):
         return _thrown_instead(fiber, self.scope, self._value, self._error)
 
     def _tasks_end(self, run: RunState, fiber: Fiber) -> bool:
-        """Cut and await what was spawned and not joined; True while one is still under way."""
+        """Cut and await the tasks that nobody joined; True while one of them still runs."""
         tasks = self.scope.tasks or []
         unfinished = [task for task in tasks if task.outcome is None]
         for task in unfinished:
@@ -114,7 +114,7 @@ class LeavingFrame(Frame):
 
 
 def finish(run: RunState, value: Any, error: BaseException | None, *, bug: bool = False) -> None:
-    """The root fiber is over: say how the run ended."""
+    """Record how the run ended, once its root fiber is over."""
     if run.finished is not None:
         return
     outcome: Ok[Any] | Err = Ok(None)
@@ -143,7 +143,7 @@ def finish(run: RunState, value: Any, error: BaseException | None, *, bug: bool 
 
 
 def fail_compensation(run: RunState, failures: list[tuple[Key, Failure]]) -> None:
-    """Undos failed: the workflow stops where it stands, and only the operator can go on with the undos."""
+    """End the run because undos failed. Only an operator can retry them."""
     text = "; ".join(f"undo of {key}: {failure.type}: {failure.message}" for key, failure in failures)
     failure = Failure("CompensationFailed", text, failures[0][1].traceback, attempts=failures[0][1].attempts)
     _end(run, Finished(Err(failure), status="compensation_failed"))
@@ -167,7 +167,7 @@ def _wants_undo(run: RunState, scope: Scope, error: BaseException | None, root: 
         return False
     fiber = run.root
     if root and fiber is not None and fiber.thrown and fiber.cancel is not None and fiber.cancel[1] == "deadline":
-        return workflow.on_failure is not None  # E4: whatever the workflow made of it
+        return workflow.on_failure is not None  # E4: also where the workflow caught it and returned
     if error is None:
         return False
     if isinstance(error, Cancelled):
@@ -176,9 +176,9 @@ def _wants_undo(run: RunState, scope: Scope, error: BaseException | None, root: 
 
 
 def _thrown_instead(fiber: Fiber, scope: Scope, value: Any, error: BaseException | None) -> tuple[Any, BaseException | None]:
-    """A cancel that came while *scope* was ending, or that it kept to itself, is thrown into the scope around it.
+    """Pass a cancel on to the enclosing scope, if it came while *scope* was ending or *scope* caught it.
 
-    Each scope gets it once (E3): one run inside another cannot take it away from that.
+    Each scope gets it once (E3): a workflow run inline cannot keep it from the one around it.
     """
     if fiber.cancel is not None and fiber.frames and (not fiber.thrown or (scope.cut and error is None)):
         return None, fiber.cancelled(fiber.cancel)

@@ -1,4 +1,4 @@
-"""The children of an execution: who was started, who has ended, and who waits for it."""
+"""The children of an execution: those started, their outcomes, and the waits for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ChildState:
-    """One child. *policy* is its ``on_parent_close``; *told*: it was asked to cancel because the parent ended.
+    """One child. *policy* is its ``on_parent_close``; *told* is set once it was asked to cancel because the parent ended.
 
     *attempt* counts its starts; *start* is how it was started first, None if it will not be started again; *run* the run of
     this execution that started it, None for an earlier one.
@@ -58,12 +58,12 @@ class Family:
     def __init__(self) -> None:
         self._children: dict[str, ChildState] = {}
         self._waits: dict[str, dict[ChildWait, None]] = {}
-        """By child, oldest first: of ten thousand that are awaited, one that ends concerns its own."""
+        """Waits by child, oldest first: where ten thousand are awaited, the end of one must not search them all."""
         self.ending: Fiber | None = None
 
     @property
     def open(self) -> list[ChildState]:
-        """Those that have not ended, oldest first."""
+        """The children that have not ended, oldest first."""
         return [child for child in self._children.values() if child.status is None] if self._children else []
 
     def carry(self, children: Sequence[Child]) -> None:
@@ -73,7 +73,7 @@ class Family:
             self._children[child.id] = state
 
     def left(self) -> tuple[Child, ...]:
-        """What the next run takes over."""
+        """The children as the next run takes them over."""
         return tuple(
             Child(id=c.id, key=c.key, workflow=c.workflow, on_parent_close=c.policy, status=c.status, outcome=c.outcome)
             for c in self._children.values()
@@ -84,17 +84,17 @@ class Family:
         state.start, state.asked_at, state.run = start, at, start.run
 
     def remove(self, id: str) -> None:
-        """The host refused to start it."""
+        """Forget the child *id*, which the host refused to start."""
         self._children.pop(id, None)
 
     def cancel(self, run: RunState, child: ChildState, reason: str) -> None:
-        """The parent ends, and so shall the child."""
+        """Ask *child* to cancel, once, because its parent ends."""
         if not child.told:
             child.told, child.start = True, None
             run.request(CancelExecution(child.key, child.id, reason))
 
     def last_attempt(self, id: str) -> None:
-        """Nobody wants the child any more: if it fails, it is not started again."""
+        """Start the child *id* no more if it fails: it was cancelled."""
         if id in self._children:
             self._children[id].start = None
 
@@ -104,18 +104,18 @@ class Family:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the run has ended but for its children, and waits for one."""
+        """Whether only the children keep the run from its end."""
         return self.ending is not None
 
     def ended_at(self, id: str) -> datetime | None:
-        """When a child ended; None if that was in an earlier run."""
+        """The time at which a child ended; None if it ended in an earlier run."""
         return self._children[id].ended_at
 
     def has(self, id: str) -> bool:
         return id in self._children
 
     def ended(self, run: RunState, fact: ChildFinished) -> None:
-        """A child ended, and is not started again: whoever waits for it gets its outcome, oldest wait first."""
+        """Start the child again if its policy says so; else deliver its outcome to the waits for it, oldest first."""
         child = self._children[fact.id]
         if starts_again(run, child, fact):
             return
@@ -129,7 +129,7 @@ class Family:
             run.wake_shielded(fiber, None)
 
     def cut(self, run: RunState, fiber: Fiber, cancel: tuple[str, CancelledBy]) -> None:
-        """The run, which waits for its children in order to end, is cut: so are they."""
+        """Cancel the children that *fiber*, the root at its end, waits for."""
         if self.ending is fiber:
             for child in self.open:
                 if child.policy == "wait":
@@ -149,7 +149,7 @@ class Family:
             del self._waits[wait.child]
 
     def stop(self) -> None:
-        """The run is over: nobody waits any more, or starts a child again."""
+        """Drop all waits, and start no child again: the run is over."""
         self._waits.clear()
         for child in self._children.values():
             child.start = None

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @final
 class Waiting:
-    """What a handler returns when its fiber must wait."""
+    """The reply of a handler whose fiber must wait."""
 
     __slots__ = ()
 
 
 WAITING = Waiting()
 Reply: TypeAlias = "Waiting | tuple[Any, BaseException | None]"
-"""What a command came to at once: (value, None), (None, error to throw), or `WAITING`."""
+"""The reply of a handler: (value, None), (None, error to throw), or `WAITING`."""
 
 
 class Frame:
@@ -45,18 +45,18 @@ class Frame:
 
     @property
     def remembers(self) -> tuple[Any, ...]:
-        """What a frame without a generator knows beside its scope."""
+        """The state of a frame without a generator, beside its scope."""
         return ()
 
     def resume(self, run: RunState, fiber: Fiber, value: Any, error: BaseException | None) -> Reply:
-        """For frames without a generator: turn what came from the frame above into what the one below gets."""
+        """For frames without a generator: take the result of the frame above, and give back the reply for the frame below."""
         raise NotImplementedError
 
 
 class Fiber:
     """One line of execution. *order* sorts fibers by key: the place in the tree of branches.
 
-    *cancel* is set once it was asked to stop, *thrown* once `Cancelled` was thrown: once in each scope.
+    *cancel* is set once the fiber was asked to stop, *thrown* once `Cancelled` was thrown into it; each scope gets it once.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Fiber:
         self.streak = 0
 
     def cancelled(self, cancel: tuple[str, CancelledBy], instead_of: BaseException | None = None) -> Cancelled:
-        """What is thrown now; the scopes that are under way each get one."""
+        """The `Cancelled` to throw now. Every scope on the stack is marked as cut."""
         self.thrown = True
         for frame in self.frames:
             frame.scope.cut = True

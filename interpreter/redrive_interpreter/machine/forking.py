@@ -1,4 +1,4 @@
-"""What an operator did to a run from outside, as rows that replay passes: a fork, and an end by force."""
+"""Operators' acts on a run, recorded as rows that replay passes: a fork, and a forced end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fork(run: RunState, row: Forked) -> None:
-    """Go on as the run of *row*: what was asked before keeps the run that it was asked in (F2)."""
+    """Continue as the run of *row*. Commands asked earlier keep the run in which they were asked (F2)."""
     started = run.started
     assert started is not None
     run.run_id = row.run
@@ -29,6 +29,6 @@ def fork(run: RunState, row: Forked) -> None:
 
 
 def force_end(run: RunState, row: Ended) -> None:
-    """Stop where the run stands: an operator ended it."""
+    """End the run where it stands, because an operator did."""
     run.stop_everything()
     run.finished = Finished(row.outcome, status=row.status)

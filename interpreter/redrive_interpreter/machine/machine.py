@@ -14,8 +14,8 @@ Theory of operation
     differs is `Diverged`. There is no other difference (`replay/recorded.py`).
 6.  A machine that has raised anything but `UnexpectedFact` is spent: close it and replay.
 
-Here are what a host calls, and the loop. The state and its verbs are in `run_state`, what each command and fact does in the
-modules of the nouns (`nouns`).
+This module has the host's API and the loop. The state and its verbs are in `run_state`; the modules listed in `nouns` define the
+effect of each command and fact.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class Machine(Generic[R_co]):
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────────
     def receive(self, fact: Fact) -> list[Request]:
-        """Take one turn, and give back what the host is to do once the turn's rows are stored.
+        """Take one turn, and give back the requests that the host carries out once the turn's rows are stored.
 
-        A fact for what is settled already changes nothing and leaves no row. Raises `UnexpectedFact` (the
-        machine is as it was), `Diverged` or `UndecodableValue` (it is spent).
+        A fact about a settled key changes nothing and leaves no row. Raises `UnexpectedFact` (the machine is as it was),
+        `Diverged` or `UndecodableValue` (it is spent).
         """
         run = self._run
         take = FACTS.get(type(fact))
@@ -131,7 +131,7 @@ class Machine(Generic[R_co]):
 
     @property
     def finished(self) -> Finished | None:
-        """How the run ended, once it has."""
+        """The verdict of a run that is over, else None."""
         return self._run.finished
 
     @property
@@ -156,24 +156,24 @@ class Machine(Generic[R_co]):
 
     @property
     def counted(self) -> int:
-        """Rows of the history so far, facts included; it grows as long as the code gets on."""
+        """Rows of the history so far, facts included; it grows while the code makes progress."""
         return self._run.counted
 
     @property
     def next_due(self) -> datetime | None:
-        """When the next timer, retry or deadline is due; None: only a message can end the wait."""
+        """The time at which the next timer, retry or deadline is due; None if only an answer or a message can end the wait."""
         moments = list(self.timers.values())
         moments += [wait.retry_due for wait in self.pending.values() if wait.retry_due is not None]
         return min(moments, default=None)
 
     @property
     def busy(self) -> bool:
-        """Whether a body is to run now: a step that waits for no retry."""
+        """Whether a step's body should be running now, instead of waiting for its retry."""
         return any(wait.ended_by == "body" and wait.retry_due is None for wait in self.pending.values())
 
     @property
     def info(self) -> RunInfo:
-        """What the workflow gets as the answer to `Info`."""
+        """The answer to `Info`."""
         return info_of(self._run, self._begun())
 
     @property
@@ -203,7 +203,7 @@ class Machine(Generic[R_co]):
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether a cancel, or the deadline, was taken: the run is on its way to its end, or there."""
+        """Whether the run has taken a cancel or passed its deadline: it is stopping, or has stopped."""
         return self._run.root is not None and self._run.root.cancel is not None
 
     @property
@@ -217,7 +217,7 @@ class Machine(Generic[R_co]):
 
     @property
     def awaits_children(self) -> bool:
-        """Whether the workflow's code is over, and its end waits for children."""
+        """Whether the workflow's code is over, and only children keep the run from its end."""
         return self._run.has_open_children and self._run.family.is_awaited
 
     def is_open_child(self, id: str) -> bool:
@@ -237,7 +237,7 @@ class Machine(Generic[R_co]):
         return next_run(self._run, self._begun(), run, at)
 
     def pending_requests(self) -> list[Request]:
-        """Everything asked of the host that is still open, once more."""
+        """Every request that has no answer yet, once more."""
         requests: list[Request] = [SetTimer(key, due) for key, due in self.timers.items()]
         for wait in self.pending.values():
             requests += wait.requests()
@@ -258,7 +258,7 @@ class Machine(Generic[R_co]):
 
 
 def state_of(machine: Machine[Any]) -> RunState:
-    """The state inside *machine*: for replay, which is a part of the kernel, and for no host."""
+    """The state inside *machine*. Only the kernel's own packages use it."""
     return machine._run
 
 

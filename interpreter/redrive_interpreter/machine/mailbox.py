@@ -1,7 +1,7 @@
-"""Signals that came and waits for them: first in, first out, decided by stored times.
+"""Signals that arrived, and waits for them: first in, first out, decided by stored times.
 
-A signal that cannot be read as the type of the wait it is for is set aside, and the wait goes on with the next (G6). The
-decision is a row, so that replay does not depend on what today's types can read.
+A signal that cannot be decoded as the type of its wait is set aside, and the wait takes the next one (G6). The decision is a row,
+so that replay does not depend on what today's types can decode.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SET_ASIDE: Final = object()
 class Mailbox:
     """Signals taken up and not yet waited for, and waits not yet served, each by the texts of their names and oldest first.
 
-    There may be a hundred thousand of each: none is looked through for one of them. Signals have numbers, in the order in which
-    they came.
+    There may be a hundred thousand of each, so no operation searches them all. Signals are numbered in the order of their
+    arrival.
     """
 
     __slots__ = ("_arrived", "_signals", "_unread", "_waits")
@@ -51,7 +51,7 @@ class Mailbox:
         return self._unread
 
     def left(self) -> tuple[Signalled, ...]:
-        """What the next run takes over."""
+        """The unread signals, oldest first, as the next run takes them over."""
         return tuple(signal for _, signal in sorted(chain(*self._signals.values()), key=itemgetter(0)))
 
     def carry(self, unread: Sequence[Signalled]) -> None:
@@ -71,7 +71,8 @@ class Mailbox:
             del self._signals[text]
 
     def arrived(self, run: RunState, signal: Signalled) -> None:
-        """Serve the oldest wait that was still open when *signal* was stored, or keep it. That wait cannot read it: set it aside."""
+        """Give *signal* to the oldest wait that was open when it was stored, or keep it. Set it aside if that wait cannot decode
+        it."""
         wait = next((wait for wait in self._waits.get(_text(signal), ()) if _in_time(signal, wait.due)), None)
         if wait is None:
             self._keep(signal)
@@ -85,10 +86,10 @@ class Mailbox:
         run.wake(wait.fiber, payload)
 
     def kept_since(self, run: RunState, key: Key, source: Source[Any], due: datetime | None) -> tuple[datetime, int] | None:
-        """When the signal was stored that would end a wait for *source* at once, and its place among all that are kept (0: the
-        oldest); None if there is none.
+        """The stored time of the signal that would end a wait for *source* at once, and its place among all kept signals (0: the
+        oldest);
 
-        Those before it that cannot be read as its type are set aside by the command at *key*.
+        None if there is none. The command at *key* sets aside those before it that it cannot decode.
         """
         found = self._oldest(run, key, source, due, taking=False)
         if found is None:
@@ -98,7 +99,7 @@ class Mailbox:
         return _stored_at(signal), number - first
 
     def take(self, run: RunState, wait: SignalWait) -> Reply:
-        """The oldest kept signal for *wait*, or let it wait."""
+        """Reply with the oldest kept signal for *wait*, or let its fiber wait."""
         found = self._oldest(run, wait.key, wait.command.signal, wait.due)
         if found is not None:
             self._drop_oldest(_text(found[1]))
@@ -113,7 +114,8 @@ class Mailbox:
     def _oldest(
         self, run: RunState, key: Key, source: Source[Any], due: datetime | None, *, taking: bool = True
     ) -> tuple[int, Signalled, Any] | None:
-        """The number, the signal and its payload of the oldest kept one in time that can be read; what comes before it is set aside."""
+        """The number, the row and the payload of the oldest signal that came in time and can be decoded; older ones are set
+        aside."""
         texts = texts_of(source)
         while kept := [signals[0] for text in texts if (signals := self._signals.get(text))]:
             number, signal = kept[0] if len(kept) == 1 else min(kept, key=itemgetter(0))
@@ -133,7 +135,7 @@ class Mailbox:
                 del self._waits[text]
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """Drop all waits: the run is over."""
         self._waits.clear()
 
     def timed_out(self, run: RunState, wait: SignalWait) -> None:
@@ -158,10 +160,11 @@ def _in_time(signal: Signalled, due: datetime | None) -> bool:
 
 
 def _payload(run: RunState, key: Key, source: Source[Any], signal: Signalled, *, taking: bool = True) -> Any:
-    """What *signal* says, read as *source*'s type; `SET_ASIDE` where it cannot be (G6).
+    """The payload of *signal*, decoded as *source*'s type;
 
-    Senders may be of another release, so what does not fit is theirs, and no reason to stop. But what was read once, as
-    the record says, is the code's to read again: there it is `UndecodableValue`.
+    `SET_ASIDE` where that fails (G6). A payload that does not fit is the sender's fault, perhaps one of another release, and no
+    reason to stop. If the record says that it was decoded once, today's code must decode it too: a failure is `UndecodableValue`
+    then.
     """
     where = f"signal {signal.name}"
     then = None if run.recorded is None else run.recorded.set_aside(key)

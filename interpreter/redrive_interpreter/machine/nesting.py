@@ -1,4 +1,4 @@
-"""What runs on the same fiber, on top of the workflow that yields it: workflows run inline, generators, and Settle."""
+"""Frames on top of the workflow that yields them, on the same fiber: workflows run inline, generators, and Settle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells the outside and waits for no word on: events, notes, attributes."""
+"""Commands that tell the outside something and wait for no answer: Emit, Note, SetAttribute."""
 
 from __future__ import annotations
 

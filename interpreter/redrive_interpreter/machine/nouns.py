@@ -50,12 +50,12 @@ def _together(name: str) -> dict[Any, Any]:
 
 
 HANDLERS: Final[Mapping[type, Handler]] = _together("HANDLERS")
-"""What each command does when a fiber yields it."""
+"""By class of command: the handler that runs when a fiber yields it."""
 FACTS: Final[Mapping[type, Callable[[RunState, Any], None]]] = _together("FACTS")
-"""What each fact does to a run. One about something settled changes nothing and leaves no row; one about something never asked is
-`UnexpectedFact`, raised before anything has changed."""
+"""By class of fact: the function that takes it. A fact about a settled key changes nothing and leaves no row; one about a key
+that was never asked raises `UnexpectedFact` before anything has changed."""
 COMPARISONS: Final[Mapping[str, Comparison]] = _together("COMPARISONS")
-"""How replay compares inputs, by the name that `kinds` gives the way."""
+"""By the name in `kinds`: the function with which replay compares inputs."""
 
 
 def handler_of(thing: Any) -> Handler:

@@ -1,4 +1,5 @@
-"""Looking on: what a run yields and asks, told to an observer; and what a debugger or a test kit sees of a run at rest."""
+"""Observation of a run: an observer that is told what the code yields and asks, and views of a run at rest for debuggers and test
+kits."""
 
 from __future__ import annotations
 
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """What a machine tells as its code runs, in replay too. Each method may be overridden; none may raise."""
+    """Callbacks of a machine, in replay too. A subclass overrides those it needs; none may raise."""
 
     def yielded(self, command: Any) -> None:
-        """The workflow yielded *command*: a command, an invocation, a generator, or something that is refused."""
+        """Called when the workflow yields *command*: a command, an invocation, a generator, or something that is refused."""
 
     def asked(self, key: Key, kind: str, label: str, command: Any) -> None:
-        """*command* is asked under *key*, or found recorded there."""
+        """Called when *command* is asked under *key*, or replay finds it recorded there."""
 
 
 class ObservedRun(RunState):
-    """A run that tells *observer*; others pay nothing for it."""
+    """A run that calls *observer*. Other runs have no cost from it."""
 
     __slots__ = ("_observer",)
 
@@ -74,8 +75,8 @@ class FiberView:
 
 @attrs.frozen(kw_only=True)
 class OpenChild:
-    """A child that has not ended. *asked_at* is when it was first started, *retry* what is done if it fails; None and nothing where
-    an earlier run started it."""
+    """A child that has not ended. *asked_at* is when it was first started (None: by an earlier run), *retry* the policies for its
+    failure."""
 
     id: str
     workflow: str

@@ -1,4 +1,4 @@
-"""Where in the user's source a generator stands, and how generators are put away."""
+"""Where in the user's source a generator stands, and how generators are closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.machine.run_state import RunState
 
 _MOST_CLOSES: Final = 100
-"""How often a generator is closed that yields instead of ending."""
+"""Calls of ``close`` on a generator that yields instead of ending, at most."""
 _WARNED: Final = "_warned_of_finally"
 _KERNEL: Final = __name__.partition(".")[0]
 
@@ -103,13 +103,13 @@ def fibers(run: RunState) -> Iterator[Fiber]:
 
 
 def dispose(run: RunState) -> None:
-    """Close every generator, innermost first. What its ``finally`` bodies do wrong is warned about, and no more."""
+    """Close every generator, innermost first. Errors of their ``finally`` bodies become warnings."""
     root = run.root
     if (root is None or (not root.frames and root.wait is None)) and not run.tasks:
         return  # it ran to its end: nothing is left
     for fiber in list(fibers(run)):
         close_frames(run, fiber)
-        fiber.wait = None  # undos that the operator retries go on without it
+        fiber.wait = None  # undos that an operator retries continue without it
 
 
 def close_frames(run: RunState, fiber: Fiber) -> None:
@@ -118,14 +118,14 @@ def close_frames(run: RunState, fiber: Fiber) -> None:
     fiber.frames.clear()
     for frame in reversed(frames):
         if frame.gen is not None:
-            stood = _standing(frame.gen)  # it stands nowhere any more once it is closed
+            stood = _standing(frame.gen)  # a closed generator has no place
             for _ in range(_MOST_CLOSES):
                 try:
                     frame.gen.close()
                     break
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # SystemExit too: whoever puts it away goes on
+                except BaseException as error:  # SystemExit too: the host that closes it must continue
                     _warn(run, frame, error, None if stood is None else _place_in(*stood))
 
 
@@ -157,7 +157,8 @@ def _standing(gen: Any) -> tuple[CodeType, int] | None:
 
 
 def users_generators(gen: Any) -> Iterator[tuple[bool, FrameType]]:
-    """The Python frames of *gen* and of the user's generators that it delegates to, the outermost first, and which one is that."""
+    """The Python frames of *gen* and of the user's generators that it delegates to, outermost first; the flag marks the
+    outermost."""
     at: Any = gen
     if at is not None and at.gi_frame is not None:
         yield True, at.gi_frame
@@ -171,7 +172,7 @@ def _place_in(code: CodeType, line: int) -> Place:
 
 
 def _is_users(gen: Any) -> bool:
-    """Whether *gen* is a generator of the user's own, and not that of a command."""
+    """Whether *gen* is a generator of the user's code, not of a command."""
     if type(gen) is not GeneratorType or gen.gi_frame is None:
         return False
     return not str(gen.gi_frame.f_globals.get("__name__", "")).startswith(_KERNEL)

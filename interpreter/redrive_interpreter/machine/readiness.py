@@ -32,7 +32,8 @@ def passed_over(run: RunState, key: Key, branches: Sequence[Any]) -> frozenset[i
 
 
 def _ready_since(run: RunState, key: Key, branch: Any) -> tuple[datetime, int] | None:
-    """When what *branch* waits for was stored, and its place among signals of the same moment; None if it is not there yet."""
+    """The stored time of the fact that *branch* waits for, and its place among signals of the same time; None if it has not come
+    yet."""
     kind: type = branch.__class__
     if kind is WaitSignal:
         due = branch.until if branch.timeout is None else run.now + branch.timeout

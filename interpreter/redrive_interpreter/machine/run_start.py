@@ -24,7 +24,7 @@ def _start(run: RunState, fact: Started) -> None:
         data = codec.dump_call(workflow.signature, fact.args, fact.kwargs, workflow.name)
         fact = attrs.evolve(fact, args=(), kwargs={}, input=data, workflow=fact.workflow or workflow.name)
     try:
-        if run.recorded is None or run.recorded.beyond:  # later on the code may well take less than it did
+        if run.recorded is None or run.recorded.beyond:  # in later turns today's code may take fewer arguments
             workflow.signature.check_spread(fact.input)
         args, kwargs = codec.load_call(workflow.signature, fact.input, workflow.name)
         assert workflow.fn is not None
@@ -36,7 +36,7 @@ def _start(run: RunState, fact: Started) -> None:
     run.mailbox.carry(fact.unread)
     if fact.children:
         run.family.carry(fact.children)
-    if run.started.deadline is not None:  # a copy that begins here has its own
+    if run.started.deadline is not None:  # a copy that begins here has a deadline of its own
         run.set_timer(DEADLINE, run.started.deadline)
     scope = Scope("", workflow)
     run.root = Fiber(scope, ())

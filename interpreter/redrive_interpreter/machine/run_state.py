@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.replay.recorded import RecordedTurn
 
 BUGS: Final = (NameError, AttributeError, TypeError, ImportError, RecursionError, CodecError)
-"""Errors of a workflow's own code that are faults of the code, not of the business (C3)."""
+"""Errors of a workflow's own code that mean a bug, not an outcome of the business (C3)."""
 NOTHING: Final[frozenset[Key]] = frozenset()
 _NO_RUN: Final = UUID(int=0)
 _BEFORE_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -108,7 +108,7 @@ class RunState:
 
     # ── history ─────────────────────────────────────────────────────────────────────────────────
     def took(self, fact: Fact) -> None:
-        """Record *fact*, which changes something: the turn is its own. Time moves to it, and never back."""
+        """Record *fact* as the beginning of the turn, and move the time forward to it."""
         if fact.at > self.now:
             self.now = fact.at
         self.counted += 1
@@ -140,7 +140,7 @@ class RunState:
 
     # ── waits and timers ────────────────────────────────────────────────────────────────────────
     def wait(self, fiber: Fiber, wait: Wait) -> Waiting:
-        """Let *fiber* wait for *wait*, and the outside know of it."""
+        """Let *fiber* wait for *wait*, and list it in `pending`."""
         fiber.wait = wait
         self.pending[wait.key] = wait
         return WAITING
@@ -153,7 +153,7 @@ class RunState:
         return wait
 
     def settle(self, wait: Wait) -> None:
-        """End *wait*: a later fact about its key is dropped."""
+        """End *wait*. A later fact about its key changes nothing."""
         self.pending.pop(wait.key, None)
         if self._settled is None:
             self._settled = set()
@@ -172,7 +172,7 @@ class RunState:
 
     # ── fibers ──────────────────────────────────────────────────────────────────────────────────
     def perform(self, fiber: Fiber, command: Any) -> Reply:
-        """Carry out one command, as far as that is possible now."""
+        """Run the handler of *command*."""
         try:
             return (HANDLERS.get(command.__class__) or handler_of(command))(self, fiber, command)
         except WorkflowMisuse as misuse:
@@ -244,7 +244,7 @@ class RunState:
 
     # ── errors and values ───────────────────────────────────────────────────────────────────────
     def threw(self, error: BaseException) -> BaseException:
-        """Remember that *error* came from outside, not from a fault in the workflow's own code."""
+        """Remember that *error* came from outside, so that it does not count as a bug of the workflow."""
         if isinstance(error, BUGS):
             if self.thrown is None:
                 self.thrown = []

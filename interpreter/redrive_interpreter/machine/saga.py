@@ -1,8 +1,7 @@
 """Undos: what completed and can be undone, newest last, and the undoing itself.
 
-An entry belongs to the scope its key was asked in; a Rollback takes the entries of its own scope and of those
-inside it. Each undo is a step of its own, with the key ``rollback:<key>``; what was undone is gone from the
-log, so nothing is undone twice.
+An entry belongs to the scope in which its key was asked; a Rollback takes the entries of its own scope and of those inside it.
+Each undo is a step of its own, with the key ``rollback:<key>``. An undone entry leaves the log, so nothing is undone twice.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 class Entry:
     """Something to undo: *undo* is a ready step, or a step function that takes the result held in *data*.
 
-    *run* is the run in which that was asked: its undo has one idempotency key, whichever run undoes it.
+    *run* is the run that asked for it: the undo derives its idempotency key from there, also where a later run undoes it.
     """
 
     __slots__ = ("claimed", "data", "key", "run", "type", "undo")
@@ -44,7 +43,7 @@ class Entry:
         self.data = data
         self.type = type
         self.run = run
-        self.claimed = False  # by a rollback that is under way: another must not undo it as well
+        self.claimed = False  # by a rollback in progress: another must not undo it as well
 
     def step(self, run: RunState) -> Step[Any]:
         if _is_ready(self.undo):
@@ -61,7 +60,7 @@ def _is_ready(undo: Any) -> bool:
 
 
 class Saga:
-    """The log of undos of one run, and what became of them. *stuck* is the undoing that failed."""
+    """The undo log of one run, and the keys already undone or in doubt. *stuck* is the rollback that failed."""
 
     __slots__ = ("doubtful", "log", "stuck", "undone")
 
@@ -75,7 +74,7 @@ class Saga:
         self.log.append(Entry(key, undo, data, type, run))
 
     def doubt(self, key: Key, undo: Any, run: UUID) -> None:
-        """An attempt began and its outcome is unknown: a ready undo covers that, nothing else does."""
+        """Note that an attempt began and its outcome is unknown: log *undo* if it is ready, else list *key* as in doubt."""
         if _is_ready(undo):
             self.log.append(Entry(key, undo, None, None, run))
         else:
@@ -94,14 +93,14 @@ class Saga:
         self.undone.append(entry.key)
 
     def forget(self, prefix: str) -> None:
-        """The point of no return: what completed in the scope stays done."""
+        """Drop the entries of a scope: the Commit there is the point of no return."""
         self.log = [entry for entry in self.log if not entry.key.startswith(prefix)]
 
 
 class Undoing:
-    """One rollback on its way: undoes *entries* one after another on *fiber*, then calls *then*.
+    """A rollback in progress: it undoes *entries* one after another on *fiber*, then calls *then*.
 
-    *ending* says how the run was ending where this is the rollback of its end; None in mid-flow.
+    *ending* is the outcome with which the run ends after this rollback; None for a rollback in mid-flow.
     """
 
     __slots__ = ("_at", "_entries", "_failures", "_then", "continue_on_error", "done", "ending", "fiber", "key", "resumed")
@@ -164,7 +163,7 @@ class Undoing:
             self._finish(run)
 
     def resume(self, run: RunState) -> None:
-        """Try again what failed, and go on with the rest; never forward from there."""
+        """Retry the undos that failed, then the rest. The workflow itself does not continue."""
         run.saga.stuck = None
         self.resumed = True
         self._entries = [entry for entry, _ in self._failures] + self._entries[self._at :]
@@ -195,7 +194,8 @@ class Undoing:
             self._then(run, tuple(self.done))
 
     def _undo_the_rest(self, run: RunState, ending: tuple[Any, BaseException | None]) -> bool:
-        """The run ends `failed` from its middle: if its workflow rolls back then, so it does; False if nothing is left to undo."""
+        """Undo the rest of a run that ends `failed` in mid-flow, if its workflow has ``on_failure``; False if nothing is left to
+        undo."""
         entries = run.saga.within("")
         if run.workflow.on_failure is None or not entries:
             return False
@@ -208,7 +208,7 @@ class Undoing:
         from redrive_interpreter.machine.ending import fail_compensation
 
         run.saga.stuck = self
-        for wait in run.pending.values():  # rollbacks in other branches: cut with them, and not to be forgotten
+        for wait in run.pending.values():  # rollbacks of other branches stop too, and their entries must not be lost
             if type(wait) is StepWait and wait.undoing is not None:
                 other = wait.undoing
                 self._entries += [entry for entry, _ in other._failures] + other._entries[other._at :]
@@ -216,7 +216,7 @@ class Undoing:
 
 
 def plan(run: RunState, key: Key, kind: str, input: dict[str, Any], entries: list[Entry]) -> list[Entry]:
-    """Ask for a rollback of *entries*, or of what the record says: a step that got an undo later is not in it."""
+    """Ask for a rollback of *entries*, or of those that the record lists: a step that got an undo later is not among them."""
     recorded = run.recorded
     if kind != kinds.ROLLBACK and recorded is not None and not recorded.may_ask(key):
         return []
@@ -225,7 +225,7 @@ def plan(run: RunState, key: Key, kind: str, input: dict[str, Any], entries: lis
 
 
 class RollbackMidFlow(RedriveError):
-    """The undos were completed by the operator, in the middle of a workflow that cannot go on from there."""
+    """An operator completed the undos of a rollback in the middle of a workflow, which cannot continue from there."""
 
     def __init__(self, key: Key) -> None:
         super().__init__(key)

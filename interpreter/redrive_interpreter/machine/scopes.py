@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """One scope; *prefix* is what the keys inside begin with, *workflow* whose body this is (None: a branch).
+    """One scope.
 
-    *cut*: it was under way when its fiber was cancelled.
+    Keys inside begin with *prefix*; *workflow* is the one whose body this is (None: a branch). *cut* is set if it was open when
+    its fiber was cancelled.
     """
 
     __slots__ = ("_counts", "cut", "prefix", "tasks", "workflow")

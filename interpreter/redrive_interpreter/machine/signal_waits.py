@@ -1,4 +1,4 @@
-"""Signals: waiting for one, sending one, and the fact that one arrived. The mailbox keeps what nobody waits for yet."""
+"""Signals: waiting for one, sending one, and the fact that one arrived. The mailbox keeps signals that no wait has taken."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class SignalWait(Wait):
-    """A signal called *name*, stored up to *due*. *texts* are those that it may come under: its own, and its bare name."""
+    """A wait for a signal called *name*, stored up to *due*. *texts* are the stored names that it may come under: its own, and
+    the bare name."""
 
     __slots__ = ("due", "name", "texts")
     ended_by: ClassVar[EndedBy] = "signal"
@@ -54,7 +55,7 @@ def _wait_signal(run: RunState, fiber: Fiber, command: WaitSignal[Any]) -> Reply
     name = command.signal.name
     input = time_input(command.until, command.timeout)
     if command.default is not NOTHING:
-        input["default"] = True  # whether there is one; the value itself may be of a type that nothing can store
+        input["default"] = True  # that there is one; the value may be of a type that cannot be stored
     if command.signal.path is not None:
         input["signal"] = list(command.signal.path)
     run.ask(key, kinds.WAIT_SIGNAL, name, input, None, command)
@@ -84,7 +85,7 @@ def _same_signal(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
 
 
 def _same_wait(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
-    """Older releases did not store how the signal's name is put together."""
+    """Whether the inputs are equal but for the parts of the signal's name, which older releases did not store."""
     return "signal" not in row.input and same_but_for("signal", row.input, input)
 
 

@@ -1,6 +1,6 @@
-"""Where every fiber of a machine stands, generator by generator, with their locals: for people who look on.
+"""Where every fiber of a machine stands, generator by generator, with the local variables.
 
-Nothing here changes the machine, and no value is looked into: the locals are handed out as they are.
+Nothing here changes the machine; the locals are handed out as they are.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class StandingFrame:
-    """A generator of the user's: the *line* of *file* at which it stands, and its *locals*, by name.
+    """A generator of the user's code: the *line* of *file* at which it stands, and its *locals* by name.
 
-    *scope* is what the keys of its commands begin with, *workflow* the name of the workflow whose body it is, if it is one.
+    The keys of its commands begin with *scope*; *workflow* names the workflow whose body it is, if any.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""The first frame of a branch: starts whatever the branch is, and holds its scope open."""
+"""The first frame of a branch: it starts the branch and ends its scope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps: what a yielded Step asks of the host, and the facts about its attempts."""
+"""Steps: the request that a yielded Step makes, and the facts about its attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class StepWait(Wait):
-    """A step's answer. *doubt*: an attempt may have taken effect, and its outcome is unknown.
+    """A wait for a step's answer. *doubt* is set once an attempt may have taken effect with an unknown outcome.
 
     *undoing* is set where the step is an undo: then the saga, not the fiber, gets the answer. *run* is the run in which the
     step was asked, of an undo the one in which the step that it undoes was.
@@ -60,7 +60,7 @@ class StepWait(Wait):
         return self.undoing is None and self.fiber.cancel is None
 
     def in_flight(self, run: RunState) -> bool:
-        """Whether an attempt may be running: one that waited for its time runs once that has come."""
+        """Whether an attempt may be running: a retry runs once it is due."""
         return self.retry_due is None or self.retry_due <= run.now
 
     def requests(self) -> list[Request]:
@@ -112,7 +112,7 @@ def _step(run: RunState, fiber: Fiber, command: Step[Any]) -> Reply:
     step_id = command.step_id
     key = fiber.scope.key(command.command_id or step_id)
     input = run.codec.dump_call(spec.signature, command.args, command.kwargs, step_id)
-    run_id = run.run_id  # before the row is found: a fork may begin right behind it
+    run_id = run.run_id  # read before `ask`: a fork may begin right after the row
     run.ask(key, kinds.STEP, step_id, input, spec.undo_id, command)
     wait = StepWait(key, command, fiber, input, run.now, run_id)
     if run.recorded is None:

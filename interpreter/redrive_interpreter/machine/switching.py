@@ -1,4 +1,4 @@
-"""Switch: which case a run took is recorded, and its branch runs in a scope named after the case."""
+"""Switch: the run records which case it took, and the case's branch runs in a scope named after it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.machine.run_state import RunState
 
 _AFTER_BRANCHES: Final = 1 << 32
-"""Tasks come after the branches of a combinator that the same fiber is in, oldest first."""
+"""Offset in a fiber's order: tasks run after the branches of the same fiber, oldest first."""
 
 
 class TaskState:
@@ -40,7 +40,7 @@ class TaskState:
         self.ended_at: datetime | None = None
 
     def ended(self, run: RunState, value: Any, error: BaseException | None) -> None:
-        """The task's fiber is over: wake the fibers that wait for it."""
+        """Keep the outcome, and wake the fibers that wait for the task."""
         self.outcome, self.ended_at = (value, error), run.now
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
@@ -50,7 +50,7 @@ class TaskState:
 
 
 class JoinWait(Wait):
-    """A spawned task's end."""
+    """A wait for a spawned task's end."""
 
     __slots__ = ("task",)
     ended_by: ClassVar[EndedBy] = "task"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TimerWait(Wait):
-    """A sleep."""
+    """A wait for a time."""
 
     __slots__ = ()
     ended_by: ClassVar[EndedBy] = "timer"
@@ -34,12 +34,12 @@ class TimerWait(Wait):
 
 
 def due_at(run: RunState, until: datetime | None, after: timedelta | None) -> datetime | None:
-    """When a command's ``until`` or ``timeout`` is due; None: never."""
+    """The time at which a command's ``until`` or ``timeout`` is due; None for never."""
     return until if until is not None or after is None else run.now + after
 
 
 def time_input(until: datetime | None, after: timedelta | None) -> dict[str, Any]:
-    """What a row holds of a command's ``until`` or ``timeout``."""
+    """The input of a row for a command's ``until`` or ``timeout``."""
     return {"seconds": seconds(after), "until": None if until is None else until.isoformat()}
 
 

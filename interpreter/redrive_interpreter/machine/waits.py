@@ -1,6 +1,6 @@
-"""What a fiber waits for: the verbs that every wait has. Each noun's module has the waits of its own.
+"""Waits of fibers: the methods that every wait has. Each noun's module defines its own waits.
 
-``cut`` gives back whether `Cancelled` can be thrown at once; if not, it is thrown when the wait ends.
+``cut`` gives back whether `Cancelled` can be thrown at once; if not, the run throws it when the wait ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 EndedBy: TypeAlias = Literal["body", "store", "timer", "signal", "child", "task", "branches", "scope"]
-"""What ends a wait: a step's body, the store's word on a request, …; ``scope`` is the end of what a scope has begun."""
+"""Names for what ends a wait: a step's body, the store's reply to a request, …; ``scope`` is the end of tasks or children of a
+scope."""
 
 
 class Wait:
@@ -33,7 +34,7 @@ class Wait:
     __slots__ = ("command", "fiber", "key")
     ended_by: ClassVar[EndedBy] = "scope"
     retry_due: datetime | None = None
-    """When the next attempt begins, of a step that waits for it."""
+    """The time of a step's next attempt, while it waits for one."""
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber) -> None:
         self.key = key
@@ -45,26 +46,26 @@ class Wait:
         raise NotImplementedError
 
     def abandon(self, run: RunState) -> None:
-        """The run is over: tell the host what it need not do any more."""
+        """Tell the host what it need not do any more, because the run is over."""
 
     def answered(self, run: RunState, fact: Answered) -> None:
-        """Take *fact*, the answer to this wait's command; a wait that no answer ends leaves it."""
+        """Take *fact*, the answer to this wait's command. Waits that no answer ends ignore it."""
 
     def fired(self, run: RunState, fact: TimerFired) -> None:
-        """This wait's timer was due, and *fact* is recorded."""
+        """End the wait because its timer was due; *fact* is recorded already."""
 
     def requests(self) -> list[Request]:
-        """What the host must be asked (again) so that this wait can end."""
+        """The requests that the host must carry out so that this wait can end."""
         return []
 
     @property
     def is_cut(self) -> bool:
-        """Whether a cancel has come that waits for this wait's end, and is thrown then."""
+        """Whether a cancel has come that the run throws when this wait ends."""
         return self.fiber.cancel is not None and not self.fiber.thrown
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether a cancel would reach this wait: none has come yet, and it is no undo."""
+        """Whether a cancel would still reach this wait: none has come, and it is not an undo."""
         return self.fiber.cancel is None
 
     @property
@@ -74,7 +75,7 @@ class Wait:
 
 
 class ShieldedWait(Wait):
-    """The end of tasks or children at the end of a scope: a cancel waits for them, and goes on to the children."""
+    """A wait at the end of a scope for its tasks or children: a cancel is passed to the children and waits for them."""
 
     __slots__ = ()
 

@@ -1,1 +1,1 @@
-"""A machine from its history, the comparison with it, and what differs."""
+"""Replay of a machine from its history, the comparison with it, and the errors for differences."""

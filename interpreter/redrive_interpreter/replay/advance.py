@@ -38,7 +38,7 @@ class Standing:
 class State(Generic[R]):
     """A run at rest: *blob* is its history as JSON (empty before it began), which is all that need be kept.
 
-    A state that `advance` gave knows how its run stands. One that was made of a blob replays it when it is first asked, once.
+    A state that `advance` gave knows how its run stands. One made from a blob replays it once, when it is first asked.
     """
 
     workflow: Workflow[..., R]
@@ -53,12 +53,12 @@ class State(Generic[R]):
 
     @property
     def pending_requests(self) -> tuple[Request, ...]:
-        """Everything asked of the host that is still open, once more."""
+        """Every request that has no answer yet, once more."""
         return self._standing.requests
 
     @property
     def next_due(self) -> datetime | None:
-        """When the next timer, retry or deadline is due; None: only an answer or a message can end the wait."""
+        """The time at which the next timer, retry or deadline is due; None if only an answer or a message can end the wait."""
         return self._standing.next_due
 
     @property
@@ -71,7 +71,7 @@ class State(Generic[R]):
 
 
 def advance(state: State[R], fact: Fact) -> tuple[State[R], list[Request]]:
-    """The state after *fact*, and what the host is to do once that state is stored.
+    """The state after *fact*, and the requests that the host carries out once that state is stored.
 
     Raises what `replay` and `Machine.receive` raise, and `CodecError` where the codec's data is not JSON.
     """

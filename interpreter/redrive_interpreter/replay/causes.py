@@ -1,4 +1,4 @@
-"""What a change of code most likely was: judged by both sides, by what the history holds later, and by the source."""
+"""The likeliest change of code behind a difference: judged by both sides, the rest of the history, and the source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MOST_INSIDE: Final = 3
 class Side:
     """One side of a difference, seen from the scope that holds both: a command, or a workflow run inline.
 
-    *inside* are the commands that it holds, as far as they are known: a group has no name of its own.
+    *inside* holds its commands, as far as they are known: a group has no name of its own.
     """
 
     kind: str
@@ -154,17 +154,17 @@ def _base(key: str) -> str:
 
 
 def _words(run: RunState, now: Side) -> set[str]:
-    """What the code that is running names. Not the code of a workflow that *now* is: what its own commands are called is no
-    matter of the scope that holds it.
+    """Words that the running code names. Where *now* is a workflow, its own code is left out: the scope around it does not name
+    its commands.
     """
     inside = scope_of(now.row.key) if now.kind == _INLINE else None
     return words_of(code for fiber in fibers(run) for code in _codes(fiber, inside))
 
 
 def words_of(codes: Iterable[tuple[Any, dict[str, Any]]]) -> set[str]:
-    """What *codes* name: words and texts of their source, and the ids of steps, signals and workflows in it.
+    """Words that *codes* name: words and texts of their source, and the ids of steps, signals and workflows in it.
 
-    With each code object come the names that it knows: its globals and locals.
+    Each code object comes with the names that it can see, its globals and locals.
     """
     words: set[str] = set()
     for code, known in codes:
@@ -173,7 +173,7 @@ def words_of(codes: Iterable[tuple[Any, dict[str, Any]]]) -> set[str]:
         for name in names:
             thing = known.get(name)
             for attribute in ("step_id", "name"):
-                with contextlib.suppress(Exception):  # whatever the user's objects do
+                with contextlib.suppress(Exception):  # the user's objects may raise anything
                     value = getattr(thing, attribute, None)
                     if isinstance(value, str):
                         words.add(value)

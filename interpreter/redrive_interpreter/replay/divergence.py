@@ -1,4 +1,4 @@
-"""Divergence: the code no longer asks what its history says it asked, told so that a person can act on it."""
+"""Divergence: the error for code that no longer asks what its history says it asked, with its likeliest cause."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Diverged(HostError):
 
 @attrs.define
 class Watched:
-    """The history that a replay is in: for saying what else it holds. *at* is the index of the turn's fact."""
+    """The history that is being replayed, kept for error messages. *at* is the index of the turn's fact."""
 
     history: Sequence[Row]
     at: int = 0
@@ -98,7 +98,7 @@ def describe(
 
 
 def _standing(run: RunState, key: str) -> str:
-    """The line that asks for *key*, or the nearest that is known: the function, where it has ended."""
+    """The line of source that asks for *key*, or the nearest known one; the function itself where it has ended."""
     if run.finished is not None:
         return place_of_function(run.workflow.fn)
     prefix = scope_of(key)
@@ -133,7 +133,7 @@ def _shown(data: Any) -> str:
 
 
 def diverged_at_end(run: RunState, recorded: Ended | None, asked: Ended | None) -> Diverged:
-    """The history says that the run ended, and the code that it did not, or otherwise."""
+    """The error for a run that ended in the history and not in the code, or the other way round, or otherwise."""
     cause: Cause = "returned early" if recorded is None else "result changed"
     raised = () if run.recorded is None else run.recorded.raised
     return Diverged(run.workflow.name, "", recorded, asked, cause, _standing(run, ""), "", escape_of_end(run, raised))

@@ -1,10 +1,11 @@
-"""Errors of the code during a replay: where one is the reason that recorded rows are not asked for, a person must see it first.
+"""Errors of the code during a replay. Where one is the reason that recorded rows are not asked for, the message must begin with
+it.
 
 1.  A generator that ended with an error asks for nothing more: rows that are left in the scope that ended with it, or
     inside of it, are left because of that error. Where the scope goes on (a helper's error was caught), the rows that
     its code names are.
 2.  A generator that stands in an `except` block asks what it asks there because of the error it handles. Only errors of
-    its own code count: what a step or a wait gave it is part of the history.
+    its own code count: an error that a step or a wait threw into it is part of the history.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KERNEL: Final = __name__.partition(".")[0]
 class Escape:
     """An error that changed what the code asks: *error* is its type and message, *place* the line of source that raised it.
 
-    *handled*: the workflow caught it, and asked something else.
+    *handled* is set if the workflow caught it and asked something else.
     """
 
     error: str
@@ -49,14 +50,15 @@ class Escape:
 
 @attrs.frozen
 class Raised:
-    """An *error* with which a generator ended, and the *prefix* of its scope; *over*: the scope ended with it."""
+    """An *error* with which a generator ended, and the *prefix* of its scope; *over* is set if the scope ended too."""
 
     error: BaseException
     prefix: str
     over: bool
 
     def explains(self, row: Asked) -> bool:
-        """Whether *row* was left because of it: it is of the scope that is over, or the generator's code names it."""
+        """Whether *row* is not asked for because of it: the row belongs to the scope that ended, or the generator's code names
+        it."""
         if not scope_of(row.key).startswith(self.prefix):
             return False
         return self.over or is_named(words_of(_codes(self.error)), Side(row.kind, row.label, row))
@@ -137,19 +139,20 @@ def _generators(fiber: Fiber) -> Iterator[Any]:
 
 
 def _handling(gen: Any) -> BaseException | None:
-    """What *gen* is handling where it stands. Python tells that only of an error raised there: closing it raises one."""
+    """The error that *gen* is handling. Python tells it only as the context of an error raised there, so this closes the
+    generator."""
     leaving = GeneratorExit()
     try:
         gen.throw(leaving)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # whatever its `finally` bodies do: it is put away in any case
+    except BaseException:  # its `finally` bodies may raise anything: it is closed in any case
         pass
     return leaving.__context__
 
 
 def _is_own(error: BaseException) -> bool:
-    """Whether the workflow's code raised *error*, and nobody threw it into it."""
+    """Whether the workflow's own code raised *error*, rather than the machine throwing it in."""
     if isinstance(error, (WorkflowError, Cancelled)) or isinstance(error.__cause__, RecordedTraceback):
         return False
     at = error.__traceback__

@@ -1,7 +1,7 @@
 """One turn as it is recorded, and the comparison of what the code asks now with what it asked then.
 
-Within a turn, each scope must ask for the same commands in the same order. While later facts are left, a turn
-may ask for nothing that is not recorded; in the last turn what goes beyond the record is new, and is kept.
+Within a turn, each scope must ask for the same commands in the same order. While later facts are left, a turn may ask for nothing
+that is not recorded; commands beyond the record of the last turn are new.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _BY_KEY: Final = frozenset(kind.tag for kind in kinds.KINDS.values() if kind.by_
 class RecordedTurn:
     """The `Asked` rows of one turn; *rest* are those not asked for yet (None where they were).
 
-    *last*: no fact comes after the turn. *beyond*: the code has gone past the record. *aside*: the keys of the commands that
-    set a signal aside, in order; None where none did. *raised*: the errors with which generators ended in it. *forks*: the
-    `Forked` rows that are still to come, each with the number of rows before it; None where there are none.
+    *last* is set if no fact follows the turn, *beyond* once the code has asked for more than the record holds. *aside* holds the
+    keys of the commands that set a signal aside, in order (None: none did), *raised* the errors with which generators ended,
+    *forks* the `Forked` rows still to come, each with the number of rows before it (None: none).
     """
 
     __slots__ = ("_at", "_watched", "aside", "beyond", "forks", "last", "raised", "rest")
@@ -48,7 +48,7 @@ class RecordedTurn:
         self.forks = forks
 
     def pass_forks(self, run: RunState) -> None:
-        """Go on as another run, if all that was asked before its `Forked` row has been asked again."""
+        """Fork the run, once every row before the `Forked` row has been asked for again."""
         while self.forks:
             before, row = self.forks[0]
             if any(asked is not None and asked.kind != kinds.PATCH for asked in self.rest[:before]):
@@ -88,7 +88,7 @@ class RecordedTurn:
         return any(row is not None and row.key == key for row in self.rest)
 
     def may_ask(self, key: str) -> bool:
-        """Whether *key* is recorded, or the record is at its end: what is asked from here on is new."""
+        """Whether *key* is recorded, or the record is at its end, so that further commands are new."""
         return self.beyond or self.has(key) or (self.last and self._is_over())
 
     def peek(self, key: str) -> Asked | None:
@@ -97,18 +97,19 @@ class RecordedTurn:
         return row if row is not None and row.key == key else None
 
     def patched(self, key: str) -> bool:
-        """What a Patch answers: True if that is recorded, or if nothing recorded is left."""
+        """The answer of a Patch: True if it is recorded, or if no recorded row is left."""
         return self.has(key) or (self.last and self._is_over())
 
     def set_aside(self, key: Key) -> bool | None:
-        """Whether the signal that *key* is offered now was set aside then; None past the end of the record: that is decided now."""
+        """Whether the signal that *key* takes up now was set aside then; None past the end of the record, where it is decided
+        now."""
         if self.aside and key in self.aside:
             self.aside.remove(key)
             return True
         return None if self.last and not self.aside and self._is_over() else False
 
     def finish(self, run: RunState) -> None:
-        """The turn is over: every row must have been asked for. Raises `Diverged`."""
+        """End the turn. Raises `Diverged` unless every row was asked for."""
         for row in self.rest:
             if row is not None and row.kind != kinds.PATCH:
                 instead = next((new for new in run.rows if isinstance(new, Asked)), None)
@@ -117,11 +118,11 @@ class RecordedTurn:
                 self._diverge(run, row, instead)
 
     def generator_raised(self, error: BaseException, prefix: str, *, over: bool) -> None:
-        """A generator ended with *error* in the scope with *prefix*, which is *over* with it or goes on."""
+        """Note that a generator ended with *error* in the scope with *prefix*, which may be *over* with it."""
         self.raised += (Raised(error, prefix, over),)
 
     def does_not_fit(self, run: RunState, key: Key, problem: str) -> Diverged:
-        """The error for a record that the code has no place for."""
+        """The error for a record that today's code cannot follow."""
         return does_not_fit(run, key, problem)
 
     def _is_over(self) -> bool:
@@ -134,7 +135,7 @@ class RecordedTurn:
         return None
 
     def _find(self, key: str, kind: str) -> Asked | None:
-        """The recorded row that must be this one: by key for undos and patches, else the next of its scope."""
+        """The recorded row that this command must match: by key for undos and patches, else the next of its scope."""
         if kind in _BY_KEY:
             row = next((row for row in self.rest if row is not None and row.key == key), None)
         else:
@@ -147,7 +148,7 @@ class RecordedTurn:
         return next(i for i, other in enumerate(self.rest) if other is row)
 
     def _instead_of(self, asked: Asked) -> Asked | None:
-        """What is recorded where the code asks now for something in another scope: a step became a workflow, say."""
+        """The row recorded in the place of a command that is now asked in another scope: a step became a workflow, say."""
         history = self._watched.history
         left = (row for row in self.rest if row is not None and row.kind not in _BY_KEY)
         return next((row for row in left if sides(history, row, asked) is not None), None)

@@ -1,10 +1,10 @@
 """Replay: drive a workflow from its history, comparing what it asks with what is recorded.
 
-1.  A history is turns: a fact, then the rows of what was done because of it. `replay` feeds each fact to a
+1. A history is a list of turns: a fact, then the rows that the turn made. `replay` feeds each fact to a
     machine that knows the turn's recorded rows (`RecordedTurn`), and gives back the machine at the end of them.
-2.  Each command must find its row: in its own scope, in order, in the same turn. A row that nothing asked for,
-    or a command without a row before the last turn, is `Diverged`.
-3.  What the code asks beyond the last turn's rows is new: those rows are unsaved, and must be stored first.
+2. Each command must find its row: in its own scope, in order, in the same turn. A row that no command asks for, or a command
+without a row before the last turn, raises `Diverged`.
+3. Commands beyond the last turn's rows are new: their rows are unsaved, and must be stored before their requests are carried out.
 4.  Notes and attributes are not compared; those of recorded turns are stored already and are not given again.
 """
 
@@ -64,7 +64,7 @@ def replay(
     *,
     make: Callable[[Workflow[..., R], Codec], Machine[R]] = Machine,
 ) -> Replayed[R]:
-    """Drive *workflow* from *history*. *make* builds the machine: one of a subclass can look on, turn by turn.
+    """Drive *workflow* from *history*. *make* builds the machine: a subclass can watch each turn.
 
     Raises `Diverged` at the first command that differs, `UndecodableValue` if today's types cannot read a stored value.
     """
@@ -74,7 +74,7 @@ def replay(
     except BaseException:
         machine.close()
         raise
-    # What is answered is pending; these are not.
+    # Requests that need no answer are not among the pending ones.
     fresh = [
         request
         for request in requests
@@ -124,7 +124,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         last = end >= total
         watched.at = at
         turn = run.recorded = RecordedTurn(asked, last and ended is None, watched, forks)
-        turn.beyond = last and end == at + 1 + len(forks or ())  # the fact alone is stored: whatever the turn does is new
+        turn.beyond = last and end == at + 1 + len(forks or ())  # only the fact is stored: everything that the turn does is new
         if aside:
             turn.aside = aside
         before = run.counted
@@ -149,7 +149,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
 
 
 def _before_it_began(row: Row) -> bool:
-    """Whether *row* is what ended the run before any of its code was called."""
+    """Whether *row* ended the run before any of its code was called."""
     return isinstance(row, (CancelRequested, DeadlinePassed)) and row.unbegun is not None and THE_RUN in row.unbegun
 
 
