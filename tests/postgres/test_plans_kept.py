@@ -108,8 +108,9 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
             rows,
             "\x1e\x1e",
             "\x1e\x1e",
+            ",,",
         ),
-        "advance_one": ("e-1", 0, 1, 1, 1, "running", None, 0, '"r"', None, None, False),
+        "advance_one": ("e-1", 0, 1, 1, 1, "running", None, 0, '"r"', None, None, False, None),
         "now": (),
         "lock": (IDS, three("e-2", "e-4", "e-6")),
         "save": (

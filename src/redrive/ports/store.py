@@ -12,7 +12,8 @@ The promises, each with a test in `redrive.testing.contracts`:
 5.  No lost wake-up: `commit` gives back every inbox message that it has not been told of (``turn.seen``), and
     anything stored later makes the execution claimable, or shows in `mail` to its owner.
 6.  A commit that ends the run, or is its first turn, while a cancel request lies unseen in the inbox, or that fires a timer while a
-    message stored at or before ``turn.not_after`` lies unseen, raises `Stale` and writes nothing.
+    message stored at or before ``turn.not_after`` lies unseen, raises `Stale` and writes nothing. One that comes when the store's
+    clock has reached ``turn.deadline`` raises `Overdue` and writes nothing; with a start, the start alone is written.
 7.  Times are aware UTC datetimes with microseconds, and come from the store's `now`.
 8.  Ids, names and data are opaque: any text, lone surrogates included, comes back as it was; no two are taken for one.
 9.  While a message lies in an execution's inbox, the execution is due at once (a ``pending`` one for a cancel only).
@@ -34,6 +35,7 @@ from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
 from redrive.ports.store_errors import LostClaim as LostClaim
+from redrive.ports.store_errors import Overdue as Overdue
 from redrive.ports.store_errors import Stale as Stale
 from redrive.ports.store_errors import StoreError as StoreError
 from redrive.ports.store_errors import UnusableStore as UnusableStore
@@ -217,7 +219,8 @@ class Turn:
     ``child`` message with ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The
     owner loses its claim with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
     *attributes*: all of them, as one JSON object; None leaves them. *aside*: signals to be kept aside.
-    A turn with rows sets the count of recoveries to 0.
+    A turn with rows sets the count of recoveries to 0. *deadline* is the execution's, where the turn goes on as if it had not
+    passed: then the store refuses it from that moment on, by its own clock.
     """
 
     expects: int
@@ -235,6 +238,7 @@ class Turn:
     unread: int = 0
     next_run: NextRun | None = None
     aside: Sequence[NewAside] = ()
+    deadline: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

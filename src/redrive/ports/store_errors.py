@@ -21,5 +21,9 @@ class Stale(StoreError):
     """The turn was computed from less than the store knows; nothing was written. Reload and compute it again."""
 
 
+class Overdue(Stale):
+    """The store's clock has reached the execution's deadline, and the turn does not take it; nothing was written."""
+
+
 class UnusableStore(StoreError):
     """The database is not one of ours, is damaged, or has another schema; says which file and what to do."""

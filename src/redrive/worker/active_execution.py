@@ -48,6 +48,7 @@ class ActiveExecution:
     start is stored. *uncertain* are the steps, with when they were due, that a worker before this one may have begun, or that
     this one has told to stop; None until that is known. *untouched*: nothing of the run was called. *interrupt_first*: a
     cancel, or the deadline, is to be taken before all else. *ahead* is the newest seq that was taken out of order.
+    *overdue*: the store said that the deadline has passed.
     *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
     for are not begun here any more, so somebody else must look at it, whatever its other bodies give. *slow*: its turns are
@@ -56,8 +57,8 @@ class ActiveExecution:
 
     __slots__ = (
         "ahead", "announced", "apart", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone",
-        "held", "inbox", "interrupt_first", "length", "machine", "orphan", "requests", "rows", "seen", "slow", "started", "told", "unbegun",
-        "uncertain", "unsure", "untouched", "used", "waiting", "workflow",
+        "held", "inbox", "interrupt_first", "length", "machine", "orphan", "overdue", "requests", "rows", "seen", "slow", "started", "told",
+        "unbegun", "uncertain", "unsure", "untouched", "used", "waiting", "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -88,6 +89,7 @@ class ActiveExecution:
         self.announced: list[Callable[[], None]] | None = None
         self.uncertain: dict[str, datetime | None] | None = {} if claim.at_rest else None
         self.untouched = self.interrupt_first = False
+        self.overdue = False
         self.ahead = 0
         self.told: dict[str, Any] | None = None
         self.attributes: dict[str, Any] | None = None
@@ -171,6 +173,7 @@ class ActiveExecution:
         work.inbox, work.facts, work.due, work.held, work.ahead = self.inbox, self.facts, self.due, self.held, self.ahead
         work.cancelling, work.unsure, work.unbegun, work.orphan = self.cancelling, self.unsure, self.unbegun, self.orphan
         work.untouched, work.interrupt_first, work.uncertain = self.untouched, self.interrupt_first, self.uncertain
+        work.overdue = self.overdue
         work.waiting = None if self.waiting is None else dict(self.waiting)
         work.attempts = None if self.attempts is None else {key: Seized(attempt) for key, attempt in self.attempts.items()}
         self.rows, self.requests, self.inbox = [], (), ()

@@ -34,13 +34,16 @@ if TYPE_CHECKING:
 
 def is_waiting(live: ActiveExecution, deadline: datetime | None, now: datetime) -> bool:
     """Whether a cancel lies in the inbox of *live*, or *deadline* has passed."""
-    return (deadline is not None and deadline <= now) or _cancel(live) is not None
+    return (deadline is not None and (deadline <= now or live.overdue)) or _cancel(live) is not None
 
 
 def note_deadline(live: ActiveExecution, machine: Machine[Any], now: datetime) -> datetime | None:
-    """Count the run's deadline as due if it has passed, whether its alarm has rung or not; gives it back then."""
+    """Count the run's deadline as due if it has passed, whether its alarm has rung or not; gives it back then.
+
+    It has passed, whatever the worker's clock says, if the store refused a turn for it (`Overdue`).
+    """
     deadline = machine.timers.get(DEADLINE) if machine.timers else None
-    if deadline is None or deadline > now:
+    if deadline is None or (deadline > now and not live.overdue):
         return None
     if (deadline, DEADLINE) not in (live.due or ()):
         live.add_due(deadline, DEADLINE)

@@ -72,6 +72,7 @@ class Draft:
     unread: int = 0
     next_run: NextRun | None = None
     aside: tuple[NewAside, ...] = ()
+    deadline: datetime | None = None
     drops: tuple[str, ...] = ()
     fed: tuple[tuple[datetime, Fact], ...] = ()
     overtaken: bool = False
@@ -98,6 +99,7 @@ class Draft:
             unread=self.unread,
             next_run=self.next_run,
             aside=self.aside,
+            deadline=self.deadline,
         )
 
 
@@ -134,7 +136,11 @@ def compute(
     if not rows and not draft.taken and not unsure:
         return None
     _fill(live, machine, draft, rows, now)
-    return oversize.fail(draft, Draft(live.length), machine) if oversize.is_oversize(draft) else draft
+    if oversize.is_oversize(draft):
+        draft = oversize.fail(draft, Draft(live.length), machine)
+    if machine.started is not None and machine.started.deadline is not None and not live.overdue and not _is_interrupted(machine):
+        draft.deadline = machine.started.deadline
+    return draft
 
 
 def _is_interrupted(machine: Machine[Any]) -> bool:

@@ -3,7 +3,8 @@
 1.  One turn of an execution is under way at a time (`ActiveExecution.driving`); turns of different executions are stored side
     by side, and the store commits them together.
 2.  Nothing is acted on before its turn is stored (S2).
-3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3).
+3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3). `Overdue`: after
+    the deadline, too, which then has passed for this worker (E4).
     `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
 4.  A turn that takes too long for the event loop is computed in a thread of its own, from then on all turns of its execution.
 5.  What the code here cannot go on with parks the execution, and never ends the worker (D2). Only Ctrl-C goes on to the loop.
@@ -24,7 +25,7 @@ import attrs
 from redrive.attendance import Listing
 from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
-from redrive.ports.store import FINAL, LostClaim, Stale, StoreError
+from redrive.ports.store import FINAL, LostClaim, Overdue, Stale, StoreError
 from redrive.stored import Origin
 from redrive.worker import beginnings, reporting
 from redrive.worker.apart import LONG, Gone
@@ -310,6 +311,8 @@ class TurnRunner:
                     self._rest(live)
             elif isinstance(error, Stale):
                 self._again(live, draft)
+                if isinstance(error, Overdue):  # by the store's clock, whatever the worker's says
+                    live.overdue = live.interrupt_first = True
                 self._turn(live)
             elif isinstance(error, StoreError) and error.retry_helps and not again:
                 asked = self._patiently(lambda: self.store.commit(live.claim, turn), live.id)

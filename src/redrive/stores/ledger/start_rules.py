@@ -65,7 +65,7 @@ def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Tur
             apply(work, claim, first, alone=True)
             started.claim, started.committed = claim, True
         except Stale:
-            started.committed = False  # a repeat, and the execution has gone on since
+            started.committed = False  # a repeat, and the execution has gone on since; or its deadline has passed
     return started
 
 

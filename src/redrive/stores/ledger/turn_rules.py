@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Stale
+from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Overdue, Stale
 from redrive.status import CANCELLING, FAILED
 from redrive.stores.ledger.answers import OK, child_result, refusal
 from redrive.stores.ledger.changes import ENDS, EVENTS, WORK
 from redrive.stores.ledger.unit_of_work import Chunk, EmittedEvents, UnitOfWork
-from redrive.stores.times import maybe_us
+from redrive.stores.times import maybe_us, to_us
 from redrive_interpreter.errors import ExecutionFinished
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def apply(work: UnitOfWork, claim: Claim, turn: Turn, *, alone: bool = False) ->
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
     if claim.number != execution.number or turn.expects != execution.length:
         raise Stale(f"execution {claim.id!r} has {execution.length} rows in run {execution.number}, not {turn.expects}")
-    check_unseen(claim, turn, [message for message in execution.inbox if message.seq > turn.seen])
+    check(claim, turn, [message for message in execution.inbox if message.seq > turn.seen], work.now_us)
 
     for child in turn.children:
         _start_child(work, execution, child)
@@ -63,8 +63,11 @@ def apply(work: UnitOfWork, claim: Claim, turn: Turn, *, alone: bool = False) ->
     return True
 
 
-def check_unseen(claim: Claim, turn: Turn, unseen: Sequence[Message]) -> None:
-    """Raises `Stale` if *turn* may not be applied, since it does not know of *unseen*."""
+def check(claim: Claim, turn: Turn, unseen: Sequence[Message], now_us: int) -> None:
+    """Raises `Overdue` if *turn* goes on past its execution's deadline (E4), `Stale` if it must not be applied without *unseen*."""
+    if turn.deadline is not None and to_us(turn.deadline) <= now_us:
+        raise Overdue(f"execution {claim.id!r} goes on, but its deadline has passed: {turn.deadline.isoformat()}")
+
     ends = turn.status in FINAL or turn.next_run is not None
     if (ends or turn.expects == 1) and any(message.kind == "cancel" for message in unseen):
         raise Stale(f"execution {claim.id!r} was asked to cancel before it {'ended' if ends else 'began'}")

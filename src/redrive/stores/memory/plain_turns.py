@@ -28,6 +28,8 @@ def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None
     current, ends, inbox = record.current, turn.status in FINAL, record.inbox
     if turn.expects != current.length or claim.number != len(record.runs):
         return None
+    if turn.deadline is not None and to_us(turn.deadline) <= now_us:
+        return None
     if inbox:
         newest = inbox[-1].seq
         if newest > turn.seen or (newest > turn.taken and (ends or record.cancelled_run)):

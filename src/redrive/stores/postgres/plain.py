@@ -53,6 +53,7 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
         joined([rows_of(turn) for turn in turns]),
         joined([turn.attributes for turn in turns]),
         joined([turn.outcome for turn in turns]),
+        numbers([maybe_us(turn.deadline) for turn in turns]),
     )
     answers: list[Committed | None] = [None] * len(jobs)
     kinds, at_us = 0, 0
@@ -67,7 +68,17 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
 async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Told) -> Committed | None:
     ends = turn.status in FINAL
     checked = (to_text(claim.id), claim.fence, claim.number, turn.expects)
-    changes = (len(turn.rows), turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.attributes, turn.outcome, ends)
+    changes = (
+        len(turn.rows),
+        turn.status,
+        maybe_us(turn.wake_at),
+        turn.unread,
+        rows_of(turn),
+        turn.attributes,
+        turn.outcome,
+        ends,
+        maybe_us(turn.deadline),
+    )
     written = await (await session.run("advance_one", *checked, *changes)).fetchall()
     if not written:
         return None

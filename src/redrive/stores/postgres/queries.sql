@@ -23,14 +23,16 @@ asked AS MATERIALIZED (
         string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, ',')::integer[],
         string_to_array($4, ',')::integer[], string_to_array($5, ',')::integer[], string_to_array($6, ','),
         string_to_array($7, ',', '')::bigint[], string_to_array($8, ',')::bigint[], string_to_array($9, ',')::integer[],
-        string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''), string_to_array($12, E'\x1e', '')
-    ) WITH ORDINALITY AS asked (id, fence, number, expects, added, status, wake_us, taken, unread, rows, attributes, outcome, i)
+        string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''), string_to_array($12, E'\x1e', ''),
+        string_to_array($13, ',', '')::bigint[]
+    ) WITH ORDINALITY AS asked (id, fence, number, expects, added, status, wake_us, taken, unread, rows, attributes, outcome, deadline_us, i)
 ),
 held AS MATERIALIZED (
     SELECT e.n, asked.*, asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
     FROM asked JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
     WHERE e.fence = asked.fence AND coalesce(e.owner, '') <> '' AND e.number = asked.number AND e.length = asked.expects
         AND e.newest <= asked.taken AND e.status <> 'parked'
+        AND coalesce(asked.deadline_us > (SELECT now_us FROM moment), true)
         AND (e.creator_id IS NULL OR asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled'))
     ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
@@ -68,6 +70,7 @@ turned AS (
     FROM moment
     WHERE e.id = $1 AND e.fence = $2::bigint AND coalesce(e.owner, '') <> '' AND e.number = $3::integer AND e.length = $4::integer
         AND e.newest = 0 AND e.status <> 'parked' AND (e.creator_id IS NULL OR NOT $12)
+        AND coalesce($13::bigint > moment.now_us, true)
     RETURNING e.n, e.number, e.length, moment.now_us
 ),
 written AS (
@@ -159,8 +162,10 @@ asked AS MATERIALIZED (
         added, status, wake_us, unread, rows, outcome, i)
 ),
 ready AS MATERIALIZED (
-    SELECT asked.*, workers.id AS worker, workers.id IS NOT NULL AND asked.added IS NOT NULL AS turns,
-        workers.id IS NOT NULL AND asked.added IS NOT NULL AND asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
+    SELECT asked.*, workers.id AS worker,
+        workers.id IS NOT NULL AND asked.added IS NOT NULL AND coalesce(asked.deadline_us > moment.now_us, true) AS turns,
+        workers.id IS NOT NULL AND asked.added IS NOT NULL AND coalesce(asked.deadline_us > moment.now_us, true)
+            AND asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
     FROM asked CROSS JOIN moment
     LEFT JOIN redrive.workers ON workers.id = asked.claim_for AND workers.expires_us > moment.now_us
         AND coalesce(asked.not_before_us, moment.now_us) <= moment.now_us
@@ -190,7 +195,8 @@ SELECT ready.i, moment.now_us, ready.worker IS NOT NULL, ready.turns FROM made J
 -- name: begin_one
 WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
 ready AS MATERIALIZED (
-    SELECT moment.now_us, workers.id AS worker, workers.id IS NOT NULL AND $10::integer IS NOT NULL AS turns
+    SELECT moment.now_us, workers.id AS worker,
+        workers.id IS NOT NULL AND $10::integer IS NOT NULL AND coalesce($6::bigint > moment.now_us, true) AS turns
     FROM moment LEFT JOIN redrive.workers ON workers.id = $4 AND workers.expires_us > moment.now_us
         AND coalesce($5::bigint, moment.now_us) <= moment.now_us
 ),

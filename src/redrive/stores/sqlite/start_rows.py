@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from redrive.ports.store import Begun, Committed, NewExecution, Turn
+from redrive.ports.store import Begun, Committed, NewExecution, Overdue, Turn
 from redrive.stores.bell import WORK
 from redrive.stores.ledger import start_rules
 from redrive.stores.ledger.reach import reach_of_starts
@@ -45,4 +45,7 @@ def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Tur
     begun = begun_of(new, owner, tx.now_us, None)
     if begun.claim is None or first is None:
         return begun
-    return attrs.evolve(begun, committed=commit(tx, begun.claim, first))
+    try:
+        return attrs.evolve(begun, committed=commit(tx, begun.claim, first))
+    except Overdue:
+        return begun

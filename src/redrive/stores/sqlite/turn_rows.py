@@ -15,7 +15,7 @@ from redrive.status import PARKED
 from redrive.stores.bell import ENDS
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
-from redrive.stores.sqlite.column_values import maybe_us, to_text
+from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
@@ -32,7 +32,7 @@ _NOTHING = Committed()
 def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     if not (turn.children or turn.outgoing or turn.events or turn.aside or turn.next_run is not None):
         standing = tx.execute(_STANDING, (to_text(claim.id),)).fetchone()
-        if standing is not None and _is_plain(claim, turn, standing):
+        if standing is not None and _is_plain(claim, turn, standing, tx.now_us):
             _write_plain(tx, turn, standing)
             return _NOTHING
     return _commit(tx, claim, turn)
@@ -66,10 +66,12 @@ Columns: TypeAlias = tuple[str, int | None, int, int, int]
 """Status, wake_us, unread, recoveries, newest."""
 
 
-def _is_plain(claim: Claim, turn: Turn, standing: Standing) -> bool:
+def _is_plain(claim: Claim, turn: Turn, standing: Standing, now_us: int) -> bool:
     """True if nothing refuses *turn*, no message is there that it does not know of, and nobody else is to be told or counted."""
     _, number, length, fence, owner, _, _, _, _, newest, creator, cancelled_run = standing
     if fence != claim.fence or number != claim.number or length != turn.expects or owner != to_text(claim.worker):
+        return False
+    if turn.deadline is not None and to_us(turn.deadline) <= now_us:
         return False
     if newest > turn.seen or (cancelled_run and newest > turn.taken):
         return False

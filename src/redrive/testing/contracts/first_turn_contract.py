@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
+
 from redrive.ports.store import NewChild, NewEvent, Turn
 from redrive.testing.contracts.lab import LEASE, Lab, execution, in_lab, nothing_for, signal
 
@@ -40,6 +42,22 @@ class FirstTurnContract:
         async with asyncio.timeout(10):
             while (seen := await store.changed(0)).ends == told.ends:
                 await store.changed(10, seen)
+
+    @in_lab
+    async def test_a_first_turn_past_the_deadline_is_left_out_and_the_execution_starts(self, lab: Lab) -> None:
+        """E4."""
+        store = await lab.open()
+        assert await nothing_for(store, "ada")
+        now = await store.now()
+        event = NewEvent(name="x", payload="1", key="e")
+        for n, first in enumerate((ASKED, DONE, attrs.evolve(ASKED, events=[event]))):
+            late = attrs.evolve(first, deadline=now)
+            begun = await store.start(execution(f"e-{n}", deadline=now), claim_for="ada", first=late)
+            assert (begun.created, begun.committed) == (True, None)
+            assert begun.claim is not None
+            assert await store.history(f"e-{n}") == '["started"]'
+            assert await store.commit(begun.claim, Turn(expects=1, rows=['"passed"'])) is not None
+        assert (await store.events(0, ["x"], 10))[1] == ()
 
     @in_lab
     async def test_what_a_first_turn_asks_of_others_is_done_with_it(self, lab: Lab) -> None:

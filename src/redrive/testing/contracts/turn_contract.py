@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import attrs
 import pytest
 
-from redrive.ports.store import Claim, Creator, LostClaim, Message, NewChild, NewEvent, NextRun, Outgoing, Stale, Store, Turn
-from redrive.testing.contracts.lab import CANCEL, DAY, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
+from redrive.ports.store import (
+    Claim,
+    Creator,
+    LostClaim,
+    Message,
+    NewChild,
+    NewEvent,
+    NextRun,
+    Outgoing,
+    Overdue,
+    Stale,
+    Store,
+    StoreError,
+    Turn,
+)
+from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, park, signal, take
 
 CREATOR = Creator(id="e-1", run="run of e-1", key="child")
+
+
+async def _answer_to(store: Store, claim: Claim, turn: Turn) -> object:
+    try:
+        return await store.commit(claim, turn)
+    except StoreError as error:
+        return error
 
 
 class TurnContract:
@@ -100,6 +122,52 @@ class TurnContract:
         assert await store.history("e-1") == '["started","a","b"]'
         assert len((await store.events(0, ["processed"], 10))[1]) == 1
         assert len((await store.load(claim)).inbox) == 1
+
+    @in_lab
+    async def test_a_turn_that_goes_on_is_refused_once_the_stores_clock_has_reached_the_deadline(self, lab: Lab) -> None:
+        """E4. Whatever else it does, and by no other clock; what was stored before, and what takes the deadline, is not."""
+        store = await lab.open()
+        await store.start(execution("other"))
+        due = await store.now() + DAY
+        await store.start(execution(deadline=due))
+        claim = next(claim for claim in await store.claim("ada", LEASE, "b-1", ["w"], 10) if claim.id == "e-1")
+        asked = Turn(expects=1, rows=['"asked"'], deadline=due)
+        assert (await store.commit(claim, asked)).inbox == ()
+        lab.pass_time(DAY)
+        await store.commit(claim, asked)  # a repeat
+        more = (
+            Turn(expects=2, rows=['"more"'], deadline=due),
+            Turn(expects=2, deadline=due, status="suspended"),
+            Turn(expects=2, rows=['"ended"'], status="completed", outcome='{"ok": 7}', deadline=due),
+            Turn(expects=2, rows=['"more"'], outgoing=[Outgoing(target="other", message=signal())], deadline=due),
+            Turn(expects=2, rows=['"more"'], events=[NewEvent(name="x", payload="1", key="e")], deadline=due),
+            Turn(expects=2, rows=['"next"'], next_run=NextRun(run="r-2", workflow="w", started='"started"'), deadline=due),
+        )
+        for turn in more:
+            with pytest.raises(Overdue):
+                await store.commit(claim, turn)
+        await store.send("e-1", signal())
+        with pytest.raises(Overdue):
+            await store.commit(claim, Turn(expects=2, rows=['"more"'], seen=99, taken=99, deadline=due))
+        assert await store.history("e-1") == '["started","asked"]'
+        assert (await store.events(0, ["x"], 10))[1] == ()
+        await store.commit(claim, Turn(expects=2, rows=['"passed"'], seen=99))
+        lab.pass_time(-DAY)
+        await store.commit(claim, Turn(expects=3, rows=['"back"'], seen=99, deadline=due))
+        assert await store.history("e-1") == '["started","asked","passed","back"]'
+
+    @in_lab
+    async def test_of_turns_that_are_stored_at_once_those_past_their_deadline_are_refused(self, lab: Lab) -> None:
+        store = await lab.open()
+        now = await store.now()
+        claims: list[Claim] = []
+        for n in range(6):
+            await store.start(execution(f"e-{n}"))
+            claims.append(await take(store, id=f"e-{n}"))
+        turns = [Turn(expects=1, rows=['"a"'], deadline=now if n % 2 else now + DAY) for n in range(6)]
+        answers = await asyncio.gather(*(_answer_to(store, claim, turn) for claim, turn in zip(claims, turns, strict=True)))
+        assert [isinstance(answer, Overdue) for answer in answers] == [False, True] * 3
+        assert [len(json.loads(await store.history(f"e-{n}"))) for n in range(6)] == [2, 1] * 3
 
     @in_lab
     async def test_a_last_turn_may_be_repeated(self, lab: Lab) -> None:
