@@ -9,6 +9,7 @@ from redrive.errors import (
     ExecutionCancelled,
     ExecutionEnded,
     ExecutionFailed,
+    OperationRefused,
     ServiceClosed,
     UndeclaredSignal,
     WorkflowTimeout,
@@ -95,15 +96,19 @@ if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
     from redrive.info import ExecutionInfo, Pending
     from redrive.inspecting import InspectedFiber, InspectedFrame, InspectedValue, Inspection
+    from redrive.operating.audit_entries import AuditEntry
+    from redrive.operating.changes import Change
 
 __all__ = [
     "All",
     "AsyncDurableService",
     "AsyncExecution",
     "Attribute",
+    "AuditEntry",
     "Branch",
     "CancelChild",
     "Cancelled",
+    "Change",
     "ChildFailed",
     "ChildRef",
     "ChildTimeout",
@@ -147,6 +152,7 @@ __all__ = [
     "Note",
     "Now",
     "Ok",
+    "OperationRefused",
     "Patch",
     "Pending",
     "Race",
@@ -198,6 +204,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What is for annotations only is imported when somebody asks for it."""
+    if name == "Change":
+        from redrive.operating import changes
+
+        return changes.Change
+    if name == "AuditEntry":
+        from redrive.operating import audit_entries
+
+        return audit_entries.AuditEntry
     if name in ("ExecutionInfo", "Pending"):
         from redrive import info
 

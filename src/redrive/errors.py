@@ -6,6 +6,7 @@ RedriveError
 │   ├── ExecutionCancelled
 │   └── CompensationFailed
 ├── WorkflowTimeout (TimeoutError)      the cause of an execution that failed at its deadline
+├── OperationRefused (ValueError)       an act of an operator that would not do what it says
 ├── UndeclaredSignal (ValueError)       a signal that the workflow does not list in ``signals=``
 ├── DamagedData (ValueError)            what a store keeps of an execution cannot be read
 ├── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
@@ -113,3 +114,14 @@ class WrongContext(RedriveError, RuntimeError):
 def stopped_by(error: BaseException) -> ServiceClosed:
     """What those who wait are told when the body of a step ended the worker."""
     return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")
+
+
+class OperationRefused(RedriveError, ValueError):
+    """An operator's act that was refused: nothing was stored. *instead* names the key or the verb that would do."""
+
+    def __init__(self, id: str, verb: str, problem: str, instead: str = "") -> None:
+        super().__init__(id, verb, problem, instead)
+        self.id, self.verb, self.problem, self.instead = id, verb, problem, instead
+
+    def __str__(self) -> str:
+        return f"{self.verb} of execution {self.id!r}: {self.problem}" + (f"; {self.instead}" if self.instead else "")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redrive.patience import patiently
 from redrive.status import PENDING, RUNNING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.rows import Row
 
+T = TypeVar("T")
 SHORT: Final = 20_000
 """Characters of a history up to which its rows are read on the event loop: that takes some 3 ms."""
 
@@ -91,6 +92,10 @@ class Inspector:
             return inspected(snapshot, number, rows, row, workflow, self._codec, watch)
 
         return await self._lane.run(told, contextvars.copy_context())
+
+    async def work(self, id: str, call: Callable[[Watch], T]) -> T:
+        """What *call* gives, which replays the execution *id*: in a thread, under the watchdog."""
+        return await self._lane.run(call, contextvars.copy_context())
 
     def attributes(self, snapshot: Snapshot) -> dict[str, Any]:
         from redrive.info import loaded_attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redrive.operating.history_acts import HistoryActs
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Store
 from redrive_interpreter.keys import check_name
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from redrive.service import AsyncDurableService
 
 
-class Operator:
+class Operator(HistoryActs):
     """The operator's side of a service: ``service.operator``."""
 
     def __init__(self, service: AsyncDurableService) -> None:

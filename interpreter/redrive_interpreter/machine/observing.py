@@ -32,6 +32,12 @@ class Observer:
     def asked(self, key: Key, kind: str, label: str, command: Any) -> None:
         """Called when *command* is asked under *key*, or replay finds it recorded there."""
 
+    def threw(self, error: BaseException) -> None:
+        """*error*, which a fact brought, is about to be thrown into the workflow."""
+
+    def ending(self, error: BaseException) -> None:
+        """*error* has gone through a scope, or through the whole run, and is judged: is the code at fault?"""
+
 
 class ObservedRun(RunState):
     """A run that calls *observer*. Other runs have no cost from it."""
@@ -49,6 +55,15 @@ class ObservedRun(RunState):
     def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
         self._observer.asked(key, kind, label, command)
         return super().ask(key, kind, label, input, undo, command)
+
+
+    def threw(self, error: BaseException) -> BaseException:
+        self._observer.threw(error)
+        return super().threw(error)
+
+    def is_bug(self, error: BaseException) -> bool:
+        self._observer.ending(error)
+        return super().is_bug(error)
 
 
 @attrs.frozen

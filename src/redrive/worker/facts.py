@@ -5,9 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from redrive.codec import from_json
-from redrive_interpreter.history.row_json import load_outcome
-from redrive_interpreter.history.rows import Answered, CancelRequested, ChildFinished, Fact, RollbackRetried, Signalled
+from redrive_interpreter.history.row_json import load_outcome, load_row
+from redrive_interpreter.history.rows import (
+    Answered,
+    AttemptStarted,
+    CancelRequested,
+    ChildFinished,
+    Fact,
+    Retrying,
+    RollbackRetried,
+    Signalled,
+)
 from redrive_interpreter.keys import Key
 from redrive_interpreter.source_names import read_name
 
@@ -35,7 +46,11 @@ def fact_of(message: Message, at: datetime) -> Fact:
             outcome = load_outcome(data["outcome"])
             return ChildFinished(id=message.name, status=data["status"], outcome=outcome, at=at)
         case "answer":
-            return Answered(Key(message.name), load_outcome(data), at=at)
+            return Answered(Key(message.name), load_outcome(data), at=at, in_doubt="doubt" in data, by=data.get("by", ""))
+        case "retrying" | "attempt":  # what an operator put back
+            row = load_row(data)
+            assert isinstance(row, (Retrying, AttemptStarted))
+            return attrs.evolve(row, at=at)
         case "retry_rollback":
             return RollbackRetried(at=at)
         case _:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
 
 from redrive.worker import precedence
 from redrive_interpreter.history.requests import AbandonStep, CancelExecution, ClearTimer, RunStep, SetTimer
@@ -12,12 +14,18 @@ from redrive_interpreter.history.rows import Asked, CancelRequested
 from redrive_interpreter.replay.replay import replay
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from redrive.codec import JsonCodec
+    from redrive.ports.store import Message
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.watchdog import Watch
     from redrive_interpreter.history.requests import Request
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.keys import Key
+
+_OF_BODIES: Final = frozenset({"answer", "retrying", "attempt"})
+"""Kinds of messages about a step, which an operator put back."""
 
 
 def begin(live: ActiveExecution, started: Any, codec: JsonCodec, now: datetime, watch: Watch) -> None:
@@ -38,6 +46,8 @@ def go_on(live: ActiveExecution, rows: list[Row], codec: JsonCodec, watch: Watch
     # What was asked in a stored turn was carried out in the same transaction; only bodies and timers begin again.
     fresh = {row.key for row in replayed.rows if type(row) is Asked}
     live.requests = [request for request in replayed.requests if _anew(request, fresh)]
+    if live.inbox and any(message.kind in _OF_BODIES for message in live.inbox):
+        live.requests = list(_not_answered(live.requests, live.inbox))
     if live.uncertain is None:
         live.uncertain = {
             request.key: request.due
@@ -46,6 +56,17 @@ def go_on(live: ActiveExecution, rows: list[Row], codec: JsonCodec, watch: Watch
         }
     if live.machine.finished is not None and live.inbox:
         live.inbox = deque(sorted(live.inbox, key=lambda message: message.kind != "retry_rollback"))
+
+
+def _not_answered(requests: Sequence[Request], inbox: Iterable[Message]) -> Iterator[Request]:
+    """*requests* without the bodies whose outcome lies in the inbox, where an operator had it put back: they must not run."""
+    last = {message.name: message.kind for message in inbox if message.kind in _OF_BODIES}
+    for request in requests:
+        kind = last.get(request.key) if isinstance(request, Perform) else None
+        if kind is None:
+            yield request
+        elif kind == "attempt" and isinstance(request, Perform):
+            yield attrs.evolve(request, interrupted=True)
 
 
 def _anew(request: Request, fresh: set[Key]) -> bool:
