@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 from redrive.errors import ServiceClosed
 from redrive.execution import Execution
 from redrive.home import Process
+from redrive.operating.blocking_acts import BlockingHistoryActs
 from redrive.service import AsyncDurableService
 from redrive.starting import is_async
 from redrive_interpreter.errors import InvalidDefinition
@@ -258,7 +259,7 @@ class BlockingSubscription(Generic[T]):
         return await self._inner.__anext__()
 
 
-class BlockingOperator:
+class BlockingOperator(BlockingHistoryActs):
     """The operator's side of a `DurableService`: ``service.operator``."""
 
     def __init__(self, service: DurableService) -> None:

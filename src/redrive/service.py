@@ -425,6 +425,12 @@ class AsyncDurableService:
         if self._worker is not None:
             self._worker.look()
 
+    async def _operated(self) -> None:
+        """An operator had an execution rewritten: bodies of it that run here are told to stop at once."""
+        if self._worker is not None:
+            await self._worker.lose_lost()
+        self._look()
+
     def _ended(self, id: str, status: Any, outcome: str) -> None:
         self._waiters.tell(id, End(status, outcome))
 

@@ -109,7 +109,7 @@ def test_finished_children_are_facts_and_running_ones_refuse_it(store_url: str, 
     @workflow("shop.parent")
     def parent() -> Flow[str]:
         yield from reserve("book")
-        ref = yield from StartChild(child())
+        ref = yield from StartChild(child(), id="c-1")
         yield from quote("x")
         said = yield from WaitChild(ref)
         return f"{said} {(yield from charge(1))}"
@@ -117,10 +117,11 @@ def test_finished_children_are_facts_and_running_ones_refuse_it(store_url: str, 
     async def run(service: AsyncDurableService) -> None:
         bank.gate["charge"] = asyncio.Event()
         execution = await service.start(parent(), id="o-1")
-        (asked,) = (await standing(execution, "suspended")).waiting_on
+        await standing(execution, "suspended")
+        await standing(service.execution("c-1"), "suspended")
         with pytest.raises(OperationRefused, match=r"child .* still runs; before='__start_child' forks before its start; or wait"):
             await service.operator.fork("o-1", before="quote", id="no")
-        await service.execution(asked.label).signal(approved, "ada")
+        await service.execution("c-1").signal(approved, "ada")
         while not bank.counts["charge"]:
             await asyncio.sleep(0.002)
         change = await service.operator.fork("o-1", before="quote", id="o-2")
@@ -147,7 +148,7 @@ def test_ids_of_children_that_are_taken_are_listed(store_url: str, bank: Provide
         with pytest.raises(OperationRefused, match=r"it runs workflow 'shop.parent', not 'shop.order'"):
             await service.operator.fork("o-1", before="reserve", id="o-2", input=order(1))
         await service.operator.fork("o-1", before="reserve", id="o-2", input=parent("c-2"))
-        assert await service.execution("o-2").result() == "reserve-3 charge-2"
+        assert await service.execution("o-2").result() == "reserve-4 charge-2"
 
     in_shop(run, store_url, parent)
 

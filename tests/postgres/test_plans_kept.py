@@ -180,6 +180,8 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "renumber_events": (n, 1, 77),
         "has_audit": ("e100", "k"),
         "insert_audit": ("e100", NOW, "ada", "retry", "", "{}", "k-new"),
+        "newest_act": (),
+        "operated": (10**6,),
         "audit": (10,),
         "audit_of": ("e100", 10),
         "landed": (IDS, three("once", "once", "never")),

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
-from redrive import CodecError, DefinitionError, ExecutionFinished, ExecutionNotFound
+from redrive import CodecError, DefinitionError, ExecutionFinished, ExecutionNotFound, OperationRefused
 from redrive.errors import UndeclaredSignal
 
 DONE: Final = 0
@@ -20,7 +20,7 @@ LATE: Final = 3
 """`result --timeout` passed first."""
 INTERRUPTED: Final = 130
 
-_REFUSED: Final = (DefinitionError, CodecError, UndeclaredSignal, ExecutionNotFound, ExecutionFinished)
+_REFUSED: Final = (DefinitionError, CodecError, UndeclaredSignal, ExecutionNotFound, ExecutionFinished, OperationRefused)
 
 
 def code_of(error: BaseException) -> int:

@@ -22,6 +22,7 @@ from redrive.cli.inspecting_verbs import add_inspecting
 from redrive.cli.linting import add_lint
 from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
+from redrive.cli.operator_verbs import add_operator
 from redrive.cli.preparing import add_preparing
 from redrive.cli.worker_verbs import add_workers
 from redrive_interpreter import RedriveError
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("reason", nargs="?", default="")
 
     add_aside(partial(_client, words))
+    add_operator(partial(_client, words))
     add_inspecting(partial(_client, words))
     add_workers(partial(_client, words))
     add_replay(words)

@@ -177,11 +177,6 @@ def _since(rows: Sequence[Row]) -> str:
 def answer(subject: Subject, verb: str, key: str, outcome: Ok[Any] | Err, since: str | None = None) -> Edited:
     """Give the step at *key* another *outcome* than it has, or one where it has none (F5)."""
     rows = subject.rows
-    asked = rows[point(subject, verb, key)]
-    assert isinstance(asked, Asked)
-    if asked.kind not in kinds.BODIES:
-        noun = kinds.kind_of(asked.kind).noun
-        raise subject.refuse(verb, f"{key!r} is no step but a {noun}", "only the outcomes of steps and undos can be given")
     at = cuts.answered_at(rows, key)
     if at is None:
         return _answer_open(subject, verb, Key(key), outcome, since)
@@ -217,6 +212,15 @@ def answer(subject: Subject, verb: str, key: str, outcome: Ok[Any] | Err, since:
     )
 
 
+def check_step(subject: Subject, verb: str, key: str) -> None:
+    """Raises `OperationRefused` for what was never asked, and for what is no step."""
+    asked = subject.rows[point(subject, verb, key)]
+    assert isinstance(asked, Asked)
+    if asked.kind not in kinds.BODIES:
+        noun = kinds.kind_of(asked.kind).noun
+        raise subject.refuse(verb, f"{key!r} is no step but a {noun}", "only the outcomes of steps and undos can be given")
+
+
 def _answer_open(subject: Subject, verb: str, key: Key, outcome: Ok[Any] | Err, since: str | None) -> Edited:
     rows = subject.rows
     if since is not None:
@@ -228,12 +232,22 @@ def _answer_open(subject: Subject, verb: str, key: Key, outcome: Ok[Any] | Err, 
     return Edited(verb=verb, rows=[*rows, new], added=[new], in_doubt=doubt, run=cuts.run_of(rows))
 
 
+@attrs.frozen
+class StoredResult:
+    """A result as JSON *data*, which is read as the step's type says: from a shell, or from a page."""
+
+    data: Any
+
+
 def encoded(subject: Subject, verb: str, key: str, result: Any) -> Any:
     """*result* as the step at *key* would have given it. Raises `CodecError` if it is not of the declared type."""
     spec = spec_at(subject, key, before=cuts.answered_at(subject.rows, key))
     if spec is None:
         raise subject.refuse(verb, f"{key!r} is no step that the code here asks for", "run this where the execution's code is")
-    return subject.codec.dump(result, spec.result_type, f"step {spec.id}")
+    where = f"step {spec.id}"
+    if isinstance(result, StoredResult):
+        result = subject.codec.load(result.data, spec.result_type, where)
+    return subject.codec.dump(result, spec.result_type, where)
 
 
 # ── a backoff, the deadline, the end ────────────────────────────────────────────────────────────

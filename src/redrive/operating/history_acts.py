@@ -162,13 +162,15 @@ class HistoryActs:
         self, verb: str, id: str, step: Any, result: tuple[Any, ...], error: Exception | None, since: str | None, why: Any
     ) -> Change:
         from redrive.operating import edits
-        from redrive.operating.step_keys import key_of
+        from redrive.operating.step_keys import check_means_step, key_of
 
+        check_means_step(verb, step)
         if (error is None) == (not result) or len(result) > 1:
             raise InvalidDefinition(f"{verb} takes a result or error=, one of them")
 
         def edit(subject: Subject) -> Edited:
             key = key_of(subject, verb, step)
+            edits.check_step(subject, verb, key)
             if verb == "skip_step":
                 edits.check_skipped(subject, key)
             if error is not None:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from redrive.operating.subjects import Subject
 
 
+def check_means_step(verb: str, step: object) -> None:
+    """Raises `InvalidDefinition` for what means no step: a step function has no arguments, so its result could be of any call."""
+    if not isinstance(step, (str, Step, StepId)):
+        what = getattr(step, "step_id", None)
+        hint = f"as {what}(…), with its arguments" if what else "as a key, a ready step or a StepId"
+        raise InvalidDefinition(f"{verb} takes the step {hint}, not {step!r}")
+
+
 def key_of(subject: Subject, verb: str, step: Any) -> str:
     """The key of the step that an operator means."""
     if isinstance(step, StepId):
@@ -22,10 +30,7 @@ def key_of(subject: Subject, verb: str, step: Any) -> str:
         input = codec.dump_call(step.spec.signature, step.args, step.kwargs, step.step_id)
         alike = [row for row in _steps(subject) if row.label == step.step_id and codec.same(row.input, input)]
         return _only(subject, verb, repr(step), alike)
-    if not isinstance(step, str):
-        what = getattr(step, "step_id", None)
-        hint = f"as {what}(…), with its arguments" if what else "as a key, a ready step or a StepId"
-        raise InvalidDefinition(f"{verb} takes the step {hint}, not {step!r}")
+    assert isinstance(step, str)
     return step
 
 

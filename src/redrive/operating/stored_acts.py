@@ -146,7 +146,7 @@ async def act(
             if tried == TRIES - 1:
                 raise
             continue
-        service._look()
+        await service._operated()
         return attrs.evolve(change, stored=True)
     raise AssertionError("unreachable")
 
@@ -330,7 +330,7 @@ async def force_fail(service: AsyncDurableService, wish: Wish, outcome: Err) -> 
             if tried == TRIES - 1:
                 raise
             continue
-        service._look()
+        await service._operated()
         return attrs.evolve(change, stored=True)
     raise AssertionError("unreachable")
 

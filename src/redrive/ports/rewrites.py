@@ -103,6 +103,10 @@ class RewritesHistories(Protocol):
         """
         ...
 
+    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
+        """The newest seq of the audit, and the executions of the acts after *after*, each once; None: of no act."""
+        ...
+
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
         """What operators did to one execution, or to all: the newest *limit*, oldest first. It outlives the execution."""
         ...

@@ -5,8 +5,7 @@
 2.  What it claimed it keeps, with its live machine, as long as there is room: idle ones are released once they have
     been idle for a while and nothing of theirs is due soon (T5).
 3.  A heartbeat every third of the lease; it also sets the clock by the store's.
-4.  Stopping: no new work, bodies get a grace period, then they are told to stop and nothing is written for them; the
-    store then knows that the worker is gone (E6).
+4.  Stopping: no new work, bodies get a grace period, then they are told to stop, and the store that the worker is gone (E6).
 """
 
 from __future__ import annotations
@@ -381,10 +380,11 @@ class Worker:
         self._owned.look_for_strays()
         await self._claim(NOTHING if self._stopping else self.room.first())
         await self._clock.ask(self._store)
-        if self._owned.was_away(self._clock.said - before):
-            for live in await self._owned.taken():
-                if not live.driving and self.lives.get(live.id) is live:
-                    self._runner.lose(live)
+        await self.lose_lost(self._clock.said - before)
+
+    async def lose_lost(self, since_last_beat: timedelta = timedelta(0)) -> None:
+        """Stop what is not ours any more: operators had it rewritten, or others took it while we were away."""
+        self._runner.lose_at_rest(await self._owned.lost(since_last_beat))
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _arm(self) -> None:

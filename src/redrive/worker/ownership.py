@@ -44,6 +44,8 @@ class Ownership:
     """Ids, by run, of what is being started here and may be ours already."""
     unknown: set[str] = attrs.field(factory=set[str], init=False)
     """Executions that had mail and were not here: they may be on their way."""
+    _operated: int | None = attrs.field(default=None, init=False)
+    """The newest act of operators that was looked at."""
     _claiming: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     @property
@@ -92,13 +94,15 @@ class Ownership:
             self.unsure = False
         return claims
 
-    def was_away(self, since_last_beat: timedelta) -> bool:
-        return since_last_beat > self.lease * _LATE
+    async def lost(self, since_last_beat: timedelta) -> Sequence[ActiveExecution]:
+        """What is not ours any more: rewritten by operators since the last call, or taken by others while we were away."""
+        self._operated, rewritten = await self.store.operated(self._operated)
+        away = since_last_beat > self.lease * _LATE
+        return await self._not_ours(list(self.lives) if away else rewritten)
 
-    async def taken(self) -> Sequence[ActiveExecution]:
-        """What others took while we were away."""
+    async def _not_ours(self, ids: Sequence[str]) -> Sequence[ActiveExecution]:
         found: list[ActiveExecution] = []
-        for live in list(self.lives.values()):
+        for live in [self.lives[id] for id in ids if id in self.lives]:
             snapshot = await self.store.read(live.id)
             if (snapshot is None or snapshot.owner != self.worker) and self.lives.get(live.id) is live:
                 found.append(live)

@@ -62,10 +62,10 @@ def _not_answered(requests: Sequence[Request], inbox: Iterable[Message]) -> Iter
     """*requests* without the bodies whose outcome lies in the inbox, where an operator had it put back: they must not run."""
     last = {message.name: message.kind for message in inbox if message.kind in _OF_BODIES}
     for request in requests:
-        kind = last.get(request.key) if isinstance(request, Perform) else None
+        kind = last.get(request.key) if isinstance(request, RunStep) else None
         if kind is None:
             yield request
-        elif kind == "attempt" and isinstance(request, Perform):
+        elif kind == "attempt" and isinstance(request, RunStep):
             yield attrs.evolve(request, interrupted=True)
 
 

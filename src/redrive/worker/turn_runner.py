@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -392,6 +392,12 @@ class TurnRunner:
         reporting.lease_lost(live)
         self.executor.stop_all(live)
         self._leave(live)
+
+    def lose_at_rest(self, lives: Iterable[ActiveExecution]) -> None:
+        """The same of those without a turn under way, which is refused where it is stored."""
+        for live in lives:
+            if not live.driving and not live.gone:
+                self.lose(live)
 
     def _leave(self, live: ActiveExecution) -> None:
         live.gone = True

@@ -228,6 +228,11 @@ class MemoryStore(AsideInMemory):
         self._tell(work.changes)
         return snapshot
 
+    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
+        with self._lock:
+            audits = self._tables.audits
+            return len(audits), () if after is None else list({one.execution: None for one in audits[after:]})
+
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
         with self._lock:
             found = (one for one in reversed(self._tables.audits) if id in (None, one.execution))

@@ -277,6 +277,12 @@ SELECT 1 FROM redrive.audit WHERE execution = $1 AND key = $2;
 INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING;
 
+-- name: newest_act
+SELECT coalesce((SELECT seq FROM redrive.audit WHERE seq > 0 ORDER BY seq DESC LIMIT 1), 0);
+
+-- name: operated
+SELECT seq, execution FROM redrive.audit WHERE seq > $1 ORDER BY seq LIMIT 1000;
+
 -- name: audit
 SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM redrive.audit WHERE seq > 0 ORDER BY seq DESC LIMIT $1;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive.ports.rewrites import Audit
 from redrive.stores.ledger import rewrite_rules
@@ -26,6 +26,18 @@ async def rewrite(session: Session, *, id: str, change: Rewrite) -> tuple[Snapsh
     ((snapshot,),) = await read_all(session, [id])
     assert snapshot is not None
     return snapshot, work.changes, work.now_us
+
+
+_LATE_COMMITS: Final = 100
+"""Seqs that are looked at again: an act becomes visible when it is committed, which need not be in the order of seq."""
+
+
+async def operated(sessions: Sessions, after: int | None) -> tuple[int, Sequence[str]]:
+    if after is None:
+        ((newest,),) = await sessions.rows("newest_act")
+        return newest, ()
+    found = await sessions.rows("operated", max(0, after - _LATE_COMMITS))
+    return max(after, found[-1][0] if found else 0), list({from_text(execution): None for _, execution in found})
 
 
 async def audit(sessions: Sessions, id: str | None, limit: int) -> Sequence[Audit]:

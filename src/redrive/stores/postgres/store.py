@@ -396,6 +396,9 @@ class PostgresStore:
         self._told(now_us, news)
         return snapshot
 
+    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
+        return await rewrite_statements.operated(self._open.sessions, after)
+
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
         return await rewrite_statements.audit(self._open.sessions, id, limit)
 

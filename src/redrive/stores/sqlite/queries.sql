@@ -99,6 +99,9 @@ SELECT 1 FROM audit WHERE execution = ? AND key = ?;
 -- name: insert_audit
 INSERT OR IGNORE INTO audit (execution, at_us, operator, verb, reason, detail, key) VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: operated
+SELECT seq, execution FROM audit WHERE seq > ? ORDER BY seq LIMIT 1000;
+
 -- name: audit
 SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM audit ORDER BY seq DESC LIMIT ?;
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.ports.rewrites import Audit
 from redrive.stores.ledger import rewrite_rules
 from redrive.stores.sqlite.column_values import from_text, from_us, to_text
+from redrive.stores.sqlite.inbox_rows import last_seq
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.read_rows import snapshot
 from redrive.stores.sqlite.unit_rows import lock, write
@@ -26,6 +27,13 @@ def rewrite(tx: Transaction, id: str, change: Rewrite) -> Snapshot:
     found = snapshot(tx, id)
     assert found is not None
     return found
+
+
+def operated(tx: Transaction, after: int | None) -> tuple[int, Sequence[str]]:
+    if after is None:
+        return last_seq(tx, "audit"), ()
+    found = tx.execute(SQL["operated"], (after,)).fetchall()
+    return (found[-1][0] if found else after), list({from_text(execution): None for _, execution in found})
 
 
 def audit(tx: Transaction, id: str | None, limit: int) -> Sequence[Audit]:

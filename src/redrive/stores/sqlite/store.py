@@ -241,6 +241,9 @@ class SQLiteStore:
     async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
         return await self._writer.do(rewrite_rows.rewrite, id, change)
 
+    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
+        return await self._reader.do_at_once(rewrite_rows.operated, after)
+
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
         return await self._reader.do(rewrite_rows.audit, id, limit)
 

@@ -81,6 +81,21 @@ class RewriteContract:
         assert await store.audit("other", 10) == []
 
     @in_lab
+    async def test_workers_hear_of_it(self, lab: Lab) -> None:
+        """F4: bodies under way are told to stop."""
+        store = await lab.open()
+        before = await failed(store)
+        newest, none = await store.operated(None)
+        assert list(none) == []
+        assert list((await store.operated(newest))[1]) == []
+        await store.rewrite("e-1", rewritten(before))
+        await store.rewrite("e-1", rewritten(await read(store)))
+        later, ids = await store.operated(newest)
+        assert list(ids) == ["e-1"]
+        assert later > newest
+        assert (await store.operated(later))[0] == later
+
+    @in_lab
     async def test_an_execution_that_has_gone_on_is_not_rewritten(self, lab: Lab) -> None:
         """F4."""
         store = await lab.open()
