@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from redrive.info import ExecutionInfo, Pending
     from redrive.inspecting import InspectedFiber, InspectedFrame, InspectedValue, Inspection
     from redrive.operating.audit_entries import AuditEntry
-    from redrive.operating.changes import Change
+    from redrive.operating.change_report import Change
 
 __all__ = [
     "All",
@@ -205,9 +205,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What is for annotations only is imported when somebody asks for it."""
     if name == "Change":
-        from redrive.operating import changes
+        from redrive.operating import change_report
 
-        return changes.Change
+        return change_report.Change
     if name == "AuditEntry":
         from redrive.operating import audit_entries
 

@@ -58,8 +58,10 @@ def test_it_needs_no_code_and_cancels_children(store_url: str, bank: Provider) -
 
     async def run(service: AsyncDurableService) -> None:
         await service.start(parent(), id="o-1")
-        await standing(service.execution("o-1"), "suspended")
+        while await service.store.read("left") is None:
+            await asyncio.sleep(0.002)
         await standing(service.execution("left"), "suspended")
+        await standing(service.execution("o-1"), "suspended")
         async with AsyncDurableService(store_url, worker=False) as client:
             change = await client.operator.force_fail("o-1", "no code")
             assert change.children == ("cut is cancelled",)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 if TYPE_CHECKING:
     from redrive.blocking import DurableService
     from redrive.operating.audit_entries import AuditEntry
-    from redrive.operating.changes import Change
+    from redrive.operating.change_report import Change
     from redrive.operating.history_acts import Why
     from redrive.operating.stored_acts import Children
     from redrive_interpreter.commands.durations import Duration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 import attrs
 
@@ -20,12 +21,9 @@ from redrive_interpreter.history.rows import (
     Started,
 )
 from redrive_interpreter.keys import ROLLBACK, Key
-from redrive_interpreter.machine.chance import uuid_of
 from redrive_interpreter.outcomes import Ok
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from redrive_interpreter.history.rows import Fact, Row
 
 _OF_A_KEY: Final = (Answered, Retrying, AttemptStarted)
@@ -55,24 +53,25 @@ def answered_at(rows: Sequence[Row], key: str) -> int | None:
 
 @attrs.frozen
 class Start:
-    """A child that the run started: *explicit* says that the workflow chose its id."""
+    """A child that the run started: *explicit* says that the workflow chose its id, so that another run would ask for the same."""
 
     id: str
     key: Key
     explicit: bool
 
 
-def children_of(rows: Sequence[Row], before: Sequence[Row] = ()) -> list[Start]:
-    """The children that *rows* start, *before* being the rows before them."""
-    found: list[Start] = []
-    run = run_of(before) if before else None
-    for row in rows:
-        if isinstance(row, (Forked, Started)):
-            run = row.run
-        if type(row) is Asked and row.kind in kinds.CHILD_STARTS and run is not None:
-            id = row.input["id"]
-            found.append(Start(id, row.key, id != str(uuid_of(run, f"child:{row.key}"))))
-    return found
+def children_of(rows: Sequence[Row]) -> list[Start]:
+    """The children that *rows* start."""
+    starts = (row for row in rows if type(row) is Asked and row.kind in kinds.CHILD_STARTS)
+    return [Start(row.input["id"], row.key, not _is_derived(row.input["id"])) for row in starts]
+
+
+def _is_derived(id: str) -> bool:
+    """Whether *id* derives from the run, as the ids do which nobody chose, and those that NewId gives."""
+    try:
+        return UUID(id).version == 5
+    except ValueError:
+        return False
 
 
 def finished_children(rows: Sequence[Row]) -> set[str]:

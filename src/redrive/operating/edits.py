@@ -132,7 +132,7 @@ def fork(subject: Subject, id: str, before: str | int, deadline: datetime | None
         start = next((child for child in cuts.children_of(cut.kept) if child.id in running), None)
         before_it = "" if start is None else f"before={str(start.key)!r} forks before its start; or "
         raise subject.refuse(verb, f"its child {min(running)!r} still runs", f"{before_it}wait for its end")
-    conflicts = [child.id for child in cuts.children_of(cut.removed, cut.kept) if child.explicit]
+    conflicts = [child.id for child in cuts.children_of(cut.removed) if child.explicit]
     if conflicts and call is None:
         names = ", ".join(map(repr, conflicts[:5]))
         raise subject.refuse(verb, f"the copy would start children whose ids are taken: {names}", "give another input=, or change the code")

@@ -16,7 +16,7 @@ from redrive_interpreter.outcomes import Err, Failure, Ok
 
 if TYPE_CHECKING:
     from redrive.operating.audit_entries import AuditEntry
-    from redrive.operating.changes import Change
+    from redrive.operating.change_report import Change
     from redrive.operating.stored_acts import Children, Edit, Wish
     from redrive.operating.subjects import Edited, Subject
     from redrive.service import AsyncDurableService

@@ -13,16 +13,16 @@ import attrs
 from redrive.codec import to_json
 from redrive.errors import OperationRefused
 from redrive.operating import cuts
-from redrive.operating.changes import Change, outcome_text, told
+from redrive.operating.change_report import Change, outcome_text, told
 from redrive.operating.edits import with_deadline
-from redrive.operating.messages import put_back
+from redrive.operating.put_back import put_back
 from redrive.operating.rehearsals import Rehearsed, rehearse
 from redrive.operating.subjects import Edited, Subject
 from redrive.patience import patiently
 from redrive.ports.ends import ends_of
 from redrive.ports.rewrites import NewAudit, Rewrite
 from redrive.ports.store import NewExecution, Outgoing, Stale
-from redrive.status import CANCELLING, FAILED, FINAL, PAUSED, RUNNING
+from redrive.status import CANCELLING, FAILED, FINAL, PAUSED, PENDING, RUNNING
 from redrive.stored import Origin
 from redrive.worker.outbox import cancel_message
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionNotFound, RedriveError
@@ -188,9 +188,8 @@ def _deadline(found: Read, wish: Wish, edited: Edited, timeout: timedelta | None
 
 def _children(found: Read, wish: Wish, edited: Edited, children: Children | None) -> tuple[list[Outgoing], tuple[str, ...]]:
     """The cancels to send, and sentences on the children that are concerned."""
-    before = edited.rows
-    kept = cuts.known_children(before)
-    gone = [child for child in cuts.children_of(edited.removed, before) if child.id not in kept and child.id in found.running]
+    kept = cuts.known_children(edited.rows)
+    gone = [child for child in cuts.children_of(edited.removed) if child.id not in kept and child.id in found.running]
     if not gone:
         return [], ()
     if children is None:
@@ -269,7 +268,7 @@ async def copy(
     taken = await patiently(lambda: service.store.read(id))
     if taken is not None:
         raise ExecutionConflict(id, "it exists already: give the copy another id")
-    change = told(edited, rehearsed, id=wish.id, status="pending", number=1, copy=id, reason=wish.reason, by=wish.by)
+    change = told(edited, rehearsed, id=wish.id, status=PENDING, number=1, copy=id, reason=wish.reason, by=wish.by)
     if wish.dry_run:
         return change
     started = edited.rows[0]
