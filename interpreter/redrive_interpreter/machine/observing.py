@@ -33,10 +33,10 @@ class Observer:
         """Called when *command* is asked under *key*, or replay finds it recorded there."""
 
     def threw(self, error: BaseException) -> None:
-        """*error*, which a fact brought, is about to be thrown into the workflow."""
+        """Called before *error*, which a fact brought, is thrown into the workflow."""
 
     def ending(self, error: BaseException) -> None:
-        """*error* has gone through a scope, or through the whole run, and is judged: is the code at fault?"""
+        """Called when *error* has left a scope, or the run, and the machine judges whether the code is at fault."""
 
 
 class ObservedRun(RunState):
@@ -55,7 +55,6 @@ class ObservedRun(RunState):
     def ask(self, key: Key, kind: str, label: str = "", input: Any = None, undo: str | None = None, command: Any = None) -> Asked:
         self._observer.asked(key, kind, label, command)
         return super().ask(key, kind, label, input, undo, command)
-
 
     def threw(self, error: BaseException) -> BaseException:
         self._observer.threw(error)
