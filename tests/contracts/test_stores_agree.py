@@ -35,6 +35,7 @@ from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive_interpreter.errors import RedriveError
 from tests.contracts.clocks import Clock
+from tests.json_store.store import JsonStore
 from tests.postgres.clocks import ClockedStore
 from tests.postgres.server import Server
 
@@ -384,6 +385,13 @@ def run_both(ops: list[Op], make: Callable[[Clock], Store]) -> None:
 def test_memory_and_sqlite_agree(first: tuple[Op, ...], ops: list[Op]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         run_both([*first, *ops], lambda clock: SQLiteStore(str(Path(directory) / "redrive.db"), synchronous="normal", clock=clock))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.tuples(STARTS, STARTS, TAKES), st.lists(OPS, min_size=1, max_size=15))
+def test_memory_and_a_small_store_agree(first: tuple[Op, ...], ops: list[Op]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        run_both([*first, *ops], lambda clock: JsonStore(directory, clock))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -16,184 +17,127 @@ import attrs
 
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.rewrites import Audit
-from redrive.ports.store import Creator, Event, ExecutionStatus, Json, Message
-from redrive.stores.ledger.locked_execution import LockedExecution
+from redrive.ports.store import Creator, Event, Message
 from redrive.stores.ledger.parking import Deaths, Parked
+from redrive.stores.memory.event_log import EventLog, Handler
+from redrive.stores.memory.park_index import ParkIndex, Worker
+from redrive.stores.memory.record import Record, Run
 from redrive.stores.times import from_us, to_us
-
-
-@attrs.define(kw_only=True, eq=False)
-class Execution:
-    """All of one execution. *n* counts executions; *runs* are lists of chunks of rows."""
-
-    n: int
-    id: str
-    workflow: str
-    run: str
-    input: Json
-    attributes: Json
-    created_us: int
-    updated_us: int
-    stored_us: int
-    wake_us: int | None = None
-    deadline_us: int | None = None
-    creator: Creator | None = None
-    runs: list[list[Json]] = attrs.Factory(list[list[Json]])
-    number: int = 1
-    first_run: int = 1
-    length: int = 1
-    status: ExecutionStatus = "pending"
-    owner: str | None = None
-    fence: int = 0
-    rested: int = 0
-    recoveries: int = 0
-    unread: int = 0
-    cancelled_run: int = 0
-    outcome: Json | None = None
-    inbox: list[Message] = attrs.Factory(list[Message])
-    dedup_keys: list[str] = attrs.Factory(list[str])
-    emitted: list[str] = attrs.Factory(list[str])
-    parks: dict[str, Parked] = attrs.Factory(dict[str, Parked])
-    deaths: dict[str, Deaths] = attrs.Factory(dict[str, Deaths])
-    aside: list[Aside] = attrs.Factory(list[Aside])
-
-    @property
-    def has_messages(self) -> bool:
-        return bool(self.inbox)
-
-    @property
-    def has_cancel(self) -> bool:
-        return any(message.kind == "cancel" for message in self.inbox)
-
-    def after(self, seq: int) -> list[Message]:
-        return [message for message in self.inbox if message.seq > seq]
-
-    def history(self, number: int) -> Json:
-        return "[" + ",".join(self.runs[number - 1]) + "]"
-
-    def locked(self) -> LockedExecution:
-        newest = self.inbox[-1].seq if self.inbox else 0
-        return LockedExecution(n=self.n, newest=newest, **{name: getattr(self, name) for name in COLUMNS})
-
-    def save(self, it: LockedExecution, now_us: int) -> None:
-        for name in COLUMNS:
-            setattr(self, name, getattr(it, name))
-        self.updated_us = now_us
-        if it.has_outcome:
-            self.outcome = it.outcome
-
-
-COLUMNS = {field.name for field in attrs.fields(Execution)} & {field.name for field in attrs.fields(LockedExecution)} - {
-    "n",
-    "inbox",
-    "outcome",
-}
-"""What the rules of the ledger know of an execution."""
-
-
-@attrs.define(kw_only=True)
-class Worker:
-    expires_us: int
-    lease_us: int
-    build: str
-    workflows: list[str]
-    started_us: int
-
-
-@attrs.define(kw_only=True)
-class Handler:
-    event: str
-    done: int
-    worker: str
+from redrive_interpreter.errors import ExecutionNotFound
 
 
 @attrs.define(kw_only=True, eq=False)
 class Everything:
-    """All that belongs to no single execution."""
+    """All that belongs to no single execution. *ids* of executions are in the order of their creation."""
 
-    executions: int = 0
-    messages: int = 0
+    ids: list[str] = attrs.Factory(list[str])
+    newest_message: int = 0
     asides: int = 0
-    newest_event: int = 0
-    pruned_us: int = 0
     latest_us: int = 0
-    events: list[Event] = attrs.Factory(list[Event])
-    handlers: dict[str, Handler] = attrs.Factory(dict[str, Handler])
-    held: list[HeldEvent] = attrs.Factory(list[HeldEvent])
+    events: EventLog = attrs.Factory(EventLog)
     workers: dict[str, Worker] = attrs.Factory(dict[str, Worker])
     audits: list[Audit] = attrs.Factory(list[Audit])
 
 
-CLASSES = {
-    cls.__name__: cls for cls in (Aside, Audit, Creator, Deaths, Event, Everything, Execution, Handler, HeldEvent, Message, Parked, Worker)
+# ── values as JSON ──────────────────────────────────────────────────────────────────────────────
+def _record(**fields: Any) -> Record:
+    collections = {"inbox": deque(fields.pop("inbox")), "dedup_keys": set(fields.pop("dedup_keys")), "emitted": set(fields.pop("emitted"))}
+    return Record(**fields | collections, current=fields["runs"][-1])
+
+
+def _event_log(held: list[HeldEvent], **fields: Any) -> EventLog:
+    return EventLog(**fields, held={(one.handler, one.event.seq): one for one in held})
+
+
+_CLASSES: dict[str, Callable[..., Any]] = {
+    cls.__name__: cls for cls in (Aside, Audit, Creator, Deaths, Event, Everything, Handler, HeldEvent, Message, Parked, Run, Worker)
 }
+_CLASSES |= {"Record": _record, "EventLog": _event_log, "time": from_us}
 
 
 def to_text(value: object) -> str:
-    def encode(value: Any) -> object:
-        if isinstance(value, datetime):
-            return {"": "time", "us": to_us(value)}
-        return {"": type(value).__name__} | {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
-
-    return json.dumps(value, default=encode)
+    return json.dumps(value, default=_encode)
 
 
 def from_text(text: str) -> Any:
-    def decode(found: dict[str, Any]) -> Any:
-        kind = found.pop("", None)
-        if kind == "time":
-            return from_us(found["us"])
-        return found if kind is None else CLASSES[kind](**found)
-
-    return json.loads(text, object_hook=decode)
+    return json.loads(text, object_hook=_decode)
 
 
+def _encode(value: Any) -> object:
+    if isinstance(value, datetime):
+        return {"": "time", "us": to_us(value)}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, deque):
+        return list(value)
+    fields = {field.alias or field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+    if isinstance(value, Record):
+        del fields["current"]
+    if isinstance(value, EventLog):
+        fields["held"] = list(fields["held"].values())
+    return {"": type(value).__name__} | fields
+
+
+def _decode(found: dict[str, Any]) -> Any:
+    kind = found.pop("", None)
+    return found if kind is None else _CLASSES[kind](**found)
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
 class Transaction:
-    """What one verb has read, and writes at its end if it has changed."""
+    """What one verb has read, and writes at its end if it has changed. It is the tables of a unit of work, and its own records."""
 
     def __init__(self, folder: Path, now_us: int) -> None:
-        self.folder, self.now_us = folder, now_us
-        self.changes = 0
+        self.folder, self.now_us, self.changes = folder, now_us, 0
         self._texts: dict[str, str] = {}
         self._values: dict[str, Any] = {}
-        self.everything: Everything = self._read("everything.json") or self._new("everything.json", Everything())
+        self.all: Everything = self._read("everything.json") or self._values.setdefault("everything.json", Everything())
+        self.records, self.audits = self, self.all.audits
+        self.events: EventLog = self.all.events
+        self.newest_message, self.workers = self.all.newest_message, self.all.workers
+        self.parks = ParkIndex({}, self.workers)
 
-    def get(self, id: str) -> Execution | None:
-        found: Execution | None = self._read(_name(id))
+    def get(self, id: str, /) -> Record | None:
+        found: Record | None = self._read(_name(id))
         return found
 
-    def add(self, execution: Execution) -> None:
-        self._new(_name(execution.id), execution)
+    def __getitem__(self, id: str, /) -> Record:
+        if (found := self.get(id)) is None:
+            raise ExecutionNotFound(id)
+        return found
 
-    def all(self) -> list[Execution]:
+    def __setitem__(self, id: str, record: Record, /) -> None:
+        self._values[_name(id)] = record
+        self.all.ids.append(id)
+
+    def every(self) -> list[Record]:
         """All executions, oldest first."""
-        names = [name for name in os.listdir(self.folder) if name.startswith("execution-")]
-        found: Iterable[Execution] = map(self._read, names)
-        return sorted(found, key=lambda one: one.n)
+        return [self[id] for id in self.all.ids]
 
-    def owned(self, worker: str) -> list[Execution]:
-        return [one for one in self.all() if one.owner == worker]
+    def of(self, worker: str) -> list[Record]:
+        """What *worker* owns."""
+        return [record for record in self.every() if record.owner == worker]
+
+    def next_aside(self) -> int:
+        self.all.asides += 1
+        return self.all.asides
+
+    def give(self, record: Record, owner: str | None) -> None:
+        record.owner = owner
 
     def write(self) -> None:
+        self.all.newest_message = self.newest_message
         texts = {name: to_text(value) for name, value in self._values.items()}
         changed = {name: text for name, text in texts.items() if self._texts.get(name) != text}
         if changed:
             _replace(self.folder / "journal.json", json.dumps(changed))
-            recover(self.folder)
+            _recover(self.folder)
 
     def _read(self, name: str) -> Any:
-        if name not in self._values:
-            path = self.folder / name
-            if not path.exists():
-                return None
-            text = path.read_text(encoding="ascii")
-            self._values[name] = from_text(text)
-            self._texts[name] = to_text(self._values[name])
-        return self._values[name]
-
-    def _new(self, name: str, value: Any) -> Any:
-        self._values[name] = value
-        return value
+        if name not in self._values and (path := self.folder / name).exists():
+            self._texts[name] = path.read_text(encoding="ascii")
+            self._values[name] = from_text(self._texts[name])
+        return self._values.get(name)
 
 
 @contextlib.contextmanager
@@ -201,11 +145,11 @@ def locked(folder: Path) -> Generator[None]:
     """Nobody else reads or writes *folder* meanwhile, in this process or another."""
     with open(folder / "lock", "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        recover(folder)
+        _recover(folder)
         yield
 
 
-def recover(folder: Path) -> None:
+def _recover(folder: Path) -> None:
     """Write what stands in the journal, if there is one: the transaction was committed with it."""
     journal = folder / "journal.json"
     if journal.exists():

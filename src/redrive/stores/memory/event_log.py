@@ -18,21 +18,24 @@ _AT_ONCE: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @attrs.define
-class _Handler:
+class Handler:
+    """A durable handler: it has done its events up to the seq *done*, and *worker* has the rest in hand."""
+
     event: str
     done: int
     worker: str
 
 
+@attrs.define(eq=False)
 class EventLog:
     """Used under the store's lock."""
 
-    def __init__(self) -> None:
-        self.newest = 0
-        self._events: list[Event] = []
-        self._handlers: dict[str, _Handler] = {}
-        self._pruned_at: datetime | None = None
-        self._held: dict[tuple[str, int], HeldEvent] = {}
+    newest: int = 0
+    """The seq of the last event that was ever emitted."""
+    _events: list[Event] = attrs.Factory(list[Event])
+    _handlers: dict[str, Handler] = attrs.Factory(dict[str, Handler])
+    _pruned_at: datetime | None = None
+    _held: dict[tuple[str, int], HeldEvent] = attrs.Factory(dict[tuple[str, int], HeldEvent])
 
     def emit(self, execution: str, emitted: set[str], new: Sequence[NewEvent], now: datetime) -> None:
         """*emitted*: the keys of the run's events so far."""
@@ -52,7 +55,7 @@ class EventLog:
         return tuple(itertools.islice((event for event in newer if event.name in wanted), limit))
 
     def take(self, handler: str, event: str, worker: str, limit: int, is_alive: Callable[[str], bool]) -> tuple[Event, ...]:
-        known = self._handlers.setdefault(handler, _Handler(event, self.newest, worker))
+        known = self._handlers.setdefault(handler, Handler(event, self.newest, worker))
         if known.worker != worker and is_alive(known.worker):
             return ()
         known.event, known.worker = event, worker

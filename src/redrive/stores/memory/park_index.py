@@ -81,7 +81,7 @@ class ParkIndex:
     def end(self, record: Record, build: str) -> None:
         """Forget that *build* could not go on with *record*."""
         if record.parks.pop(build, None) is not None:
-            self._of[build].pop(record.id)
+            self._of.get(build, {}).pop(record.id, None)
 
     def goes_on(self, record: Record, worker: str) -> None:
         """The code of *worker* fits, and so somebody has it."""

@@ -120,23 +120,29 @@ class MemoryStore(AsideInMemory):
                         tables.give(mine, None)
             claimant = tables.parks.claimant(worker, build, frozenset(workflows), frozenset(turns_only))
             ready = claim_rules.longest_parked(claimant, tables.parks.parked_by(build), now_us)[:retries] if retries else []
+            self._park_unlisted(now_us)
             claims: list[Claim] = []
             passed_over: list[Record] = []
             for_due = limit - claim_rules.kept_for_retries(limit, retries, ready)
-            while len(claims) < for_due and (due := tables.due.take(now_us)) is not None:
+            for due in tables.due.take(now_us, claimant.workflows) if for_due > 0 else ():
                 if claim_rules.may_claim(claimant, due, now_us):
                     claims.append(self._claim(due, claimant))
+                    if len(claims) == for_due:
+                        break
                 else:
                     passed_over.append(due)
-            listed = tables.listed()
-            unlisted = [record for record in passed_over if claim_rules.is_unlisted(record, listed, now_us)]
-            tables.parks.for_want_of_code(unlisted, now_us)
             for record in passed_over:
                 tables.due.put(record)
             for record in ready[: limit - len(claims)]:
                 claims.append(self._claim(record, claimant))
                 record.status = PARKED
             return claims
+
+    def _park_unlisted(self, now_us: int) -> None:
+        due = list(self._tables.due.take_unlisted(now_us, self._tables.listed()))
+        self._tables.parks.for_want_of_code(due, now_us)
+        for record in due:
+            self._tables.due.put(record)
 
     def _claim(self, record: Record, claimant: claim_rules.Claimant) -> Claim:
         claim = record.claim(claimant.worker, claimant.build)
@@ -206,7 +212,7 @@ class MemoryStore(AsideInMemory):
             if worker is not None:
                 left += tables.parks.parked_by(build)
             wakes = [
-                tables.due.first(lambda record: claim_rules.fits(claimant, record)),
+                tables.due.first(claimant.workflows, lambda record: claim_rules.fits(claimant, record)),
                 claim_rules.next_wake(claimant, left, dead, retries=worker is not None),
             ]
             return maybe_from_us(min((us for us in wakes if us is not None), default=None))

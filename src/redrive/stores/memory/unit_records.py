@@ -1,8 +1,8 @@
-"""Units of work on the memory store: read before the rules of the ledger run, written after. The store's lock is held."""
+"""Units of work on executions that are kept as `Record`s: read before the rules of the ledger run, written after."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from redrive.ports.aside_values import Aside
 from redrive.ports.rewrites import Audit
@@ -20,11 +20,42 @@ if TYPE_CHECKING:
     from redrive.stores.ledger.locked_execution import LockedExecution
     from redrive.stores.ledger.reach import Reach
     from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage
-    from redrive.stores.memory.indexes import Indexes
+    from redrive.stores.memory.event_log import EventLog
+    from redrive.stores.memory.park_index import ParkIndex
+
+
+class Records(Protocol):
+    """The records by the ids of their executions."""
+
+    def __getitem__(self, id: str, /) -> Record: ...
+    def __setitem__(self, id: str, record: Record, /) -> None: ...
+    def get(self, id: str, /) -> Record | None: ...
+
+
+class Tables(Protocol):
+    """What a store keeps, as far as a unit of work may have to do with it."""
+
+    newest_message: int
+    audits: list[Audit]
+
+    @property
+    def records(self) -> Records: ...
+    @property
+    def events(self) -> EventLog: ...
+    @property
+    def parks(self) -> ParkIndex: ...
+
+    def next_aside(self) -> int:
+        """The seq of the next signal that is set aside."""
+        ...
+
+    def give(self, record: Record, owner: str | None) -> None:
+        """Note that *owner* owns *record* now, or that nobody does, and when it is due."""
+        ...
 
 
 # ── before the rules run ────────────────────────────────────────────────────────────────────────
-def lock(tables: Indexes, reach: Reach, now_us: int) -> UnitOfWork:
+def lock(tables: Tables, reach: Reach, now_us: int) -> UnitOfWork:
     work, records = UnitOfWork(now_us), tables.records
     held = work.executions
     for id in reach.ids:
@@ -43,12 +74,12 @@ def lock(tables: Indexes, reach: Reach, now_us: int) -> UnitOfWork:
     return work
 
 
-def _lock(records: dict[str, Record], held: dict[str, LockedExecution], id: str) -> None:
+def _lock(records: Records, held: dict[str, LockedExecution], id: str) -> None:
     if id not in held and (record := records.get(id)) is not None:
         held[id] = record.locked()
 
 
-def look_for(tables: Indexes, work: UnitOfWork, chunks: Iterable[Chunk]) -> None:
+def look_for(tables: Tables, work: UnitOfWork, chunks: Iterable[Chunk]) -> None:
     """Note which of *chunks* are the last ones of their runs."""
     for chunk in chunks:
         run = tables.records[chunk.id].runs[chunk.number - 1]
@@ -57,7 +88,7 @@ def look_for(tables: Indexes, work: UnitOfWork, chunks: Iterable[Chunk]) -> None
 
 
 # ── after ───────────────────────────────────────────────────────────────────────────────────────
-def write(tables: Indexes, work: UnitOfWork) -> None:
+def write(tables: Tables, work: UnitOfWork) -> None:
     records, now_us = tables.records, work.now_us
     for execution, new in work.begun:
         records[new.id] = Record.begin(new, work.wake_us(new), now_us)
@@ -110,7 +141,7 @@ def write(tables: Indexes, work: UnitOfWork) -> None:
         _save(tables, execution, now_us)
 
 
-def _store(tables: Indexes, messages: Iterable[StoredMessage]) -> None:
+def _store(tables: Tables, messages: Iterable[StoredMessage]) -> None:
     for stored in messages:
         record, message = tables.records[stored.execution.id], stored.message
         if stored.dedup is not None:
@@ -120,14 +151,14 @@ def _store(tables: Indexes, messages: Iterable[StoredMessage]) -> None:
         record.inbox.append(Message(seq=tables.newest_message, kind=message.kind, name=message.name, data=message.data, stored_at=at))
 
 
-def _note(tables: Indexes, id: str, act: NewAudit, at: datetime) -> None:
+def _note(tables: Tables, id: str, act: NewAudit, at: datetime) -> None:
     texts = {"by": act.by, "verb": act.verb, "reason": act.reason, "detail": act.detail, "key": act.key}
     tables.audits.append(Audit(seq=len(tables.audits) + 1, execution=id, at=at, **texts))
 
 
-def _save(tables: Indexes, it: LockedExecution, now_us: int) -> None:
+def _save(tables: Tables, it: LockedExecution, now_us: int) -> None:
     record = tables.records[it.id]
-    stays = record.ticket and record.wake_us == it.wake_us and record.owner == it.owner
+    stays = record.ticket and (record.wake_us, record.owner, record.status) == (it.wake_us, it.owner, it.status)
     if it.run != record.run:
         record.emitted.clear()
     record.workflow, record.run, record.status, record.fence, record.wake_us = it.workflow, it.run, it.status, it.fence, it.wake_us
