@@ -1,7 +1,7 @@
-"""How values cross the edge of the kernel: the codec port, and the codec that leaves values as they are.
+"""The codec port: values cross the edge of the kernel through it.
 
-The kernel never looks inside a value. What rows hold is *data*: whatever the codec's ``dump`` gave. A host
-that stores histories brings a codec whose data is JSON; without one, data is the value itself.
+The kernel never looks inside a value. Rows hold *data*, the result of the codec's ``dump``. A host that stores histories brings a
+codec whose data is JSON; without one, data is the value itself.
 """
 
 from __future__ import annotations

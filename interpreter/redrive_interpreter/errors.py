@@ -119,7 +119,7 @@ class CodecError(RedriveError, ValueError):
 
 # ── thrown into workflows ───────────────────────────────────────────────────────────────────────
 class WorkflowError(RedriveError):
-    """What a workflow may catch and act upon."""
+    """An error that a workflow may catch and act upon."""
 
 
 class StepFailed(WorkflowError):

@@ -66,5 +66,5 @@ def fields_of(value: Frozen) -> tuple[str, ...]:
 
 
 def compared_fields_of(value: Frozen) -> tuple[str, ...]:
-    """Those of `fields_of` by which *value* is compared."""
+    """The names of the fields by which *value* is compared."""
     return value._frozen_compared

@@ -232,27 +232,61 @@ def test_nothing_runs_unpickles_or_imports_what_a_text_names() -> None:
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────
-BANNED = re.compile(r"\b(whoever|what\b[^.;:\n]{1,40}\bcomes of|(?:is|are|was) let go of|gone on with|goes on with)\b", re.IGNORECASE)
+BANNED = re.compile(
+    r"\b(whoever|what\b[^.;:\n]{1,40}\bc(?:omes|ame) of|(?:is|are|was|were) let go of|gone on with|goes on with"
+    r"|(?:is|are) (?:nobody|somebody|anybody)'s|\w+'s to (?:say|decide|know)|its answer are|by the look of it|as (?:it|they) likes?"
+    r"|may do what (?:it|they) likes?|what (?:anybody|somebody|nobody) \w+|what (?:it|they) (?:is|are) told)\b",
+    re.IGNORECASE,
+)
 """Phrases that a reader has to translate: name the actor (worker, store, caller, client) and say what it does."""
+HEADLESS = re.compile(r"^(what|who|whoever|whose|those)\b", re.IGNORECASE)
+"""How a docstring must not begin: its subject is a thing with a name."""
+CLEAN = ("interpreter", *(f"src/redrive/{name}" for name in ("cli", "codec", "gate", "histories", "lint", "testing")))
 
 
-def banned() -> Counter[str]:
-    pages = [*SOURCES, *(path for home in HOMES for path in (ROOT / home).rglob("*.sql")), *(ROOT / "docs" / "guide").glob("*.md")]
-    pages += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "interpreter" / "README.md"]
-    counted = Counter[str]()
-    for path in pages:
-        counted[path.relative_to(ROOT).parts[0]] += len(BANNED.findall(path.read_text()))
-    return counted
+def docstrings(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield ast.get_docstring(node) or ""
 
 
-CEILINGS = {"docs": 3, "interpreter": 7, "src": 34}
-"""How often the files of a folder may still use one of them."""
+def translated(path: Path) -> list[str]:
+    """The banned phrases in *path*, and the docstrings that begin without a subject."""
+    text = path.read_text()
+    found = [match.group(0) for match in BANNED.finditer(text)]
+    return found + ([doc for doc in docstrings(ast.parse(text)) if HEADLESS.match(doc)] if path.suffix == ".py" else [])
+
+
+def pages() -> list[Path]:
+    found = [*SOURCES, *(path for home in HOMES for path in (ROOT / home).rglob("*.sql") if path.parent.name != "migrations")]
+    return [
+        *found,
+        *(ROOT / "docs" / "guide").glob("*.md"),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "interpreter/README.md")),
+    ]
+
+
+CEILINGS = {"docs": 6, "src": 142}
+"""How often the other files of a folder may still use one of them."""
+
+
+@pytest.mark.parametrize("folder", CLEAN)
+def test_a_folder_that_was_mended_stays_so(folder: str) -> None:
+    found = {str(path.relative_to(ROOT)): translated(path) for path in pages() if path.is_relative_to(ROOT / folder)}
+    assert {path: phrases for path, phrases in found.items() if phrases} == {}
 
 
 def test_banned_phrases_only_become_fewer() -> None:
-    assert {path: count for path, count in banned().items() if count > CEILINGS.get(path, 0)} == {}
+    counted = Counter[str]()
+    for path in pages():
+        if not any(path.is_relative_to(ROOT / folder) for folder in CLEAN):
+            counted[path.relative_to(ROOT).parts[0]] += len(translated(path))
+    assert {path: count for path, count in counted.items() if count > CEILINGS.get(path, 0)} == {}
 
 
 def test_a_banned_phrase_is_found() -> None:
     assert all(BANNED.search(text) for text in ("Whoever asks", "the lock is let go of", "it is gone on with", "what of it comes of that"))
+    assert all(BANNED.search(text) for text in ("the row is nobody's", "which keys is the record's to say", "what nobody owns"))
     assert not BANNED.search("The store goes on, and everybody reads what comes.")
+    assert HEADLESS.match("What is stored.")
+    assert not HEADLESS.match("Whether a row is stored.")

@@ -1,4 +1,4 @@
-"""``--app module:service`` and ``--store URL``: from words to a service."""
+"""``--app module:service`` and ``--store URL``: load the service that they name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def load_app(name: str) -> AsyncDurableService:
 
 
 def refuse_typo(url: str, *, create: bool = False) -> None:
-    """Raises `CommandError` for a store that is not there: asking must not make a database out of a slip of the pen."""
+    """Raises `CommandError` for a store that does not exist: a command that only asks must not create a database from a mistyped
+    URL."""
     if "://" not in url:
         shown = without_password(url)
         raise CommandError(f"{shown!r} is not the URL of a store", f"did you mean sqlite:///{shown}?")

@@ -1,4 +1,4 @@
-"""What `start` and `signal` are given on the command line, as data."""
+"""Arguments of `start` and `signal` on the command line, as data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Arguments(dict[str, Any]):
         self.texts: dict[tuple[str, ...], str] = {}
 
     def read(self, load: Callable[[str, Any], Any]) -> dict[str, Any]:
-        """Each argument as *load* reads it: what does not fit its type as JSON is tried as the text that was typed.
+        """Each argument as *load* reads it; one that does not fit its type as JSON is tried as the text that was typed.
 
         Raises the `CodecError` of the first reading.
         """
@@ -62,7 +62,7 @@ class Arguments(dict[str, Any]):
 def parse_input(text: str | None, pairs: Sequence[str]) -> Arguments:
     """The arguments: a JSON object, then ``name=value`` pairs over it; ``order.id=o-1`` sets a field inside ``order``.
 
-    A value is what its type says: text where a text is meant, else JSON; where the type is not known, JSON if it can be read so.
+    The type decides how a value is read: as text for a ``str``, else as JSON; where the type is not known, as JSON if possible.
     """
     given = None if text is None else parse_json(text, "--input")
     values = {} if text is None else json_object(given)

@@ -1,4 +1,4 @@
-"""What the command line says instead of a traceback, and the exit codes it ends with: one for each fault, whatever the command."""
+"""Errors of the command line, printed instead of a traceback, and its exit codes, which are the same for all commands."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from redrive.errors import UndeclaredSignal
 
 DONE: Final = 0
 FAILED: Final = 1
-"""It went wrong: the execution failed or was cancelled, the id belongs to another call, the store refused, `replay` or `lint`
-found something."""
+"""Exit code of a failure: the execution failed or was cancelled, the id belongs to another call, the store refused, `replay` or
+`lint` found something."""
 REFUSED: Final = 2
-"""What was asked for cannot be: a typo, an unknown id, workflow or signal, a value of another type, an execution that has ended,
-a missing file, an app that cannot be loaded."""
+"""Exit code of a wrong call: a typo, an unknown id, workflow or signal, a value of another type, an execution that has ended, a
+missing file, an app that cannot be loaded."""
 LATE: Final = 3
-"""`result --timeout` passed first."""
+"""Exit code of `result` whose ``--timeout`` has passed."""
 INTERRUPTED: Final = 130
 
 _REFUSED: Final = (DefinitionError, CodecError, UndeclaredSignal, ExecutionNotFound, ExecutionFinished, OperationRefused)
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code for an *error* that a command did not foresee."""
+    """The exit code for an *error* that a command did not handle."""
     return REFUSED if isinstance(error, _REFUSED) else FAILED
 
 

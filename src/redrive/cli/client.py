@@ -1,4 +1,4 @@
-"""A service that only asks: what the commands of the command line talk to."""
+"""The client of the command line: a service that reads and sends, and runs nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Client:
 
     @property
     def workflows(self) -> Mapping[str, Workflow[..., Any]]:
-        """Empty with ``--store``: the code is not at hand."""
+        """The workflows by name; empty with ``--store``, without the code."""
         return self.service.workflows
 
     def invocation(self, name: str, arguments: Arguments) -> Invocation[Any]:
@@ -62,7 +62,7 @@ class Client:
             raise CommandError(str(error), takes) from None
 
     async def snapshot(self, id: str) -> Snapshot:
-        """Raises `CommandError` for an id that is not there, with those that are close."""
+        """The execution *id*. Raises `CommandError` for an unknown id, with similar ones."""
         snapshot = await self.store.read(id)
         if snapshot is None:
             known = [other.id for other in await self.store.list(limit=1000)]
@@ -84,7 +84,7 @@ class Client:
         return Origin(id, self.service.store_name)
 
     async def signal(self, snapshot: Snapshot, name: str, payload: Any, key: str | None) -> None:
-        """Send a signal; *payload* is read as the signal's type where that is known, and goes as JSON where not."""
+        """Send a signal; *payload* is read as the signal's type where that is known, else sent as JSON."""
         source = await self._source(snapshot, name)
         if source is None:
             await self.service.signal(snapshot.id, name, payload, key=key)

@@ -1,4 +1,4 @@
-"""Colours, where a person is looking: never in a pipe, never against NO_COLOR."""
+"""Colours for terminals: never in a pipe, never against NO_COLOR."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CODES: Final[Mapping[str, str]] = {"bold": "1", "dim": "2", "red": "31", "green
 
 
 class Colors:
-    """Wraps text in a colour, or leaves it as it is. No text is told apart by its colour alone."""
+    """Wraps text in a colour, or leaves it as it is. No text differs by its colour alone."""
 
     def __init__(self, on: bool) -> None:
         self.on = on
@@ -29,7 +29,7 @@ def colors_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Color
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """*text* with what a terminal would act upon (or cannot show) written out: stored data is only data.
+    """*text* with escapes for the characters that a terminal would act upon, or cannot show.
 
     *lines* keeps line breaks and tabs.
     """

@@ -1,6 +1,6 @@
 """`redrive completion bash|zsh|fish`: a script by which the shell completes commands, options and their values.
 
-It is made from the parser itself, so that no list is kept twice, and asks nobody when it runs: no store, no app.
+It is made from the parser itself, so that no list is kept twice. The script opens no store and loads no app.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ fish:  redrive completion fish > ~/.config/fish/completions/redrive.fish"""
 
 @attrs.frozen
 class Option:
-    """An option: its *names*, what *help* says, the *values* it takes, as far as they are known; a *flag* takes none."""
+    """An option: its *names*, its *help*, and the *values* it takes, as far as they are known; a *flag* takes none."""
 
     names: Sequence[str]
     help: str

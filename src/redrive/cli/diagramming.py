@@ -1,4 +1,4 @@
-"""``redrive diagram``: what exploration finds in a workflow, as Mermaid text or a picture."""
+"""``redrive diagram``: draw the ways through a workflow that exploration finds, as Mermaid text or a picture."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def draw(given: argparse.Namespace) -> int:
 async def _traffic(
     found: Workflow[..., Any] | Invocation[Any], store: Store | str, where: str, app: AsyncDurableService | None, limit: int | None
 ) -> Traffic:
-    """What the executions of the workflow did in *store*, which people call *where*."""
+    """The traffic of the workflow's executions in *store*; messages call the store *where*."""
     from redrive.testing.traffic import traffic
 
     workflow: Workflow[..., Any] = found.workflow if isinstance(found, Invocation) else found

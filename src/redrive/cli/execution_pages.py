@@ -1,4 +1,4 @@
-"""Executions as text: the pages that are read at three in the morning. Says; never asks a store."""
+"""Executions as text: the pages that are read at three in the morning. The module formats only and never asks a store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATUS_STYLE: Final = {
     CANCELLING: "yellow",
 }
 NOBODY: Final = ", no worker"
-"""Behind the status of what nobody works on, although it is time to."""
+"""The mark behind the status of an execution that is due and on which no worker works."""
 _STATE: Final = {
     "done": ("green", "✓"),
     "failed": ("red", "✗"),
@@ -43,7 +43,7 @@ _INDENT: Final = " " * 18
 
 
 class View:
-    """Draws with *colors*, for a reader whose clock says *now*."""
+    """Formats with *colors*, for a reader whose time is *now*."""
 
     def __init__(self, colors: Colors, now: datetime) -> None:
         self.colors, self.now = colors, now
@@ -59,7 +59,7 @@ class View:
         aside: Sequence[SetAsideSignal] = (),
         origin: Origin | None = None,
     ) -> list[str]:
-        """The head (what it is, waits for, stands at, failed with, has aside) and the timeline.
+        """The head (identity, status, waits, place in the source, failure, signals set aside) and the timeline.
 
         *unattended* says why nobody works on it.
         """
@@ -67,7 +67,7 @@ class View:
         return [*self._head(snapshot, line, places, code, unattended, aside, origin), "", *self.timeline(line)]
 
     def timeline(self, line: Timeline) -> list[str]:
-        """One line for each command: since the start, its key, what it is, how it went and how long it took."""
+        """One line for each command: the time since the start, its key, kind, outcome and duration."""
         began = line.started.at if line.started is not None else self.now
         keys = max([len(visible(_name(entry))) for entry in line.entries] + [8])
         keys = min(keys, 44)
@@ -138,7 +138,7 @@ class View:
         return lines
 
     def _tries(self, park: Park) -> str:
-        """What kind of park it is, when it was met last, and when it is met again without anybody's help."""
+        """The kind of a park, the time of the last attempt, and the time of the next automatic one."""
         text = f"{park.kind.replace('_', ' ')} {when(park.at, self.now)}"
         text += f", {park.tries} tries" if park.tries > 1 else ""
         return text + (f", tried again {when(park.retry_at, self.now)}" if park.retry_at is not None else "")
@@ -211,7 +211,7 @@ class View:
 
 
 def told_of_a_cancel(before: Snapshot, now: Snapshot, reason: str) -> str:
-    """What became of a cancel that was asked for with *reason*, in one line."""
+    """The state of a cancel that was asked for with *reason*, in one line."""
     name = visible(before.id)
     if now.status == CANCELLED:
         return f"{name} is cancelled" + (": it never began" if now.length == 3 and before.status == PARKED else "")
@@ -236,7 +236,7 @@ def _name(entry: Entry) -> str:
 
 
 def _what(entry: Entry) -> str:
-    """The kind of command, and what it is about where the name does not say it."""
+    """The kind of command, and its subject where the name does not tell it."""
     match entry.kind:
         case kinds.WAIT_SIGNAL:
             return kinds.kind_of(entry.kind).noun

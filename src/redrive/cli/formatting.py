@@ -14,7 +14,7 @@ from redrive.stored import Origin
 
 
 def span(duration: timedelta) -> str:
-    """*duration* in the two largest units that say something: ``850 ms``, ``12.3 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """*duration* in its two largest units: ``850 ms``, ``12.3 s``, ``2 h 5 min``, ``3 d 4 h``."""
     seconds = duration.total_seconds()
     if seconds < 0:
         return f"-{span(-duration)}"
@@ -50,7 +50,7 @@ def brief(value: Any, width: int = 100) -> str:
 
 
 def plain(thing: Any) -> Any:
-    """*thing* as JSON has it: attrs classes become objects, moments ISO texts."""
+    """*thing* as JSON values: attrs classes become objects, moments ISO texts."""
     cls: type[Any] = thing.__class__
     if attrs.has(cls):
         return {field.name: plain(getattr(thing, field.name)) for field in attrs.fields(cls)}
@@ -62,7 +62,7 @@ def plain(thing: Any) -> Any:
 
 
 def snapshot_object(snapshot: Snapshot, origin: Origin) -> dict[str, Any]:
-    """An execution as `show --json` and `list --json` print it: what the store keeps as JSON is JSON here too."""
+    """An execution as `show --json` and `list --json` print it. Values that the store keeps as JSON are JSON here too."""
     shown: dict[str, Any] = plain(snapshot)
     shown["parked"] = snapshot.parked
     for field in ("input", "attributes", "outcome", "cancel"):

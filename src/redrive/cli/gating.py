@@ -17,7 +17,7 @@ from redrive.cli.colors import colors_for, visible
 from redrive.gate import Report, pages, sweep
 
 _EVERY: Final = 0.2
-"""Seconds between two looks of the progress line, and before the first."""
+"""Seconds between two updates of the progress line, and before the first."""
 
 
 def add_replay(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,7 +56,7 @@ async def replay_live(given: argparse.Namespace) -> int:
 
 
 class Line:
-    """One line on *stream*, written over and over; only where a person looks at it."""
+    """A progress line on *stream*, which is overwritten; only on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ class Line:
         self.show(lambda: f"[{'#' * round(done * 24):<24}] {report.executions:,} of {total:,} executions, {report.rate:,} rows/s")
 
     def show(self, text: Callable[[], str]) -> None:
-        """Write *text*, if it is time for another look."""
+        """Write *text*, if it is time for an update."""
         if not self._on or (now := time.monotonic()) < self._next:
             return
         self._next = now + _EVERY

@@ -47,7 +47,7 @@ async def inspected(given: argparse.Namespace) -> int:
 
 
 def page(found: Inspection, now: datetime, colors: Colors) -> list[str]:
-    """*found* for people: each fiber with its generators, the source around the innermost one, and all locals."""
+    """*found* as text: each fiber with its generators, the source around the innermost one, and all locals."""
     head = f"{colors('bold', visible(found.id))}  {visible(found.workflow)}  after row {found.row} of {found.rows}"
     head += f", run {found.number}" if found.number > 1 else ""
     lines = [head + (f", {when(found.at, now)}" if found.at is not None else "")]
@@ -88,6 +88,6 @@ def _local(one: InspectedValue) -> str:
 
 
 def _relative(file: str) -> str:
-    """*file* from here, where it is below."""
+    """*file* relative to the working directory, if it is below it."""
     here = os.getcwd() + os.sep
     return file.removeprefix(here)

@@ -1,4 +1,4 @@
-"""``redrive lint``: the words and what they do. It needs no service, no store and no import of what it reads."""
+"""``redrive lint``: its options and output. It needs no service and no store, and does not import the files that it reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redrive.lint import RULES, chosen, lint, table
 
 
 class _Rules(argparse.Action):
-    """``--rules`` prints the table and ends, as ``--version`` does."""
+    """The action of ``--rules``: print the table and exit, as ``--version`` does."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         print(table())

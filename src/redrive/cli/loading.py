@@ -1,4 +1,4 @@
-"""``module:name``: import what a user names, and tell in a few lines why that cannot be."""
+"""``module:name``: import the object that a user names, or explain in a few lines why that fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _OWN: Final = ("importlib", "redrive", "redrive_interpreter")
 
 
 def load_name(name: str, example: str, what: str) -> Any:
-    """The object that *name* says, like ``shop.orders:service``; *what* it should be, and an *example*, are for the error.
+    """The object that *name* refers to, like ``shop.orders:service``; *what* it should be, and an *example*, are for the error
+    message.
 
     The working directory is importable, as under ``python -m``.
     """
@@ -38,7 +39,7 @@ def load_name(name: str, example: str, what: str) -> Any:
 
 
 def call(function: Any, name: str) -> Any:
-    """What the user's *function* makes."""
+    """The result of the user's *function*."""
     try:
         return function()
     except CommandError:

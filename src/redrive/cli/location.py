@@ -1,4 +1,4 @@
-"""Where an execution stands in its source: its history replayed, read-only, with the code that is here."""
+"""The place in the source where an execution stands, found by a read-only replay with the code at hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redrive_interpreter import RedriveError, Row, replay
 
 
 def location_of(client: Client, snapshot: Snapshot, rows: Sequence[Row]) -> tuple[list[str], str]:
-    """The line at which each branch waits, or why that cannot be said: the code is not here, or does not fit."""
+    """The lines at which branches wait, or the reason why they are unknown: the code is not at hand, or does not fit."""
     workflow = client.workflows.get(snapshot.workflow)
     if workflow is None or workflow.fn is None:
         known = "its code is not at hand: name it with --app module:service"

@@ -1,4 +1,4 @@
-"""``--log-level``: what a command tells of itself on stderr."""
+"""``--log-level``: logging of commands to stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 def start_logging(asked: str | None, otherwise: str | None = None) -> None:
-    """Log to stderr from the level that was *asked* for, else *otherwise*, if any; an app that has set up logging keeps its handlers."""
+    """Log to stderr from the level *asked*, else *otherwise*, if any; an app that has set up logging keeps its handlers."""
     level = asked or otherwise
     if level is None:
         return

@@ -1,4 +1,4 @@
-"""``redrive migrate-store`` and ``redrive backup``: everything from one store into another."""
+"""``redrive migrate-store`` and ``redrive backup``: copy everything from one store into another."""
 
 from __future__ import annotations
 

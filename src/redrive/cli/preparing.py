@@ -1,4 +1,5 @@
-"""``redrive prepare-store``: the tables are made and brought up to date by whoever may, before those come who may not."""
+"""``redrive prepare-store``: create or upgrade the tables, by a role that has the privileges, before workers connect without
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the command line, and what is done about what goes wrong."""
+"""The parser of the command line, and the handling of its errors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give back its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot say it is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal cannot show is no reason to fail
     parser = _parser()
     given, more = parser.parse_known_args(argv)
     _take_late(parser, given, more)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _take_late(parser: argparse.ArgumentParser, given: argparse.Namespace, more: list[str]) -> None:
-    """Words that stand behind an option: argparse gives the optional ones before it their defaults too early."""
+    """Take words that stand behind an option: argparse gives optional arguments before it their defaults too early."""
     if more and not any(word.startswith("-") for word in more):
         for several in ("pairs", "seqs"):
             if hasattr(given, several):

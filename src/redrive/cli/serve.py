@@ -1,4 +1,4 @@
-"""`redrive worker`: work until told to stop, then finish what is under way; told twice, end at once."""
+"""`redrive worker`: run a worker until a signal stops it; it finishes the bodies that run, or ends at once at a second signal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redrive.cli.stopping import StopSignals, end_what_is_left, say
 async def serve(service: AsyncDurableService, log_level: str | None = None) -> int:
     """Run *service* as a worker until SIGTERM or SIGINT; *log_level* is ``info`` by default."""
     # The process is a worker and nothing else. It makes small objects all the time and keeps many of them: with Python's own
-    # thresholds (700, 10, 10), a fifth of its time went into looking for garbage that is hardly ever there.
+    # thresholds (700, 10, 10), it spent a fifth of its time looking for garbage that is hardly ever there.
     gc.set_threshold(10_000, 50, 50)
     start_logging(log_level, "info")
     told = asyncio.Event()

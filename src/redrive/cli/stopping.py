@@ -1,12 +1,12 @@
-"""Hears the signals that end a worker, on a thread of its own: a body that blocks the event loop does not hold them back.
+"""Receive the signals that end a worker on a thread of their own, so that a body that blocks the event loop cannot delay them.
 
 1.  The kernel's delivery is noted by the interpreter's own C handler, which writes to a socket (`signal.set_wakeup_fd`)
     whatever the main thread is doing; the thread reads it.
 2.  The first signal has the worker stop, on the loop. The second ends the process at once.
 3.  Where the worker has not stopped long after its grace, because its loop is blocked, the process ends as well.
 
-Nothing stored is lost either way. What no thread can hear is a signal that comes while C code holds the GIL: it is acted on
-as soon as that code returns.
+Nothing stored is lost either way. No thread can receive a signal while C code holds the GIL: it is handled as soon as that code
+returns.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any, Final, Self
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _LATE: Final = 20.0
-"""Seconds after the grace at which a worker that has not stopped is not going to."""
+"""Seconds after the grace at which a worker counts as stuck."""
 
 
 class StopSignals:
-    """Sets *told* on the running loop at the first signal. To be used around a worker, in the main thread."""
+    """Sets *told* on the running loop at the first signal. Use it around a worker, in the main thread."""
 
     def __init__(self, told: asyncio.Event, grace: float) -> None:
         self._told = told
@@ -76,17 +76,17 @@ class StopSignals:
 
 
 def _noted(number: int, frame: object) -> None:
-    """The thread hears it; a handler must be there for the interpreter to write to the socket."""
+    """An empty handler, without which the interpreter would not write the signal to the socket."""
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal, if anybody still reads: a worker goes on, and stops, without them."""
+    """Print *text* on stderr. A closed stderr is ignored: the worker runs, and stops, without it."""
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
 async def end_what_is_left(code: int) -> None:
-    """Cancel the tasks that the worker's end has left behind; end the process with *code* where one does not hear it.
+    """Cancel the tasks that the worker left behind; end the process with *code* if one of them does not end.
 
     `asyncio.run` would wait for such a task for ever.
     """

@@ -1,4 +1,4 @@
-"""Many executions, and the rows of one, as tables."""
+"""Tables of executions, and of the rows of one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAID: Final = frozenset({"key", "kind", "label", "name", "id", "at", "row"})
 
 
 def listing(snapshots: Sequence[Snapshot], colors: Colors, now: datetime, workers: Sequence[KnownWorker] | None = None) -> list[str]:
-    """One line for each execution; the status says too where nobody works on it although it is time to."""
+    """One line for each execution. The status tells if it is due and no worker works on it."""
     rows = [(visible(s.id), visible(s.workflow), _status(s, workers, now), f"{span(now - s.created_at)} ago") for s in snapshots]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
     lines = [colors("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
@@ -35,7 +35,7 @@ def _status(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: date
 
 
 def history(stored: Sequence[tuple[Row, dict[str, Any]]], colors: Colors) -> list[str]:
-    """Every row as it is stored: its number, the time if it began a turn, its name, its key, and what it holds."""
+    """Every row as it is stored: its number, the time if it began a turn, its name, its key, and the other fields."""
     lines: list[str] = []
     width = len(str(len(stored)))
     for number, (row, data) in enumerate(stored, 1):

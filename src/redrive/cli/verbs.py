@@ -1,4 +1,4 @@
-"""What each command does: asks a client, prints the answer, gives back the exit code."""
+"""The commands: each asks a client, prints the answer, and gives back the exit code."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from redrive.codec.plans import ARRAY, OBJECT, TAG, Data, is_tagged
 
 ARGS: Final = "*args"
 _ESCAPES: Final = frozenset({"int", "float", "str", "dict"})
-"""Tags that typed values have as well: what is under them has another form than the value itself."""
+"""Tags that typed values have as well: the data under them has another form than the value itself."""
 
 
 def is_by_name(call: Data) -> bool:
@@ -22,7 +22,8 @@ def is_by_name(call: Data) -> bool:
 
 
 def same_by_name(one: Data, other: Data) -> bool:
-    """Whether two calls pass the same, as far as that can be told: what one has by position, the other by position or name."""
+    """Whether two calls pass the same arguments, as far as that can be told: an argument passed by position in one may be passed
+    by name in the other."""
     more, fewer = sorted((_parts(one), _parts(other)), key=lambda parts: len(parts[0]), reverse=True)
     count = len(fewer[0])
     given, named = more[0][count:], dict(fewer[1])

@@ -10,7 +10,7 @@ from redrive_interpreter.commands.signatures import Signature
 
 
 class CallPlan:
-    """Plans by parameter name, made as the names turn up; kept on the signature, for one codec."""
+    """Plans by parameter name, made when a name is first needed; kept on the signature, for one codec."""
 
     __slots__ = ("_names", "_signature", "count", "endless", "owner", "parameters")
 
@@ -23,7 +23,7 @@ class CallPlan:
         self.count = len(self._names - signature.injected)
 
     def find(self, planner: Planner, name: str) -> Plan:
-        """Raises `CodecError` or `Wrong` for annotations that cannot be resolved."""
+        """The plan of the parameter *name*. Raises `CodecError` or `Wrong` for annotations that cannot be resolved."""
         declared: Any = self._signature.parameter(name)
         plan = planner.plan(tuple[declared, ...] if name.startswith("*") else declared)
         self.endless = self.endless or plan.endless

@@ -80,7 +80,7 @@ def literal_plan(name: str, values: tuple[Any, ...]) -> Plan:
         except (KeyError, TypeError):
             pass
         if type(data) is str and len(named := [value for value in values if isinstance(value, enum.Enum) and value.name == data]) == 1:
-            return named[0]  # it was stored when its enum was all there was
+            return named[0]  # it was stored when the type was that enum alone
         return other_form(data, name, load, *tags)
 
     tags = {"Literal", *(show(type(value)) for value in values)}

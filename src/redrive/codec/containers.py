@@ -116,7 +116,8 @@ def fixed_plan(name: str, items: tuple[Plan, ...]) -> Plan:
 
 
 def set_plan(name: str, item: Plan, classes: tuple[type, ...]) -> Plan:
-    """*classes*: set, frozenset, or both, and then the frozenset has a tag. Sets are stored in order, and iterate as they like."""
+    """*classes*: set, frozenset, or both, and then the frozenset has a tag. Sets are stored in an order of their own, whatever
+    order they iterate in."""
     load_items = _load_items(item, name)
     encode, main = item.dump, classes[0]
 
@@ -213,7 +214,7 @@ def _dump_items(item: Plan) -> Callable[[Iterable[Any]], list[Data]]:
     def dump(value: Iterable[Any]) -> list[Data]:
         out: list[Data] = []
         try:
-            out.extend(map(encode, value))  # what was done before an error stays in *out*, and tells where it was
+            out.extend(map(encode, value))  # the items done before an error stay in *out*, and tell its place
         except Wrong as wrong:
             raise wrong.under(index(len(out))) from wrong.__cause__
         return out

@@ -35,8 +35,8 @@ def short_message_of(error: BaseException) -> str:
 def dump_fields(error: BaseException, declared: type[BaseException], dump: Dumping) -> Data:
     """``{"args": […], "attrs": {…}}``. Raises `CodecError` if any of them cannot be stored.
 
-    What needs no declared type is stored without one. The rest has the type that the *declared* class gives: that
-    of the annotated attribute, of the attrs field, or of the parameter of ``__init__`` with that name or place.
+    Values that need no declared type are stored without one. The others have the type that the *declared* class gives: that of
+    the annotated attribute, of the attrs field, or of the parameter of ``__init__`` with that name or place.
     """
     hints, names = _hints(declared), _parameters(declared)
     args = [_dump_one(item, names[at] if at < len(names) else None, hints, dump, f"args[{at}]") for at, item in enumerate(_args(error))]
@@ -45,7 +45,7 @@ def dump_fields(error: BaseException, declared: type[BaseException], dump: Dumpi
 
 
 def rebuild(cls: type[BaseException], fields: Data, load: Loading) -> BaseException:
-    """Raises whatever a class that has changed since may raise."""
+    """Make the error again from its stored fields. A class that has changed since may raise any exception."""
     hints = _hints(cls)
     args = tuple(_load_one(item, hints, load, f"args[{at}]") for at, item in enumerate(fields["args"]))
     error = cls.__new__(cls, *args)
@@ -70,7 +70,8 @@ def _load_one(item: Data, hints: dict[str, Any], load: Loading, path: str) -> An
 
 
 def _args(error: BaseException) -> tuple[object, ...]:
-    """Errors made in C keep some of their arguments elsewhere (``OSError.filename``), and know to give them back."""
+    """The arguments of *error*. Errors made in C keep some of them outside of ``args`` (``OSError.filename``), and give them back
+    by ``__reduce__``."""
     cls: Any = type(error)
     if not isinstance(cls.__reduce__, FunctionType):
         reduced = error.__reduce__()
@@ -98,7 +99,7 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 
 def _native_init(cls: type[BaseException]) -> Callable[..., None]:
-    """The nearest ``__init__`` written in C: it fills what the error keeps outside of ``__dict__``, and nothing else."""
+    """The nearest ``__init__`` written in C: it fills only the fields that the error keeps outside of ``__dict__``."""
     for base in cls.__mro__:
         init = vars(base).get("__init__")
         if init is not None and not isinstance(init, FunctionType):
@@ -113,7 +114,7 @@ def _hints(cls: Any) -> dict[str, Any]:
     for source in (*sources, cls):
         try:
             hints.update(typing.get_type_hints(source, include_extras=True))
-        except Exception:  # unresolvable: then these have no declared types
+        except Exception:  # unresolvable: these attributes have no declared types
             continue
     return hints
 

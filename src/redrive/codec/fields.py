@@ -1,4 +1,4 @@
-"""What the fields of a class are and which types they have: attrs classes, dataclasses, named tuples, TypedDicts."""
+"""The fields of classes and their types: attrs classes, dataclasses, named tuples, TypedDicts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def typed_dict_fields(type_: Any) -> tuple[Field, ...]:
 
 
 def _is_whole(cls: type) -> bool:
-    """Whether the fields known of *cls* are all it has; of a plain subclass of an attrs class that adds to it they are not."""
+    """Whether the known fields of *cls* are all that it has; a plain subclass of an attrs class may have more."""
     own = vars(cls)
     return "__attrs_attrs__" in own or "__dataclass_fields__" in own or not ("__init__" in own or _own_annotations(cls))
 
@@ -90,7 +90,7 @@ def _attrs_class(cls: type, types: _Types) -> Shape:
 
 
 def _bare_init(cls: Any) -> Callable[..., Any]:
-    """The class has an ``__init__`` of its own; the one that attrs made beside it takes the fields."""
+    """A function that makes an instance by ``__attrs_init__``, because the class has an ``__init__`` of its own."""
 
     def make(*args: Any, **kwargs: Any) -> Any:
         instance = cls.__new__(cls)
@@ -101,7 +101,7 @@ def _bare_init(cls: Any) -> Callable[..., Any]:
 
 
 def _dataclass(cls: Any, types: _Types) -> Shape:
-    # An InitVar is an argument that nobody keeps: without it, and with an __init__ written by hand, fields are set directly.
+    # An InitVar is not kept, so its value is unknown. Then, and with an __init__ written by hand, fields are set directly.
     declared: list[Any] = list(cls.__dataclass_fields__.values())
     takes_fields = cls.__dataclass_params__.init and not any(f._field_type.name == "_FIELD_INITVAR" for f in declared)
     changes = hasattr(cls, "__post_init__")
@@ -158,9 +158,9 @@ def _hints(cls: Any) -> dict[str, Any]:
     try:
         if not around:
             return typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # whatever evaluating somebody's annotations may raise
+    except Exception:  # evaluating annotations may raise anything
         pass
-    try:  # a class in a function's body is in no module's names, but may still name itself
+    try:  # a class in a function's body is in no module, but its annotations may name it
         return typing.get_type_hints(cls, include_extras=True, localns={cls.__name__: cls, **around})
     except Exception as error:
         advice = "define what they name in the module, and not under TYPE_CHECKING"
@@ -168,7 +168,7 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 
 def _own_annotations(cls: Any) -> Mapping[str, Any]:
-    """Those of *cls* and of none of its bases; as written, where Python 3.14 would evaluate them."""
+    """The annotations of *cls* without those of its bases; as written, where Python 3.14 would evaluate them."""
     if sys.version_info >= (3, 14):
         import annotationlib
 

@@ -1,7 +1,7 @@
 """The user's cattrs hooks: a type that has one goes through the user's converter, both ways.
 
-Every other type is ours, inside the user's hooks too: a hook that calls ``converter.unstructure`` for a
-part of its value gets what the codec would store for it.
+The codec handles every other type, inside the user's hooks too: a hook that calls ``converter.unstructure`` for a part of its
+value gets the data that the codec would store for it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _CLASSES: Final[tuple[type, ...]] = (*SCALARS, *MOMENTS, Enum, PurePath)
 
 
 class Hooks:
-    """What the user registered: on a converter of their own, or by a function that is given one."""
+    """The hooks that the user registered: on a converter of their own, or by a function that takes one."""
 
     def __init__(self, converting: Converting) -> None:
-        from cattrs import Converter  # on demand: without hooks nothing needs it
+        from cattrs import Converter  # imported on demand: only hooks need it
 
         self._planner: Planner | None = None
         self._parts: dict[Any, Plan] = {}
@@ -44,11 +44,11 @@ class Hooks:
             converting(self._converter)
 
     def serve(self, planner: Planner) -> None:
-        """Parts that no hook of the user's is for are stored by *planner*'s plans."""
+        """Let *planner* make the plans of parts that have no hook."""
         self._planner = planner
 
     def plan(self, type_: Any) -> Plan | None:
-        """The plan of a type that the user registered a hook for, in either direction."""
+        """The plan of a type for which the user registered a hook, in either direction."""
         if type_ is Any or type_ is object:
             return None
         if not (self._is_users("get_unstructure_hook", type_) or self._is_users("get_structure_hook", type_)):
@@ -86,11 +86,11 @@ class Hooks:
         return not _same_hook(self._converter, self._bare, get, type_)
 
     def _bare_converter(self) -> Converter:
-        """A converter on which every type is the codec's, until the user registers something on top."""
+        """A converter on which the codec handles every type, until the user registers hooks on it."""
         from cattrs import Converter
 
         converter = Converter()
-        unions: Mapping[Any, Any] = getattr(converter, "_union_struct_registry", {})  # what is registered for unions has no precedence
+        unions: Mapping[Any, Any] = getattr(converter, "_union_struct_registry", {})  # hooks for unions have no precedence
         converter.register_unstructure_hook_factory(lambda _: True, self._dump_part)
         converter.register_structure_hook_func(lambda type_: type_ not in unions, self._load_part)
         for cls in _CLASSES:
@@ -98,12 +98,12 @@ class Hooks:
         return converter
 
     def _take(self, converter: Converter, cls: type) -> None:
-        """cattrs has hooks of its own for some builtin classes, and those of classes go before predicates."""
+        """Give the codec's functions precedence over cattrs' own hooks for builtin classes, which would go before predicates."""
         converter.register_unstructure_hook(cls, self._dump_part(cls))
         converter.register_structure_hook(cls, self._load_part)
 
     def _copy_hooks(self, source: Any) -> None:
-        """What ``Converter.copy`` does, onto ours: hooks registered since the converter was made, of classes and predicates alike.
+        """Copy the hooks registered since *source* was made, as ``Converter.copy`` does, onto the codec's converter.
 
         cattrs has no public way to ask which hooks a converter was given, so this reaches for the attributes that
         ``copy`` itself uses.
@@ -116,7 +116,7 @@ class Hooks:
         except AttributeError:
             raise TypeError("the hooks of this converter cannot be copied: give a function that registers them instead") from None
         plain = type(self._converter)()
-        for cls in _CLASSES:  # the copy brought cattrs' own along
+        for cls in _CLASSES:  # the copy includes cattrs' own hooks
             if _same_hook(source, plain, "get_unstructure_hook", cls) and _same_hook(source, plain, "get_structure_hook", cls):
                 self._take(target, cls)
 
@@ -127,7 +127,7 @@ class Hooks:
         return self.ours(type_).load(data)
 
     def ours(self, type_: Any) -> Plan:
-        """What the user's hooks fall back on, so not their own: a hook may well ask for what it replaced."""
+        """The codec's own functions, on which the user's hooks fall back: a hook may ask for the function that it replaced."""
         assert self._planner is not None
         if type_ not in self._parts:
             self._parts[type_] = self._planner.ours(type_)
@@ -136,7 +136,7 @@ class Hooks:
 
 @attrs.frozen
 class _Part:
-    """The unstructure hook of a type that the user has none for."""
+    """The unstructure hook of a type without a hook of the user's."""
 
     hooks: Hooks
     type: Any
@@ -148,7 +148,7 @@ class _Part:
 def _same_hook(one: Converter, other: Converter, get: str, type_: Any) -> bool:
     try:
         mine, theirs = getattr(one, get)(type_), getattr(other, get)(type_)
-    except Exception:  # a type that cattrs has nothing for
+    except Exception:  # a type without a cattrs hook
         return True
     if isinstance(mine, _Part) and isinstance(theirs, _Part):
         return True

@@ -23,7 +23,7 @@ _TOO_DEEP = "is nested too deep, or contains itself"
 
 
 class JsonCodec:
-    """Values as JSON: what `redrive_interpreter.codec.Codec` asks.
+    """Values as JSON: an implementation of `redrive_interpreter.codec.Codec`.
 
     Data is made of None, bool, int, float, str, list and dict with str keys, and survives JSON text without
     loss. *converter* adds the user's cattrs hooks: a ``cattrs.Converter``, or a function that registers
@@ -35,7 +35,7 @@ class JsonCodec:
             raise ValueError(f"max_bytes is {max_bytes}: no value fits")
         hooks = None if converter is None else Hooks(converter)
         self.converter, self.max_bytes = converter, max_bytes
-        self._light = min(max_bytes // 6, text.MAX_DEPTH * 5)  # what marshal makes of data within both limits, whatever they are
+        self._light = min(max_bytes // 6, text.MAX_DEPTH * 5)  # the marshal size of data that is within both limits
         self._planner = Planner(hooks)
         self._plans = self._planner.plans
         if hooks is not None:
@@ -71,7 +71,7 @@ class JsonCodec:
             raise CodecError(where, root, plan.name, _TOO_DEEP) from None
 
     def load_untyped(self, data: Data) -> Any:
-        """*data* for a caller who does not say its type; as it is stored, where only a declared type can read it."""
+        """Decode *data* for a caller who gives no type. Data that needs a declared type is given back as stored."""
         try:
             return self.load(data, Any, "value")
         except CodecError:
@@ -114,7 +114,7 @@ class JsonCodec:
         return data
 
     def load_call(self, signature: Signature, data: Data, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments of parameters that the function has no more are dropped, as fields of a class are."""
+        """Decode a call. Arguments of parameters that the function no longer has are dropped, as fields of a class are."""
         call: CallPlan | None = signature.compiled
         if call is None or call.owner is not self:
             call = signature.compiled = CallPlan(self, signature)
@@ -160,13 +160,14 @@ class JsonCodec:
 
     # ── errors ──────────────────────────────────────────────────────────────────────────────────
     def dump_error(self, error: BaseException, raises: Sequence[type[BaseException]]) -> Failure:
-        """*error* as data. It is rebuilt once here, so what cannot come back counts as not declared from the start."""
+        """*error* as data. It is rebuilt once here, so that an error that cannot be rebuilt counts as not declared from the
+        start."""
         declared, fields = declared_base(error, raises), None
         if declared is not None:
             try:
                 fields = faults.dump_fields(error, declared, self.dump)
                 faults.rebuild(declared, fields, self.load)
-            except Exception:  # the error's own class takes part, and an error must always be told somehow
+            except Exception:  # the error's own class may raise, and every error must be storable somehow
                 declared, fields = None, None
         return Failure(
             type=type_name(type(error)),
@@ -177,7 +178,8 @@ class JsonCodec:
         )
 
     def load_error(self, failure: Failure, raises: Sequence[type[BaseException]]) -> BaseException | None:
-        """A fresh exception each time. Raises `CodecError` if its class cannot read the stored fields any more."""
+        """Rebuild a declared error, as a fresh exception each time. Raises `CodecError` if its class can no longer read the
+        stored fields."""
         if failure.declared is None:
             return None
         cls = next((cls for cls in raises if type_name(cls) == failure.declared), None)

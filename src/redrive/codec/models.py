@@ -1,8 +1,8 @@
-"""Pydantic's models, and the types of its own, where a program has imported pydantic: nothing here imports it.
+"""Pydantic's models and types, for programs that have imported pydantic: nothing here imports it.
 
 A model is stored by its fields, like an attrs class, and comes back as it was, without its validators: a stored value was
-valid when it was made, and a replay must not ask again (``FutureDate`` would say no one day). What comes from outside as JSON is
-validated, see `validating`. The fields that were left to their defaults are noted under ``$unset``, so that
+valid when it was made, and a replay must not validate it again (``FutureDate`` would refuse it one day). JSON from outside is
+validated, see `validating`. Fields that were left to their defaults are noted under ``$unset``, so that
 ``model_dump(exclude_unset=True)`` says the same as before.
 """
 
@@ -29,7 +29,7 @@ _outside: ContextVar[bool] = ContextVar("redrive_outside", default=False)
 
 @contextmanager
 def validating() -> Generator[None]:
-    """Within it models are validated as they are loaded: their data was not made by their own constructors."""
+    """Inside the block, models are validated as they are loaded, because their data comes from outside."""
     token = _outside.set(True)
     try:
         yield
@@ -173,7 +173,7 @@ def _private_types(cls: Any) -> dict[str, Any]:
         return {}
     try:
         hints = typing.get_type_hints(cls)
-    except Exception:  # whatever evaluating somebody's annotations may raise
+    except Exception:  # evaluating annotations may raise anything
         hints = {}
     return {at: hints.get(at, Any) for at in cls.__private_attributes__}
 
@@ -187,7 +187,7 @@ def own_plan(cls: Any, plan_of: Callable[[Any], Plan]) -> Plan | None:
     name = show(cls)
     try:
         adapter = pydantic.TypeAdapter(cls)
-    except Exception:  # a schema that cannot be made: then it is no more ours to store than any other class
+    except Exception:  # without a schema it is a class like any other
         return None
     builtin = builtin_of(adapter)
     if builtin is not None:
@@ -227,7 +227,7 @@ _BUILTIN: Final[Mapping[str, Any]] = {
     "decimal": Decimal,
     "uuid": UUID,
 }
-"""What is under pydantic's names for a moment of some kind, ``AwareDatetime`` and the like."""
+"""The types of Python behind pydantic's names for moments, ``AwareDatetime`` and the like."""
 
 
 def builtin_of(adapter: Any) -> Any:

@@ -1,4 +1,4 @@
-"""When two data are the same, and the one order that equal sets are stored in."""
+"""Equality of data, and the order in which sets are stored."""
 
 from __future__ import annotations
 

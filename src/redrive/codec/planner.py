@@ -66,7 +66,8 @@ class Planner:
             return self._grow(type_)
 
     def _grow(self, type_: Any) -> Plan:
-        """A type may contain itself: until its plan is made, what asks for it gets a promise, to be kept before anyone calls it."""
+        """Make the plan of a type that may contain itself: its parts get a promise of the plan, which is filled before anyone
+        calls it."""
         outermost = not self._growing
         promise = self._growing[type_] = _promise(type_)
         try:
@@ -89,7 +90,7 @@ class Planner:
         return self.ours(type_)
 
     def ours(self, type_: Any) -> Plan:
-        """A new plan of *type_* without regard to hooks for itself; those for its parts count."""
+        """A new plan of *type_* that ignores hooks for the type itself, but not for its parts."""
         if _is_hashable(type_) and (known := _KNOWN.get(type_)) is not None:
             return known
         try:
@@ -98,7 +99,7 @@ class Planner:
             return refusing(show(type_), str(error))
 
     def _of_alias(self, type_: Any) -> Plan | None:
-        """What is not a class by itself: generic aliases, unions, Literal, Annotated, NewType, type variables."""
+        """The plan of a type that is not a plain class: generic alias, union, Literal, Annotated, NewType, type variable."""
         if isinstance(type_, (str, ForwardRef)):
             _resolved(type_)
         if isinstance(type_, TypeVar):
@@ -159,7 +160,7 @@ class Planner:
 
 
 def _models() -> types.ModuleType | None:
-    """What knows pydantic's types; None in a program without pydantic, which need not import it either."""
+    """The module for pydantic's types; None in a program that has not imported pydantic."""
     if "pydantic" not in sys.modules:
         return None
     from redrive.codec import models
@@ -175,13 +176,13 @@ class _Impossible(Exception):
 
 
 def _resolved(name: str | ForwardRef) -> NoReturn:
-    # Also of one that says what it means: typing keeps one for all modules, and another may have resolved it.
+    # Also for one that is resolved: typing shares it among modules, and another module may have resolved it.
     text = name if isinstance(name, str) else name.__forward_arg__
     raise Wrong(text, "this annotation cannot be resolved at run time")
 
 
 def _promise(type_: Any) -> Plan:
-    """Of a class it is known how values and data will look, which is what a union asks."""
+    """A promise of the plan of *type_*. For a class it knows already how values and data look, which a union needs."""
     cls = get_origin(type_) or type_
     kinds, classes = (frozenset({"dict"}), (cls,)) if inspect.isclass(cls) else (ANY_KIND, ())
     plan = Plan(show(type_), lambda value: plan.dump(value), lambda data: plan.load(data), kinds, classes, endless=True)

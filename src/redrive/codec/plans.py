@@ -1,4 +1,4 @@
-"""A plan: how values of one declared type become data and come back. Everything else here makes plans."""
+"""Plans: how values of one declared type become data and come back. The other modules of the package make plans."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANY_KIND: Final = frozenset(KINDS.values())
 
 
 class Wrong(Exception):
-    """What is wrong with a value; each level on the way up adds its part of the path."""
+    """The problem with a value; each level on the way up adds its part of the path."""
 
     def __init__(self, type: str, problem: str) -> None:
         super().__init__(type, problem)
@@ -52,10 +52,9 @@ class Wrong(Exception):
 class Plan:
     """How one declared type is stored.
 
-    *kinds* are the shapes of its data, *classes* those of its values: a union tells its members apart by
-    them. *escapes* are the tags it may use besides. *plain*: data is the value itself, so that nothing is
-    lost if another plain member of a union reads it. *small*: never worth measuring. *endless*: the type
-    puts no bound on the depth of its data.
+    *kinds* are the shapes of its data, *classes* those of its values: a union distinguishes its members by them. *escapes* are
+    further tags that it may use. *plain*: data is the value itself, so that nothing is lost if another plain member of a union
+    reads it. *small*: too small to be measured. *endless*: the type puts no bound on the depth of its data.
     """
 
     name: str
@@ -68,13 +67,13 @@ class Plan:
     small: bool = False
     endless: bool = False
     anything: bool = False
-    """Takes values of any class: the untyped plan, and no other."""
+    """Whether the plan takes values of any class; only the untyped one does."""
     takes_subclasses: bool = False
-    """Takes instances of subclasses: plans made of the user's own hooks."""
+    """Whether the plan takes instances of subclasses; only plans made from the user's hooks do."""
     refuses: tuple[str, str, str] | None = None
-    """Where no value of the type can be stored: the path to what cannot, its type, and why."""
+    """For a type of which no value can be stored: the path to the part at fault, its type, and the reason."""
     fields: frozenset[str] | None = None
-    """The keys that an object may have to be read; None where any will do, or where data is no object."""
+    """The keys that an object may have; None if any key is allowed, or if the data is no object."""
 
 
 def tagged(tag: str, data: Data) -> Data:
@@ -105,7 +104,7 @@ def refuse_data(data: Data, declared: str) -> Wrong:
 def other_form(data: Data, name: str, load: Load, *tags: str) -> Any:
     """Read *data* that was stored before today's type was: tagged by a union that it was a member of, or without an annotation (N6).
 
-    *tags* are names that the type goes under besides its own: its untyped tag, and its name with the module.
+    *tags* are further names of the type: its untyped tag, and its name with the module.
     """
     if is_tagged(data):
         tag: str = data[TAG]
@@ -120,7 +119,7 @@ def is_tagged(data: Data) -> bool:
 
 
 def refusing(name: str, problem: str) -> Plan:
-    """The plan of a type that cannot be stored. It says so when a value comes, not before: a field may go unused."""
+    """The plan of a type that cannot be stored. It raises when a value comes, not before: a field may be unused."""
 
     def refuse(value: object) -> Any:
         raise Wrong(name, problem)
@@ -129,7 +128,7 @@ def refusing(name: str, problem: str) -> Plan:
 
 
 def refused_part(parts: Iterable[tuple[str, Plan]]) -> tuple[str, str, str] | None:
-    """The first of *parts*, each with the step to it, of which no value can be stored."""
+    """The first of *parts*, given with their paths, of which no value can be stored."""
     for step, plan in parts:
         if plan.refuses is not None:
             path, name, problem = plan.refuses
@@ -159,7 +158,7 @@ def key(name: object) -> str:
 
 
 def brief(value: object) -> str:
-    """At most 60 characters of the repr, whatever *value* does there; an int may be too long to print at all."""
+    """At most 60 characters of the repr; a placeholder if *value* fails at it, or is an int too long to print."""
     try:
         text = repr(value)
     except Exception:

@@ -46,7 +46,7 @@ def record_plan(name: str, shape: Shape, plans: dict[str, Plan]) -> Plan:
         return data
 
     def _dump_partly(value: Any) -> Data:
-        """A field that ``__init__`` does not take may be unset."""
+        """Dump *value* without its unset fields, which are allowed where ``__init__`` does not take them."""
         data: dict[str, Data] = {}
         for at, encode in dumps:
             member = getattr(value, at, _UNSET)
@@ -89,7 +89,7 @@ def _in_order(shape: Shape) -> bool:
 
 
 def _positional(name: str, shape: Shape, plans: dict[str, Plan]) -> Load:
-    """The usual class: every field is an argument, in order, and kept as given."""
+    """The loader of the usual class, in which every field is a positional argument and kept as given."""
     general = _general(name, shape, plans)
     make: Any = shape.make
     loads = tuple((field.name, plans[field.name].load) for field in shape.fields)

@@ -1,6 +1,6 @@
 """Numbers, text, bytes and the other values without parts.
 
-What JSON has is stored as it is. What it lacks has a tag, the same with and without a declared type:
+Values that JSON has are stored as they are. The others have a tag, the same with and without a declared type:
 non-finite floats, ints so long that Python may refuse to print them, and text in which two lone surrogates
 happen to make a pair, which JSON would read as one character.
 """
@@ -19,7 +19,7 @@ from redrive.codec.plans import ARRAY, TAG, Data, Plan, Wrong, is_tagged, other_
 from redrive_interpreter.keys import Key
 
 _BIG: Final = 1 << 2000
-"""From here on ints are stored in hexadecimal. Python prints at least 640 digits whatever its limit is set to; this has 603."""
+"""The least int that is stored in hexadecimal. Python's limit on printing ints is 640 digits or more; this one has 603."""
 
 _INFINITY: Final = math.inf
 _NAN_BITS: Final = struct.pack(">d", math.nan).hex()
@@ -75,7 +75,7 @@ def read_int(data: Data) -> int:
 
 
 def dump_float(value: Any) -> Data:
-    """An int is a float to the type checkers, and stays an int: 3 comes back as 3."""
+    """Dump a float, or an int in its place: type checkers accept one, and 3 comes back as 3."""
     if type(value) is float:
         if -_INFINITY < value < _INFINITY:
             return value
@@ -120,7 +120,7 @@ def read_non_finite(text: str) -> float:
 
 
 def dump_str(value: Any) -> Data:
-    if type(value) is Key:  # what Rollback answers with is text to whoever says `str`
+    if type(value) is Key:  # the keys that Rollback gives are accepted where `str` is declared
         value = str(value)
     if type(value) is str:
         if value.isascii() or not _PAIR.search(value):
@@ -138,7 +138,7 @@ def load_str(data: Data) -> str:
 
 
 def _escaped(text: Data) -> str:
-    """What ``{"$": "str", "v": text}`` is: text that JSON cannot carry, or the text itself under the tag of a union."""
+    """The text of ``{"$": "str", "v": text}``: text that JSON cannot carry, or plain text under the tag of a union."""
     if is_tagged(text) and text[TAG] == "str":
         return read_text(text["v"])
     if type(text) is str:
@@ -154,7 +154,7 @@ def read_text(data: Data) -> str:
 
 
 def is_escape(text: str) -> bool:
-    """Whether `dump_str` may have written *text* under its tag: it says so by the pair of surrogates inside."""
+    """Whether `dump_str` may have written *text* under its tag, which the pair of surrogates inside shows."""
     if len(text) < 8 or len(text) % 4 or not text.isascii():
         return False
     try:
@@ -164,7 +164,7 @@ def is_escape(text: str) -> bool:
 
 
 def under_tag(data: Data) -> Data:
-    """The data of a str as a union tags it: text that `is_escape` would take for something else is escaped once more."""
+    """The data of a str as a union tags it: text that `is_escape` would mistake is escaped once more."""
     if type(data) is str and is_escape(data):
         return tagged("str", write_bytes(data.encode("utf-8")))
     return data
@@ -250,7 +250,7 @@ def load_uuid(data: Data) -> UUID:
 
 
 def dump_key(value: Any) -> Data:
-    """The keys that `Rollback` gives back may be passed on as what they are."""
+    """Dump a `Key`, such as those that `Rollback` gives back."""
     if type(value) is Key:
         return dump_str(str(value))
     raise refuse_value(value, "Key")

@@ -1,7 +1,7 @@
 """Declared types that are subclasses of built-in ones: the collections of the standard library, and users' own kinds of text and number.
 
-Each comes back as what it is. A value that has more to it than its base (attributes, a ``defaultdict`` with another factory than
-its type says) is refused.
+Each comes back as an instance of its class. A value with more state than its base (attributes, a ``defaultdict`` with another
+factory than its type says) is refused.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _as(cls: Any, plan: Plan, name: str, plain: Callable[[Any], Any], make: Call
 
 
 def _factory(items: Any) -> Any:
-    """What `defaultdict` makes of a missing key, by the type of its items; None if that says nothing."""
+    """The factory of a `defaultdict`, by the type of its items; None if the type does not tell."""
     cls = get_origin(items) or items
     return cls if isinstance(cls, type) and cls is not object and cls is not type(None) else None
 

@@ -15,7 +15,7 @@ MAX_BYTES: Final = 1 << 20
 """The default limit of one value, in bytes of JSON text."""
 
 MAX_DEPTH: Final = 200
-"""How deep lists and objects may nest in each other: what is stored from a shallow stack must be readable from a deep one."""
+"""Levels to which lists and objects may nest, so that data stored from a shallow stack can be read from a deep one."""
 
 _TINY: Final = frozenset({int, float, bool, type(None)})
 _NESTING: Final = frozenset({list, dict})
@@ -23,7 +23,7 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_cir
 
 
 def _encoding() -> Callable[[Any], str]:
-    """`JSONEncoder.encode`, without building its C encoder anew for each value: that is half of what a row costs."""
+    """`JSONEncoder.encode` without building its C encoder for each value, which would take half the time of a row."""
     parts: Any = json.encoder
     if parts.c_make_encoder is None:  # another Python than CPython
         return _ENCODER.encode
@@ -58,7 +58,7 @@ def from_json(text: str | bytes) -> Any:
 
 
 def excess(data: Data, max_bytes: int, endless: bool) -> str | None:
-    """What is too much about *data*, or None. *endless*: its depth is to be looked at too.
+    """The limit that *data* exceeds, or None. *endless* says that its depth must be checked too.
 
     Nearly all values are far below the limits, so the common case must cost next to nothing: the size of
     the binary form that ``marshal`` makes in a fifth of a microsecond, and that no JSON text is more than
@@ -71,7 +71,7 @@ def excess(data: Data, max_bytes: int, endless: bool) -> str | None:
     else:
         try:
             bound = len(marshal.dumps(data, 2)) * 6  # version 2 writes a repeated string out each time, as JSON does
-        except ValueError:  # it has a limit of its own, in the thousands
+        except ValueError:  # marshal has a limit of its own, in the thousands
             return _TOO_DEEP
         if endless and bound > MAX_DEPTH * 30 and _is_deeper(data, MAX_DEPTH):  # a level takes marshal 5 bytes or more
             return _TOO_DEEP

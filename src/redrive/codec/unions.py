@@ -120,7 +120,7 @@ class _Union:
         return self._other_form(data, deepest)
 
     def _other_form(self, data: Data, deepest: Wrong | None) -> Any:
-        """What the one member that can read *data* reads: it was stored when the type was another (N6)."""
+        """Read *data* that was stored when the type was another, by the one member that can (N6)."""
         found: list[tuple[Plan, Any]] = []
         for plan in self.members:
             if plan.fields is not None and type(data) is OBJECT and data and TAG not in data and not plan.fields & data.keys():
@@ -164,7 +164,7 @@ class _Union:
         )
 
     def _by_base(self, value: object) -> list[tuple[str | None, Plan]]:
-        """Members that take subclasses: only those with hooks of the user's do, all others refuse."""
+        """The members by base class that take subclasses; only those with the user's hooks do."""
         return [found for cls in type(value).__mro__[1:-1] for found in self.by_class.get(cls, ()) if found[1].takes_subclasses]
 
 
@@ -176,10 +176,10 @@ _UNMISTAKABLE: Final[dict[type, Callable[[str], bool]]] = {
     UUID: lambda text: True,
     Decimal: lambda text: "." in text,
 }
-"""Text in the exact form of one of these is hardly ever anything else; a number without a point may be anybody's id."""
+"""Types whose text form is hardly ever anything else. A number without a point is not among them: it may be an id."""
 
 _EXACT: Final = frozenset({*_UNMISTAKABLE, bytes, bytearray, complex, timedelta})
-"""Of these the data of a value is the same whatever wrote it."""
+"""Types for which the data of a value does not depend on its declared type."""
 
 
 def _was_written(plan: Plan, value: Any, data: Data) -> bool:
@@ -195,7 +195,8 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _plainest(found: list[tuple[Plan, Any]], data: Data) -> list[tuple[Plan, Any]]:
-    """*found* without what reads anything: text in the form of a date is a date, and an array a list, where those are members."""
+    """*found* without the members that read almost anything: text in the form of a date is a date, and an array a list, where
+    those are members."""
     classes = [plan.classes for plan, _ in found]
     if type(data) is str and (str,) in classes:
         others = [(plan, value) for plan, value in found if plan.classes != (str,)]
@@ -212,7 +213,7 @@ def _stands_out(plan: Plan, members: tuple[Plan, ...]) -> bool:
 
 
 def _tags(plans: list[Plan]) -> dict[Plan, str]:
-    """A name for each: its type's, and the module's too where two types share one."""
+    """The name for each plan: that of its type, with the module where two types share it."""
     tags: dict[Plan, str] = {}
     names = [plan.name for plan in plans]
     for plan in plans:

@@ -1,4 +1,4 @@
-"""Values that nobody declared a type for: JSON as it is, Python's built-in types under a tag, nothing else."""
+"""Values without a declared type: JSON as it is, Python's built-in types under a tag, nothing else."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ _LOADS: Final[dict[str, Load]] = {
     "float": lambda data: scalars.read_float(tagged("float", data)),
     "str": lambda data: scalars.load_str(tagged("str", data)),
     "dict": _load_pairs,
-    # A union's names for what has the same form here.
+    # Names that a union gives to types with the same form here.
     "Any": load_any,
     "Decimal": scalars.load_decimal,
     "UUID": scalars.load_uuid,

@@ -1,4 +1,4 @@
-"""The deploy gate: may this code take over what is running? Replays a store's live executions, read-only, and says."""
+"""The deploy gate: replay a store's live executions read-only, and report which of them this code can take over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One history against today's code: it goes on, it needs a `Patch`, or it breaks."""
+"""Check one history against today's code: it can continue, it needs a `Patch`, or it breaks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _CONTEXT: Final = 3
 class Problem:
     """Why a history and the code do not fit.
 
-    *recorded* and *now* are the lines of a side-by-side diff, of equal number; the last pair differs. *place* is the line
-    of source where the code stands, *suggestion* what to write. *sign* is the same for what is the same change.
+    *recorded* and *now* are the lines of a side-by-side diff, of equal number; the last pair differs. *place* is the line of
+    source where the code stands, *suggestion* the lines to write. *sign* is equal for equal changes.
     """
 
     standing: Standing
@@ -52,7 +52,7 @@ class Problem:
 
 
 def check(workflows: Mapping[str, Workflow[..., Any]], stored: Sequence[Mapping[str, Any]], codec: Codec) -> Problem | None:
-    """What is wrong with the run whose rows are *stored* (JSON objects, as `dump_row` gives) on *workflows*; None: nothing."""
+    """The problem of the run whose rows are *stored* (JSON objects, as `dump_row` gives) on *workflows*; None if it fits."""
     try:
         rows = [load_row(row) for row in stored]
     except RedriveError as error:
@@ -79,7 +79,7 @@ def check(workflows: Mapping[str, Workflow[..., Any]], stored: Sequence[Mapping[
 
 
 def _bug(machine: Machine[Any]) -> Problem | None:
-    """What is wrong with code that, from here on, ends as a bug of its own."""
+    """The problem of code that ends the run with a bug of its own."""
     verdict = machine.finished
     if verdict is None or not verdict.bug:
         return None
@@ -89,7 +89,7 @@ def _bug(machine: Machine[Any]) -> Problem | None:
 
 
 def _returned_early(workflow: Workflow[..., Any], error: Diverged, rows: Sequence[Row], codec: Codec) -> Problem | None:
-    """Code that ended before what it had asked for may have meant to, or have failed: it is tried without the record."""
+    """Find out whether code that returns early fails or means to: run it without the rest of the record."""
     if error.cause != "returned early":
         return None
     at = next((index for index, row in enumerate(rows) if row is error.recorded), len(rows))
@@ -110,7 +110,7 @@ def _breaking(cause: str, detail: str, *, suggestion: str = "") -> Problem:
 
 
 def _without_values(detail: str) -> str:
-    """*detail* without what differs from one execution to the next."""
+    """*detail* without the values that differ from one execution to the next."""
     return re.sub(r"'[^']*'|\d+", "…", detail)[:200]
 
 
@@ -144,13 +144,13 @@ def _diverged(workflow: Workflow[..., Any], error: Diverged, rows: Sequence[Row]
 
 
 def _before(recorded: Asked | Ended | None, rows: Sequence[Row]) -> list[str]:
-    """What was asked for right before, which both sides have."""
+    """The row before the difference, which both sides have."""
     until = next((index for index, row in enumerate(rows) if row is recorded), len(rows))
     return [said(row) for row in rows[:until] if isinstance(row, Asked)][-_CONTEXT:]
 
 
 def suggested(error: Diverged) -> str:
-    """The lines to write so that what is running goes on as it began."""
+    """The lines to write so that running executions continue as they began."""
     recorded, asked = error.recorded, error.asked
     old, new = _code(recorded), _code(asked)
     match error.cause:

@@ -1,4 +1,4 @@
-"""What a sweep found, workflow by workflow, and as JSON."""
+"""The findings of a sweep, by workflow, and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redrive.gate.check import Problem, Standing
 
 @attrs.define
 class Group:
-    """Executions with the same problem. *example* is the id of the one that *problem* tells of, *ids* all of them."""
+    """Executions with the same problem. *problem* is that of the execution *example*; *ids* are all of them."""
 
     problem: Problem
     example: str
@@ -20,7 +20,7 @@ class Group:
 
 @attrs.define
 class WorkflowReport:
-    """The live executions of one workflow. *groups* are by the problem's sign, in the order of meeting."""
+    """The live executions of one workflow. *groups* are keyed by the problem's sign, in the order found."""
 
     name: str
     safe: int = 0
@@ -34,7 +34,7 @@ class WorkflowReport:
 
 @attrs.define
 class Report:
-    """All of a sweep. *rows* were replayed in *seconds*."""
+    """The report of a sweep. *rows* were replayed in *seconds*."""
 
     workflows: dict[str, WorkflowReport] = attrs.field(factory=dict[str, WorkflowReport])
     executions: int = 0

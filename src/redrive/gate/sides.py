@@ -13,7 +13,7 @@ _NOTHING: Final = object()
 
 
 def said(row: Asked | Ended | None) -> str:
-    """A row in a line: its kind, what it is about, its undo, its arguments."""
+    """A row in one line: its kind, subject, undo and arguments."""
     if not isinstance(row, Asked):
         return subject(row)
     given = "" if row.input is None else _text(row.input)
@@ -21,7 +21,7 @@ def said(row: Asked | Ended | None) -> str:
 
 
 def subject(row: Asked | Ended | None) -> str:
-    """The kind of a row, and what it is about."""
+    """The kind of a row, and its subject."""
     match row:
         case None:
             return "—"
@@ -32,7 +32,7 @@ def subject(row: Asked | Ended | None) -> str:
 
 
 def pair(recorded: Asked | Ended | None, asked: Asked | Ended | None) -> tuple[str, str]:
-    """The lines of a pair that differs; of two for the same thing, only what is not the same."""
+    """The lines of a pair that differs; where both have the same subject, only the parts that differ."""
     if not isinstance(recorded, Asked) or not isinstance(asked, Asked) or subject(recorded) != subject(asked):
         return said(recorded), said(asked)
     then, now = [subject(recorded)], [subject(asked)]

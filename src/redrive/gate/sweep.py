@@ -14,7 +14,7 @@ from redrive.stores.live_executions import reader_of
 from redrive_interpreter import Codec, CodecError, ExecutionNotFound, Workflow
 
 Progress: TypeAlias = Callable[[Report, int], None]
-"""Told after each execution: the report so far, and how many executions there are."""
+"""Called after each execution with the report so far and the number of executions."""
 
 
 async def sweep(

@@ -1,4 +1,4 @@
-"""Histories as files: one row a line, replayed as tests, with payloads redacted where they must not leave the house.
+"""Histories as files: one row a line, replayed as tests, with payloads redacted where they are private.
 
 The format of a row is documented in `redrive_interpreter.history.row_json`, and as a JSON Schema in ``history.schema.json``.
 """

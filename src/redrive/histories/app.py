@@ -24,7 +24,7 @@ class App:
 
 
 def load_app(names: Sequence[str]) -> App:
-    """All that *names* say, together; the codec is the first service's. Raises ValueError for a name of something else."""
+    """The workflows of all *names*; the codec is that of the first service. Raises ValueError for a name of something else."""
     workflows: dict[str, Workflow[..., Any]] = {}
     codec: JsonCodec | None = None
     for name in names:

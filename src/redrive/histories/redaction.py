@@ -1,4 +1,4 @@
-"""Taking what is private out of a history, so that it still replays.
+"""Redaction: remove private text from a history so that it still replays.
 
 A payload is rarely stored once: an address is in the input, in the arguments of a step, in a note, in an error's
 text. So redaction has two passes: the hook says which *fields* are private, and then each text that was found in one
@@ -16,9 +16,9 @@ Hook: TypeAlias = Callable[[str, Any], Any]
 """Given a field's name and its JSON value; gives back the value to store instead, or the same one."""
 
 _STRUCTURE: Final = frozenset("row format key kind label run of workflow undo name status by on_parent_close type declared".split())  # noqa: SIM905
-"""Fields of rows that say what happened; all others may hold what somebody wrote."""
+"""Fields of rows that never hold payload; all others may."""
 _SHORTEST: Final = 3
-"""Shorter texts than this are replaced only where they are a whole value: "a" is in every word."""
+"""Characters of the shortest text that is replaced inside other texts; a shorter one is replaced only as a whole value."""
 
 
 def _is_list(value: Any) -> TypeGuard[list[Any]]:

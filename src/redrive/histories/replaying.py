@@ -1,4 +1,4 @@
-"""A file as a test: today's code must go on from it, or end as it ended."""
+"""A history file as a test: today's code must continue from it, or end as it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redrive.histories.files import read
 
 
 class DoesNotFit(AssertionError):
-    """The code no longer does what the file says it did; prints both, side by side."""
+    """The code no longer does what the file recorded. The message has both, side by side."""
 
     def __init__(self, path: Path, problem: Problem) -> None:
         super().__init__(path, problem)
@@ -25,7 +25,7 @@ class DoesNotFit(AssertionError):
 def replay_file(path: Path, apps: Sequence[str]) -> None:
     """Replay the history in *path* on the workflow that its first row names, from *apps* (``module:name``).
 
-    Raises `DoesNotFit`, `BrokenFile`, or ValueError for apps that are none.
+    Raises `DoesNotFit`, `BrokenFile`, or ValueError for an app that has no workflows.
     """
     app = load_app(apps)
     problem = check(app.workflows, read(path), app.codec)

@@ -1,4 +1,4 @@
-"""``redrive lint``: what a workflow function must not do, found in its source. Imports nothing that it looks at."""
+"""``redrive lint``: find in the source of workflow functions what they must not do. The linter imports no code that it checks."""
 
 from __future__ import annotations
 

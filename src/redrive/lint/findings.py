@@ -1,4 +1,4 @@
-"""What was found, and the comments that say it is meant."""
+"""Findings, and the comments that silence them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CODE: Final = re.compile(r"[A-Z]+[0-9]+", re.IGNORECASE)
 
 @attrs.frozen(order=True)
 class Finding:
-    """One breach of a rule. *line* and *column* count from 1; *end* is the last line of what is meant."""
+    """One breach of a rule. *line* and *column* count from 1; *end* is the last line of the code at fault."""
 
     path: str
     line: int
@@ -43,7 +43,7 @@ def silenced(source: str) -> Mapping[int, frozenset[str]]:
 
 
 def is_silenced(finding: Finding, comments: Mapping[int, frozenset[str]]) -> bool:
-    """A comment counts on the first line of what is meant, and on its last."""
+    """Whether a comment silences *finding*: it counts on the first and on the last line of the code at fault."""
     for line in (finding.line, finding.end):
         codes = comments.get(line)
         if codes is not None and (not codes or finding.code in codes):

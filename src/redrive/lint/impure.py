@@ -1,4 +1,4 @@
-"""Which names outside a workflow must not be touched in it, and the rule that says so."""
+"""Names that a workflow must not use, and the rules that forbid them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CALLED_IN: Final[Mapping[str, str]] = {
     **_each("threading _thread multiprocessing concurrent.futures asyncio anyio trio queue contextvars", "RD107"),
     **_each("platform sysconfig", "RD108"),
 }
-"""Modules nothing of which must be called, but for `ALLOWED`."""
+"""Modules of which nothing but `ALLOWED` may be called."""
 
 ALLOWED: Final = _words("""asyncio.CancelledError concurrent.futures.CancelledError
     subprocess.TimeoutExpired subprocess.list2cmdline httpx.URL requests.Request queue.Empty queue.Full
@@ -73,18 +73,18 @@ WITHOUT_ARGUMENTS: Final[Mapping[str, int]] = {
     **_each("time.localtime time.gmtime time.ctime", 1),
     "time.strftime": 2,
 }
-"""With as many arguments these say the same each time: a seed, or the time itself."""
+"""Functions that give the same value each time if called with this many arguments: a seed, or the time itself."""
 
 ALWAYS_METHODS: Final = _words("read_text read_bytes write_text write_bytes")
-"""Methods with no other meaning, whatever they are called on."""
+"""Methods that are impure on any object."""
 
 PATH_METHODS: Final = _words("""read_text read_bytes write_text write_bytes exists is_file is_dir iterdir glob rglob stat lstat
     open touch mkdir unlink rename
     replace rmdir resolve""")
-"""What a `pathlib.Path` made on the spot must not be asked."""
+"""Methods that must not be called on a new `pathlib.Path`."""
 
 LOGGERS: Final = _words("logging.getLogger structlog.get_logger structlog.getLogger loguru.logger")
-"""What makes a logger: a name bound to one at module level is one."""
+"""Functions that make a logger: a module-level name bound to their result is one."""
 
 MUTATORS: Final = _words(
     "append extend insert remove pop popitem clear add discard update setdefault sort reverse appendleft popleft extendleft"

@@ -1,4 +1,4 @@
-"""From paths to findings: reads the files, finds the workflows in them, and what these call."""
+"""The linter: read files, find the workflows in them and the functions that these call, and check them all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lint(paths: Iterable[Path], codes: Collection[str] | None = None) -> list[Fi
 
 
 def lint_sources(sources: dict[str, bytes], codes: Collection[str] | None = None) -> list[Finding]:
-    """As `lint`, of files that were read already."""
+    """As `lint`, for files that were read already."""
     wanted = chosen() if codes is None else codes
     found: list[Finding] = []
     modules: list[Module] = []
@@ -46,7 +46,7 @@ def lint_sources(sources: dict[str, bytes], codes: Collection[str] | None = None
 
 
 def python_files(path: Path) -> Iterator[Path]:
-    """*path* itself, or the Python files below it; what is hidden, built or installed is left out."""
+    """*path* itself, or the Python files below it, without hidden, built and installed ones."""
     if path.is_file():
         yield path
         return
@@ -61,7 +61,7 @@ def python_files(path: Path) -> Iterator[Path]:
 
 
 def _text(data: bytes) -> str:
-    """As Python reads a source: its encoding cookie holds, and so do line breaks of any kind."""
+    """The text of a source as Python reads it: its encoding cookie counts, and so do line breaks of any kind."""
     import io
     import tokenize
 
@@ -105,14 +105,15 @@ class _Linter:
         self._calls(function, scope, caller)
 
     def _calls(self, function: Function, scope: Scope, caller: str) -> None:
-        """What a workflow calls runs in it: a generator under ``yield from`` is a part of it, a function must be as pure."""
+        """Check the functions that a workflow calls: a generator under ``yield from`` is a part of it, a function must be as
+        pure."""
         delegated = {node.value for node in ast.walk(function) if isinstance(node, ast.YieldFrom)}
         for node, inside in reachable(function, scope, self._roles):
             if isinstance(node, ast.Call) and (found := self._roles.called(node, inside)) is not None:
                 target, home = found
                 within = home.module.scopes[target]
                 if _encloses(scope, home):
-                    continue  # a function within this one: it was looked at with it
+                    continue  # a function inside this one: it was checked with it
                 if node in delegated and yields(target):
                     self._workflow(target, within)
                 elif isinstance(target, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""What a name in a file means: its imports, scopes and definitions, and where they lead in other files."""
+"""Resolve names in a file: its imports, scopes and definitions, and where they lead in other files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOPS: Final = 10
 
 @attrs.frozen(eq=False)
 class Binding:
-    """What a name stands for: an import (*dotted*), a function (*node*), or a value (*value*, if it was assigned once)."""
+    """The meaning of a name: an import (*dotted*), a function (*node*), or a value (*value*, if it was assigned once)."""
 
     scope: Scope
     dotted: str | None = None
@@ -62,7 +62,7 @@ class Module:
     tree: ast.Module
     scopes: dict[ast.AST, Scope] = attrs.field(factory=dict[ast.AST, Scope])
     changed: frozenset[str] | None = None
-    """The module's own names that its functions change, once somebody asked."""
+    """The module's own names that its functions change; found when first needed."""
 
     @property
     def top(self) -> Scope:
@@ -75,7 +75,7 @@ class Module:
 
 
 def parse(path: str, source: str) -> Module:
-    """Raises SyntaxError."""
+    """Parse the source *text*. Raises SyntaxError."""
     module = Module(path, module_name(Path(path)), source, ast.parse(source))
     module.scopes[module.tree] = Scope(module, module.tree)
     _fill(module, module.top, module.tree.body)
@@ -109,7 +109,7 @@ def yields(root: ast.AST) -> bool:
 
 
 def _fill(module: Module, scope: Scope, nodes: list[ast.stmt]) -> None:
-    """Enter what *nodes* bind into *scope*, and make the scopes within."""
+    """Enter the names that *nodes* bind into *scope*, and make the scopes inside."""
     waiting: list[ast.AST] = list(reversed(nodes))
     while waiting:
         node = waiting.pop()
@@ -185,12 +185,12 @@ class Files:
     modules: dict[str, Module] = attrs.field(factory=dict[str, Module])
 
     def dotted(self, node: ast.expr, scope: Scope) -> str | None:
-        """The full name of what *node* says, like ``datetime.datetime.now``; None for what is nobody's by name."""
+        """The full name of the object that *node* names, like ``datetime.datetime.now``; None if it has none."""
         match node:
             case ast.Name(id=name):
                 found = scope.find(name)
                 if found is None:
-                    star = scope.module.top.names.get("*")  # where the name may come from, if it is nobody else's
+                    star = scope.module.top.names.get("*")  # the name may come from a star import
                     home = None if star is None or star.dotted is None else star.dotted.removesuffix(".*")
                     return f"builtins.{name}" if name in _BUILTINS else f"{home}.{name}" if home else None
                 if found.dotted is not None:
@@ -203,7 +203,7 @@ class Files:
                 return None
 
     def binding(self, node: ast.expr, scope: Scope) -> Binding | None:
-        """What *node* stands for, through the imports of all files."""
+        """The binding of *node*, followed through the imports of all files."""
         found = scope.find(node.id) if isinstance(node, ast.Name) else None
         if found is not None and found.dotted is None:
             return found

@@ -1,4 +1,4 @@
-"""RD1xx: what a workflow must not touch, for it comes out otherwise when the history is replayed."""
+"""RD1xx: values that differ when the history is replayed, so that a workflow must not use them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTAINERS: Final = frozenset(["list", "dict", "set", "bytearray", "deque", "de
 
 
 def reachable(function: Function, scope: Scope, roles: Roles) -> Iterator[tuple[ast.AST, Scope]]:
-    """The nodes that run in the workflow: its own, and those of lambdas and functions within that no step runs."""
+    """The nodes that run in the workflow: its own, and those of inner lambdas and functions that are no step's body."""
     bodies = _step_bodies(function, scope, roles)
     waiting: list[tuple[ast.AST, Scope]] = [(node, scope) for node in reversed(function.body)]
     while waiting:
@@ -36,7 +36,7 @@ def reachable(function: Function, scope: Scope, roles: Roles) -> Iterator[tuple[
 
 
 def _step_bodies(function: Function, scope: Scope, roles: Roles) -> set[object]:
-    """Lambdas, and names of functions, that are given to a Step as its body or undo: they may do what they like."""
+    """Lambdas, and names of functions, that are passed to a Step as its body or undo: these may be impure."""
     found: set[object] = set()
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and (roles.api(node.func, scope) == "Step" or any(word.arg == "undo" for word in node.keywords)):
@@ -49,7 +49,7 @@ def _step_bodies(function: Function, scope: Scope, roles: Roles) -> set[object]:
 
 
 class Purity:
-    """Looks at one workflow, or at one function that a workflow calls (*caller*)."""
+    """Checks one workflow, or one function that a workflow calls (*caller*)."""
 
     def __init__(self, files: Files, roles: Roles, report: Report) -> None:
         self._files, self._roles, self._report = files, roles, report
@@ -113,7 +113,7 @@ class Purity:
             self._say("RD109", node, node.id)
 
     def _written(self, target: ast.expr, scope: Scope) -> None:
-        """A name's own assignment needs a ``global``; this is about what stands before the dot or the bracket."""
+        """The name that an assignment to an attribute or an item changes: the one before the dot or the bracket."""
         if not isinstance(target, (ast.Attribute, ast.Subscript)):
             return
         root: ast.expr = target
@@ -125,7 +125,7 @@ class Purity:
 
 
 def is_container(value: ast.expr | None) -> bool:
-    """Whether *value* makes something that can be changed in place."""
+    """Whether *value* makes an object that can be changed in place."""
     match value:
         case ast.List() | ast.Dict() | ast.Set() | ast.ListComp() | ast.DictComp() | ast.SetComp():
             return True

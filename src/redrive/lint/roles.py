@@ -23,7 +23,7 @@ class Roles:
         self._known: dict[ast.AST, Role | None] = {}
 
     def api(self, node: ast.expr, scope: Scope) -> str | None:
-        """The public name in redrive that *node* says, like ``workflow`` or ``Sleep``."""
+        """The public name of redrive that *node* refers to, like ``workflow`` or ``Sleep``."""
         for dotted in self._files.aliases(node, scope):
             package, _, rest = dotted.partition(".")
             if package in _OURS and rest:
@@ -48,8 +48,8 @@ class Roles:
         return "flow" if self._is_flow(function.returns, scope) else None
 
     def _yields_commands(self, function: Function, scope: Scope) -> bool:
-        """Whether *function*, which does not say what it returns, yields a command by the look of it."""
-        self._known[function] = None  # one that yields from itself says nothing by that
+        """Whether *function*, which has no return annotation, seems to yield a command."""
+        self._known[function] = None  # yielding from itself tells nothing
         inside = scope.module.scopes[function]
         asked = [node.value for node in own_nodes(function) if isinstance(node, (ast.Yield, ast.YieldFrom))]
         return any(self.command(value, inside) is not None for value in asked)
@@ -74,7 +74,7 @@ class Roles:
                 return False
 
     def command(self, node: ast.expr | None, scope: Scope) -> str | None:
-        """What to call the command that *node* builds, or None if it builds none."""
+        """A name for the command that *node* builds; None if it builds none."""
         if not isinstance(node, ast.Call):
             return None
         made = node.func

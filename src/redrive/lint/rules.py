@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen
 class Rule:
-    """One thing that does not belong into a workflow. *default* is False for what is a matter of taste."""
+    """One rule about workflows. *default* is False where it is a matter of taste."""
 
     code: str
     name: str
@@ -48,7 +48,7 @@ RULES: Final = {rule.code: rule for rule in _ALL}
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> frozenset[str]:
     """The codes of the rules that *select* names by code or prefix (default: those that are on) less *ignore*.
 
-    Raises ValueError for what names no rule.
+    Raises ValueError for a code that names no rule.
     """
     wanted = [*_named(select)] or [code for code, rule in RULES.items() if rule.default]
     return frozenset(wanted) - frozenset(_named(ignore))

@@ -1,4 +1,4 @@
-"""RD3xx: Python that does in a workflow what it does not look like."""
+"""RD3xx: Python that does something else in a workflow than it seems to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASYNC: Final = (ast.Await, ast.AsyncFor, ast.AsyncWith)
 
 
 class Shapes:
-    """Looks at one workflow."""
+    """Checks one workflow."""
 
     def __init__(self, files: Files, roles: Roles, report: Report) -> None:
         self._files, self._roles, self._report = files, roles, report
@@ -59,7 +59,7 @@ class Shapes:
         if found := _yield_in(node.finalbody):
             self._say("RD301", found, "a yield in finally")
         if _yield_in(node.body) is None:
-            return  # nothing is thrown into code that does not yield
+            return  # errors are thrown only where code yields
         for handler in node.handlers:
             caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
             names = [None if kind is None else ast.unparse(kind).rpartition(".")[2] for kind in caught]
@@ -70,7 +70,7 @@ class Shapes:
                     self._say("RD303", handler, f"except {name}")
 
     def _with(self, node: ast.With | ast.AsyncWith, scope: Scope) -> None:
-        """A block that holds nothing may be left at any time; `suppress` catches, and must not catch all."""
+        """Check a ``with`` block. One that holds no resource may be left at any time; `suppress` catches, and must not catch all."""
         found = _yield_in(node.body)
         if found is None:
             return
@@ -85,7 +85,8 @@ class Shapes:
                 return
 
     def _arguments(self, call: ast.Call, scope: Scope) -> None:
-        """A set is a fine argument, stored sorted; a list made of one is not, nor are the branches of All and Map."""
+        """Check the arguments of *call*: a set is stored sorted, but a list made from one has any order, and so have the branches
+        of All and Map."""
         name = self._roles.api(call.func, scope) or ast.unparse(call.func).rpartition(".")[0]
         for given in [*call.args, *(word.value for word in call.keywords)]:
             fans_out = name in ("Map", "All") and self._is_unordered(given, scope)

@@ -1,4 +1,4 @@
-"""RD2xx: calling constructs, yielding performs; so what is called and not yielded does nothing."""
+"""RD2xx: calling a command builds it, yielding it performs it; so a command that is not yielded does nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_COMMANDS: Final = frozenset(
         "signal",
     ]
 )
-"""What a command may be asked for: its own fields."""
+"""Attributes that a command has: its own fields."""
 _OF_BRANCHES: Final = frozenset(
     ["All", "All.of", "ContinueAs", "Map", "Race", "Race.of", "RunChild", "Settle", "Spawn", "StartChild", "Switch"]
 )
@@ -37,11 +37,11 @@ _OF_BRANCHES: Final = frozenset(
 _OF_VALUES: Final = frozenset(
     ["bool", "float", "int", "len", "list", "max", "min", "print", "range", "round", "set", "sorted", "str", "sum"]
 )
-"""Built-in functions that make no sense of a command."""
+"""Built-in functions that have no use for a command."""
 
 
 class Yielding:
-    """Looks at one workflow."""
+    """Checks one workflow."""
 
     def __init__(self, roles: Roles, report: Report) -> None:
         self._roles, self._report = roles, report
@@ -57,7 +57,7 @@ class Yielding:
                         self._say("RD201", made, self._roles.command(made, inside))
                 case ast.Return(value=ast.Call() as value) if is_generator:
                     self._say("RD204", value, self._roles.command(value, scope))
-                case ast.Yield(value=ast.Call() as value) if node not in dropped:  # a value that nobody takes needs no type
+                case ast.Yield(value=ast.Call() as value) if node not in dropped:  # a value that is not used needs no type
                     if (name := self._roles.command(value, scope)) is not None:
                         self._say("RD203", node, f"yield {name}", call=False)
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -71,7 +71,7 @@ class Yielding:
                     pass
 
     def _as_value(self, node: ast.expr, function: Function, scope: Scope) -> bool:
-        """Whether *node*, a command or a name that holds one, stands where only its result makes sense."""
+        """Whether *node*, a command or a name that holds one, stands where only a result makes sense."""
         parent = self._parents(function).get(node)
         match parent:
             case ast.If(test=test) | ast.While(test=test) | ast.Assert(test=test) | ast.IfExp(test=test):
@@ -94,7 +94,7 @@ class Yielding:
                 return False
 
     def _takes_values(self, call: ast.Call, scope: Scope) -> bool:
-        """Whether *call* is of something that a command makes no sense to as an argument: a step, an event, ``str``."""
+        """Whether *call* calls something that takes no command as an argument: a step, an event, ``str``."""
         if isinstance(call.func, ast.Name) and call.func.id in _OF_VALUES and scope.find(call.func.id) is None:
             return True
         made = call.func
@@ -130,7 +130,7 @@ class Yielding:
 
 
 def _values(node: ast.expr, scope: Scope) -> Iterator[tuple[ast.expr, Scope]]:
-    """The values that an expression statement comes to and drops."""
+    """The values that an expression statement computes and drops."""
     match node:
         case ast.IfExp(body=first, orelse=second):
             yield from _values(first, scope)

@@ -1,4 +1,4 @@
-"""The attributes that a run has set, as a test reads them."""
+"""Access to the attributes that a run has set, for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Attributes(Mapping[Any, Any]):
-    """Attributes by name, as stored, or by `Attribute`, as they were."""
+    """Attributes by name, as stored, or by `Attribute`, decoded."""
 
     def __init__(self, data: Mapping[str, Any], codec: JsonCodec) -> None:
         self._data = data

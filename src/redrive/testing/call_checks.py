@@ -1,4 +1,4 @@
-"""Whether a test calls the kit with what it takes; if not, a sentence says what to write instead."""
+"""Checks of the arguments that a test passes to the kit, with messages that tell what to write instead."""
 
 from __future__ import annotations
 

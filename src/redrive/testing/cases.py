@@ -1,4 +1,4 @@
-"""Which cases of each `Switch` exploration took, and which it never did."""
+"""The cases of each `Switch` that exploration took, and those that it never did."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Chosen: TypeAlias = tuple[str, str, Switch[Any, Any] | None]
 
 
 class Looking(Watching):
-    """A machine that tells *see* of each case that is chosen."""
+    """A machine that calls *see* with each case that is chosen."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class _CaseNotes(Notes):
 
 @attrs.define
 class _Known:
-    """One Switch: what each case would ask, the cases taken, and the states from which it was reached."""
+    """One Switch: the branch of each case, the cases taken, and the states from which it was reached."""
 
     branches: dict[str, str] = attrs.field(factory=dict[str, str])
     taken: set[str] = attrs.field(factory=set[str])
@@ -48,7 +48,7 @@ class _Known:
 
 
 class Cases:
-    """All that is known of the Switches of one search."""
+    """The Switches that one search has met."""
 
     def __init__(self) -> None:
         self._now: list[Chosen] = []
@@ -58,7 +58,7 @@ class Cases:
         return Looking(workflow, codec, self._now.append)
 
     def forget(self) -> None:
-        """What was chosen since the last look was a replay's."""
+        """Drop the cases chosen since `take`: a replay chose them."""
         self._now.clear()
 
     def take(self, before: int) -> list[str]:
@@ -75,7 +75,7 @@ class Cases:
         return said
 
     def untaken(self) -> Iterator[tuple[int, str, str]]:
-        """The states in which a case was not chosen, the case, and what it would do."""
+        """The states in which a case was not chosen, the case, and its branch."""
         for where, known in self._known.items():
             for label, does in known.branches.items():
                 if label not in known.taken:

@@ -1,4 +1,4 @@
-"""What a drawing shows: boxes and arrows as exploration found them, with what production did laid over."""
+"""Charts: boxes and arrows as exploration found them, with the traffic of production over them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Arrow: TypeAlias = tuple[Box, str, Box]
 
 @attrs.define
 class Count:
-    """How many executions came by, stand here now, or had something fail here for good.
+    """The numbers of executions that passed here, stand here now, or had something fail here for good.
 
-    *explored*: exploration found it. *loosely*: production was here with other times than exploration was.
+    *explored*: exploration found it. *loosely*: production was here, at other times of day or with other delays.
     """
 
     passed: int = 0
@@ -31,9 +31,9 @@ class Count:
 
 @attrs.define
 class Chart:
-    """All of a drawing. *untaken* are cases that nothing ever chose: from where, the case, what it would do.
+    """The boxes and arrows of a drawing. *untaken* are cases that nothing ever chose: the box before, the case, its branch.
 
-    *of* is the number of executions that are counted; None: production was not asked.
+    *of* is the number of executions that are counted; None without traffic.
     """
 
     title: str
@@ -46,7 +46,7 @@ class Chart:
     misfits: list[tuple[str, list[str]]] = attrs.field(factory=list[tuple[str, list[str]]])
 
     def keep(self, plain: Chart) -> None:
-        """Leave out what nobody did, unless *plain* has it too."""
+        """Leave out boxes and arrows that no execution passed, unless *plain* has them too."""
         self.arrows = {arrow: count for arrow, count in self.arrows.items() if count.passed or arrow in plain.arrows}
         self.boxes = {box: count for box, count in self.boxes.items() if count.passed or box in plain.boxes}
 
@@ -92,7 +92,7 @@ def charted(explored: Explored, title: str, traffic: Traffic | None = None) -> C
         chart.arrows[BEGIN, explored.begins, states[0]] = Count()
     for before, label, after in explored.edges:
         if label.startswith(labels.NEXT_ATTEMPT):
-            continue  # that one failed says that another follows
+            continue  # a failed attempt implies that another follows
         chart.arrows.setdefault((states[before], label, states[after]), Count())
     if traffic is not None:
         _lay(traffic, chart)

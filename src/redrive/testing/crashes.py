@@ -1,10 +1,10 @@
-"""Crash everywhere: one run, told again and again, with a crash at another place each time.
+"""Crash everywhere: replay one run again and again, with a crash at another place each time.
 
-1.  The run is driven once, by its stubs. From then on its facts are what the world does, always the same.
+1. The run is driven once, by its stubs. From then on its facts are fixed.
 2.  For every prefix of its history: replay the prefix, from JSON, as a worker does after a crash; tell the rest of
     the facts; what is recorded must be the rest of the history. A prefix may end within a turn: stores write turns
     whole, so notes and attributes, which replay does not compare, are not looked at there.
-3.  Once more with the machine put away after every turn, so that each fact meets one that was just replayed.
+3. Once more with the machine closed after every turn, so that each fact meets a machine that was just replayed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 
 class CrashChanged(AssertionError):
-    """After a crash *where*, the workflow does something else: *difference* is a diff, or what the replay says."""
+    """After a crash *where*, the workflow does something else: *difference* is a diff, or the message of the replay."""
 
     def __init__(self, where: str, difference: str) -> None:
         super().__init__(where, difference)
@@ -67,7 +67,7 @@ def assert_survives_crashes(
 
 @attrs.frozen
 class _Turn:
-    """*at* is where in the history it begins, *end* where it ends; *asking* is what was pending then, as text."""
+    """One turn: the rows from *at* to *end*; *asking* is what was pending then, as text."""
 
     fact: Fact
     at: int
@@ -98,7 +98,7 @@ class Crashes:
             machine.close()
 
     def _undisturbed(self) -> list[_Turn]:
-        """The turns of the run, driven once more without any crash."""
+        """The turns of the run, driven again without a crash."""
         machine: Machine[Any] = Machine(self._workflow, self._codec)
         turns: list[_Turn] = []
         for at, fact in self._facts(0):
@@ -162,7 +162,7 @@ def _asking(machine: Machine[Any]) -> list[str]:
 
 
 def _data(row: Row) -> dict[str, Any]:
-    """*row* without the traceback, which is no part of what happened."""
+    """*row* without the traceback, which may differ."""
     data = dump_row(row)
     return {**data, "err": {**data["err"], "traceback": ""}} if "err" in data else data
 

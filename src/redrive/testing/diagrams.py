@@ -1,7 +1,7 @@
-"""A workflow as a Mermaid flowchart, drawn from what exploration finds: no way through it is left out, none is made up.
+"""A workflow as a Mermaid flowchart, drawn from the states that exploration finds: no way through it is missing or invented.
 
-A box is what is asked at one time, wherever in the run that was: the repeats of a loop and the items of a Map are one box. An
-arrow is what came of it. Undos are boxes of their own look; so are the ends. A case that no `Switch` ever chose is dashed.
+A box is a set of commands asked at one time: the repeats of a loop and the items of a Map are one box. An arrow is an outcome.
+Undos and ends have boxes of another style. A case that no `Switch` ever chose is dashed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_STATES: Final = 20_000
 
 
 def diagram(of: Invocation[Any] | Workflow[..., Any], **options: Any) -> str:
-    """Mermaid text for a workflow or a call of it; *options* are those of `explore`, but nobody cancels unless they say so.
+    """Mermaid text for a workflow or a call of it; *options* are those of `explore`, but the default is no cancels.
 
     Raises `NoExample` where a workflow's argument, or what a step gives, has a type that no sample can be made of.
     """
@@ -28,9 +28,9 @@ def diagram(of: Invocation[Any] | Workflow[..., Any], **options: Any) -> str:
 
 
 def chart(of: Invocation[Any] | Workflow[..., Any], traffic: Traffic | None = None, **options: Any) -> Chart:
-    """What `diagram` draws, with *traffic* over it.
+    """The chart that `diagram` draws, with *traffic* over it.
 
-    Where production cancelled and *options* say nothing of it, the cancels that were are drawn, and not those that might be.
+    Without ``cancels`` in *options*, it has the cancels that production made, and no possible ones.
     """
     invocation = of if isinstance(of, Invocation) else of(*_arguments(of))
     title = invocation.workflow.name

@@ -1,4 +1,4 @@
-"""Sample values for exploration: what a step may give, by its declared type, and the errors it declares."""
+"""Example values for exploration: results of a step by its declared type, and the errors that it declares."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # Values of any type are looked into here.
@@ -47,11 +47,11 @@ _DEEP: Final = 8
 
 
 class NoExample(TypeError):
-    """A type of which no sample can be made: say the value."""
+    """No example can be made of a type; pass a value instead."""
 
 
 def example_values(type_: Any, name: str, depth: int = 0) -> list[Any]:
-    """Values of *type_*, one for each case that a workflow is likely to treat apart. Text is *name*. Raises `NoExample`."""
+    """Values of *type_*, one for each case that a workflow is likely to branch on. Text is *name*. Raises `NoExample`."""
     if depth > _DEEP:
         raise NoExample(f"no sample of {type_!r}")
     if type_ is str:
@@ -84,7 +84,7 @@ def example_values(type_: Any, name: str, depth: int = 0) -> list[Any]:
 
 
 def example_error(cls: type[BaseException]) -> BaseException:
-    """An instance of *cls*. Raises `NoExample` if it takes what cannot be guessed."""
+    """An instance of *cls*. Raises `NoExample` if its arguments cannot be guessed."""
     if attrs.has(cls):
         made: BaseException = _instance(cls, cls.__name__, 0)
         return made
@@ -147,7 +147,7 @@ def _model(cls: Any, name: str, depth: int) -> Any:
     given = {at: _one(field.annotation, name, depth) for at, field in needed.items()}
     try:
         return cls.model_validate(given["root"] if list(given) == ["root"] else {needed[at].alias or at: it for at, it in given.items()})
-    except Exception:  # a sample need not be valid, and rarely is where a pattern or a date to come is asked for
+    except Exception:  # an example need not be valid, and rarely is where a pattern or a future date is required
         return cls.model_construct(**given)
 
 

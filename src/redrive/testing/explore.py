@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class _Node:
-    """A state: its history, what stood pending in it, and the move by which it was first reached."""
+    """A state: its history, the commands pending in it, and the move by which it was first reached."""
 
     number: int
     kept: Kept
@@ -63,10 +63,11 @@ class _Node:
 
 @attrs.frozen
 class Explored:
-    """What was seen. *complete*: everything; else depth or budget came first. *ends* counts the ways in which it ends.
+    """The result of an exploration. *complete*: all states were seen; else depth or budget ran out. *ends* counts the endings by
+    kind.
 
     *edges* are the states, by number from 0, with the move that leads from one to the other; *asking* the commands that are
-    pending in a state, by key; *marks* what ended states ended with. *begins* are the cases that a `Switch` chose before the
+    pending in a state, by key; *marks* the endings of final states. *begins* are the cases that a `Switch` chose before the
     first of them; *untaken* the cases that none ever chose: the state in which it could have been (-1: at the beginning), the
     case, and what it would have asked.
     """
@@ -101,10 +102,10 @@ def explore(
     timeout: timedelta | None = None,
     converter: Any = None,
 ) -> Explored:
-    """Visit what can happen to *invocation*, up to *budget* states and *depth* moves, and check *invariants* in each state.
+    """Visit the states that *invocation* can reach, up to *budget* states and *depth* moves, and check *invariants* in each.
 
-    A step gives what *answers* say or a sample of its type, fails with each error of its ``raises=``, and times out if
-    it has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace that.
+    A step gives the values of *answers* or an example of its type, fails with each error of its ``raises=``, and times out if it
+    has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace these.
     With *undeclared* it, and a child, fails with an error that it does not declare, too. *signals* arrive at any time, by
     default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
     Warns (`UntestedInvariant`) of invariants that held only because what they name never occurred.
@@ -183,7 +184,7 @@ class _Search:
         return host
 
     def _arrive(self, host: Host, spent: Spent, before: _Node | None, move: Move | None, line: str) -> None:
-        """A state is reached: check it, and keep it if it is new."""
+        """Check a state that was reached, and keep it if it is new."""
         digest = self._prints.of(host, spent) if self._merge else len(self._seen).to_bytes(8, "big")
         known = self._seen.get(digest)
         number = len(self._seen) if known is None else known
@@ -241,7 +242,7 @@ class _Search:
 
 
 def _fault(view: View) -> str:
-    """What the run failed with, and the last line of the workflow's own that it passed through."""
+    """The error of the run, and the last line of the workflow's own code that it passed through."""
     failure = view.failure
     if failure is None:
         return ""

@@ -1,4 +1,4 @@
-"""What exploration may let happen in a state: the outcomes of each attempt, signals, time, cancels, ends of children."""
+"""The moves that exploration tries in a state: outcomes of attempts, signals, time, cancels, ends of children."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Spent:
-    """What has come from outside already, and may not come as often again."""
+    """The events from outside that a schedule has used up."""
 
     signals: tuple[str, ...] = ()
     cancels: int = 0
@@ -39,10 +39,10 @@ class Spent:
 class Choices:
     """The moves of each state.
 
-    *answers* say what a step gives where it succeeds (else a sample of its type), *outcomes* all that it can come to;
-    *signals* is what may arrive (None: each that is declared or waited for, once), *cancels* how often someone cancels,
-    *undeclared*: whether steps fail with errors that they do not declare, too; *faults* how many attempts may go wrong in one
-    history (None: any number).
+    *answers* has the results of steps that succeed (else an example of the type), *outcomes* all results and errors of a step;
+    *signals* are those that may arrive (None: each that is declared or waited for, once), *cancels* is the number of cancels,
+    *undeclared*: whether steps also fail with errors that they do not declare; *faults* is the number of attempts that may go
+    wrong in one history (None: any).
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Choices:
         return moves
 
     def is_final(self, host: Host, spent: Spent) -> bool:
-        """Whether nothing more comes of it, a cancel or a signal that nobody waits for apart."""
+        """Whether nothing more can happen but a cancel, or a signal that no wait takes."""
         if host.verdict is not None or not host.is_final:
             return host.verdict is not None
         waited = {text for command in host.pending.values() if isinstance(command, WaitSignal) for text in texts_of(command.signal)}
@@ -96,7 +96,7 @@ class Choices:
             return [given]
         made: list[Ok[Any] | Err] = [given] if given is not None else [Ok(value) for value in self._examples(perform)]
         if perform.key.startswith(ROLLBACK):
-            return made  # an undo that fails is for the operator; whoever wants to see it says so in outcomes
+            return made  # an undo that fails is for the operator; a test that wants it lists it in outcomes
         made += [Err(self._error(error, spec.id)) for error in spec.raises]
         if self._undeclared:
             made.append(Err(RuntimeError("undeclared")))
@@ -130,7 +130,7 @@ class Choices:
             workflow = command.invocation.workflow
             begins, due = host.begins(child.id), host.next_due
             if begins is not None and due is not None and due < begins:
-                continue  # what is due before its next attempt comes before it
+                continue  # a timer due before its next attempt comes first
             found = self._answers.child(command) if subject_of(command) else None
             values: list[Ok[Any] | Err] = (
                 [found] if found is not None else [Ok(v) for v in example_values(workflow.result_type, workflow.name)]

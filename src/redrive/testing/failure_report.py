@@ -1,4 +1,4 @@
-"""The report that a missed expectation prints: done so far and asking now, and where in the source."""
+"""The report of a failed expectation: rows done so far, commands asked now, and their lines of source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Unexpected(AssertionError):
-    """The workflow does something else than the test says. *report*: done so far, asking now."""
+    """The workflow does something else than the test expects. *report* lists what it has done so far and asks now."""
 
     def __init__(self, problem: str, report: str) -> None:
         super().__init__(problem, report)
@@ -48,7 +48,7 @@ def failure_report(host: Host) -> str:
 
 
 def _places(host: Host) -> dict[Key, str]:
-    """Where in the source each command was asked: found by driving the history once more, for a text is rarely wanted."""
+    """The line of source that asked each command, found by driving the history again, since a report is rarely needed."""
     found: dict[Key, str] = {}
     machine = Machine(host.machine.workflow, host.codec)
     with contextlib.suppress(HostError, LookupError):
@@ -63,7 +63,7 @@ def _places(host: Host) -> dict[Key, str]:
 
 
 def near_miss(expected: Command[Any], asked: Sequence[Command[Any]]) -> str:
-    """What differs between *expected* and the one pending command of its kind and name; nothing if there is none."""
+    """The differences between *expected* and the one pending command of its kind and name; empty if there is none."""
     alike = [command for command in asked if command.kind == expected.kind and command.default_id == expected.default_id]
     if not alike:
         return ""

@@ -17,9 +17,9 @@ class FaultyStore:
     """Wraps a store and lets its verbs fail as *script* says: for tests of services and workers.
 
     The wrapper calls ``script(verb, *args)`` before each asynchronous verb. None lets the call through. ``"refuse"`` raises a
-    `StoreError` and does nothing, ``"refuse at once"`` does so before there is anything to await, ``"lose"`` does what was asked
-    and raises instead of answering. An exception is raised as it is; a number of seconds, or an awaitable, delays the call.
-    *retry_helps* is what the `StoreError` says of itself. Without *news*, users of the store only find out by polling.
+    `StoreError` and does nothing, ``"refuse at once"`` does so before there is anything to await, ``"lose"`` makes the call and
+    raises instead of answering. An exception is raised as it is; a number of seconds, or an awaitable, delays the call. The
+    `StoreError` has this *retry_helps*. Without *news*, users of the store learn of changes by polling.
     `calls` counts the calls by verb, `faults` the faults by fault and verb.
     """
 

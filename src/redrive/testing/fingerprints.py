@@ -1,4 +1,4 @@
-"""When are two states of a run equal? When nothing that can come of them differs.
+"""Equality of states: two states of a run are equal when everything that can follow them is equal.
 
 Equal are two states with the same
 
@@ -8,9 +8,9 @@ Equal are two states with the same
 - local variables in every frame of the workflow, and the same place in its code: these are all that the code itself
   can remember, shared lists and counters included.
 
-The time of day is compared as well where the code could see it: where its module knows `Now`, `Info` or a datetime, or
-a local variable holds one. A variable that cannot be looked into makes its state equal to no other. What is not
-compared is the order in which independent things happened: a predicate that depends on it wants ``merge=False``.
+The time of day is compared as well where the code could see it: where its module knows `Now`, `Info` or a datetime, or a local
+variable holds one. A variable that cannot be inspected makes its state equal to no other. The order in which independent things
+happened is not compared: a predicate that depends on it needs ``merge=False``.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
@@ -40,13 +40,13 @@ _MOST: Final = 10_000
 
 
 class Fingerprints:
-    """Digests of states. Rows are looked at once, for states share them."""
+    """Digests of states. Each row is digested once, because states share rows."""
 
     def __init__(self) -> None:
         self._rows: dict[int, tuple[Row, str]] = {}
 
     def of(self, host: Host, spent: object) -> bytes:
-        """The digest of the whole state; *spent* is what may not happen again."""
+        """The digest of the whole state; *spent* are the events that may not happen again."""
         look = _Look(_knows_time(host))
         frames = [look.fiber(fiber) for fiber in host.machine.fibers()] if host.verdict is None else []
         now = host.now.isoformat() if look.timed else ""
@@ -54,7 +54,7 @@ class Fingerprints:
         return _digest((rows, self.standing(host), frames, now, spent))
 
     def standing(self, host: Host) -> str:
-        """What is pending, and in which order: the part that a replay must bring back whatever the code keeps in variables."""
+        """The pending commands and timers, in order: the part of a state that a replay must restore."""
         machine, now = host.machine, host.now
         if host.verdict is not None:
             return host.verdict.status
@@ -85,7 +85,7 @@ def _within(perform: RunStep, now: dt.datetime) -> str:
 
 
 def _attempt(child: OpenChild, host: Host) -> tuple[str, str]:
-    """How long *child* waits for its next attempt, and, where that matters, since when it has been tried."""
+    """The time until the next attempt of *child*, and, where its policy limits it, the time since the first one."""
     begins = host.begins(child.id)
     limited = any(policy.within is not None for policy in child.retry)
     left = "" if begins is None else str(begins - host.now)
@@ -102,7 +102,7 @@ def _digest(value: object) -> bytes:
 
 
 class _Look:
-    """A look into the frames of a machine. *timed*: a moment was seen, so the time of day matters."""
+    """A digest of the frames of a machine. *timed*: a moment was seen, so the time of day matters."""
 
     def __init__(self, timed: bool) -> None:
         self.timed = timed

@@ -1,4 +1,4 @@
-"""A chart as Mermaid text. What colours and dashes say, words and numbers say too."""
+"""A chart as Mermaid text. Words and numbers repeat the information of colours and dashes."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def _inside(chart: Chart, box: Box, count: Count) -> str:
 
 
 def _loops(chart: Chart, box: Box) -> Iterator[tuple[str, Count]]:
-    """What leads from a box to itself: an arrow would be drawn across its neighbours.
+    """The moves from a box to itself, as text in the box: an arrow would cross its neighbours.
 
-    That a signal may come early goes without saying.
+    Early signals are left out.
     """
     for (before, label, after), count in chart.arrows.items():
         early = label.startswith("signal ") and not count.passed
@@ -98,7 +98,7 @@ def _shape(box: Box, text: str) -> str:
 
 # ── arrows ──────────────────────────────────────────────────────────────────────────────────────
 def _arrows(chart: Chart, names: dict[Box, str]) -> Iterator[tuple[str, bool]]:
-    """Each arrow with all that it stands for, and whether exploration found any of it."""
+    """Each arrow with all its moves, and whether exploration found any of them."""
     together: dict[tuple[Box, Box], dict[str, Count]] = {}
     for (before, label, after), count in chart.arrows.items():
         if before == after:

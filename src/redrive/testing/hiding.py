@@ -1,4 +1,4 @@
-"""What pytest leaves out of a failing test's traceback: redrive's frames, unless redrive itself is at fault.
+"""Hide redrive's frames from the traceback of a failing test, unless redrive itself is at fault.
 
 pytest hides a frame whose module has ``__tracebackhide__``, and asks it first if it can be called.
 """
@@ -18,7 +18,7 @@ class WrongCall(TypeError):
 
 
 def hidden(excinfo: Any) -> bool:
-    """True if what is raised concerns the test and not redrive: an expectation missed, a wrong call, an error of the user's code."""
+    """True if the error concerns the test and not redrive: a missed expectation, a wrong call, an error of the user's code."""
     if isinstance(excinfo.value, (AssertionError, RedriveError, Warning, WrongCall)):
         return True
     raised_in = excinfo.traceback[-1].frame.f_globals.get("__name__", "")

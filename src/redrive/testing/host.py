@@ -1,9 +1,9 @@
-"""A host that is only lists: one execution, the facts it was told, and what it asked of the outside.
+"""A host made of lists: one execution, the facts that it was told, and the requests that it made.
 
 1.  `tell` gives the machine one fact, and keeps its rows and requests. Nothing is carried out.
-2.  What a store would answer at once (a signal was sent, a child started) is answered at once, with yes, or with
-    the error that *refuse* gives.
-3.  `restart` forgets the machine and replays the rows, through JSON: what a crash does.
+2. Requests that a store would answer at once (send a signal, start a child) are answered at once: Ok, or the error that *refuse*
+gives.
+3. `restart` forgets the machine and replays the rows, through JSON, as after a crash.
 4.  A run that ends with ContinueAs is followed by its next one.
 """
 
@@ -57,7 +57,7 @@ _RUNS: Final = UUID("7b0d0b5e-3a0e-5c3b-9a52-6f3f6c1d2a11")
 
 @attrs.define
 class Kept:
-    """All that is stored of an execution: from it a host can go on, as after a crash."""
+    """Everything stored of an execution, from which a host can continue as after a crash."""
 
     workflows: list[Workflow[..., Any]]
     runs: list[list[Row]]
@@ -68,8 +68,8 @@ class Kept:
 
 
 class Host:
-    """One execution of *invocation*; *now* is its clock. *refuse* may give an error for what is asked of the store, *make* makes
-    the machines."""
+    """One execution of *invocation*; *now* is its clock. *refuse* may give an error for a request to the store, *make* makes the
+    machines."""
 
     def __init__(
         self,
@@ -117,20 +117,20 @@ class Host:
 
     @property
     def pending(self) -> dict[Key, Command[Any]]:
-        """What is asked now, by key, oldest first."""
+        """The commands asked now, by key, oldest first."""
         return {} if self.verdict is not None else {key: wait.command for key, wait in self.machine.pending.items()}
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
     def tell(self, fact: Fact) -> None:
         requests = self.machine.receive(fact)
-        if isinstance(fact, (Answered, Retrying)):  # of a step that was cut in the meantime no other attempt is asked for
+        if isinstance(fact, (Answered, Retrying)):  # a step that was cut in the meantime gets no further attempt
             self.performs.pop(fact.key, None)
         self.rows.extend(self.machine.take())
         for request in requests:
             self._see(request)
         verdict = self.verdict
         if verdict is not None:
-            if verdict.status in (COMPLETED, "continued"):  # one that failed may not have come to what it had built
+            if verdict.status in (COMPLETED, "continued"):  # a failed run may not have reached the yields of what it built
                 warn(unyielded(self.machine))
             if verdict.status == "continued":
                 self._continue()
@@ -167,10 +167,10 @@ class Host:
             case DeliverSignal() | StartExecution():
                 self.sent.append(request)
             case _:
-                pass  # the machine keeps the timers, and whoever drives this host asks it
+                pass  # the machine keeps the timers, and the driver of this host reads them
 
     def context(self, perform: RunStep) -> StepContext:
-        """What the body of *perform* would know of itself."""
+        """The context of the body of *perform*."""
         info, spec = self.machine.info, perform.step.spec
         limits = [info.deadline, None if spec.timeout is None else self.now + spec.timeout]
         deadline = min((limit for limit in limits if limit is not None), default=None)
@@ -178,10 +178,10 @@ class Host:
         return StepContext(info.id, run, perform.key, perform.attempt, deadline, spec.key, told)
 
     def attempt_ended(self, perform: RunStep, outcome: Ok[Any] | Err, *, final: bool = False) -> None:
-        """An attempt gave a value, or raised: its Retry says whether another one comes, unless it is *final*."""
+        """End an attempt with *outcome*. Its Retry decides whether another one comes, unless it is *final*."""
         if isinstance(outcome, Ok):
             spec = perform.step.spec
-            # The value is the test's: one that its type does not take is the test's error, and raised there.
+            # The test gave the value: one that its type does not take is an error of the test, and raised there.
             data = self.codec.dump(outcome.value, spec.result_type, f"step {spec.id}", "result")
             self.tell(Answered(perform.key, Ok(data), at=self.now))
             return
@@ -191,7 +191,7 @@ class Host:
         self.tell(_without_traceback(fact))
 
     def begins(self, id: str) -> datetime | None:
-        """When the next attempt of the child *id* begins, if it waits for one that it may still get."""
+        """The time at which the next attempt of the child *id* begins; None if no attempt is to come."""
         start = next((request for request in reversed(self.sent) if isinstance(request, StartExecution) and request.id == id), None)
         if start is None or start.again is None or start.again.due <= self.now or id in self.cancelled:
             return None
@@ -199,7 +199,7 @@ class Host:
 
     @property
     def next_begin(self) -> datetime | None:
-        """When the next attempt of a child begins: nothing fires then."""
+        """The time at which the next attempt of a child begins. No timer fires then."""
         return min((begin for child in self.machine.open_children if (begin := self.begins(child.id)) is not None), default=None)
 
     def child_ended(self, id: str, outcome: Ok[Any] | Err, typed: Any, status: str = "") -> None:
@@ -237,7 +237,7 @@ class Host:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens unless something comes from outside."""
+        """Whether nothing more happens without an event from outside."""
         return self.verdict is not None or not (self.performs or self.machine.timers or self.machine.has_open_children)
 
     # ── crashes ─────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +259,7 @@ class Host:
         self.performs = {request.key: request for request in replayed.requests if isinstance(request, RunStep)}
 
     def resume(self, kept: Kept) -> None:
-        """Go on from what was kept."""
+        """Continue from *kept*."""
         self.now = kept.now
         self.sent, self.cancelled, self.never = list(kept.sent), set(kept.cancelled), set(kept.never)
         self.workflows = list(kept.workflows)

@@ -1,4 +1,4 @@
-"""What must hold in every history: predicates over a `View`, and the few that come up in every saga."""
+"""Invariants: predicates over a `View` that must hold in every history, and those that every saga needs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Invariant:
-    """*name* as it is written in a test; *breach* says what is wrong with a run, or nothing.
+    """An invariant, with its *name* as written in a test;
 
-    *things* are all that it names. *tested_by* are the conditions without which it holds whatever the workflow does: where
-    exploration never sees one, the invariant was not tested. Nor was it if the code does not even speak of one of *expected*.
+    *breach* gives the fault of a run, or None. *things* are the steps and signals that it names. *tested_by* are the conditions
+    without which it holds trivially: if exploration never sees one, the invariant was not tested. Nor was it if the code does not
+    mention one of *expected*.
     """
 
     name: str
@@ -35,14 +36,14 @@ class Invariant:
 
 
 class UntestedInvariant(UserWarning):
-    """An invariant held in all that was explored only because what it names never occurred, or cannot."""
+    """An invariant held only because the things that it names never occurred, or cannot."""
 
 
 Checked: TypeAlias = "Invariant | Callable[[View], object]"
 
 
 class InvariantBroken(AssertionError):
-    """A run does what it never must."""
+    """A run breaks an invariant."""
 
     def __init__(self, invariant: str, breach: str) -> None:
         super().__init__(invariant, breach)
@@ -79,7 +80,7 @@ def check(view: View, invariants: Sequence[Checked]) -> None:
 
 
 def never(what: What, *, after: What = None, before: What = None) -> Invariant:
-    """*what* is never asked for; with *after*, never once that has happened; with *before*, never until that has happened."""
+    """*what* is never asked for; with *after*, not once that has happened; with *before*, not until that has happened."""
     if after is not None and before is not None:
         raise TypeError("never() takes after= or before=: say two of them")
 
@@ -166,8 +167,8 @@ def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
     The same of a cancelled run whose workflow says ``on_cancel="rollback"``; others may be cancelled knowingly. *on* replaces both by
     the statuses in which everything must be undone.
 
-    With *steps*, those must be undone, and they alone. What a Commit let go stays done. A step that the workflow itself
-    asks for, and that is the undo of another, counts as the undo of the newest that is not undone.
+    With *steps*, exactly those must be undone. Steps before a Commit stay done. A step that the workflow asks for, and that is
+    the undo of another, counts as the undo of the newest that is not undone.
     """
 
     def breach(view: View) -> str | None:
@@ -193,7 +194,7 @@ def compensated(*steps: What, on: Sequence[Status] | None = None) -> Invariant:
 
 
 def _undos(view: View, steps: Sequence[What]) -> tuple[list[tuple[int, Key]], list[tuple[tuple[int, Key], str]]]:
-    """What completed and must be undone, oldest first; and what was undone, in order, with the undo's name."""
+    """The steps that completed and must be undone, oldest first; and those undone, in order, with the undo's name."""
     done: list[tuple[int, Key]] = []
     undos: dict[tuple[int, Key], str] = {}
     undone: list[tuple[tuple[int, Key], str]] = []
@@ -222,7 +223,7 @@ def _overlap(view: View, earlier: tuple[int, Key], later: tuple[int, Key]) -> bo
 
 
 def shown(what: What) -> str:
-    """*what* as it would be written in a test."""
+    """The source text of *what* in a test."""
     if isinstance(what, str):
         return repr(what)
     body = getattr(what, "body", None) or getattr(what, "fn", None)

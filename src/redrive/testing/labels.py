@@ -1,4 +1,4 @@
-"""What things are called in a drawing: the same words for what exploration found and for what production did."""
+"""Labels of a drawing: the same words for exploration and for production."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WITHOUT_TYPE: Final = {"StepTimeout": "times out", "StepInterrupted": "is inter
 
 @attrs.frozen
 class Box:
-    """What is asked at one time, a line each; or an end. *loosely*: the same without what may differ from run to run."""
+    """The commands asked at one time, a line each; or an end. *loosely*: the same without parts that differ from run to run."""
 
     lines: tuple[str, ...]
     look: Look
@@ -47,48 +47,48 @@ def box_of(asking: Mapping[Key, Command[Any]], mark: str | None = None) -> Box:
 
 
 def mark_of(status: str, failure: str | None) -> str:
-    """How a run ended: its status, and the type of what it failed with."""
+    """The label of an end: the status, and the type of the failure."""
     return status if failure is None else f"{status}: {failure.rpartition('.')[2]}"
 
 
 def place(key: str) -> str:
-    """Where in a workflow a command is asked: its key, whatever round of a loop or item of a Map it was."""
+    """The place in a workflow that asks for a command: its key without the round of a loop or the item of a Map."""
     parts = [part for part in _REPEAT.sub("", key.removeprefix(ROLLBACK)).split("/") if not part.isdigit()]
     return "/".join(unescape(part).removeprefix("__") for part in parts)
 
 
 def signal_name(signal: Source[Any]) -> str:
-    """A signal as declared: one that is ``of`` something may be of anything."""
+    """The label of a signal, as declared: ``of`` is shown without its suffix."""
     return signal.name if signal.name == signal.base else f"{signal.base}:…"
 
 
 def case_of(key: str, label: str) -> str:
-    """That the Switch at *key* takes the case *label*."""
+    """The label of the case *label* of the Switch at *key*."""
     return f"{place(key)}: {label or 'no case'}"
 
 
 def given(value: object) -> str:
-    """A value, if it is of a kind that workflows branch on."""
+    """The label of a value, if workflows branch on its kind."""
     if isinstance(value, enum.Enum):
         return f"= {type(value).__name__}.{value.name}"
     return f"= {value!r}" if isinstance(value, bool) else "done"
 
 
 def failed(type: str) -> str:
-    """An error, by its type as stored."""
+    """The label of an error, by its stored type."""
     name = type.rpartition(".")[2]
     return _WITHOUT_TYPE.get(name, f"fails: {name}")
 
 
 def attempt(key: str, came_to: str) -> str:
-    """What came of an attempt of the step or undo at *key*."""
+    """The label of an attempt's outcome, of the step or undo at *key*."""
     if key.startswith(ROLLBACK):
         return "undone" if came_to == "done" or came_to.startswith("= ") else "cannot be undone"
     return f"{place(key)} {came_to}"
 
 
 def due(key: str, command: Command[Any] | None) -> str:
-    """That the timer at *key* is due, or the next attempt of a step."""
+    """The label of a due timer at *key*, or of the next attempt of a step."""
     if isinstance(command, Step):
         return f"{NEXT_ATTEMPT}{place(key)} is due"
     if isinstance(command, WaitSignal):
@@ -97,12 +97,12 @@ def due(key: str, command: Command[Any] | None) -> str:
 
 
 def joined(label: str, cases: Iterable[str]) -> str:
-    """An arrow's text: what happened, then the cases that were chosen because of it."""
+    """The text of an arrow: the event, then the cases chosen because of it."""
     return ", ".join(part for part in (label, *dict.fromkeys(cases)) if part)
 
 
 def _said(key: str, command: Command[Any]) -> tuple[str, str]:
-    """A pending command, exactly and loosely."""
+    """The label of a pending command, exactly and loosely."""
     where = place(key)
     if key.startswith(ROLLBACK):
         text = f"undo {where}: {command.default_id}"

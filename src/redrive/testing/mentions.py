@@ -1,4 +1,4 @@
-"""Which steps, signals, events and workflows the code of a workflow speaks of, whether or not a run comes to them."""
+"""The steps, signals, events and workflows that the code of a workflow mentions, also where no run reaches them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mentioned(workflow: Workflow[..., Any]) -> set[str]:
             todo.append(undo)
         fn = inspect.unwrap(getattr(thing, "fn", None) or thing) if not isinstance(thing, str) else None
         code = getattr(fn, "__code__", None)
-        if code is None or code in seen or getattr(thing, "spec", None) is not None:  # the body of a step asks nothing
+        if code is None or code in seen or getattr(thing, "spec", None) is not None:  # the body of a step yields nothing
             continue
         seen.add(code)
         todo += _names_in(fn, code)
@@ -37,7 +37,7 @@ def mentioned(workflow: Workflow[..., Any]) -> set[str]:
 
 
 def _names_in(fn: Any, code: CodeType) -> Iterator[Any]:
-    """What *code* names: values of globals and closures, and its own text."""
+    """The things that *code* names: values of globals and closures, and its own text."""
     free = dict(zip(code.co_freevars, (cell for cell in fn.__closure__ or ()), strict=False))
     for name in (*code.co_names, *code.co_freevars):
         if name in free:

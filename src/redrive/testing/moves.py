@@ -1,4 +1,4 @@
-"""What can happen next to a run: each move tells its host one fact, and says itself as a line of a `play` test."""
+"""Moves: the next things that can happen to a run. Each tells the host one fact, and prints as a line of a `play` test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Attempt:
-    """An attempt of the step at *key* comes to *outcome*."""
+    """An attempt of the step at *key* ends with *outcome*."""
 
     key: Key
     outcome: Ok[Any] | Err
@@ -118,7 +118,7 @@ class Tick:
 
 @attrs.frozen
 class CancelRun:
-    """Someone cancels."""
+    """A cancel is requested."""
 
     def apply(self, host: Host) -> None:
         host.tell(CancelRequested(reason="explored", at=host.now))
@@ -165,5 +165,5 @@ def _came_to(outcome: Ok[Any] | Err) -> str:
 
 
 def _briefly(outcome: Ok[Any] | Err) -> str:
-    """What comes of a step, but of its values only those that a workflow is likely to branch on."""
+    """The outcome of a step as a label; values only of the kinds that workflows branch on."""
     return labels.given(outcome.value) if isinstance(outcome, Ok) else labels.failed(type(outcome.error).__name__)

@@ -1,4 +1,4 @@
-"""Another world for a while: a clock that is off, other luck, another environment, sets in another order.
+"""Perturb the world for a while: a wrong clock, other random numbers, another environment, sets in another order.
 
 What the workflow's module imported by name is changed there too. A set literal cannot be reached; sets that come
 from outside (*reorder*) and those that ``set(…)`` makes can.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Facet: TypeAlias = Literal["the clock", "random numbers", "the environment", "the order of a set"]
 FACETS: Final[tuple[Facet, ...]] = ("the clock", "random numbers", "the environment", "the order of a set")
-_SEEDS: Final = (1, 2)  # the first numbers are small and large: a branch by lot goes both ways
+_SEEDS: Final = (1, 2)  # their first numbers are small and large, so that a random branch goes both ways
 _LUCK: Final = tuple(random.Random(seed).getstate() for seed in _SEEDS)
 _FIRST: Final = tuple(random.Random(seed).random() for seed in _SEEDS)
 _SHIFTS: Final = (dt.timedelta(days=431, hours=7, seconds=13.5), dt.timedelta(days=-3, hours=-11, seconds=-1.25))
@@ -34,7 +34,7 @@ _NOW: Final = ("now", "utcnow", "today")
 
 
 class _Disguised(type):
-    """A class that stands in for *real*: what it makes is real, and what is real is one of it."""
+    """The metaclass of a class that replaces *real*: it makes real instances, and real instances are its instances."""
 
     real: Any
 
@@ -60,7 +60,7 @@ def _shifted_class(real: Any, shift: dt.timedelta) -> Any:
 
 
 def _turned(items: list[Any]) -> list[Any]:
-    """*items* from their end; of an odd number, the one in the middle is moved as well: none stands where it stood."""
+    """*items* in reverse; of an odd number, the middle one is moved as well, so that none keeps its place."""
     items.reverse()
     if len(items) % 2 and len(items) > 1:
         middle = len(items) // 2
@@ -69,14 +69,14 @@ def _turned(items: list[Any]) -> list[Any]:
 
 
 class _Turned(frozenset[Any]):
-    """A frozen set that is read in another order. What is stored is made plain again."""
+    """A frozen set that iterates in another order. Stored values are made plain again."""
 
     def __iter__(self) -> Any:
         return iter(_turned(list(super().__iter__())))
 
 
 class _TurnedSet(set[Any]):
-    """A set that is read in another order, and gives another one of its members first."""
+    """A set that iterates in another order, and pops another member first."""
 
     def __iter__(self) -> Any:
         return iter(_turned(list(super().__iter__())))
@@ -96,7 +96,7 @@ _PLAIN: Final = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """*value* without turned sets; what holds one is copied."""
+    """*value* without turned sets; containers of one are copied."""
     cls: Any = type(value)
     if cls in _PLAIN or depth > 20:
         return value
@@ -136,8 +136,8 @@ def _set_class(real: Any) -> Any:
 
 
 class Used:
-    """Whether random numbers or sets were seen since `forget`. Other luck may by chance change nothing; that a turned set has to
-    be made plain is known by the other."""
+    """Whether random numbers or sets were used since `forget`: other numbers may change nothing by chance, and turned sets must
+    be made plain."""
 
     luck = False
     sets = False
@@ -150,7 +150,7 @@ used: Final = Used()
 
 
 def _reordered(items: Any) -> Any:
-    """The same set in another order. Numbers keep theirs in any process: only the room that they have may move them."""
+    """The same set in another order. Numbers have the same order in every process; only the size of the table may change it."""
     if len(items) < 2:
         return items
     for item in items:
@@ -189,7 +189,7 @@ def _at_another_time(real: Callable[[float], Any], by: float) -> Callable[..., A
 
 
 class _OtherEnvironment(dict[str, str]):
-    """Every variable is set, and to something else."""
+    """An environment in which every variable is set, to another value."""
 
     def __init__(self, real: Mapping[str, str]) -> None:
         self._real = real
@@ -213,7 +213,7 @@ _CHANGES: Final[Mapping[Facet, Callable[[int], list[tuple[Any, str, Any]]]]] = {
 
 @contextlib.contextmanager
 def perturbed(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], luck: int) -> Generator[None]:
-    """World number *n* for the module of *workflow*, as far as *facets* go, with *luck* of its own."""
+    """Perturb the module of *workflow* in the given *facets*, as world number *n*, with random state *luck*."""
     names: dict[str, Any] = getattr(workflow.fn, "__globals__", {})
     changes = [change for facet in facets if facet in _CHANGES for change in _CHANGES[facet](n)]
     before = [getattr(module, name) for module, name, _ in changes]
@@ -230,7 +230,7 @@ def perturbed(workflow: Workflow[..., Any], n: int, facets: tuple[Facet, ...], l
         random.setstate(_LUCK[luck])
         yield
     finally:
-        # One more number tells whether any was drawn, in a thousandth of the time that looking at the state takes.
+        # Drawing one more number tells whether any was drawn, in a thousandth of the time of comparing states.
         used.luck = used.luck or random.random() != _FIRST[luck]
         random.setstate(before_luck)
         for name in imported.keys() - hidden.keys():

@@ -1,7 +1,7 @@
 """`play`: a fake interpreter for unit tests. A test is a function call; nothing listens, sleeps or stores.
 
-The run is the real kernel with the real codec. Steps are answered by the test, time moves when the test says
-so, and what the outside would do (deliver an event, start a child) is noted for the test to look at.
+The run is the real kernel with the real codec. The test answers steps and moves the time; requests to the outside (deliver an
+event, start a child) are kept for the test to read.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def play(
 
 @contextmanager
 def checked_play() -> Generator[Play]:
-    """`play` for the length of a test: at its end every run is checked for purity and put away."""
+    """`play` for one test: at its end every run is checked for purity and closed."""
     runs: list[Run[Any]] = []
 
     def playing(*args: Any, check_purity: bool = True, **options: Any) -> Run[Any]:

@@ -1,4 +1,4 @@
-"""Is a workflow pure? Its run is driven again, from its facts, in other worlds: it must do the same in each."""
+"""Purity check: drive a run again from its facts in perturbed worlds; it must do the same in each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INSTEAD: Final[dict[Facet, str]] = {
 
 
 class Impure(AssertionError):
-    """A workflow does something else when *causes* change, which no history knows of."""
+    """A workflow does something else when *causes* change, which histories do not record."""
 
     def __init__(self, workflow: str, causes: Sequence[Facet], difference: str) -> None:
         super().__init__(workflow, causes, difference)
@@ -46,7 +46,7 @@ def assert_pure(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCo
     used.forget()
     for n in range(WORLDS):
         if n and not used.luck:
-            return  # one other world shows the rest for certain
+            return  # one other world is enough for the rest
         made, problem = _drive(workflow, rows, codec, n, FACETS, n)
         if problem or not _alike(made, rows):
             diff = difflib.unified_diff(trace(rows), trace(made), "as it was", "elsewhere", lineterm="")
@@ -54,7 +54,7 @@ def assert_pure(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCo
 
 
 def _causes(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec) -> list[Facet]:
-    """Which facets make a difference by themselves; none if the same world does already."""
+    """The facets that make a difference alone; empty if a second drive in the same world differs already."""
 
     def told(n: int, facets: tuple[Facet, ...], luck: int = 0) -> list[str]:
         made, problem = _drive(workflow, rows, codec, n, facets, luck)
@@ -69,7 +69,7 @@ def _causes(workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec)
 def _drive(
     workflow: Workflow[..., Any], rows: Sequence[Row], codec: JsonCodec, n: int, facets: tuple[Facet, ...], luck: int
 ) -> tuple[list[Row], str]:
-    """What the workflow makes of the facts of *rows* in another world, and what goes wrong in it."""
+    """The rows that the workflow makes from the facts of *rows* in another world, and its error there."""
     other: Any = Reordering(codec) if "the order of a set" in facets else codec
     machine: Machine[Any] = Machine(workflow, other)
     problem = ""
@@ -87,7 +87,7 @@ def _drive(
 
 
 def _alike(made: list[Row], rows: Sequence[Row]) -> bool:
-    """Facts are the same objects in both, which a comparison of the lists sees at once."""
+    """Whether both runs made the same rows. Facts are the same objects in both lists, which makes the comparison fast."""
     return made == rows or (len(made) == len(rows) and all(map(_same, made, rows)))
 
 

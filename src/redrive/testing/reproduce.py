@@ -1,4 +1,4 @@
-"""A violation that was found: its schedule, its report, and a `play` test that shows it again."""
+"""Violations: the schedule, the report, and a `play` test that reproduces it."""
 
 from __future__ import annotations
 

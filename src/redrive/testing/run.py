@@ -1,4 +1,4 @@
-"""One run under test: what the test says to it, and what the test sees of it."""
+"""One run under test: the methods by which a test drives it, and the properties that it reads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_ATTEMPTS: Final = 1_000
-"""Attempts of a child that fails for good, after which it is taken to be retried for ever."""
+"""Attempts of a child that fails for good, after which it counts as retried for ever."""
 
 
 class Run(Generic[R]):
@@ -77,7 +77,8 @@ class Run(Generic[R]):
 
     # ── what the test says ──────────────────────────────────────────────────────────────────────
     def answer(self, command: Command[T] | str, value: Payload[T]) -> None:
-        """*command* (or its key), which must be asked now, comes to *value*. What waits for its next attempt gets there first."""
+        """Answer *command* (or its key), which must be asked now, with *value*. A step that waits for its next attempt begins it
+        first."""
         key, pending = self._asked_now(command, "answer")
         if isinstance(pending, WaitSignal):
             self._driver.signal(pending.signal, value)
@@ -92,7 +93,7 @@ class Run(Generic[R]):
             raise Unexpected(f"{pending!r} takes no answer", self._story())
 
     def fail(self, command: Command[Any] | str, error: BaseException, *, final: bool = True) -> None:
-        """*command*, which must be asked now, fails with *error*, for good; a child in all the attempts that it is given.
+        """Fail *command*, which must be asked now, with *error*, for good; a child fails in all its attempts.
 
         With *final* False one attempt failed, and its Retry says what comes next.
         """
@@ -111,7 +112,7 @@ class Run(Generic[R]):
         self._go_on()
 
     def time_out(self, command: Command[Any] | str, *, final: bool = True) -> None:
-        """*command* takes too long.
+        """Let *command* time out.
 
         A step fails with `StepTimeout` (at most once: `StepInterrupted`), in doubt, *final* as in `fail`; for a wait the
         clock moves on to its timeout.
@@ -130,7 +131,7 @@ class Run(Generic[R]):
         self._go_on()
 
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, value: object = None, *, error: BaseException | None = None) -> None:
-        """A child that was started ends by itself: with *value*, with *error*, or, if that is a `Cancelled`, cancelled."""
+        """End a child that was started: with *value*, with *error*, or, if that is a `Cancelled`, as cancelled."""
         self._driver.end_child(child, Ok(value) if error is None else Err(as_error(error, "end_child")))
         self._go_on()
 
@@ -141,7 +142,7 @@ class Run(Generic[R]):
     @overload
     def signal(self, signal: str, payload: object = None) -> None: ...
     def signal(self, signal: Source[Any] | str, payload: Any = None) -> None:
-        """*signal* arrives now; a name alone stands for a signal whose payload is not typed."""
+        """Deliver *signal* now; a name alone means a signal with an untyped payload."""
         self._driver.signal(signal, payload)
         self._go_on()
 
@@ -170,7 +171,7 @@ class Run(Generic[R]):
             assert_pure(workflow, rows, self._codec)
 
     def cancel(self, reason: str = "") -> None:
-        """Someone asks for the execution to be cancelled."""
+        """Ask for the execution to be cancelled."""
         self._host.tell(CancelRequested(reason=reason, at=self.now))
         self._go_on()
 
@@ -179,7 +180,7 @@ class Run(Generic[R]):
         self._host.restart()
 
     def close(self) -> None:
-        """Put the run away."""
+        """Close the run."""
         self._host.machine.close()
 
     # ── what the test sees ──────────────────────────────────────────────────────────────────────
@@ -190,7 +191,7 @@ class Run(Generic[R]):
 
     @property
     def asked(self) -> list[Command[Any]]:
-        """What the workflow asks now, oldest first."""
+        """The commands that the workflow asks now, oldest first."""
         return list(self._host.pending.values())
 
     @property
@@ -200,7 +201,7 @@ class Run(Generic[R]):
 
     @property
     def set_aside(self) -> list[tuple[str, str]]:
-        """The signals that the workflow could not read: (name, why)."""
+        """The signals that the workflow could not decode: (name, error)."""
         return [(row.name, row.error) for run in self._host.runs for row in run if isinstance(row, SetAside)]
 
     @property
@@ -230,7 +231,7 @@ class Run(Generic[R]):
 
     @property
     def history(self) -> list[Row]:
-        """The rows of the run at hand; ContinueAs begins a new one."""
+        """The rows of the current run; ContinueAs begins a new one."""
         return list(self._host.rows)
 
     @property
@@ -248,7 +249,7 @@ class Run(Generic[R]):
 
     @property
     def result(self) -> R:
-        """What the workflow returned. Raises its error if it failed, an AssertionError if it is not over."""
+        """The value that the workflow returned. Raises its error if it failed, an AssertionError if it is not over."""
         outcome = self._ended()
         if isinstance(outcome, Ok):
             value: R = self._codec.load(outcome.value, self._host.machine.workflow.result_type, "result")
@@ -262,7 +263,7 @@ class Run(Generic[R]):
         return None if isinstance(outcome, Ok) else self._raised(outcome)
 
     def trace(self) -> str:
-        """All that happened, one line each: the same text for the same run, for snapshot tests."""
+        """The rows in words, one line each: the same text for the same run, for snapshot tests."""
         return "\n".join(line for run in self._host.runs for line in trace(run))
 
     # ── how it goes on ──────────────────────────────────────────────────────────────────────────
@@ -273,7 +274,7 @@ class Run(Generic[R]):
             self.check_purity()
 
     def _child_ends(self, key: Key, command: RunChild[Any] | WaitChild[Any], outcome: Ok[Any] | Err) -> bool:
-        """An attempt of the child that the command at *key* waits for ends; whether there is to be another."""
+        """End an attempt of the child that the command at *key* waits for; True if another is to come."""
         id = self._driver.child_of(key)
         if not self._driver.reach(id):
             raise Unexpected(f"{key} was cut before its next attempt", self._story())

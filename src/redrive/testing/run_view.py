@@ -1,4 +1,4 @@
-"""What invariants look at: a run so far, read-only, in the words of its steps, signals and events."""
+"""The view of invariants: a run so far, read-only, in terms of its steps, signals and events."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from redrive_interpreter import Failure, Row, Status, Workflow
 
 What: TypeAlias = Any
-"""What an invariant names: a step, a workflow, a signal, an event or its id; `Cancelled` or `SignalTimeout` itself."""
+"""A thing that an invariant names: a step, a workflow, a signal, an event or its id; `Cancelled` or `SignalTimeout` itself."""
 Kind: TypeAlias = Literal["asked", "done", "failed", "retried", "undone", "signal", "timeout", "cancelled", "commit", "child"]
 
 
 @attrs.frozen
 class Happening:
-    """One thing that happened: to the command at *key* of the run number *run*, which is about *name*."""
+    """One event of the command at *key* of run number *run*, whose subject is *name*."""
 
     kind: Kind
     run: int
@@ -54,8 +54,7 @@ class Happening:
 
 @attrs.frozen
 class View:
-    """A run so far. *final*: nothing more comes of it, unless something comes from outside. *on_cancel*: what its workflow says of
-    a cancel."""
+    """A run so far. *final*: nothing more happens without an event from outside. *on_cancel* is that of its workflow."""
 
     runs: Sequence[Sequence[Row]]
     final: bool
@@ -68,13 +67,13 @@ class View:
 
     @property
     def status(self) -> Status | None:
-        """How it ended; None if it has not."""
+        """The status with which it ended; None if it has not."""
         last = self.runs[-1][-1]
         return last.status if isinstance(last, Ended) and last.status != "continued" else None
 
     @property
     def result(self) -> Any:
-        """What it returned, as stored; None if it has not."""
+        """The value that it returned, as stored; None if it has not."""
         last = self.runs[-1][-1]
         return last.outcome.value if isinstance(last, Ended) and isinstance(last.outcome, Ok) else None
 
@@ -89,27 +88,27 @@ class View:
         return [row.text for run in self.runs for row in run if isinstance(row, Noted)]
 
     def asked(self, what: What) -> int:
-        """How often a step, event, wait or child was asked for."""
+        """The number of times that a step, event, wait or child was asked for."""
         return sum(1 for happening in self.happenings if happening.kind == "asked" and about(what, happening))
 
     def done(self, what: What) -> int:
-        """How often it happened: a step completed, an event was emitted, a signal came, a child ended well."""
+        """The number of times that it happened: a step completed, an event was emitted, a signal came, a child ended well."""
         return sum(1 for happening in self.happenings if happened(what, happening))
 
     def failed(self, what: What) -> int:
-        """How often a step failed for good."""
+        """The number of times that a step failed for good."""
         return sum(1 for happening in self.happenings if happening.kind == "failed" and about(what, happening))
 
     def undone(self, what: What) -> int:
-        """How often a step's undo was carried out."""
+        """The number of times that a step was undone."""
         return sum(1 for happening in self.happenings if happening.kind == "undone" and about(what, happening))
 
     def inputs(self, what: What) -> list[Any]:
-        """What a step, undos among them, was asked with each time: its arguments by name, as stored, oldest first."""
+        """The arguments of each time that a step (or undo) was asked: by name, as stored, oldest first."""
         return [h.input for h in self.happenings if h.kind == "asked" and about(what, h)]
 
     def results(self, what: What) -> list[Any]:
-        """What the completed steps gave, as stored, oldest first."""
+        """The results of the completed steps, as stored, oldest first."""
         return [h.outcome for h in self.happenings if h.kind == "done" and about(what, h)]
 
 

@@ -1,4 +1,4 @@
-"""Values, commands and signals as the source text that a test would write."""
+"""Source text of values, commands and signals, as a test would write it."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # Values of any type are looked into here.

@@ -25,7 +25,7 @@ def step_context(
 ) -> Generator[StepContext]:
     """Inside the block `current_step()` gives a context with these values, as if a worker ran the body.
 
-    The test may set its ``cancelled`` while the body runs, and read ``told``, the details of its last heartbeat.
+    The test may set ``cancelled`` of the context while the body runs, and read ``told``, the details of its last heartbeat.
     *idempotency_key* is derived from *run* and *key* unless it is given.
     """
     context = StepContext(execution_id, run, key, attempt, deadline, idempotency_key, last_heartbeat)

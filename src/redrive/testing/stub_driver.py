@@ -1,4 +1,4 @@
-"""How a run with stubs drives itself: attempts first, then children, then signals, and time when nothing else is left."""
+"""The driver of a run with stubs: attempts first, then children, then signals, and time when nothing else is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from redrive_interpreter import Command, Key, Ok, RunStep, Source, StartChild
 
 MOST_TURNS: Final = 100_000
-"""Turns of a run that drives itself, after which it is taken to be endless."""
+"""Turns of a run that drives itself, after which it counts as endless."""
 
 
 class Driver:
-    """Moves *host* on: by *stubs* if it is *driven*, through time by itself if *skip_time* allows."""
+    """Advances *host*: by *stubs* if it is *driven*, through time by itself if *skip_time* allows."""
 
     def __init__(self, host: Host, stubs: Stubs, *, driven: bool, skip_time: bool) -> None:
         self._host = host
@@ -30,7 +30,7 @@ class Driver:
         self._skip_time = skip_time
 
     def go_on(self) -> None:
-        """As far as the stubs reach. Raises `Unexpected` at a step that nothing answers."""
+        """Advance as far as the stubs reach. Raises `Unexpected` at a step that no stub answers."""
         if not self._driven:
             return
         for _ in range(MOST_TURNS):
@@ -39,7 +39,7 @@ class Driver:
         raise self._unexpected(f"no end in sight after {MOST_TURNS:,} turns")
 
     def until(self, end: datetime) -> None:
-        """Move the clock to *end*, and do on the way what is due."""
+        """Move the clock to *end*, and fire the timers that are due before."""
         host = self._host
         while host.verdict is None and (due := _earlier(host.next_due, host.next_begin)) is not None and due <= end:
             if due == host.next_due:
@@ -50,7 +50,7 @@ class Driver:
         host.now = max(host.now, end)
 
     def signal(self, signal: Source[Any] | str, payload: object) -> None:
-        """*signal* arrives now, if the workflow declares it and has not ended."""
+        """Deliver *signal* now, if the workflow declares it and has not ended."""
         host = self._host
         signal = sent_as(signal)
         declared = host.machine.workflow.signals
@@ -66,7 +66,7 @@ class Driver:
         return str(getattr(self._host.machine.pending[key], "child", ""))
 
     def reach(self, id: str) -> bool:
-        """Let time pass until the attempt that the child *id* waits for begins; whether it came to that."""
+        """Let time pass until the attempt that the child *id* waits for begins; True if it does."""
         begins = self._host.begins(id)
         if begins is None:
             return True
@@ -74,7 +74,7 @@ class Driver:
         return self._host.machine.is_open_child(id) and id not in self._host.cancelled
 
     def end_child(self, child: ChildRef[Any] | StartChild[Any] | str, outcome: Ok[Any] | Err) -> None:
-        """A running child ends; an error that is a `Cancelled` says that it was cancelled."""
+        """End a running child; an error that is a `Cancelled` means that it was cancelled."""
         host = self._host
         starts = self._starts()
         if isinstance(child, ChildRef):
@@ -97,7 +97,7 @@ class Driver:
         return {request.id: request.command for request in self._host.sent if isinstance(request, StartExecution)}
 
     def _move(self) -> bool:
-        """Do what comes next by itself; False if the test has to say it."""
+        """Make the next move; False if the test has to make it."""
         host = self._host
         if ready := host.ready:
             self._attempt(ready[0])

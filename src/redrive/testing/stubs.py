@@ -1,4 +1,4 @@
-"""Stubs: what answers the steps and children of a run that drives itself, and which signals come."""
+"""Stubs: the answers to steps and children of a run that drives itself, and the signals that it gets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTHING = object()
 
 
 class InTurn:
-    """Outcomes one after another; the last one stays."""
+    """Outcomes one after another; the last one repeats."""
 
     def __init__(self, outcomes: tuple[object, ...]) -> None:
         self._left: Iterator[object] = iter(outcomes)
@@ -31,14 +31,14 @@ class InTurn:
 
 
 def in_turn(*outcomes: object) -> InTurn:
-    """A stub whose first call gives the first of *outcomes*, and so on; the last one stays. Exceptions are raised."""
+    """A stub whose first call gives the first of *outcomes*, and so on; the last one repeats. Exceptions are raised."""
     if not outcomes:
         raise ValueError("in_turn needs at least one outcome")
     return InTurn(outcomes)
 
 
 class Stubs:
-    """What answers which command: by step or workflow, by id, by the very command, or by a predicate over commands."""
+    """Answers by step or workflow, by id, by command, or by a predicate over commands."""
 
     def __init__(self, answers: Mapping[Any, object], signals: Mapping[Any, object]) -> None:
         self._named: dict[str, object] = {}
@@ -61,7 +61,7 @@ class Stubs:
             self._signals[name] = listed(value)
 
     def step(self, perform: RunStep, host: Host) -> Ok[Any] | Err | None:
-        """What one attempt comes to; None if nothing says.
+        """The outcome of one attempt; None without a stub for it.
 
         A stub that is called gets decoded arguments, and `current_step()`, as a body does.
         """
@@ -80,7 +80,7 @@ class Stubs:
         return _outcome(self._find(command), lambda: arguments_of(command), Key(""), 1)
 
     def refuse(self, command: Command[Any]) -> BaseException | None:
-        """The error with which another execution cannot be started, signalled or cancelled; mostly None."""
+        """The error of a request to start, signal or cancel another execution; mostly None."""
         for stubs in (self._exact, self._predicates):
             for matches, answer in stubs:
                 if isinstance(answer, Exception) and (matches(command) if callable(matches) else matches == command):
@@ -119,7 +119,7 @@ def _outcome(answer: Any, call: Callable[[], tuple[tuple[Any, ...], Mapping[str,
         try:
             answer = _awaited(answer(*args, **kwargs))
         except AssertionError:
-            raise  # the test's own, about what the step was given
+            raise  # an assertion of the test, about the step's arguments
         except Exception as error:
             return Err(error)
     came: Any = answer  # pyright: ignore[reportUnknownVariableType]
@@ -154,7 +154,7 @@ def name_of(key: Any) -> str | None:
 
 
 def subject_of(command: Any) -> str:
-    """What *command* is about: a step's id, a child's workflow."""
+    """The subject of *command*: a step's id, a child's workflow."""
     if isinstance(command, Step):
         return command.step_id
     if isinstance(command, WaitChild):
@@ -170,7 +170,7 @@ def arguments_of(command: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
 
 
 def typed_of(command: Any) -> Any:
-    """What knows the type of the child's result and the errors it declares."""
+    """The workflow or reference that knows the type of the child's result and its declared errors."""
     if isinstance(command, WaitChild):
         return command.ref
     return command.invocation.workflow

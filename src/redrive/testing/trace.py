@@ -1,4 +1,4 @@
-"""The rows of a history in words, a line each: the same text for the same run, wherever it is made."""
+"""The trace of a run: its rows in words, a line each. The same run gives the same text on every machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def describe(row: Row) -> str:
 
 
 class _Teller:
-    """What has been told so far: the time, and what was asked under each key."""
+    """The state of a trace: the time, and the command asked under each key."""
 
     def __init__(self) -> None:
         self._now: datetime | None = None
@@ -114,7 +114,7 @@ class _Teller:
             self._children[row.input["id"]] = row.label
         scope, _, own = row.key.rpartition("/")
         kind = kinds.kind_of(row.kind).words
-        if own.startswith("__"):  # nobody named it, so its kind is its name
+        if own.startswith("__"):  # it has no id of its own, so its kind is its name
             kind = (f"{name_of_key(scope)}/" if scope else "") + kind + (f"#{own.rpartition('#')[2]}" if "#" in own else "")
         else:
             kind = f"{name_of_key(row.key)}: {kind}"
@@ -126,7 +126,7 @@ class _Teller:
         return " ".join(["  asks", kind, *([row.label] if row.label else []), *([] if given is None else [_shown(given)])]) + undo
 
     def _attempt(self, row: Asked) -> str:
-        """Of a child."""
+        """The line of a further attempt of a child."""
         due = row.input["due"]
         if due is None:
             return f"  {row.label} is not started again"
@@ -152,7 +152,7 @@ class _Teller:
 
 
 def name_of_key(key: str) -> str:
-    """*key*, but of commands that nobody named without the underscores."""
+    """*key*, without the underscores of commands that have no id of their own."""
     return _UNNAMED.sub(r"\1", key)
 
 

@@ -1,11 +1,11 @@
-"""What production did: the histories of a store, each driven through today's code, and where in it each one went.
+"""Traffic: the ways that the executions of a store took through today's code.
 
 1.  A history is replayed as a worker would; after each fact the box in which the run then stands is noted, and the arrow that
-    led there. The words are those of exploration (`naming`), so that the two can be laid over each other.
+    led there. The labels are those of exploration (`labels`), so that the two can be laid over each other.
 2.  An execution counts once in each box and on each arrow, however often it came by.
-3.  What exploration takes for one moment is one here too: until a store has answered that a child was started or a signal
-    sent, and from one run to the next, no box is noted.
-4.  A history that does not fit today's code is not counted; why not is (`misfits`), as by the deploy gate.
+3. Exploration treats some waits as one moment, and so does this module: until a store has answered that a child was started or a
+signal sent, and between two runs, no box is noted.
+4. A history that does not fit today's code is not counted; its problem is (`misfits`), as by the deploy gate.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ Arrow: TypeAlias = tuple[Box, str, Box]
 
 @attrs.frozen
 class Trail:
-    """The way of one execution: where it was, where it stands (None: it has ended), and in which boxes something failed for good."""
+    """The trail of one execution: the boxes it was in, the one it stands in (None: it has ended), and those where something
+    failed for good."""
 
     boxes: frozenset[Box]
     arrows: frozenset[Arrow]
@@ -66,8 +67,8 @@ class Trail:
 
 @attrs.define
 class Traffic:
-    """The ways of the executions of one workflow. *misfits* are those that do not fit today's code, by problem; *known* the names
-    of the workflows in the store, *cut*: there are more executions than were to be read."""
+    """The trails of the executions of one workflow. *misfits* are executions that do not fit today's code, by problem; *known*
+    the names of the workflows in the store; *cut*: the store has more executions than were read."""
 
     trails: Counter[Trail] = attrs.field(factory=Counter[Trail])
     misfits: dict[str, Group] = attrs.field(factory=dict[str, Group])
@@ -92,9 +93,9 @@ async def traffic(
     limit: int | None = None,
     progress: Callable[[int], object] = lambda executions: None,
 ) -> Traffic:
-    """Where the executions of *workflow* in *store* went, the newest *limit* of them; nothing is written anywhere.
+    """The traffic of the newest *limit* executions of *workflow* in *store*, which is only read.
 
-    *progress* is told how many were read so far.
+    *progress* is called with the number of executions read so far.
     """
     found = Traffic()
     reader = reader_of(store)
@@ -133,7 +134,7 @@ async def _add(found: Traffic, workflow: Workflow[..., Any], execution: Listed, 
 
 
 class Follower:
-    """Follows one execution from run to run, as far as its runs are *workflow*'s or go on from one that was."""
+    """Follows one execution from run to run, as long as its runs are of *workflow* or continue one that was."""
 
     def __init__(self, workflow: Workflow[..., Any], codec: Codec) -> None:
         self._workflow = workflow
@@ -155,7 +156,7 @@ class Follower:
         return Trail(frozenset(self.boxes), frozenset(self.arrows), here, frozenset(self.failed))
 
     def follow(self, stored: Sequence[Mapping[str, Any]]) -> Problem | None:
-        """Take up the next run. Gives back why it does not fit the code."""
+        """Follow the next run. Gives back its problem if it does not fit the code."""
         name = stored[0].get("workflow", "") if stored else ""
         if self._next is None:  # the first run, or one that was started anew
             if name != self._workflow.name:
@@ -179,7 +180,7 @@ class Follower:
 
     # ── one turn ────────────────────────────────────────────────────────────────────────────────
     def label(self, machine: Machine[Any], fact: Fact) -> str:
-        """What an arrow says because of *fact*, which *machine* is about to take; nothing where exploration has no arrow."""
+        """The label of the arrow for *fact*, which *machine* is about to take; empty where exploration has no arrow."""
         match fact:
             case Answered() | Retrying():
                 wait = machine.pending.get(fact.key)
@@ -202,7 +203,7 @@ class Follower:
                 return "the undos are tried again"
 
     def arrived(self, machine: Machine[Any], label: str) -> None:
-        """The turn is over, and *label* says why it was."""
+        """Note the box after a turn whose arrow is *label*."""
         before, said = self._held or (self.at, label)
         said = labels.joined(said, self._cases)
         self._cases.clear()
@@ -261,7 +262,7 @@ class Follower:
 
 
 class _Followed(Looking):
-    """A machine that tells a `Follower` of each turn."""
+    """A machine that calls a `Follower` after each turn."""
 
     __slots__ = ("_follower",)
 

@@ -1,4 +1,4 @@
-"""Commands that a workflow builds and never yields: nothing runs, and nothing says so, unless somebody looks."""
+"""Find commands that a workflow builds and never yields, which would do nothing without a sign."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class UnyieldedCommand(UserWarning):
 
 
 class Notes(Built, Observer):
-    """What one run has built and not yielded yet, with the place at which each was built."""
+    """The commands that one run has built and not yielded yet, each with the place at which it was built."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[Any, str]] = {}  # keeps what it names: an id is not given out twice
+        self._open: dict[int, tuple[Any, str]] = {}  # keeps the objects alive, so that their ids stay unique
 
     def add(self, made: Any, place: str) -> None:
-        if not place.startswith(_OURS):  # what the kernel builds by itself, an undo say, is nobody's to yield
+        if not place.startswith(_OURS):  # commands that the kernel builds itself, an undo say, are not yielded
             self._open[id(made)] = (made, place)
 
     def replace(self, old: Any, new: Any) -> None:
@@ -39,7 +39,7 @@ class Notes(Built, Observer):
             self._open[id(new)] = (new, known[1])
 
     def yielded(self, command: Any) -> None:
-        """*command* was yielded, and with it all that it contains."""
+        """Drop *command*, which was yielded, and all commands that it contains."""
         todo: list[Any] = [command]
         while todo and self._open:
             one = todo.pop()
@@ -59,7 +59,7 @@ class Notes(Built, Observer):
 
 
 class Watching(Machine[Any]):
-    """A machine that notes what its workflow builds and does not yield."""
+    """A machine that notes the commands that its workflow builds and does not yield."""
 
     __slots__ = ("notes",)
 

@@ -1,1 +1,1 @@
-"""`redrive demo`: the order workflow, and what `kill -9` cannot do to it."""
+"""`redrive demo`: an order workflow that survives `kill -9`."""

@@ -18,10 +18,10 @@ from redrive.cli.demo.payments import Payments
 
 DIRECTORY: Final = "REDRIVE_DEMO"
 LEASE: Final = timedelta(seconds=1)
-"""How soon a killed worker's orders are taken up: short, so that nobody waits in front of a demo."""
+"""The lease of a worker, after which others take up its orders: short, so that the demo has no long pauses."""
 SETTLE: Final = timedelta(seconds=3)
 SLOW: Final = 60
-"""Seconds that the provider takes to answer the call that charges; nobody lives to read the answer."""
+"""Seconds that the provider takes to answer the call that charges; the worker is killed before the answer."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""A payment provider as they are: it charges once for each idempotency key, and writes down every call it got."""
+"""A payment provider: it charges once for each idempotency key, and logs every call."""
 
 from __future__ import annotations
 

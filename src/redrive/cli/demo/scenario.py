@@ -1,4 +1,4 @@
-"""The demo's play: an order is started, its worker killed three times, and the end is checked.
+"""The demo's scenario: it starts an order, kills the worker three times, and checks the outcome.
 
 The parent never runs a step. It starts workers as child processes, watches the database until the order is where the
 next kill belongs, and kills with SIGKILL, which no process can catch.
@@ -30,12 +30,12 @@ from redrive_interpreter import kinds
 ORDER: Final = "order-1"
 APPROVER: Final = "Ada"
 PATIENCE: Final = 30.0
-"""Seconds to wait for any one thing before the demo has failed."""
+"""Seconds to wait for each thing before the demo fails."""
 
 
 @attrs.define
 class Demo:
-    """One showing, in *directory*, which is its own."""
+    """One run of the demo, in *directory*, which nothing else uses."""
 
     directory: Path
     colors: Colors
@@ -44,7 +44,7 @@ class Demo:
     _worker: asyncio.subprocess.Process | None = None
 
     async def show(self) -> int:
-        """Play it, print it, and give back the exit code."""
+        """Run the demo, print it, and give back the exit code."""
         os.environ[orders.DIRECTORY] = str(self.directory)
         self._print("bold", "One order: charge the card, sleep, wait for approval, tell everybody. Its worker dies three times.\n")
         async with AsyncExitStack() as stack:
@@ -94,7 +94,7 @@ class Demo:
         self._say("kill -9", f"{self._worker.pid}, {where}", "red")
 
     async def _stop(self) -> None:
-        """Ask the worker that is left to end, as an orchestrator would, or kill what does not listen."""
+        """Stop the last worker as an orchestrator would: SIGTERM, then SIGKILL if it does not end."""
         worker, self._worker = self._worker, None
         if worker is None or worker.returncode is not None:
             return

@@ -1,4 +1,4 @@
-"""What every `Store` must pass, also one that redrive does not know.
+"""The tests that every `Store` must pass, also one of a third party.
 
 from redrive.testing.contracts import Lab, StoreContract
 

@@ -1,4 +1,4 @@
-"""What a store keeps for people: signals that were set aside (G6), and events that their handlers have not done (G5)."""
+"""Contract of what a store keeps for operators: signals that were set aside (G6), and events whose handlers failed (G5)."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ async def claimed(store: Store, id: str = "e-1", worker: str = "ada", **changes:
 
 
 async def take(store: Store, worker: str = "ada", id: str = "e-1", workflow: str = "w", build: str = "b-1") -> Claim:
-    """What *worker* gets when it asks for work; exactly the one execution."""
+    """Have *worker* claim, and give back the claim of exactly one execution."""
     (claim,) = await store.claim(worker, LEASE, build, [workflow], 10)
     assert (claim.id, claim.worker) == (id, worker)
     return claim

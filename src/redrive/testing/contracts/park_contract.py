@@ -126,7 +126,7 @@ class ParkContract:
 
     @in_lab
     async def test_what_others_went_on_with_is_tried_again_as_well(self, lab: Lab) -> None:
-        """The new code was taken back: whoever starts with the old one may try."""
+        """The new code was taken back: workers that start with the old one may try."""
         store = await lab.open()
         await store.release([await claimed(store)], parked=park())
         newer = await take(store, "eve", build="b-2")
