@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from redrive_interpreter.commands.steps import Step
 
 
+class _Request:
+    """What all requests have."""
+
+    __slots__ = ()
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether the host carries it out without an answer. It is never pending, so replay gives that of the last turn again."""
+        return False
+
+
 @attrs.define
-class RunStep:
+class RunStep(_Request):
     """Run the body of *step*; answer with `Answered`, `Retrying`, or (at most once, before it) `AttemptStarted`.
 
     *input* are the encoded arguments, *attempt* the number of the attempt, from 1; not before *due*.
@@ -42,7 +53,7 @@ class RunStep:
 
 
 @attrs.define
-class AbandonStep:
+class AbandonStep(_Request):
     """Stop the body of *key* and do not wait for it: its answer is no longer wanted.
 
     For the key of a child whose start is ``unbegun``: do not start it.
@@ -52,7 +63,7 @@ class AbandonStep:
 
 
 @attrs.define
-class SetTimer:
+class SetTimer(_Request):
     """Answer with `TimerFired(key)` at *due*, unless `ClearTimer` comes first."""
 
     key: Key
@@ -60,12 +71,12 @@ class SetTimer:
 
 
 @attrs.define
-class ClearTimer:
+class ClearTimer(_Request):
     key: Key
 
 
 @attrs.define
-class Publish:
+class Publish(_Request):
     """Tell the subscribers of *event*; *type* is the type of its payload. Needs no answer."""
 
     key: Key
@@ -74,9 +85,13 @@ class Publish:
     type: Any = None
     path: tuple[str, ...] | None = None
 
+    @property
+    def is_notice(self) -> bool:
+        return True
+
 
 @attrs.define
-class DeliverSignal:
+class DeliverSignal(_Request):
     """Put a signal into another execution's inbox; answer Ok(None), or a Failure of type ``ExecutionNotFound`` / ``ExecutionFinished``.
 
     The receiver's `Signalled` gets the same *path*.
@@ -104,7 +119,7 @@ class NextAttempt:
 
 
 @attrs.define
-class StartExecution:
+class StartExecution(_Request):
     """Start a child under *id*, once; answer Ok(None), or a Failure of type ``ExecutionConflict``.
 
     With *again*, start the failed child of this parent and command once more, unless it has that run already, and answer nothing;
@@ -121,9 +136,13 @@ class StartExecution:
     again: NextAttempt | None = None
     run: UUID | None = None
 
+    @property
+    def is_notice(self) -> bool:
+        return self.again is not None
+
 
 @attrs.define
-class CancelExecution:
+class CancelExecution(_Request):
     """Ask another execution to cancel. Answer Ok(None) if *answer* is set, also where the execution is unknown or has ended."""
 
     key: Key
@@ -131,9 +150,13 @@ class CancelExecution:
     reason: str
     answer: bool = False
 
+    @property
+    def is_notice(self) -> bool:
+        return not self.answer
+
 
 @attrs.define
-class KeepAside:
+class KeepAside(_Request):
     """Keep a signal that the command at *key* could not decode, with the *error*, for an operator to look at. Needs no answer."""
 
     key: Key
@@ -142,6 +165,10 @@ class KeepAside:
     sent_at: datetime
     error: str
     path: tuple[str, ...] | None = None
+
+    @property
+    def is_notice(self) -> bool:
+        return True
 
 
 Request: TypeAlias = RunStep | AbandonStep | SetTimer | ClearTimer | Publish | DeliverSignal | StartExecution | CancelExecution | KeepAside

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from redrive_interpreter.errors import UnexpectedFact
-from redrive_interpreter.history.requests import CancelExecution, KeepAside, Publish, StartExecution
 from redrive_interpreter.history.rows import (
     FACTS,
     THE_RUN,
@@ -74,15 +73,8 @@ def replay(
     except BaseException:
         machine.close()
         raise
-    # Requests that need no answer are not among the pending ones.
-    fresh = [
-        request
-        for request in requests
-        if isinstance(request, (Publish, KeepAside))
-        or (isinstance(request, CancelExecution) and not request.answer)
-        or (isinstance(request, StartExecution) and request.again is not None)
-    ]
-    return Replayed(machine, machine.take(), fresh + machine.pending_requests())
+    notices = [request for request in requests if request.is_notice]
+    return Replayed(machine, machine.take(), notices + machine.pending_requests())
 
 
 def drive(workflow: Workflow[..., Any], history: Sequence[Row], codec: Codec = LIVE) -> Verdict:

@@ -26,17 +26,19 @@ from redrive_interpreter import (
     AttributeSet,
     CancelExecution,
     ChildFinished,
+    ClearTimer,
     DeadlinePassed,
-    DeliverSignal,
     Err,
     Failure,
     Invocation,
+    KeepAside,
     Key,
     Machine,
     Ok,
     Publish,
     Retrying,
     RunStep,
+    SetTimer,
     Started,
     StartExecution,
     StepInterrupted,
@@ -164,10 +166,10 @@ class Host:
                     self.never.add(request.id)
                 self.cancelled.add(request.id)
                 self.sent.append(request)
-            case DeliverSignal() | StartExecution():
-                self.sent.append(request)
-            case _:
+            case SetTimer() | ClearTimer() | KeepAside():
                 pass  # the machine keeps the timers, and the driver of this host reads them
+            case _:
+                self.sent.append(request)
 
     def context(self, perform: RunStep) -> StepContext:
         """The context of the body of *perform*."""
