@@ -7,10 +7,11 @@ imports from ``redrive``.
 from redrive_interpreter.codec import Codec, Data
 from redrive_interpreter.commands.child_workflows import CancelChild, ChildOptions, ChildRef, ContinueAs, RunChild, StartChild, WaitChild
 from redrive_interpreter.commands.command import Branch, Command, Flow
+from redrive_interpreter.commands.conditions import Attribute, Condition, Equals
 from redrive_interpreter.commands.decorators import StepDecorator, StepFunction, inject, step
 from redrive_interpreter.commands.deterministic import Info, NewId, Now, Patch, Random
 from redrive_interpreter.commands.durations import Duration
-from redrive_interpreter.commands.messages import Attribute, Event, Signal, Source
+from redrive_interpreter.commands.messages import Event, Signal, Source
 from redrive_interpreter.commands.messaging import Emit, SendSignal, WaitSignal
 from redrive_interpreter.commands.notes import Note, SetAttribute
 from redrive_interpreter.commands.parallel import All, Join, Map, Race, Settle, Spawn, Task
@@ -117,6 +118,7 @@ __all__ = [
     "CodecError",
     "Command",
     "Commit",
+    "Condition",
     "ContinueAs",
     "Data",
     "DeadlinePassed",
@@ -126,6 +128,7 @@ __all__ = [
     "Duration",
     "Emit",
     "Ended",
+    "Equals",
     "Err",
     "Event",
     "ExecutionConflict",

@@ -31,10 +31,12 @@ from redrive_interpreter import (
     CodecError,
     Command,
     Commit,
+    Condition,
     ContinueAs,
     DefinitionError,
     Diverged,
     Emit,
+    Equals,
     Err,
     Event,
     ExecutionConflict,
@@ -94,15 +96,20 @@ from redrive_interpreter import (
 
 if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
+    from redrive.filters import Criteria, Filter
+    from redrive.found import AsyncFound, AsyncFoundExecution, Found, FoundExecution, Node, Page
     from redrive.info import ExecutionInfo, Pending
     from redrive.inspecting import InspectedFiber, InspectedFrame, InspectedValue, Inspection
     from redrive.operating.audit_entries import AuditEntry
     from redrive.operating.change_report import Change
+    from redrive.ports.finding import Count
 
 __all__ = [
     "All",
     "AsyncDurableService",
     "AsyncExecution",
+    "AsyncFound",
+    "AsyncFoundExecution",
     "Attribute",
     "AuditEntry",
     "Branch",
@@ -116,13 +123,17 @@ __all__ = [
     "Command",
     "Commit",
     "CompensationFailed",
+    "Condition",
     "ContinueAs",
+    "Count",
+    "Criteria",
     "DamagedData",
     "DeadLetter",
     "DefinitionError",
     "Diverged",
     "DurableService",
     "Emit",
+    "Equals",
     "Err",
     "Event",
     "Execution",
@@ -134,7 +145,10 @@ __all__ = [
     "ExecutionInfo",
     "ExecutionNotFound",
     "Failure",
+    "Filter",
     "Flow",
+    "Found",
+    "FoundExecution",
     "Info",
     "InspectedFiber",
     "InspectedFrame",
@@ -149,10 +163,12 @@ __all__ = [
     "Map",
     "NewId",
     "NoBranch",
+    "Node",
     "Note",
     "Now",
     "Ok",
     "OperationRefused",
+    "Page",
     "Patch",
     "Pending",
     "Race",
@@ -212,6 +228,18 @@ def __getattr__(name: str) -> Any:
         from redrive.operating import audit_entries
 
         return audit_entries.AuditEntry
+    if name in ("Criteria", "Filter"):
+        from redrive import filters
+
+        return getattr(filters, name)
+    if name in ("AsyncFound", "AsyncFoundExecution", "Found", "FoundExecution", "Node", "Page"):
+        from redrive import found
+
+        return getattr(found, name)
+    if name == "Count":
+        from redrive.ports.finding import Count
+
+        return Count
     if name in ("ExecutionInfo", "Pending"):
         from redrive import info
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
 from redrive.errors import ServiceClosed
 from redrive.execution import Execution
+from redrive.finders import Finds
 from redrive.home import Process
 from redrive.operating.blocking_acts import BlockingHistoryActs
 from redrive.service import AsyncDurableService
@@ -35,7 +36,7 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 
-class DurableService:
+class DurableService(Finds):
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``with``.
 
     For code without asyncio; `AsyncDurableService`, with the same arguments and methods, is for code with. *worker* False

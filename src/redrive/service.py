@@ -18,6 +18,7 @@ from redrive.codec import MAX_BYTES, JsonCodec
 from redrive.converters import remember
 from redrive.errors import ServiceClosed, stopped_by
 from redrive.execution import AsyncExecution
+from redrive.finders import AsyncFinds
 from redrive.home import Home, new_worker_id
 from redrive.injection import Resources
 from redrive.inspection import Inspector
@@ -60,7 +61,7 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 
-class AsyncDurableService:
+class AsyncDurableService(AsyncFinds):
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
 
     *worker* False makes a client only, and so does setting `drives` before it is opened. *build* names the code; by default

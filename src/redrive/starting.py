@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
 
 from redrive.codec import from_json
+from redrive.codec.searchable import searchable
 from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
 from redrive.status import FINAL, RESTARTABLE, Restartable
 from redrive.stored import Origin
 from redrive.worker import outbox
+from redrive_interpreter.commands.conditions import given_attributes
 from redrive_interpreter.commands.durations import duration, moment, positive_duration
 from redrive_interpreter.commands.workflows import Invocation, Workflow
 from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.ports.inside import AsyncCursor, Standing
     from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
-    from redrive_interpreter.commands.messages import Attribute
+    from redrive_interpreter.commands.conditions import Equals
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class StartOptions(TypedDict, total=False):
     """
 
     timeout: float | timedelta | None
-    attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
+    attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None
     delay: float | timedelta | None
     start_at: datetime | None
     restart: Restart
@@ -54,7 +56,7 @@ def new_execution(
     first_message: NewMessage | None = None,
     *,
     timeout: float | timedelta | None = None,
-    attributes: Mapping[Any, Any] | None = None,
+    attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None = None,
     delay: float | timedelta | None = None,
     start_at: datetime | None = None,
     restart: Restart = (),
@@ -67,6 +69,7 @@ def new_execution(
         raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
     after = None if delay is None else duration(delay, "delay")
     limit = positive_duration(timeout, "timeout")
+    given = given_attributes(attributes)
     return outbox.new_execution(
         uuid4().hex if id is None else check_name(id, "execution id"),
         workflow,
@@ -74,7 +77,8 @@ def new_execution(
         now,
         not_before=outbox.not_before(now, after, None if start_at is None else moment(start_at, "start_at")),
         timeout=workflow.timeout if limit is None else limit,
-        attributes=outbox.attributes_of(attributes, codec),
+        attributes=outbox.attributes_of(given, codec),
+        texts=searchable(given),
         restart=statuses,
         first_message=first_message,
     )

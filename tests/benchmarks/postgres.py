@@ -24,6 +24,7 @@ from redrive import AsyncDurableService
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.connection_pool import SESSION
 from redrive.stores.postgres.queries import queries
+from redrive.testing.contracts.lab import newest
 from tests.benchmarks.program import WORKFLOWS, go, steps, waits
 from tests.benchmarks.timing import Result, median
 from tests.postgres.server import STOCK_MISSING, Server, serve, stock_programs
@@ -109,9 +110,9 @@ async def _fleet(server: Server, schema: str, workers: int) -> float:
             started = await asyncio.gather(*(client.start(steps(STEPS), start_at=due) for _ in range(EXECUTIONS)))
             assert datetime.now(UTC) < due, "all must have been started before they are due"
             await asyncio.gather(*(execution.result() for execution in started[-1:]))
-            while len(await client.store.list(status="completed", limit=EXECUTIONS)) < EXECUTIONS:
+            while len(await newest(client.store, status="completed", limit=EXECUTIONS)) < EXECUTIONS:
                 await asyncio.sleep(0.05)
-            ended = max(snapshot.updated_at for snapshot in await client.store.list(limit=EXECUTIONS))
+            ended = max(snapshot.updated_at for snapshot in await newest(client.store, limit=EXECUTIONS))
     return (ended - due).total_seconds()
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from redrive import All, AsyncDurableService, Emit, Event, Flow, RunChild, Signal, WaitSignal, step, workflow
+from redrive.testing.contracts.lab import newest
 from tests.benchmarks.program import go, steps, waits
 
 Open: TypeAlias = "Callable[..., AsyncDurableService]"
@@ -84,7 +85,7 @@ async def _start(service: AsyncDurableService, count: int) -> list[Any]:
 
 
 async def _settled(service: AsyncDurableService, count: int) -> None:
-    while len(await service.store.list(workflow="bench.waits", status="suspended", limit=count)) < count:
+    while len(await newest(service.store, workflow="bench.waits", status="suspended", limit=count)) < count:
         await asyncio.sleep(0.05)
 
 
@@ -121,8 +122,8 @@ async def listed(open: Open, size: int) -> float:
 
         async def lists() -> None:
             for _ in range(MORE):
-                await service.store.list(status="suspended", limit=100)
-                await service.store.list(workflow="bench.waits", limit=100)
+                await newest(service.store, status="suspended", limit=100)
+                await newest(service.store, workflow="bench.waits", limit=100)
 
         return await _processor(lists) / MORE
 

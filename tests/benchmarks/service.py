@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redrive import AsyncDurableService, AsyncExecution, Workflow
+from redrive.testing.contracts.lab import newest
 from tests.benchmarks import raw
 from tests.benchmarks.program import WORKFLOWS, go, sleeps, steps, sync_steps, waits
 from tests.benchmarks.timing import Result, median, p99
@@ -137,7 +138,7 @@ async def _suspended(execution: AsyncExecution[int]) -> None:
 
 async def _settled(service: AsyncDurableService, count: int) -> None:
     """All *count* executions wait, and none is in the worker's hands that should not be."""
-    while len(await service.store.list(status="suspended", limit=count)) < count:
+    while len(await newest(service.store, status="suspended", limit=count)) < count:
         await asyncio.sleep(0.05)
     await asyncio.sleep(1)
 

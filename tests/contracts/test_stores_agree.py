@@ -33,6 +33,7 @@ from redrive.ports.store import (
 )
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
+from redrive.testing.contracts.lab import newest
 from redrive_interpreter.errors import RedriveError
 from tests.contracts.clocks import Clock
 from tests.json_store.store import JsonStore
@@ -340,7 +341,7 @@ class Driver:
             self.statuses[found.id] = (found.number, found.status)
 
     async def state(self) -> object:
-        snapshots = sorted(await self.store.list(limit=1000), key=lambda found: found.id)
+        snapshots = sorted(await newest(self.store, limit=1000), key=lambda found: found.id)
         self.check_transitions(snapshots)
         histories = [await self.store.history(found.id, run) for found in snapshots for run in range(1, found.number + 1)]
         mail = [await self.store.mail(worker, 0) for worker in ("ada", "bob")]

@@ -118,6 +118,9 @@ class Transaction:
         """What *worker* owns."""
         return [record for record in self.every() if record.owner == worker]
 
+    def next_number(self) -> int:
+        return len(self.all.ids) + 1
+
     def next_aside(self) -> int:
         self.all.asides += 1
         return self.all.asides

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from redrive.ports.aside_values import Aside, HeldEvent
+from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Rewrite
 from redrive.ports.store import (
@@ -30,6 +31,7 @@ from redrive.stores.bell import EVENTS, WORK, Bell
 from redrive.stores.common import wall_clock
 from redrive.stores.ledger import claim_rules, rewrite_rules, start_rules, turn_rules
 from redrive.stores.ledger.reach import Reach, reach_of_message, reach_of_starts, reach_of_turns
+from redrive.stores.memory import scans
 from redrive.stores.memory.park_index import Worker
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.unit_records import lock, look_for, write
@@ -188,10 +190,21 @@ class JsonStore:
             record = tx.get(id)
             return None if record is None else record.snapshot()
 
-    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
+    async def find(self, filter: StoredFilter = EVERYTHING, *, after: str | None = None, limit: int = 100) -> FoundPage:
         with self._transaction() as tx:
-            found = [one for one in reversed(tx.every()) if workflow in (None, one.workflow) and status in (None, one.status)]
-            return [record.snapshot() for record in found[:limit]]
+            return scans.find(tx.every(), filter, after, limit)
+
+    async def count(self, filter: StoredFilter = EVERYTHING, by: str | None = None, most: int = MOST_COUNTED) -> Mapping[str, Count]:
+        with self._transaction() as tx:
+            return scans.count(tx.every(), filter, by, most)
+
+    async def behind(self, attribute: str | None, limit: int) -> Sequence[Behind]:
+        with self._transaction() as tx:
+            return scans.behind(tx.every(), attribute)[:limit]
+
+    async def catch_up(self, found: Sequence[tuple[Behind, tuple[str, ...]]]) -> None:
+        with self._transaction() as tx:
+            scans.catch_up(tx, found)
 
     async def history(self, id: str, run: int = -1) -> Json:
         with self._transaction() as tx:

@@ -13,6 +13,7 @@ import pytest
 
 from redrive import AsyncDurableService, Flow, Signal, Sleep, StoreError, WaitSignal, step, workflow
 from redrive.stores.postgres import PostgresStore
+from redrive.testing.contracts.lab import newest
 from tests.faults.proxy import HalfOpenProxy
 from tests.postgres.server import Server
 
@@ -101,7 +102,7 @@ CALLS: dict[str, Callable[[AsyncDurableService], Awaitable[Any]]] = {
     "cancel": lambda service: service.execution("there").cancel(),
     "info": lambda service: service.execution("there").info(),
     "history": lambda service: service.execution("there").history(),
-    "list": lambda service: service.store.list(),
+    "list": lambda service: newest(service.store),
 }
 
 
@@ -156,13 +157,13 @@ async def test_callers_that_go_away_cost_no_connection(postgres: Server, schema:
     store = PostgresStore(postgres.url(schema=schema))
     await store.open()
     state = store._open
-    await asyncio.gather(*(store.read("x") for _ in range(50)), *(store.list(limit=1) for _ in range(20)))
+    await asyncio.gather(*(store.read("x") for _ in range(50)), *(newest(store, limit=1) for _ in range(20)))
     made = state.sessions.pool.get_stats().get("connections_num", 0)
     for delay in (0, 0.0005, 0.002, 0.005):
         for _ in range(20):
             calls = [
                 asyncio.ensure_future(call)
-                for call in (store.list(), store.now(), store.read("x"), store.mail("ada", 0), store.next_wake(["w"]))
+                for call in (newest(store), store.now(), store.read("x"), store.mail("ada", 0), store.next_wake(["w"]))
             ]
             calls.append(asyncio.ensure_future(store.claim("ada", timedelta(seconds=5), "b", ["w"], 1)))
             await asyncio.sleep(delay)

@@ -12,6 +12,7 @@ from redrive import AsyncDurableService, UnusableStore
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.schema_archive import PostgresArchive
+from redrive.testing.contracts.lab import newest
 from tests.postgres.server import Server
 from tests.runtime.test_moving import WORKFLOWS, everything, fill, parent, sleeps, told, waits, word
 from tests.runtime.test_moving import url as sqlite
@@ -36,7 +37,7 @@ async def test_what_is_moved_up_goes_on_where_it_was(tmp_path: Path, target: str
         assert await service.execution("done", sleeps).result(10) == "slept"
         assert (await service.execution("unread", waits).info()).unread == 2
         assert await service.execute(sleeps(0), id="new") == "slept"
-        assert [one.id for one in await service.store.list(limit=1)] == ["new"]
+        assert [one.id for one in await newest(service.store, limit=1)] == ["new"]
 
 
 async def test_there_and_back_again_is_the_same(tmp_path: Path, target: str) -> None:

@@ -18,7 +18,7 @@ from redrive.stores.postgres.address import parse
 from redrive.stores.postgres.connection_pool import connect
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.schema import bring_up_to_date, migrations
-from redrive.testing.contracts.lab import claimed, execution, signal
+from redrive.testing.contracts.lab import claimed, execution, newest, signal
 from tests.postgres.server import Server
 
 ROLE = "runtime"
@@ -124,7 +124,7 @@ def test_many_who_open_a_new_schema_at_once_make_it_once(postgres: Server, schem
     async def run() -> None:
         stores = [PostgresStore(postgres.url(schema=schema)) for _ in range(6)]
         await asyncio.gather(*(store.open() for store in stores))
-        assert await stores[0].list() == []
+        assert await newest(stores[0]) == []
         await asyncio.gather(*(store.close() for store in stores))
 
     asyncio.run(run())
@@ -234,7 +234,7 @@ def test_a_schema_of_the_last_release_is_brought_up_to_date_with_what_is_in_it(p
         )
         store = PostgresStore(url)
         await store.open()
-        found = [snapshot.id for snapshot in await store.list(workflow="w-0")]
+        found = [snapshot.id for snapshot in await newest(store, workflow="w-0")]
         await store.close()
         return found
 
@@ -261,7 +261,7 @@ def test_what_the_last_release_parked_has_a_kind_and_is_tried_by_the_next_worker
         )
         store = PostgresStore(url)
         await store.open()
-        assert [snapshot.parks[0].kind for snapshot in await store.list()] == ["error", "cut_off", "killed"]
+        assert [snapshot.parks[0].kind for snapshot in await newest(store)] == ["error", "cut_off", "killed"]
         lease = timedelta(seconds=15)
         assert list(await store.claim("ada", lease, "b-1", ["w"], 10)) == []
         claims = await store.claim("ada", lease, "b-1", ["w"], 10, retries=10)

@@ -31,6 +31,7 @@ from redrive import (
     step,
     workflow,
 )
+from redrive.testing.contracts.lab import newest
 from redrive_interpreter import Asked
 from tests.runtime.support import standing
 
@@ -276,7 +277,7 @@ FAMILY = [grandchild, has_a_child, grandparent]
 async def children_of(service: AsyncDurableService, id: str, many: int) -> list[AsyncExecution[Any]]:
     """The children that executions with this *id* have, oldest first, once there are so many and all have begun."""
     while True:
-        found = [one for one in await service.store.list(limit=100) if one.creator is not None and one.creator.id == id]
+        found = [one for one in await newest(service.store, limit=100) if one.creator is not None and one.creator.id == id]
         if len(found) == many and {one.status for one in found} == {"suspended"}:
             return [service.execution(one.id) for one in sorted(found, key=lambda one: one.created_at)]
         await asyncio.sleep(0.002)

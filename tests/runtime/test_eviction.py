@@ -24,7 +24,7 @@ class Machine:
         self.next_due = next_due
 
 
-class Counted(dict[str, ActiveExecution]):
+class Count(dict[str, ActiveExecution]):
     """Counts how many were looked through."""
 
     looked = 0
@@ -91,7 +91,7 @@ def test_what_goes_on_is_kept_however_many_there_are() -> None:
 
 
 def test_each_newcomer_costs_no_look_through_all() -> None:
-    lives, size = Counted(), 2_000
+    lives, size = Count(), 2_000
     for n in range(size):
         add(lives, str(n), used=n)
     sweep = Eviction(lives, size)
@@ -104,7 +104,7 @@ def test_each_newcomer_costs_no_look_through_all() -> None:
 
 
 def test_a_crowd_that_is_at_work_is_not_looked_through_for_each_newcomer() -> None:
-    lives, size = Counted(), 5_000
+    lives, size = Count(), 5_000
     for n in range(size):
         add(lives, str(n), used=n).driving = True
     sweep = Eviction(lives, 100)

@@ -32,6 +32,7 @@ from redrive.ports.archive import Archived
 from redrive.ports.aside_values import HeldEvent
 from redrive.ports.store import StoreError
 from redrive.stores.sqlite.file_archive import SQLiteArchive
+from redrive.testing.contracts.lab import newest
 
 word = Signal("moving.word", str)
 other = Signal("moving.other", str)
@@ -98,7 +99,7 @@ async def fill(store: str) -> None:
         assert await service.execute(sleeps(0), id="done") == "slept"
         with pytest.raises(ExecutionFailed):
             await service.execute(fails(), id="failed")
-        while {status.status for status in await service.store.list(limit=100)} & {"pending", "running"}:
+        while {status.status for status in await newest(service.store, limit=100)} & {"pending", "running"}:
             await service.store.changed(0.01)
         dead, waiting, *_ = await service.store.take_events("moving.handler", told.name, service.worker_id, 10)
         now = await service.store.now()

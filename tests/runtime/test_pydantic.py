@@ -69,7 +69,7 @@ class Loose(BaseModel):
     a: int = 1
 
 
-class Counted(BaseModel):
+class Count(BaseModel):
     a: int
     _seen: int = PrivateAttr(default=0)
     _at: date | None = None
@@ -173,9 +173,9 @@ def test_it_is_stored_by_its_fields() -> None:
 
 
 def test_private_attributes_come_along() -> None:
-    counted = Counted(a=1)
+    counted = Count(a=1)
     counted._seen, counted._at = 3, date(2026, 1, 1)
-    again = codec.load(codec.dump(counted, Counted, "t"), Counted, "t")
+    again = codec.load(codec.dump(counted, Count, "t"), Count, "t")
     assert (again, again._seen, again._at) == (counted, 3, date(2026, 1, 1))
 
 

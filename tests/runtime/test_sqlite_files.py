@@ -15,7 +15,7 @@ import pytest
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive.stores.sqlite.database_file import APPLICATION_ID, connect, migrations, prepare, statements
-from redrive.testing.contracts.lab import execution
+from redrive.testing.contracts.lab import execution, newest
 
 
 def opened(path: Path) -> None:
@@ -209,7 +209,7 @@ def test_what_was_parked_with_the_first_schema_has_a_kind_and_is_tried_by_the_ne
     async def run() -> None:
         store = SQLiteStore(path)
         await store.open()
-        kinds = [snapshot.parks[0].kind for snapshot in await store.list()]
+        kinds = [snapshot.parks[0].kind for snapshot in await newest(store)]
         assert kinds == ["cut_off", "killed", "error"]
         assert list(await store.claim("ada", timedelta(seconds=15), "b-1", ["w"], 10)) == []
         claims = await store.claim("ada", timedelta(seconds=15), "b-1", ["w"], 10, retries=10)

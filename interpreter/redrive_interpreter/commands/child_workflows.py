@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -10,8 +10,8 @@ import attrs
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Command, building
+from redrive_interpreter.commands.conditions import Equals, given_attributes
 from redrive_interpreter.commands.durations import Duration, optional_duration, optional_moment, positive_duration
-from redrive_interpreter.commands.messages import Attribute
 from redrive_interpreter.commands.messaging import target_of
 from redrive_interpreter.commands.retry import Retry, policies_of
 from redrive_interpreter.commands.steps import undo_id_of
@@ -78,7 +78,7 @@ class ChildOptions(TypedDict, total=False):
     id: str | None
     on_parent_close: OnParentClose
     timeout: Duration | None
-    attributes: Mapping[Attribute[Any], Any] | Mapping[str, Any] | None
+    attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None
     delay: Duration | None
     start_at: datetime | None
     retry: Retry | Sequence[Retry] | None
@@ -191,7 +191,7 @@ def _fill(
     id: str | None = None,
     on_parent_close: OnParentClose = "cancel",
     timeout: Duration | None = None,
-    attributes: Mapping[Any, Any] | None = None,
+    attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None = None,
     delay: Duration | None = None,
     start_at: datetime | None = None,
     retry: Retry | Sequence[Retry] | None = None,
@@ -208,7 +208,7 @@ def _fill(
     put(child, "child_id", None if id is None else check_name(id, "execution id"))
     put(child, "on_parent_close", on_parent_close)
     put(child, "timeout", positive_duration(timeout, f"{what} timeout"))
-    put(child, "attributes", dict(attributes or {}))
+    put(child, "attributes", given_attributes(attributes))
     put(child, "delay", optional_duration(delay, f"{what} delay"))
     put(child, "start_at", optional_moment(start_at, f"{what} start_at"))
     put(child, "retry", policies_of(retry, what))

@@ -1,8 +1,7 @@
-"""Typed names: signals and events, which executions send, and attributes, which clients read."""
+"""Typed names: signals and events, which executions send."""
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, final, overload
 
@@ -92,30 +91,6 @@ class Event(Source[T]):
     def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
     def __init__(self, name: str, payload: Any = None, /) -> None:
         _fill(self, check_id(name, "event"), payload, name, None)
-
-
-class Attribute(Frozen, Generic[T]):
-    """A typed value of an execution that the outside can read and search: ``Attribute("state", str)``."""
-
-    __slots__ = ("name", "type")
-    name: str
-    type: Any
-
-    @overload
-    def __init__(self: Attribute[None], name: str, payload: None = None, /) -> None: ...
-    @overload
-    def __init__(self, name: str, payload: builtins.type[T], /) -> None: ...
-    @overload
-    def __init__(self, name: str, payload: TypeForm[T], /) -> None: ...
-    def __init__(self, name: str, payload: Any = None, /) -> None:
-        put(self, "name", check_id(name, "attribute"))
-        put(self, "type", payload)
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-    def __repr__(self) -> str:
-        return f"Attribute({self.name!r}, {getattr(self.type, '__name__', None) or self.type!r})"
 
 
 def declared_as(name: str, sources: Iterable[Source[Any]]) -> Source[Any] | None:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, TypeVar
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.command import Command, building, text_of
-from redrive_interpreter.commands.messages import Attribute, Payload
+from redrive_interpreter.commands.conditions import Attribute
+from redrive_interpreter.commands.messages import Payload
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import put
 

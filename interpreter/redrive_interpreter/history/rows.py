@@ -197,10 +197,14 @@ class Noted:
 
 @attrs.define(kw_only=True)
 class AttributeSet:
-    """The execution has a new value of one attribute; replay does not compare it."""
+    """The execution has a new value of one attribute; replay does not compare it.
+
+    *given* has the value as the workflow gave it, for a host that makes it searchable; it is not stored. None: it is not to be searched.
+    """
 
     name: str
     value: Data
+    given: tuple[Any] | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.define(kw_only=True)

@@ -36,7 +36,8 @@ def _note(run: RunState, fiber: Fiber, command: Note) -> Reply:
 
 def _set_attribute(run: RunState, fiber: Fiber, command: SetAttribute) -> Reply:
     attribute = command.attribute
-    run.add_row(AttributeSet(name=attribute.name, value=run.codec.dump(command.value, attribute.type, f"attribute {attribute.name}")))
+    value = run.codec.dump(command.value, attribute.type, f"attribute {attribute.name}")
+    run.add_row(AttributeSet(name=attribute.name, value=value, given=(command.value,) if attribute.search else None))
     return None, None
 
 

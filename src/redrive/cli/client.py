@@ -65,7 +65,7 @@ class Client:
         """The execution *id*. Raises `CommandError` for an unknown id, with similar ones."""
         snapshot = await self.store.read(id)
         if snapshot is None:
-            known = [other.id for other in await self.store.list(limit=1000)]
+            known = [other.id for other in (await self.store.find(limit=1000)).executions]
             otherwise = "`redrive list` shows those that exist" if known else "the store has none at all"
             raise CommandError(f"there is no execution {id!r} in {self.where}", did_you_mean(id, known, otherwise))
         return snapshot

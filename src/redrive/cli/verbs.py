@@ -22,6 +22,7 @@ from redrive.cli.formatting import plain, snapshot_object
 from redrive.cli.location import location_of
 from redrive.cli.serve import serve
 from redrive.histories import named, redact
+from redrive.ports.finding import StoredFilter
 from redrive.ports.store import FINAL, ExecutionStatus
 from redrive.status import COMPLETED
 from redrive.timeline import timeline
@@ -65,7 +66,8 @@ async def listing(given: argparse.Namespace) -> int:
     if given.limit < 1:
         raise CommandError(f"--limit {given.limit} leaves nothing to list")
     async with client_for(given) as client:
-        found = await client.store.list(workflow=given.workflow, status=given.status, limit=given.limit)
+        filter = StoredFilter(workflow=given.workflow, statuses=None if given.status is None else frozenset({given.status}))
+        found = (await client.store.find(filter, limit=given.limit)).executions
         workers, now = await workers_of(client.store), await client.store.now()
         if given.json:
             _print(

@@ -41,7 +41,8 @@ class Archived:
     """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
     *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
     ever got, *landed* the dedup keys of all of them, sorted, long ones as digests (`short_key`),
-    *aside* the signals that were set aside."""
+    *aside* the signals that were set aside. *root* is the execution at the top of its family, *waits* as in `Turn` (None: an older
+    release wrote its last turn); *searched* are the texts by which it is found, each with its attribute, sorted."""
 
     id: str
     workflow: str
@@ -66,6 +67,9 @@ class Archived:
     landed: Sequence[str]
     parks: Sequence[Park]
     aside: Sequence[Aside] = ()
+    root: str | None = None
+    waits: str | None = ""
+    searched: Sequence[tuple[str, str]] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import attrs
 
 if TYPE_CHECKING:
+    from redrive.ports.finding import Searchable
     from redrive.ports.store import Json, Outgoing, Snapshot
     from redrive.status import ExecutionStatus
 
@@ -64,8 +65,9 @@ class PutBack:
 class Rewrite:
     """The whole new history of an execution, its next number. It expects *number*, *length* and *before* (the status), else `Stale`.
 
-    *rows* begin with a `Started` row; *run* is that of the last `Forked` one, else the start's. *status* and *wake_at* are what a
-    turn would say. *deadline*, *attributes* (None leaves them) and *outcome* take the place of those before.
+    *rows* begin with a `Started` row; *run* is that of the last `Forked` one, else the start's. *status*, *wake_at* and *waits* are what a
+    turn would say. *deadline* and *outcome* take the place of those before, and so do *attributes* with *searchable*, unless they are None;
+    attributes without texts are made searchable when somebody searches for them.
 
     *back* goes into the inbox before all that is unread there, in its order. Answers to commands that are not in *asked*, and ends
     of children that are not in *children*, are deleted from it. *cancelled*: the new history holds a cancel.
@@ -81,6 +83,8 @@ class Rewrite:
     wake_at: datetime | None = None
     deadline: datetime | None = None
     attributes: Json | None = None
+    searchable: Searchable = ()
+    waits: str = ""
     outcome: Json | None = None
     unread: int = 0
     back: Sequence[PutBack] = ()

@@ -32,6 +32,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import attrs
 
 from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
+from redrive.ports.finding import FindsExecutions, Searchable
 from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
 from redrive.ports.store_errors import LostClaim as LostClaim
@@ -72,6 +73,7 @@ class NewExecution:
     not_before: datetime | None = None
     deadline: datetime | None = None
     attributes: Json = "{}"
+    searchable: Searchable = ()
     creator: Creator | None = None
     restart: frozenset[str] = frozenset()
     first_message: NewMessage | None = None
@@ -218,7 +220,8 @@ class Turn:
     *outcome* belongs to a final status: ``{"ok": value}`` or ``{"err": failure}``; the store then tells the parent by a
     ``child`` message with ``{"status": …, "outcome": …}``, unless the parent has ended, and deletes nothing else. The
     owner loses its claim with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
-    *attributes*: all of them, as one JSON object; None leaves them. *aside*: signals to be kept aside.
+    *attributes*: all of them, as one JSON object; None leaves them; *searchable* are the texts of those that changed. *waits* is what it
+    waits for, as `redrive.wait_lines` writes it. *aside*: signals to be kept aside.
     A turn with rows sets the count of recoveries to 0. *deadline* is the execution's, where the turn goes on as if it had not
     passed: then the store refuses it from that moment on, by its own clock.
     """
@@ -234,6 +237,8 @@ class Turn:
     outgoing: Sequence[Outgoing] = ()
     children: Sequence[NewChild] = ()
     attributes: Json | None = None
+    searchable: Searchable = ()
+    waits: str = ""
     outcome: Json | None = None
     unread: int = 0
     next_run: NextRun | None = None
@@ -251,7 +256,8 @@ class Committed:
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """An execution as the outside sees it. *outcome* as in `Turn`, *parks* by build;
-    *cancel* is the data of a cancel that lies in the inbox."""
+    *cancel* is the data of a cancel that lies in the inbox. *waits* is as in `Turn`; *error_type* is the class of the error that it
+    ended with."""
 
     id: str
     workflow: str
@@ -272,6 +278,9 @@ class Snapshot:
     parks: tuple[Park, ...] = ()
     creator: Creator | None
     cancel: Json | None = None
+    waits: str = ""
+    ended_at: datetime | None = None
+    error_type: str | None = None
 
     @property
     def parked(self) -> dict[str, str]:
@@ -298,7 +307,7 @@ class Told(NamedTuple):
     events: int = 0
 
 
-class Store(KeepsAside, HoldsEvents, RewritesHistories, Protocol):
+class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protocol):
     """Keeps executions. See the module's docstring for what each implementation promises."""
 
     async def open(self) -> None:
@@ -403,10 +412,6 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, Protocol):
         ...
 
     async def read(self, id: str) -> Snapshot | None: ...
-
-    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        """Newest first."""
-        ...
 
     async def history(self, id: str, run: int = -1) -> Json:
         """The rows of a run as one JSON array: 1 is the first run, -1 the newest. Raises `ExecutionNotFound`, of a run as well."""

@@ -131,6 +131,8 @@ EXECUTIONS: Final = Table(
         text("creator_key", "creator.key"),
         plain("attributes"),
         plain("outcome"),
+        text("root_id", "root"),
+        text("waits"),
     ),
     make=_archived,
     order="n",
@@ -211,6 +213,15 @@ ASIDE: Final = Table(
 )
 
 
+@attrs.frozen
+class _Text:
+    name: str
+    value: str
+
+
+ATTRIBUTES: Final = Table(name="attributes", columns=(text("name"), plain("value")), make=_Text, order="name, value")
+
+
 class _Runs(Part[_ChunkRow]):
     def scatter(self, it: Archived) -> Iterator[_ChunkRow]:
         for run in it.runs:
@@ -243,12 +254,21 @@ class _Aside(Part[Aside]):
         return [attrs.evolve(one, execution=id) for one in rows]
 
 
+class _Searched(Part[_Text]):
+    def scatter(self, it: Archived) -> Iterable[_Text]:
+        return (_Text(name, value) for name, value in it.searched)
+
+    def gather(self, rows: Sequence[_Text], id: str) -> Sequence[tuple[str, str]]:
+        return sorted((row.name, row.value) for row in rows)
+
+
 PARTS: Final[Sequence[Part[Any]]] = (
     _Runs(HISTORY, "runs"),
     Part(INBOX, "inbox"),
     _DedupKeys(LANDED, "landed"),
     _Parks(PARKED, "parks"),
     _Aside(ASIDE, "aside"),
+    _Searched(ATTRIBUTES, "searched"),
 )
 
 # ── the rest ────────────────────────────────────────────────────────────────────────────────────

@@ -36,7 +36,7 @@ class Backend:
 
     *urls* says what its URLs look like, for error messages. *open* gives the store that a URL names, not yet opened, and raises
     ValueError for a URL that names none. *owns* tells whether a store is one of this kind. *reader* and *archive* are None where the
-    store has no way of its own to be read by others (its `list` and `history` do then) or to be moved. *shown* is how an open store
+    store has no way of its own to be read by others (its `find` and `history` do then) or to be moved. *shown* is how an open store
     appears in messages: without its password.
     """
 

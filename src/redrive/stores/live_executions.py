@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 import attrs
 
+from redrive.ports.finding import EVERYTHING, StoredFilter
 from redrive.ports.store import Json, Snapshot, Store
 from redrive.status import LIVE
 from redrive.stores.backends import backend_of, open_url
+
+_PAGE = 500
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +62,7 @@ class LiveReader(Protocol):
 def reader_of(store: Store | str) -> LiveReader:
     """A reader of *store*, or of the one that a URL names. The store itself need not be open.
 
-    A store of the user's own is read through its `Store.list` and `Store.history`, and opened the way it opens.
+    A store of the user's own is read through its `Store.find` and `Store.history`, and opened the way it opens.
     """
     found = open_url(store) if isinstance(store, str) else store
     backend = backend_of(found)
@@ -80,19 +83,30 @@ class _AnyStore:
 
     async def living(self, limit: int | None = None) -> Sequence[Listed]:
         most = sys.maxsize if limit is None else limit
-        found = [snapshot for status in LIVE for snapshot in await self._store.list(status=status, limit=most)]
-        found.sort(key=lambda snapshot: snapshot.created_at, reverse=True)
-        return [_listed(snapshot) for snapshot in found[:most]]
+        found: list[Listed] = []
+        async for page in self._pages(StoredFilter(statuses=frozenset(LIVE)), most):
+            found += page
+        return found[:most]
 
     async def ever(self, workflow: str) -> AsyncIterator[Sequence[Listed]]:
-        found = await self._store.list(limit=sys.maxsize)
-        yield [_listed(snapshot) for snapshot in found if snapshot.workflow == workflow or snapshot.number > 1]
+        async for page in self._pages(EVERYTHING, sys.maxsize):
+            yield [listed for listed in page if listed.workflow == workflow or listed.runs > 1]
 
     async def workflows(self) -> Sequence[str]:
-        return sorted({snapshot.workflow for snapshot in await self._store.list(limit=sys.maxsize)})
+        return sorted(await self._store.count(by="workflow", most=1))
 
     async def rows(self, execution: Listed, run: int = -1) -> Json:
         return await self._store.history(execution.id, execution.runs if run == -1 else run)
+
+    async def _pages(self, filter: StoredFilter, most: int) -> AsyncIterator[list[Listed]]:
+        """Pages of the executions that fit, newest first, until there are *most* or no more."""
+        cursor: str | None = None
+        while most > 0:
+            found = await self._store.find(filter, after=cursor, limit=min(most, _PAGE))
+            yield [_listed(snapshot) for snapshot in found.executions]
+            cursor, most = found.cursor, most - len(found.executions)
+            if cursor is None:
+                return
 
 
 def _listed(snapshot: Snapshot) -> Listed:

@@ -17,7 +17,8 @@ from redrive.stores.times import from_us, maybe_from_us, maybe_us, to_us
 def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | None, read: Callable[[str], str]) -> Snapshot:
     """The snapshot of *columns*, which are in the order in which they are taken apart here; *read* gives the text of a stored one."""
     id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries = columns[:13]
-    attributes, outcome, unread, *creator = columns[13:]
+    attributes, outcome, unread, *creator = columns[13:19]
+    waits, ended_us, error_type = columns[19:]
     return Snapshot(
         id=read(id),
         workflow=read(workflow),
@@ -38,6 +39,9 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
         parks=parks,
         cancel=cancel,
         creator=creator_of(creator, read),
+        waits=read(waits or ""),
+        ended_at=maybe_from_us(ended_us),
+        error_type=error_type,
     )
 
 
@@ -47,7 +51,7 @@ def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: Commi
     times = (now_us, now_us, wake_us, maybe_us(new.deadline))
     creator = (None, None, None) if new.creator is None else (new.creator.id, new.creator.run, new.creator.key)
     names = (new.id, new.workflow, PENDING, new.run, 1, 1, new.input)
-    snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *creator), (), None, str)
+    snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *creator, "", None, None), (), None, str)
     claim = None if owner is None else claim_of(snapshot, owner, 1)
     return Begun(created=True, snapshot=snapshot, claim=claim, committed=committed)
 

@@ -30,6 +30,8 @@ class TableArchive(ABC):
     own: ClassVar[Own]
     prefix: ClassVar[str] = ""
     """Comes before the name of each table."""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Columns of executions that this database keeps in another table, each with what reads it; it writes them itself."""
 
     def __init__(self) -> None:
         self._written = 0
@@ -114,7 +116,8 @@ class TableArchive(ABC):
         return EXECUTIONS.value_of(row, self.texts, **others)
 
     def _page(self, table: Table[Any], key: str, *before: str) -> str:
-        columns = ", ".join([*before, *table.names])
+        names = [self.elsewhere.get(name, name) if table is EXECUTIONS else name for name in table.names]
+        columns = ", ".join([*before, *names])
         return f"SELECT {columns} FROM {self.prefix}{table.name} WHERE {key} > $1 ORDER BY {table.order} LIMIT $2"
 
     def _every(self, table: Table[Any]) -> str:
@@ -125,8 +128,11 @@ class TableArchive(ABC):
         numbered = list(enumerate(executions, self._written + 1))
         async with self._errors(), self._transaction():
             own = self.own.get(EXECUTIONS.name, {})
-            rows = ((n, *EXECUTIONS.row_of(one, self.texts), *(made(one) for made in own.values())) for n, one in numbered)
-            await self._insert(EXECUTIONS.name, ["n", *EXECUTIONS.names, *own], rows)
+            here = [at for at, name in enumerate(EXECUTIONS.names) if name not in self.elsewhere]
+            columns = ["n", *(EXECUTIONS.names[at] for at in here), *own]
+            stored = ((n, one, EXECUTIONS.row_of(one, self.texts)) for n, one in numbered)
+            rows = ((n, *(row[at] for at in here), *(made(one) for made in own.values())) for n, one, row in stored)
+            await self._insert(EXECUTIONS.name, columns, rows)
             for part in PARTS:
                 its = (row for n, one in numbered for row in part.rows_of(n, one, self.texts))
                 await self._insert(part.table.name, part.columns, its)

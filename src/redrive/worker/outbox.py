@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from redrive.codec import to_json
+from redrive.codec.searchable import searchable
 from redrive.ports.aside_values import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
 from redrive.status import CANCELLED, FAILED
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
+    from redrive.ports.finding import Searchable
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.requests import CancelExecution, DeliverSignal, KeepAside, Publish, StartExecution
@@ -73,6 +75,7 @@ def child(request: StartExecution, parent: str, run: str, now: datetime, codec: 
         due=None if again is None else again.due,
         timeout=command.timeout if command.timeout is not None else workflow.timeout,
         attributes=attributes_of(command.attributes, codec),
+        texts=searchable(command.attributes),
         parent=Parent(id=parent, run=request.run or UUID(run), key=request.key if again is None else again.of),
         restart=frozenset() if again is None else _FAILED,
     )
@@ -90,6 +93,7 @@ def new_execution(
     due: datetime | None = None,
     timeout: Any = None,
     attributes: Mapping[str, Any] | None = None,
+    texts: Searchable = (),
     parent: Parent | None = None,
     restart: frozenset[str] = frozenset(),
     first_message: NewMessage | None = None,
@@ -113,6 +117,7 @@ def new_execution(
         not_before=due or not_before,
         deadline=deadline,
         attributes=to_json(dict(attributes or {})),
+        searchable=texts,
         creator=None if parent is None else Creator(id=parent.id, run=str(parent.run), key=parent.key),
         restart=restart,
         first_message=first_message,

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from redrive.codec import to_json
+from redrive.codec.searchable import texts_of
 from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
 from redrive.status import CANCELLING, RUNNING, SUSPENDED
+from redrive.wait_lines import waits_of
 from redrive.worker import outbox, oversize, precedence
 from redrive.worker.active_execution import timer_fact
 from redrive.worker.facts import fact_of
@@ -56,7 +58,7 @@ MOST_FACTS: Final = 500
 class Draft:
     """A turn that is computed and not stored. *performs* and *drops* are what to do then, *fed* the bodies' facts in it.
 
-    *attributes* are those that changed. Most turns use few of these: what they do not use is the class's.
+    *attributes* are those that changed, *searchable* their texts. Most turns use few of these: what they do not use is the class's.
     """
 
     rows: Sequence[Json] = ()
@@ -68,6 +70,8 @@ class Draft:
     outgoing: tuple[Outgoing, ...] = ()
     children: tuple[NewChild, ...] = ()
     attributes: dict[str, Any] | None = None
+    searchable: dict[str, tuple[str, ...]] | None = None
+    waits: str = ""
     outcome: Json | None = None
     unread: int = 0
     next_run: NextRun | None = None
@@ -95,6 +99,8 @@ class Draft:
             outgoing=self.outgoing,
             children=self.children,
             attributes=attributes,
+            searchable=() if self.searchable is None else tuple(self.searchable.items()),
+            waits=self.waits,
             outcome=self.outcome,
             unread=self.unread,
             next_run=self.next_run,
@@ -236,9 +242,10 @@ def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list
     draft.rows = [row_text(row) for row in rows]
     for row in rows:
         if type(row) is AttributeSet:
-            if draft.attributes is None:
-                draft.attributes = {}
+            if draft.attributes is None or draft.searchable is None:
+                draft.attributes, draft.searchable = {}, {}
             draft.attributes[row.name] = row.value
+            draft.searchable[row.name] = () if row.given is None else texts_of(row.given[0])
     draft.taken = max(draft.taken, live.ahead)
     if not live.inbox or live.ahead < live.inbox[0].seq:
         live.ahead = 0
@@ -247,6 +254,7 @@ def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list
     verdict = machine.finished
     draft.unread = machine.unread
     if verdict is None:
+        draft.waits = waits_of(machine.pending)
         if _busy(live, draft, now):
             draft.wake_at = now
         else:

@@ -36,6 +36,10 @@ class LockedExecution:
     cancelled_run: int
     creator: Creator | None
     first_run: int = 1
+    root: str | None = None
+    """The execution at the top of its family; None of one that nobody started."""
+    waits: str | None = None
+    """If it is to be written: what it waits for."""
     newest: int = 0
     """The seq of the last message in the inbox when it was locked; 0: it was empty."""
     outcome: str | None = None
@@ -48,7 +52,7 @@ class LockedExecution:
     """The messages that this transaction stores."""
 
     @classmethod
-    def begin(cls, new: NewExecution, owner: str | None, wake_us: int, now_us: int) -> LockedExecution:
+    def begin(cls, new: NewExecution, owner: str | None, wake_us: int, now_us: int, root: str | None) -> LockedExecution:
         return cls(
             n=NEW,
             id=new.id,
@@ -65,14 +69,16 @@ class LockedExecution:
             stored_us=now_us,
             cancelled_run=0,
             creator=new.creator,
+            root=root,
         )
 
-    def begin_again(self, new: NewExecution, owner: str | None, wake_us: int) -> None:
+    def begin_again(self, new: NewExecution, owner: str | None, wake_us: int, root: str | None) -> None:
         """Begin the next run of an execution that has ended; its fence and the time of its last message stay."""
         self.number += 1
         self.first_run = self.number
         self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, PENDING, owner, new.creator
         self.fence += 0 if owner is None else 1
+        self.root, self.waits = root, ""
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
         self.outcome, self.has_outcome, self.changed = None, True, True
         self.inbox.clear()

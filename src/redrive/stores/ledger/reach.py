@@ -71,7 +71,8 @@ def reach_of_starts(asked: Sequence[AskedStart]) -> Reach:
         reach.read(new.id)
         if new.first_message is not None:
             reach.messages.append((new.id, new.first_message))
+        if new.creator is not None:
+            reach.ids.append(new.creator.id)
         if first is not None:
-            reach.ids += [] if new.creator is None else [new.creator.id]
             reach.add_effects(first)
     return reach

@@ -8,6 +8,7 @@ from redrive.ports.store import FINAL, NewMessage, Stale
 from redrive.status import CANCELLING, PAUSED
 from redrive.stores.ledger.changes import ENDS, WORK
 from redrive.stores.ledger.reach import Reach
+from redrive.stores.ledger.search import unknown_texts
 from redrive.stores.ledger.turn_rules import post, tell_the_parent
 from redrive.stores.ledger.unit_of_work import Refilled, StoredMessage
 from redrive.stores.times import maybe_us, to_us
@@ -51,6 +52,8 @@ def rewrite(work: UnitOfWork, id: str, change: Rewrite) -> None:
     work.deadlines.append((execution, maybe_us(change.deadline)))
     if change.attributes is not None:
         work.attributes[id] = (execution, change.attributes)
+        work.reindexed.append(execution)
+        work.index(execution, change.searchable or unknown_texts(change.attributes))
     work.unpark(execution, for_all=True)
     work.audits.append((id, change.audit))
     work.changes |= WORK | (ENDS if change.status in FINAL else 0)
@@ -76,6 +79,7 @@ def _begin_number(work: UnitOfWork, execution: LockedExecution, change: Rewrite)
         work.renumbered.append((execution, execution.number))
     execution.number, execution.length, execution.run = execution.number + 1, len(change.rows), change.run
     execution.fence, execution.owner, execution.recoveries = execution.fence + 1, None, 0
+    execution.waits = change.waits
     work.append(execution, ",".join(change.rows))
 
 

@@ -9,6 +9,7 @@ import attrs
 from redrive.ports.store import Stale
 from redrive.stores.ledger.changes import WORK
 from redrive.stores.ledger.rewrite_rules import back_into
+from redrive.stores.ledger.search import unknown_texts
 from redrive.stores.ledger.turn_rules import apply
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _copy(work: UnitOfWork, copy: LockedExecution, new: NewExecution) -> None:
     """Give a new execution the history of another one, and what that has asked and been answered since."""
     copy.length += len(new.history)
     copy.changed = True
+    if not new.searchable:
+        work.index(copy, unknown_texts(new.attributes))
     work.append(copy, ",".join(new.history))
     work.messages += back_into(copy, new.back, ())
     if new.audit is not None:

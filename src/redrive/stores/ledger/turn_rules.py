@@ -98,6 +98,8 @@ def _change(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         work.append(execution, ",".join(turn.rows))
     if turn.attributes is not None:
         work.attributes[execution.id] = (execution, turn.attributes)
+    if turn.searchable:
+        work.index(execution, turn.searchable)
     if turn.taken:
         work.taken.append((execution, turn.taken))
     if turn.events:
@@ -118,6 +120,7 @@ def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
     """Set what the turn makes of the execution, with the messages that are left in the inbox."""
     left = execution.left(turn.taken)
     execution.wake_us, execution.status, execution.unread, execution.changed = maybe_us(turn.wake_at), turn.status, turn.unread, True
+    execution.waits = turn.waits
     if execution.has_messages_after(turn.taken):
         execution.wake_us = work.now_us if execution.wake_us is None else min(execution.wake_us, work.now_us)
     if execution.ended:

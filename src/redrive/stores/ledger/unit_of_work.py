@@ -19,6 +19,8 @@ from redrive_interpreter.errors import ExecutionFinished
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from redrive.ports.finding import Searchable
+
 
 @attrs.frozen
 class Chunk:
@@ -87,6 +89,10 @@ class UnitOfWork:
     taken: list[tuple[LockedExecution, int]] = attrs.Factory(list[tuple[LockedExecution, int]])
     """Up to which seq the messages of an inbox are deleted, of those that lay there before."""
     attributes: dict[str, tuple[LockedExecution, str]] = attrs.Factory(dict[str, tuple[LockedExecution, str]])
+    reindexed: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions of which all texts are deleted, before those of *texts* are written."""
+    texts: list[tuple[LockedExecution, str, tuple[str, ...]]] = attrs.Factory(list[tuple[LockedExecution, str, tuple[str, ...]]])
+    """Attributes by name, with the texts that take the place of those by which they were searched; the last of a name counts."""
     unparked: list[tuple[LockedExecution, str | None]] = attrs.Factory(list[tuple[LockedExecution, str | None]])
     """Executions whose park by the build of a worker is deleted, and that of nobody's."""
     unparked_for_all: list[LockedExecution] = attrs.Factory(list[LockedExecution])
@@ -146,24 +152,38 @@ class UnitOfWork:
 
     # ── beginning ───────────────────────────────────────────────────────────────────────────────
     def begin(self, new: NewExecution, owner: str | None) -> LockedExecution:
-        begun = self.executions[new.id] = LockedExecution.begin(new, owner, self.wake_us(new), self.now_us)
+        begun = self.executions[new.id] = LockedExecution.begin(new, owner, self.wake_us(new), self.now_us, self._root_of(new))
         self.begun.append((begun, new))
+        self.index(begun, new.searchable)
         return begun
 
     def begin_again(self, ended: LockedExecution, new: NewExecution, owner: str | None) -> None:
         """Begin the next run of an execution that has ended; what this transaction noted for the run before it is forgotten
         with the inbox."""
-        ended.begin_again(new, owner, self.wake_us(new))
+        ended.begin_again(new, owner, self.wake_us(new), self._root_of(new))
         self.dedup_keys = {(id, key) for id, key in self.dedup_keys if id != ended.id}
         self.messages = [stored for stored in self.messages if stored.execution is not ended]
         self.taken = [(execution, seq) for execution, seq in self.taken if execution is not ended]
         self.attributes.pop(ended.id, None)
         self.restarts.append(Restart(ended, ended.number, new))
+        self.texts = [noted for noted in self.texts if noted[0] is not ended]
+        self.index(ended, new.searchable)
+
+    def _root_of(self, new: NewExecution) -> str | None:
+        """The execution at the top of the family that *new* is started into; None if nobody starts it."""
+        if new.creator is None:
+            return None
+        parent = self.executions.get(new.creator.id)
+        return new.creator.id if parent is None or parent.root is None else parent.root
 
     # ── the effects of turns ────────────────────────────────────────────────────────────────────
     def append(self, execution: LockedExecution, rows: str) -> None:
         """Append *rows* to the current run; they are counted in its length already."""
         self.chunks.append((execution, Chunk(execution.id, execution.number, execution.length, rows)))
+
+    def index(self, execution: LockedExecution, searchable: Searchable) -> None:
+        """Have *execution* found by new texts of attributes."""
+        self.texts += [(execution, name, texts) for name, texts in searchable]
 
     def unpark(self, execution: LockedExecution, *, for_all: bool) -> None:
         """Forget that the build of its owner could not go on with *execution*, or that no worker had it; with *for_all*, all parks."""

@@ -27,6 +27,7 @@ class Indexes:
     audits: list[Audit] = attrs.Factory(list[Audit])
     due: DueQueue = attrs.field(init=False)
     parks: ParkIndex = attrs.field(init=False)
+    _numbers: Iterator[int] = attrs.Factory(lambda: itertools.count(1))
     _aside_seqs: Iterator[int] = attrs.Factory(lambda: itertools.count(1))
 
     def __attrs_post_init__(self) -> None:
@@ -38,6 +39,9 @@ class Indexes:
             return self.records[id]
         except KeyError:
             raise ExecutionNotFound(id) from None
+
+    def next_number(self) -> int:
+        return next(self._numbers)
 
     def next_aside(self) -> int:
         return next(self._aside_seqs)

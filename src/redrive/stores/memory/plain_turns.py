@@ -44,6 +44,9 @@ def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None
         record.recoveries = 0
     if turn.attributes is not None:
         record.attributes = turn.attributes
+    for name, texts in turn.searchable:
+        record.index(name, texts)
+    record.waits = turn.waits
     if record.parks:
         tables.parks.goes_on(record, claim.worker)
     record.updated_us, record.status, record.unread = now_us, turn.status, turn.unread

@@ -13,6 +13,7 @@ from redrive.status import PENDING
 from redrive.stores.ledger.claim_rules import Found, claim_found
 from redrive.stores.ledger.locked_execution import LockedExecution
 from redrive.stores.ledger.parking import Deaths, Parked, park_of
+from redrive.stores.ledger.search import error_type_of
 from redrive.stores.snapshots import snapshot_of
 from redrive.stores.times import maybe_us
 
@@ -50,8 +51,15 @@ class Record:
     deadline_us: int | None
     attributes: Json
     creator: Creator | None
+    n: int
+    """In the order of creation."""
+    root: str | None
+    """The execution at the top of its family, if it was started by one."""
     runs: list[Run]
     current: Run
+    texts: dict[str, tuple[str, ...]] = attrs.Factory(dict[str, tuple[str, ...]])
+    """By attribute: the texts by which it is searched."""
+    waits: str = ""
     status: ExecutionStatus = PENDING
     owner: str | None = None
     fence: int = 0
@@ -80,7 +88,7 @@ class Record:
     """The place in the queue of the due that counts; 0: in none."""
 
     @classmethod
-    def begin(cls, new: NewExecution, wake_us: int, now_us: int) -> Record:
+    def begin(cls, new: NewExecution, wake_us: int, now_us: int, n: int, root: str | None) -> Record:
         run = Run([new.started])
         return cls(
             id=new.id,
@@ -93,15 +101,18 @@ class Record:
             deadline_us=maybe_us(new.deadline),
             attributes=new.attributes,
             creator=new.creator,
+            n=n,
+            root=root,
             runs=[run],
             current=run,
             stored_us=now_us,
         )
 
-    def begin_again(self, new: NewExecution) -> None:
+    def begin_again(self, new: NewExecution, root: str | None) -> None:
         """Begin the next run, what the rules of the ledger note as changed apart."""
         self.input, self.attributes, self.creator, self.deadline_us = new.input, new.attributes, new.creator, maybe_us(new.deadline)
-        self.run = new.run
+        self.run, self.root = new.run, root
+        self.texts = {}
         for forget in (self.inbox, self.dedup_keys, self.deaths, self.emitted):
             forget.clear()
         self.begin_run(new.started, 1)
@@ -123,6 +134,21 @@ class Record:
     @property
     def ended(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def ended_us(self) -> int | None:
+        return self.updated_us if self.ended else None
+
+    @property
+    def error_type(self) -> str | None:
+        return error_type_of(self.outcome) if self.ended else None
+
+    def index(self, attribute: str, texts: tuple[str, ...]) -> None:
+        """Have it found by *texts* of an attribute, and no others."""
+        if texts:
+            self.texts[attribute] = texts
+        else:
+            self.texts.pop(attribute, None)
 
     @property
     def newest(self) -> int:
@@ -154,6 +180,7 @@ class Record:
             creator=self.creator,
             first_run=self.first_run,
             newest=self.newest,
+            root=self.root,
         )
 
     # ── for the rules of claims ─────────────────────────────────────────────────────────────────
@@ -177,7 +204,17 @@ class Record:
         return snapshot_of(
             (
                 *(self.id, self.workflow, self.status, self.run, self.number, self.length, self.input, *times),
-                *(self.owner, self.recoveries, self.attributes, self.outcome, self.unread, *creator),
+                *(
+                    self.owner,
+                    self.recoveries,
+                    self.attributes,
+                    self.outcome,
+                    self.unread,
+                    *creator,
+                    self.waits,
+                    self.ended_us,
+                    self.error_type,
+                ),
             ),
             tuple(park_of(build, parked) for build, parked in sorted(self.parks.items())),
             next((message.data for message in self.inbox if message.kind == "cancel"), None) if self.cancelled_run else None,

@@ -41,6 +41,7 @@ from redrive.stores.ledger.reach import reach_of_message, reach_of_starts, reach
 from redrive.stores.memory import plain_turns
 from redrive.stores.memory.aside_lists import AsideInMemory
 from redrive.stores.memory.record import Record
+from redrive.stores.memory.scans import ScansMemory
 from redrive.stores.memory.unit_records import lock, look_for, write
 from redrive.stores.times import maybe_from_us
 from redrive_interpreter.errors import ExecutionNotFound
@@ -49,7 +50,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _NOTHING = Committed()
 
 
-class MemoryStore(AsideInMemory):
+class MemoryStore(AsideInMemory, ScansMemory):
     """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
 
     def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:
@@ -255,15 +256,6 @@ class MemoryStore(AsideInMemory):
         with self._lock:
             found = (self._tables.records.get(id) for id in ids)
             return [(record.id, record.status, record.outcome) for record in found if record is not None and record.status in FINAL]
-
-    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        with self._lock:
-            fitting = (
-                record
-                for record in reversed(self._tables.records.values())
-                if workflow in (None, record.workflow) and status in (None, record.status)
-            )
-            return [record.snapshot() for record in itertools.islice(fitting, limit)]
 
     async def workers(self) -> Sequence[KnownWorker]:
         with self._lock:

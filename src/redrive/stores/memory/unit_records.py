@@ -45,6 +45,10 @@ class Tables(Protocol):
     @property
     def parks(self) -> ParkIndex: ...
 
+    def next_number(self) -> int:
+        """The number of the next execution that is new."""
+        ...
+
     def next_aside(self) -> int:
         """The seq of the next signal that is set aside."""
         ...
@@ -91,12 +95,12 @@ def look_for(tables: Tables, work: UnitOfWork, chunks: Iterable[Chunk]) -> None:
 def write(tables: Tables, work: UnitOfWork) -> None:
     records, now_us = tables.records, work.now_us
     for execution, new in work.begun:
-        records[new.id] = Record.begin(new, work.wake_us(new), now_us)
+        records[new.id] = Record.begin(new, work.wake_us(new), now_us, tables.next_number(), execution.root)
         execution.changed = True
     for restart in work.restarts:
         record = records[restart.execution.id]
         tables.parks.end_all(record)
-        record.begin_again(restart.new)
+        record.begin_again(restart.new, restart.execution.root)
     for refilled in work.refilled:
         records[refilled.execution.id].inbox.clear()
         _store(tables, refilled.messages)
@@ -115,6 +119,10 @@ def write(tables: Tables, work: UnitOfWork) -> None:
             inbox.popleft()
     for execution, attributes in work.attributes.values():
         records[execution.id].attributes = attributes
+    for execution in work.reindexed:
+        records[execution.id].texts = {}
+    for execution, name, texts in work.texts:
+        records[execution.id].index(name, texts)
     for execution, owner in work.unparked:
         tables.parks.goes_on(records[execution.id], owner or "")
     for execution in work.hurried:
@@ -164,6 +172,8 @@ def _save(tables: Tables, it: LockedExecution, now_us: int) -> None:
     record.workflow, record.run, record.status, record.fence, record.wake_us = it.workflow, it.run, it.status, it.fence, it.wake_us
     record.recoveries, record.unread, record.stored_us, record.cancelled_run = it.recoveries, it.unread, it.stored_us, it.cancelled_run
     record.updated_us = now_us
+    if it.waits is not None:
+        record.waits = it.waits
     if it.has_outcome:
         record.outcome = it.outcome
     if not stays:

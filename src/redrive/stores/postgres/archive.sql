@@ -2,7 +2,7 @@
 
 -- name: alone
 -- Who reads goes on; who would write waits until we are done.
-LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit, redrive.attributes IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
 -- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
@@ -34,6 +34,11 @@ SELECT EXISTS (SELECT 1 FROM redrive.executions) OR EXISTS (SELECT 1 FROM redriv
 
 -- name: mark
 UPDATE redrive.schema_version SET number = $1, oldest = $2;
+
+-- name: behind_upto
+-- Those that have not ended and came without waits.
+UPDATE redrive.counters SET value = (SELECT coalesce(max(n), 0) FROM redrive.executions WHERE open_n IS NOT NULL AND waits IS NULL)
+WHERE name = 'behind';
 
 -- name: numbered_on
 -- What is new comes after all that is old.

@@ -12,7 +12,7 @@ from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.store import NewExecution
 from redrive.stores.bell import WORK
 from redrive.stores.postgres.notifications import channel_of
-from redrive.stores.postgres.parameters import from_text, maybe_us, to_text
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_us, to_text
 from redrive.stores.postgres.queries import in_schema
 from redrive.stores.statements import read_queries
 from redrive_interpreter.errors import InvalidDefinition
@@ -58,6 +58,8 @@ def _start(schema: str, new: NewExecution) -> Talk:
         "not_before_us": maybe_us(new.not_before),
         "deadline_us": maybe_us(new.deadline),
         "attributes": new.attributes,
+        "names": SEPARATOR.join(to_text(name) for name, texts in new.searchable for _ in texts),
+        "texts": SEPARATOR.join(text for _, texts in new.searchable for text in texts),
         "started": new.started,
         "input": new.input,
     }

@@ -4,9 +4,9 @@
 -- The clock is that of the statement, not of the transaction, which may have begun long ago.
 WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
 made AS (
-    INSERT INTO redrive.executions (id, workflow, run, wake_us, stored_us, updated_us, created_us, deadline_us, attributes)
+    INSERT INTO redrive.executions (id, workflow, run, wake_us, stored_us, updated_us, created_us, deadline_us, attributes, waits)
     SELECT %(id)s, %(workflow)s, %(run)s, coalesce(%(not_before_us)s::bigint, now_us), now_us, now_us, now_us, %(deadline_us)s::bigint,
-        %(attributes)s
+        %(attributes)s, ''
     FROM moment
     ON CONFLICT (id) DO NOTHING
     RETURNING n
@@ -14,6 +14,11 @@ made AS (
 begun AS (
     INSERT INTO redrive.history (n, number, upto, at_us, rows, input)
     SELECT made.n, 1, 1, moment.now_us, %(started)s, %(input)s FROM made CROSS JOIN moment
+),
+searched AS (
+    INSERT INTO redrive.attributes (n, name, value)
+    SELECT made.n, new.name, new.value
+    FROM made CROSS JOIN unnest(string_to_array(%(names)s, E'\x1e', ''), string_to_array(%(texts)s, E'\x1e', '')) AS new (name, value)
 )
 SELECT n FROM made;
 

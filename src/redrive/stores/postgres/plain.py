@@ -36,11 +36,19 @@ def rows_of(turn: Turn) -> str | None:
 
 async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: Told) -> list[Committed | None]:
     asked = [job.asked for job in jobs]
-    if len(asked) == 1 and not asked[0][1].taken:
+    if len(asked) == 1 and not (asked[0][1].taken or asked[0][1].searchable):
         return [await _write_turn(session, *asked[0], told)]
     turns = [turn for _, turn in asked]
+    indexed = [(i, name, text) for i, turn in enumerate(turns, 1) for name, texts in turn.searchable for text in texts or (None,)]
+    more: tuple[str, ...] = ()
+    if indexed:
+        more = (
+            numbers(i for i, _, _ in indexed),
+            SEPARATOR.join(to_text(name) for _, name, _ in indexed),
+            joined(text for *_, text in indexed),
+        )
     cursor = await session.run(
-        "advance",
+        "advance_and_index" if indexed else "advance",
         SEPARATOR.join([to_text(claim.id) for claim, _ in asked]),
         ",".join([str(claim.fence) for claim, _ in asked]),
         ",".join([str(claim.number) for claim, _ in asked]),
@@ -54,6 +62,8 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
         joined([turn.attributes for turn in turns]),
         joined([turn.outcome for turn in turns]),
         numbers([maybe_us(turn.deadline) for turn in turns]),
+        joined([to_text(turn.waits) for turn in turns]),
+        *more,
     )
     answers: list[Committed | None] = [None] * len(jobs)
     kinds, at_us = 0, 0
@@ -78,6 +88,7 @@ async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Told) ->
         turn.outcome,
         ends,
         maybe_us(turn.deadline),
+        to_text(turn.waits),
     )
     written = await (await session.run("advance_one", *checked, *changes)).fetchall()
     if not written:
@@ -123,6 +134,7 @@ async def _begin(session: Session, asked: Sequence[AskedStart]) -> Cursor:
         ",".join([str(turn.unread) for turn in turns]),
         joined([rows_of(turn) for turn in turns]),
         joined([turn.outcome for turn in turns]),
+        joined([to_text(turn.waits) for turn in turns]),
     )
 
 
@@ -131,7 +143,7 @@ async def _begin_one(session: Session, asked: AskedStart) -> Cursor:
     turn = first or _NO_TURN
     names = (to_text(new.id), to_text(new.workflow), to_text(new.run), maybe_text(claim_for))
     rest = (maybe_us(new.not_before), maybe_us(new.deadline), new.attributes, new.started, new.input)
-    changes = (turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.outcome, turn.status in FINAL)
+    changes = (turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.outcome, turn.status in FINAL, to_text(turn.waits))
     return await session.run("begin_one", *names, *rest, None if first is None else len(first.rows), *changes)
 
 

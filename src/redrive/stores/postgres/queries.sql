@@ -24,8 +24,9 @@ asked AS MATERIALIZED (
         string_to_array($4, ',')::integer[], string_to_array($5, ',')::integer[], string_to_array($6, ','),
         string_to_array($7, ',', '')::bigint[], string_to_array($8, ',')::bigint[], string_to_array($9, ',')::integer[],
         string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''), string_to_array($12, E'\x1e', ''),
-        string_to_array($13, ',', '')::bigint[]
-    ) WITH ORDINALITY AS asked (id, fence, number, expects, added, status, wake_us, taken, unread, rows, attributes, outcome, deadline_us, i)
+        string_to_array($13, ',', '')::bigint[], string_to_array($14, E'\x1e', '')
+    ) WITH ORDINALITY AS asked (id, fence, number, expects, added, status, wake_us, taken, unread, rows, attributes, outcome, deadline_us,
+        waits, i)
 ),
 held AS MATERIALIZED (
     SELECT e.n, asked.*, asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
@@ -40,12 +41,12 @@ turned AS (
     UPDATE redrive.executions e
     SET length = e.length + held.added, status = held.status, unread = held.unread, newest = 0, updated_us = moment.now_us,
         recoveries = CASE WHEN held.added > 0 THEN 0 ELSE e.recoveries END,
-        attributes = coalesce(held.attributes, e.attributes),
+        attributes = coalesce(held.attributes, e.attributes), waits = coalesce(held.waits, ''),
         owner = CASE WHEN held.ends THEN NULL ELSE e.owner END,
         wake_us = CASE WHEN held.ends THEN NULL ELSE held.wake_us END,
         outcome = CASE WHEN held.ends THEN held.outcome ELSE e.outcome END
     FROM held CROSS JOIN moment WHERE e.n = ANY (ARRAY[held.n])
-    RETURNING held.i
+    RETURNING held.i, e.n
 ),
 written AS (
     INSERT INTO redrive.history (n, number, upto, at_us, rows)
@@ -56,6 +57,22 @@ read AS (
 )
 SELECT turned.i, moment.now_us FROM turned CROSS JOIN moment;
 
+-- name: index_turned
+-- Part of `advance`, where turns change by what texts their executions are searched: nothing is written for those that stay.
+noted AS MATERIALIZED (
+    SELECT turned.n, new.name, new.value FROM unnest(
+        string_to_array($15, ',')::bigint[], string_to_array($16, E'\x1e'), string_to_array($17, E'\x1e', '')
+    ) AS new (i, name, value) JOIN turned USING (i)
+),
+forgotten AS (
+    DELETE FROM redrive.attributes a USING (SELECT DISTINCT n, name FROM noted) AS changed
+    WHERE a.n = ANY (ARRAY[changed.n]) AND a.name = changed.name
+        AND NOT EXISTS (SELECT 1 FROM noted WHERE noted.n = a.n AND noted.name = a.name AND noted.value = a.value)
+),
+searched AS (
+    INSERT INTO redrive.attributes (n, name, value) SELECT n, name, value FROM noted WHERE value IS NOT NULL ON CONFLICT DO NOTHING
+);
+
 -- name: advance_one
 -- The same for one turn, which takes nothing from the inbox: half the time on the server.
 WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
@@ -63,7 +80,7 @@ turned AS (
     UPDATE redrive.executions e
     SET length = e.length + $5::integer, status = $6, unread = $8::integer, updated_us = moment.now_us,
         recoveries = CASE WHEN $5 > 0 THEN 0 ELSE e.recoveries END,
-        attributes = coalesce($10, e.attributes),
+        attributes = coalesce($10, e.attributes), waits = $14,
         owner = CASE WHEN $12::boolean THEN NULL ELSE e.owner END,
         wake_us = CASE WHEN $12 THEN NULL ELSE $7::bigint END,
         outcome = CASE WHEN $12 THEN $11 ELSE e.outcome END
@@ -92,7 +109,7 @@ SET LOCAL lock_timeout = '300ms';
 -- name: lock
 -- These, and the parents of some of them.
 SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,
-    creator_id, creator_run, creator_key, first_run, newest
+    creator_id, creator_run, creator_key, first_run, newest, root_id
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
@@ -105,6 +122,7 @@ UPDATE redrive.executions e
 SET workflow = new.workflow, run = new.run, number = new.number, length = new.length, status = new.status, owner = new.owner,
     fence = new.fence, wake_us = new.wake_us, recoveries = new.recoveries, unread = new.unread, stored_us = new.stored_us,
     cancelled_run = new.cancelled_run, updated_us = $14,
+    waits = CASE WHEN new.sets_waits = 1 THEN coalesce(new.waits, '') ELSE e.waits END,
     newest = (SELECT coalesce(max(seq), 0) FROM redrive.inbox WHERE inbox.n = e.n),
     outcome = CASE WHEN new.has_outcome = 1 THEN new.outcome ELSE e.outcome END
 FROM unnest(
@@ -112,8 +130,9 @@ FROM unnest(
     string_to_array($5, ',')::integer[], string_to_array($6, ','), string_to_array($7, E'\x1e', ''), string_to_array($8, ',')::bigint[],
     string_to_array($9, ',', '')::bigint[], string_to_array($10, ',')::integer[], string_to_array($11, ',')::integer[],
     string_to_array($12, ',')::bigint[], string_to_array($13, ',')::integer[], string_to_array($15, ',')::integer[],
-    string_to_array($16, E'\x1e', '')
-) AS new (n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, has_outcome, outcome)
+    string_to_array($16, E'\x1e', ''), string_to_array($17, ',')::integer[], string_to_array($18, E'\x1e', '')
+) AS new (n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, has_outcome, outcome,
+    sets_waits, waits)
 WHERE e.n = ANY (ARRAY[new.n]);
 
 -- name: same_chunk
@@ -129,6 +148,23 @@ FROM unnest(
 
 -- name: set_attributes
 UPDATE redrive.executions SET attributes = $2 WHERE n = $1;
+
+-- name: index
+-- The texts by which executions are searched; nothing is written for those that stay.
+WITH noted AS MATERIALIZED (
+    SELECT * FROM unnest(
+        string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e', '')
+    ) AS new (n, name, value)
+),
+forgotten AS (
+    DELETE FROM redrive.attributes a USING (SELECT DISTINCT n, name FROM noted) AS changed
+    WHERE a.n = ANY (ARRAY[changed.n]) AND a.name = changed.name
+        AND NOT EXISTS (SELECT 1 FROM noted WHERE noted.n = a.n AND noted.name = a.name AND noted.value = a.value)
+)
+INSERT INTO redrive.attributes (n, name, value) SELECT n, name, value FROM noted WHERE value IS NOT NULL ON CONFLICT DO NOTHING;
+
+-- name: forget_attributes
+DELETE FROM redrive.attributes WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- name: take
 DELETE FROM redrive.inbox USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, ',')::bigint[]) AS taken (n, seq)
@@ -157,9 +193,9 @@ asked AS MATERIALIZED (
         string_to_array($5, ',', '')::bigint[], string_to_array($6, ',', '')::bigint[], string_to_array($7, E'\x1e'),
         string_to_array($8, E'\x1e'), string_to_array($9, E'\x1e'), string_to_array($10, ',', '')::integer[], string_to_array($11, ','),
         string_to_array($12, ',', '')::bigint[], string_to_array($13, ',')::integer[], string_to_array($14, E'\x1e', ''),
-        string_to_array($15, E'\x1e', '')
+        string_to_array($15, E'\x1e', ''), string_to_array($16, E'\x1e', '')
     ) WITH ORDINALITY AS asked (id, workflow, run, claim_for, not_before_us, deadline_us, attributes, started, input,
-        added, status, wake_us, unread, rows, outcome, i)
+        added, status, wake_us, unread, rows, outcome, waits, i)
 ),
 ready AS MATERIALIZED (
     SELECT asked.*, workers.id AS worker,
@@ -172,11 +208,12 @@ ready AS MATERIALIZED (
 ),
 made AS (
     INSERT INTO redrive.executions (id, workflow, run, length, status, owner, fence, wake_us, stored_us, updated_us, created_us,
-        deadline_us, attributes, unread, outcome)
+        deadline_us, attributes, unread, outcome, waits)
     SELECT id, workflow, run, CASE WHEN turns THEN 1 + added ELSE 1 END, CASE WHEN turns THEN status ELSE 'pending' END,
         CASE WHEN NOT ends THEN worker END, CASE WHEN worker IS NULL THEN 0 ELSE 1 END,
         CASE WHEN ends THEN NULL WHEN turns THEN wake_us ELSE coalesce(not_before_us, now_us) END, now_us, now_us, now_us,
-        deadline_us, attributes, CASE WHEN turns THEN unread ELSE 0 END, CASE WHEN ends THEN outcome END
+        deadline_us, attributes, CASE WHEN turns THEN unread ELSE 0 END, CASE WHEN ends THEN outcome END,
+        CASE WHEN turns THEN coalesce(waits, '') ELSE '' END
     FROM ready CROSS JOIN moment ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING n, id
@@ -202,11 +239,12 @@ ready AS MATERIALIZED (
 ),
 made AS (
     INSERT INTO redrive.executions (id, workflow, run, length, status, owner, fence, wake_us, stored_us, updated_us, created_us,
-        deadline_us, attributes, unread, outcome)
+        deadline_us, attributes, unread, outcome, waits)
     SELECT $1, $2, $3, CASE WHEN turns THEN 1 + $10 ELSE 1 END, CASE WHEN turns THEN $11 ELSE 'pending' END,
         CASE WHEN NOT (turns AND $16::boolean) THEN worker END, CASE WHEN worker IS NULL THEN 0 ELSE 1 END,
         CASE WHEN turns AND $16 THEN NULL WHEN turns THEN $12::bigint ELSE coalesce($5, now_us) END, now_us, now_us, now_us,
-        $6::bigint, $7, CASE WHEN turns THEN $13::integer ELSE 0 END, CASE WHEN turns AND $16 THEN $15 END
+        $6::bigint, $7, CASE WHEN turns THEN $13::integer ELSE 0 END, CASE WHEN turns AND $16 THEN $15 END,
+        CASE WHEN turns THEN $17 ELSE '' END
     FROM ready
     ON CONFLICT (id) DO NOTHING
     RETURNING n
@@ -228,14 +266,15 @@ WITH asked AS MATERIALIZED (
         string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e', ''),
         string_to_array($5, ',')::bigint[], string_to_array($6, ',')::bigint[], string_to_array($8, ',', '')::bigint[],
         string_to_array($9, E'\x1e', ''), string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''),
-        string_to_array($12, E'\x1e'), string_to_array($13, E'\x1e'), string_to_array($14, E'\x1e')
-    ) AS asked (id, workflow, run, owner, fence, wake_us, deadline_us, creator_id, creator_run, creator_key, attributes, started, input)
+        string_to_array($12, E'\x1e'), string_to_array($13, E'\x1e'), string_to_array($14, E'\x1e'),
+        string_to_array($15, E'\x1e', '')
+    ) AS asked (id, workflow, run, owner, fence, wake_us, deadline_us, creator_id, creator_run, creator_key, attributes, started, input, root_id)
 ),
 made AS (
     INSERT INTO redrive.executions (id, workflow, run, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
-        creator_id, creator_run, creator_key, attributes)
+        creator_id, creator_run, creator_key, attributes, root_id, waits)
     SELECT id, workflow, run, owner, fence, wake_us, $7, $7, $7, deadline_us, creator_id, coalesce(creator_run, CASE WHEN creator_id IS NOT NULL THEN '' END),
-        coalesce(creator_key, CASE WHEN creator_id IS NOT NULL THEN '' END), attributes
+        coalesce(creator_key, CASE WHEN creator_id IS NOT NULL THEN '' END), attributes, root_id, ''
     FROM asked ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING n, id
@@ -249,7 +288,7 @@ SELECT id, n FROM made;
 -- name: begin_again
 -- The next run of what has ended; the rest is saved with the others.
 UPDATE redrive.executions SET deadline_us = $2, creator_id = $3, creator_run = $4, creator_key = $5, attributes = $6,
-    first_run = $7, outcome = NULL
+    first_run = $7, root_id = $8, outcome = NULL
 WHERE n = $1;
 
 -- name: begin_history
@@ -733,6 +772,7 @@ SELECT 1 FROM redrive.workers WHERE id = $1 AND expires_us > (SELECT redrive.now
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    waits, ended_us, error_type,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e WHERE id = $1;
@@ -742,6 +782,7 @@ FROM redrive.executions e WHERE id = $1;
 SELECT asked.i, e.id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    waits, ended_us, error_type,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM unnest(string_to_array($1, E'\x1e')) WITH ORDINALITY AS asked (id, i) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]);
@@ -752,43 +793,40 @@ SELECT e.id, status, outcome
 FROM unnest(string_to_array($1, E'\x1e')) AS asked (id) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
 WHERE (CASE WHEN status IN ('completed', 'failed', 'compensation_failed', 'cancelled') THEN 1 END) = 1;
 
--- name: list
-SELECT id, workflow, status, run, number, length,
+-- name: found
+-- Of a list of numbers, in no order.
+SELECT n, id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    waits, ended_us, error_type,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
-FROM redrive.executions e
-ORDER BY n DESC LIMIT $1;
+FROM unnest(string_to_array($1, ',')::bigint[]) AS wanted (place) JOIN redrive.executions e ON e.n = ANY (ARRAY[wanted.place]);
 
--- name: list_workflow
-SELECT id, workflow, status, run, number, length,
-    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
-    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
-    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
-FROM redrive.executions e
-WHERE workflow >= $1 AND workflow <= $1 ORDER BY workflow, -n LIMIT $2;
+-- name: behind_attribute
+-- Those with an attribute that an older release stored.
+SELECT e.id, e.n, e.attributes FROM redrive.attributes a JOIN redrive.executions e ON e.n = ANY (ARRAY[a.n])
+WHERE a.name = $1 AND a.value >= '!' AND a.value <= '!' ORDER BY a.value, a.n LIMIT $2;
 
--- name: list_notable
--- Of a status that an execution stays in, or that somebody should look at.
-SELECT id, workflow, status, run, number, length,
-    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
-    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
-    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
-FROM redrive.executions e
-WHERE notable >= $1 AND notable <= $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY notable DESC, n DESC LIMIT $3;
+-- name: behind_from
+SELECT value FROM redrive.counters WHERE name = 'behind';
 
--- name: list_open
--- Of a status that comes and goes: among all that is not over.
-SELECT id, workflow, status, run, number, length,
-    (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
-    created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
-    (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
-FROM redrive.executions e
-WHERE open_n IS NOT NULL AND status = $1 AND ($2::text IS NULL OR workflow = $2) ORDER BY open_n DESC LIMIT $3;
+-- name: behind
+-- Those up to a number that have not ended, newest first, and whether a release without waits wrote their last turn.
+SELECT id, n, waits IS NULL FROM redrive.executions WHERE open_n <= $1 ORDER BY open_n DESC LIMIT $2;
+
+-- name: set_waits
+UPDATE redrive.executions SET waits = $2 WHERE n = $1 AND waits IS NULL;
+
+-- name: hold_behind
+-- Whether an attribute is still what an older release stored, under the lock of its execution.
+SELECT e.n FROM unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS asked (n, name)
+JOIN redrive.executions e ON e.n = ANY (ARRAY[asked.n])
+WHERE (SELECT 1 FROM redrive.attributes a WHERE a.n = e.n AND a.name = asked.name AND a.value = '!') = 1
+ORDER BY e.n + 0 FOR NO KEY UPDATE OF e;
+
+-- name: behind_upto
+UPDATE redrive.counters SET value = $1 WHERE name = 'behind';
 
 -- name: load
 SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.ports.workers import KnownWorker
-from redrive.status import ROUTINE
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.postgres.limits import ANSWER_WITHIN, LONG
-from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, to_text
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, to_text
 from redrive.stores.postgres.session import Session, Sessions
 from redrive.stores.postgres.unit_statements import read_message
 from redrive.stores.snapshots import known_worker, snapshot_of
@@ -38,19 +37,6 @@ async def ends(sessions: Sessions, ids: Sequence[str]) -> list[End]:
     """Those of *ids* that have ended."""
     found = await sessions.rows("ends", SEPARATOR.join(map(to_text, ids))) if ids else []
     return [(from_text(id), status, outcome) for id, status, outcome in found]
-
-
-async def list_executions(sessions: Sessions, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
-    if status is None:
-        found = (
-            sessions.rows("list", limit, seconds=LONG)
-            if workflow is None
-            else sessions.rows("list_workflow", to_text(workflow), limit, seconds=LONG)
-        )
-    else:
-        name = "list_open" if status in ROUTINE else "list_notable"
-        found = sessions.rows(name, status, maybe_text(workflow), limit, seconds=LONG)
-    return [snapshot(row) for row in await found]
 
 
 async def workers(sessions: Sessions) -> list[KnownWorker]:
@@ -100,4 +86,6 @@ def _array(rows: str) -> Json:
 
 def snapshot(row: Sequence[Any]) -> Snapshot:
     *columns, parked, cancel, _ = row
+    if (error_type := columns[-1]) is not None:  # as it stands in the JSON of the outcome
+        columns[-1] = json.loads(f'"{error_type}"')
     return snapshot_of(columns, parks_of(json.loads(parked or "[]"), from_text), cancel, from_text)

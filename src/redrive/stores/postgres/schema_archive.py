@@ -82,6 +82,7 @@ class PostgresArchive(TableArchive):
             async with self._db.transaction():
                 await self._ask("numbered_on")
                 await self._ask("events_from")
+                await self._ask("behind_upto")
                 await self._ask("admit_workers")
                 await self._ask("mark", len(migrations()), self._oldest)
             await self._db.execute(in_schema("ANALYZE redrive.executions, redrive.history", self.address.schema))

@@ -164,6 +164,10 @@ class Sessions:
             cursor = await session.run(name, *args)
             return [] if cursor.description is None else await cursor.fetchall()
 
+        return await self.ask(ask, seconds)
+
+    async def ask(self, ask: Callable[[Session], Awaitable[T]], seconds: float = ANSWER_WITHIN) -> T:
+        """Do *ask*, which only reads or is one statement, within *seconds*."""
         return await self.patiently(lambda: self._to_its_end(ask, seconds))
 
     async def transact(self, job: Callable[[Session], Awaitable[T]]) -> T:

@@ -16,6 +16,7 @@ from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
+from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Rewrite
@@ -42,6 +43,7 @@ from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres import (
     aside_statements,
     event_statements,
+    find_statements,
     inbox_statements,
     outside,
     read_statements,
@@ -216,7 +218,7 @@ class PostgresStore:
     # ── from outside ────────────────────────────────────────────────────────────────────────────
     async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
         asked: AskedStart = (new, claim_for, None if claim_for is None else first)
-        plain = new.creator is None and new.first_message is None and not new.history
+        plain = new.creator is None and new.first_message is None and not (new.history or new.searchable)
         if plain and (first is None or (is_plain(first) and first.attributes is None)):
             begun: Begun = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
             return begun
@@ -371,8 +373,17 @@ class PostgresStore:
         """See `ReadsEnds`."""
         return await read_statements.ends(self._open.sessions, ids)
 
-    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        return await read_statements.list_executions(self._open.sessions, workflow, status, limit)
+    async def find(self, filter: StoredFilter = EVERYTHING, *, after: str | None = None, limit: int = 100) -> FoundPage:
+        return await find_statements.find(self._open.sessions, self.address.schema, filter, after, limit)
+
+    async def count(self, filter: StoredFilter = EVERYTHING, by: str | None = None, most: int = MOST_COUNTED) -> Mapping[str, Count]:
+        return await find_statements.count(self._open.sessions, self.address.schema, filter, by, most)
+
+    async def behind(self, attribute: str | None, limit: int) -> Sequence[Behind]:
+        return await find_statements.behind(self._open.sessions, attribute, limit)
+
+    async def catch_up(self, found: Sequence[tuple[Behind, tuple[str, ...]]]) -> None:
+        await self._open.sessions.transact(partial(find_statements.catch_up, found=found))
 
     async def workers(self) -> Sequence[KnownWorker]:
         return await read_statements.workers(self._open.sessions)

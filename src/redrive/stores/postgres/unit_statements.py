@@ -67,10 +67,10 @@ async def write(session: Session, work: UnitOfWork) -> None:
     if work.begun:
         await _begin(session, work)
     for restart in work.restarts:
-        n, new = restart.execution.n, restart.new
-        for forget in ("forget_inbox", "forget_landed", "forget_parks"):
+        n, new, root = restart.execution.n, restart.new, maybe_text(restart.execution.root)
+        for forget in ("forget_inbox", "forget_landed", "forget_parks", "forget_attributes"):
             await session.run(forget, str(n))
-        await session.run("begin_again", n, maybe_us(new.deadline), *_creator(new), new.attributes, restart.number)
+        await session.run("begin_again", n, maybe_us(new.deadline), *_creator(new), new.attributes, restart.number, root)
         await session.run("begin_history", n, restart.number, work.now_us, new.started, new.input)
     for refilled in work.refilled:
         await session.run("forget_inbox", str(refilled.execution.n))
@@ -92,6 +92,10 @@ async def write(session: Session, work: UnitOfWork) -> None:
         await session.run("take", _ns(execution for execution, _ in work.taken), numbers(seq for _, seq in work.taken))
     for execution, attributes in work.attributes.values():
         await session.run("set_attributes", execution.n, attributes)
+    if work.reindexed:
+        await session.run("forget_attributes", _ns(work.reindexed))
+    if work.texts:
+        await _index(session, work)
     if work.unparked:
         owners = SEPARATOR.join(to_text(owner or "") for _, owner in work.unparked)
         await session.run("forget_park", _ns(execution for execution, _ in work.unparked), owners)
@@ -126,11 +130,19 @@ async def _begin(session: Session, work: UnitOfWork) -> None:
         SEPARATOR.join(new.attributes for new in news),
         SEPARATOR.join(new.started for new in news),
         SEPARATOR.join(new.input for new in news),
+        joined(maybe_text(execution.root) for execution in begun),
     )
     for id, n in await made.fetchall():
         work.executions[from_text(id)].n = n
     if any(execution.is_new for execution in begun):
         raise Again("an execution was started by two at once")
+
+
+async def _index(session: Session, work: UnitOfWork) -> None:
+    last = {(execution.n, name): texts for execution, name, texts in work.texts}
+    rows = [(n, name, text) for (n, name), texts in last.items() for text in texts or (None,)]
+    ns, names = numbers(n for n, _, _ in rows), SEPARATOR.join(to_text(name) for _, name, _ in rows)
+    await session.run("index", ns, names, joined(text for *_, text in rows))
 
 
 async def _store_messages(session: Session, stored: Sequence[StoredMessage]) -> None:
@@ -179,6 +191,8 @@ async def _save(session: Session, changed: Sequence[LockedExecution], now_us: in
         now_us,
         numbers(int(it.has_outcome) for it in changed),
         joined(it.outcome for it in changed),
+        numbers(int(it.waits is not None) for it in changed),
+        joined(maybe_text(it.waits) for it in changed),
     )
 
 
@@ -202,6 +216,7 @@ def _locked(row: Sequence[Any]) -> LockedExecution:
         creator=creator_of(row[14:17], from_text),
         first_run=row[17],
         newest=row[18],
+        root=None if row[19] is None else from_text(row[19]),
     )
 
 

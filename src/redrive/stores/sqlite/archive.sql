@@ -25,3 +25,14 @@ UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'events';
 
 -- name: events_begun
 INSERT INTO sqlite_sequence (name, seq) SELECT 'events', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'events');
+
+-- name: write_waits
+-- With the last chunk, where those of the other ones are of no account.
+UPDATE history SET waits = ? WHERE n = ? AND number = ? AND upto = (SELECT max(upto) FROM history last WHERE last.n = ? AND last.number = ?);
+
+-- name: behind_upto
+-- Those that have not ended and came without waits.
+UPDATE counters SET value = (
+    SELECT coalesce(max(n), 0) FROM executions WHERE status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled')
+        AND (SELECT waits FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1) IS NULL
+) WHERE name = 'behind';

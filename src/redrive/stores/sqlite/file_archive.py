@@ -10,11 +10,11 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-from redrive.ports.archive import ArchivedHandler
+from redrive.ports.archive import Archived, ArchivedHandler
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.archived_tables import Row, Texts
 from redrive.stores.sqlite.column_values import from_text, to_text
@@ -36,6 +36,9 @@ class SQLiteArchive(TableArchive):
         "executions": {"newest": newest_message},
         "events": {"run": lambda event: "", "key": moved_key},
         "handlers": {"worker": lambda handler: ""},
+    }
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "waits": "(SELECT waits FROM history h WHERE h.n = executions.n AND h.number = executions.number ORDER BY upto DESC LIMIT 1)"
     }
 
     def __init__(self, path: str) -> None:
@@ -67,6 +70,14 @@ class SQLiteArchive(TableArchive):
         if version != UNFINISHED:  # somebody made it in between
             raise there
 
+    async def write_executions(self, executions: Sequence[Archived]) -> None:
+        first = self._written + 1
+        await super().write_executions(executions)
+        async with self._errors(), self._transaction():
+            for n, one in enumerate(executions, first):
+                waits = None if one.waits is None else to_text(one.waits)
+                self._db.execute(_SQL["write_waits"], (waits, n, one.number, n, one.number))
+
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None:
         await super().write_handlers(handlers)
         async with self._errors(), self._transaction():
@@ -75,6 +86,7 @@ class SQLiteArchive(TableArchive):
 
     async def finish_writing(self) -> None:
         async with self._errors():
+            self._db.execute(_SQL["behind_upto"])
             # First what may find the disk full: a target that says it is finished is.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._db.execute(f"PRAGMA user_version = {len(migrations())}")

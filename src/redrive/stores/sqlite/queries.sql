@@ -7,19 +7,21 @@ SELECT n, run, status FROM executions WHERE id = ?;
 
 -- name: insert_execution
 INSERT INTO executions (id, workflow, run, number, status, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
-    creator_id, creator_run, creator_key, attributes)
-VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    creator_id, creator_run, creator_key, attributes, root_id)
+VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: begin_again
 -- The next run of what has ended; the rest is saved with what changes.
-UPDATE executions SET first_run = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?, outcome = NULL
+UPDATE executions SET first_run = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?, root_id = ?,
+    outcome = NULL
 WHERE n = ?;
 
 -- name: locked
 -- What the rules must know of an execution that they may change.
 SELECT n, workflow, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, first_run, newest, creator_id, creator_run, creator_key
+    status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, first_run, newest, creator_id, creator_run, creator_key,
+    root_id
 FROM executions WHERE id = ?;
 
 -- name: save
@@ -28,7 +30,7 @@ UPDATE executions SET workflow = ?, run = ?, number = ?, status = ?, owner = ?, 
 WHERE n = ?;
 
 -- name: begin_history
-INSERT INTO history (n, number, upto, at_us, rows, input) VALUES (?, ?, 1, ?, ?, ?);
+INSERT INTO history (n, number, upto, at_us, rows, input, waits) VALUES (?, ?, 1, ?, ?, ?, '');
 
 -- name: forget_inbox
 DELETE FROM inbox WHERE n = ?;
@@ -38,6 +40,9 @@ DELETE FROM landed WHERE n = ?;
 
 -- name: forget_parked
 DELETE FROM parked WHERE n = ?;
+
+-- name: forget_attributes
+DELETE FROM attributes WHERE n = ?;
 
 -- ── inboxes ───────────────────────────────────────────────────────────────────────────────────
 
@@ -64,7 +69,7 @@ SELECT seq FROM sqlite_sequence WHERE name = ?;
 -- ── turns ─────────────────────────────────────────────────────────────────────────────────────
 
 -- name: append
-INSERT INTO history (n, number, upto, at_us, rows) VALUES (?, ?, ?, ?, ?);
+INSERT INTO history (n, number, upto, at_us, rows, waits) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: standing
 -- What a turn is checked against.
@@ -84,6 +89,17 @@ UPDATE executions SET status = ?, wake_us = ?, unread = ?, recoveries = ?, newes
 
 -- name: set_attributes
 UPDATE executions SET attributes = ? WHERE n = ?;
+
+-- name: forget_text
+-- By which an attribute was searched: all but one.
+DELETE FROM attributes WHERE n = ? AND name = ? AND value <> ?;
+
+-- name: forget_texts
+-- The same, all but those of a JSON array.
+DELETE FROM attributes WHERE n = ? AND name = ? AND value NOT IN (SELECT value FROM json_each(?));
+
+-- name: add_text
+INSERT OR IGNORE INTO attributes (n, name, value) VALUES (?, ?, ?);
 
 -- name: end
 UPDATE executions SET status = ?, wake_us = NULL, owner = NULL, unread = ?, recoveries = ?, newest = ?, updated_us = ?, outcome = ? WHERE n = ?;
@@ -347,7 +363,9 @@ SELECT n, id, workflow, status, run, number,
     (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
     created_us, updated_us,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT waits FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    ended_us, error_type
 FROM executions WHERE id = ?;
 
 -- name: ends
@@ -355,47 +373,35 @@ FROM executions WHERE id = ?;
 SELECT executions.id, status, outcome FROM json_each(?) CROSS JOIN executions ON executions.id = json_each.value
 WHERE status IN ('completed', 'failed', 'compensation_failed', 'cancelled');
 
--- name: list
-SELECT n, id, workflow, status, run, number,
+-- name: snapshots
+-- Of a JSON array of numbers, in no order.
+SELECT n, executions.id, workflow, status, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
     (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
     created_us, updated_us,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions ORDER BY n DESC LIMIT :limit;
+    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
+    (SELECT waits FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
+    ended_us, error_type
+FROM json_each(?) CROSS JOIN executions ON executions.n = json_each.value;
 
--- name: list_workflow
-SELECT n, id, workflow, status, run, number,
-    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
-    created_us, updated_us,
-    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions INDEXED BY by_workflow
-WHERE workflow = :workflow AND (:status IS NULL OR status = :status) ORDER BY n DESC LIMIT :limit;
+-- name: behind_attribute
+-- Those with an attribute that an older release stored.
+SELECT id, n, attributes FROM attributes INDEXED BY attributes_by_value CROSS JOIN executions USING (n)
+WHERE name = ? AND value = '!' ORDER BY n LIMIT ?;
 
--- name: list_open
--- Of those that may go on at any time: as many are read as there are, not all that have ended.
-SELECT n, id, workflow, status, run, number,
-    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
-    created_us, updated_us,
-    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions INDEXED BY open
-WHERE status IN ('pending', 'running', 'suspended') AND status = :status AND (:workflow IS NULL OR workflow = :workflow)
-ORDER BY n DESC LIMIT :limit;
+-- name: is_behind
+SELECT 1 FROM attributes WHERE n = ? AND name = ? AND value = '!';
 
--- name: list_notable
-SELECT n, id, workflow, status, run, number,
-    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    (SELECT input FROM history WHERE history.n = executions.n AND history.number = first_run AND upto = 1),
-    created_us, updated_us,
-    (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key
-FROM executions INDEXED BY notable
-WHERE status NOT IN ('pending', 'running', 'suspended') AND status = :status AND (:workflow IS NULL OR workflow = :workflow)
-ORDER BY n DESC LIMIT :limit;
+-- name: behind
+-- Those up to a number that have not ended, newest first, and whether a release without waits wrote their last chunk.
+SELECT id, n, (SELECT waits IS NULL FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1)
+FROM executions WHERE n <= ? AND status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled') ORDER BY n DESC LIMIT ?;
+
+-- name: set_waits
+UPDATE history SET waits = ? WHERE n = ? AND waits IS NULL AND upto = (
+    SELECT max(upto) FROM history last WHERE last.n = history.n AND last.number = history.number
+) AND number = (SELECT number FROM executions WHERE executions.n = history.n);
 
 -- name: parks_of
 SELECT build, kind, reason, parked_us, tries, retry_us FROM parked WHERE n = ?;

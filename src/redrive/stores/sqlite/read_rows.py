@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
-from redrive.status import COMPLETED, ROUTINE
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive.stores.sqlite import lock_witness
@@ -24,23 +23,12 @@ if TYPE_CHECKING:
 
 def snapshot(tx: Transaction, id: str) -> Snapshot | None:
     row = tx.execute(SQL["snapshot"], (to_text(id),)).fetchone()
-    return None if row is None else _snapshot(tx, row)
+    return None if row is None else snapshot_of_row(tx, row)
 
 
 def ends(tx: Transaction, ids: Sequence[str]) -> list[End]:
     rows = tx.execute(SQL["ends"], (json.dumps([to_text(id) for id in ids]),))
     return [(from_text(id), status, outcome) for id, status, outcome in rows]
-
-
-def snapshots(tx: Transaction, workflow: str | None, status: str | None, limit: int) -> list[Snapshot]:
-    name = "list" if workflow is None else "list_workflow"
-    if status in ROUTINE:
-        name = "list_open"
-    elif status is not None and (workflow is None or status != COMPLETED):  # of most workflows, most have completed
-        name = "list_notable"
-    asked = {"workflow": None if workflow is None else to_text(workflow), "status": status, "limit": limit}
-    rows = tx.execute(SQL[name], asked).fetchall()
-    return [_snapshot(tx, row) for row in rows]
 
 
 def workers(tx: Transaction) -> list[KnownWorker]:
@@ -73,7 +61,8 @@ def _array(tx: Transaction, n: int, number: int) -> Json:
     return "[" + ",".join([rows for (rows,) in tx.execute(SQL["history"], (n, number))]) + "]"
 
 
-def _snapshot(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
+def snapshot_of_row(tx: Transaction, row: tuple[Any, ...]) -> Snapshot:
+    """The execution of a row of the columns of ``snapshot``."""
     n, *before, updated_us, appended_us = row[:11]
     cancel = tx.execute(SQL["cancel_of"], (n,)).fetchone()
     parks = parks_of(tx.execute(SQL["parks_of"], (n,)), from_text)

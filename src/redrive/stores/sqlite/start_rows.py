@@ -10,7 +10,7 @@ from redrive.stores.ledger import start_rules
 from redrive.stores.ledger.reach import reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
 from redrive.stores.snapshots import begun_of
-from redrive.stores.sqlite.beginning import begin, wake_us
+from redrive.stores.sqlite.beginning import begin, index, wake_us
 from redrive.stores.sqlite.column_values import to_text
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
@@ -22,7 +22,12 @@ from redrive.stores.sqlite.unit_rows import lock, look_for, write
 
 
 def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:
-    if new.first_message is None and not new.history and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None:
+    if (
+        new.first_message is None
+        and new.creator is None
+        and not new.history
+        and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None
+    ):
         return _begin(tx, new, claim_for, first)
     asked = [(new, claim_for, first)]
     work = lock(tx, reach_of_starts(asked))
@@ -39,7 +44,9 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn
 def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None) -> Begun:
     """Start an execution that is new, the fast path: it is not read back."""
     owner = claim_for if claim_for is not None and wake_us(tx, new) <= tx.now_us and is_alive(tx, claim_for) else None
-    begin(tx, new, owner)
+    n = begin(tx, new, owner)
+    for name, texts in new.searchable:
+        index(tx, n, name, texts)
     if owner is None:
         tx.news |= WORK
     begun = begun_of(new, owner, tx.now_us, None)

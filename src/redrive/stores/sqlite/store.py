@@ -14,6 +14,7 @@ from redrive.home import Process
 from redrive.ports.answer import Answer
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
+from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Rewrite
 from redrive.ports.store import (
@@ -34,7 +35,7 @@ from redrive.ports.store import (
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
 from redrive.stores.common import log_unlisted
-from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, rewrite_rows, start_rows, turn_rows
+from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, rewrite_rows, search_rows, start_rows, turn_rows
 from redrive.stores.sqlite import claim_rows as owning
 from redrive.stores.sqlite.column_values import from_us, maybe_from_us, to_us
 from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
@@ -217,8 +218,17 @@ class SQLiteStore:
         """See `ReadsEnds`."""
         return await self._reader.do_at_once(read_rows.ends, ids)
 
-    async def list(self, *, workflow: str | None = None, status: str | None = None, limit: int = 100) -> Sequence[Snapshot]:
-        return await self._reader.do(read_rows.snapshots, workflow, status, limit)
+    async def find(self, filter: StoredFilter = EVERYTHING, *, after: str | None = None, limit: int = 100) -> FoundPage:
+        return await self._reader.do(search_rows.find, filter, after, limit)
+
+    async def count(self, filter: StoredFilter = EVERYTHING, by: str | None = None, most: int = MOST_COUNTED) -> Mapping[str, Count]:
+        return await self._reader.do(search_rows.count, filter, by, most)
+
+    async def behind(self, attribute: str | None, limit: int) -> Sequence[Behind]:
+        return await self._reader.do(search_rows.behind, attribute, limit)
+
+    async def catch_up(self, found: Sequence[tuple[Behind, tuple[str, ...]]]) -> None:
+        await self._writer.do(search_rows.catch_up, found)
 
     async def workers(self) -> Sequence[KnownWorker]:
         return await self._reader.do(read_rows.workers)

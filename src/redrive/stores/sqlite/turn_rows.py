@@ -15,6 +15,7 @@ from redrive.status import PARKED
 from redrive.stores.bell import ENDS
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
+from redrive.stores.sqlite.beginning import index
 from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
@@ -81,9 +82,11 @@ def _is_plain(claim: Claim, turn: Turn, standing: Standing, now_us: int) -> bool
 def _write_plain(tx: Transaction, turn: Turn, standing: Standing) -> None:
     n, number, length, _, owner, status, unread, wake_us, recoveries, newest, _, _ = standing
     if turn.rows:
-        tx.execute(_APPEND, (n, number, length + len(turn.rows), tx.now_us, ",".join(turn.rows)))
+        tx.execute(_APPEND, (n, number, length + len(turn.rows), tx.now_us, ",".join(turn.rows), to_text(turn.waits)))
     if turn.attributes is not None:
         tx.execute(SQL["set_attributes"], (turn.attributes, n))
+    for name, texts in turn.searchable:
+        index(tx, n, name, texts)
     if turn.taken:
         tx.execute(_TAKE, (n, turn.taken))
     if status == PARKED:

@@ -8,7 +8,7 @@ from redrive.stores.common import short_key
 from redrive.stores.ledger.locked_execution import LockedExecution
 from redrive.stores.ledger.unit_of_work import UnitOfWork
 from redrive.stores.snapshots import creator_of
-from redrive.stores.sqlite.beginning import begin, begin_again
+from redrive.stores.sqlite.beginning import begin, begin_again, index
 from redrive.stores.sqlite.column_values import from_text, to_text, to_us
 from redrive.stores.sqlite.event_rows import emit
 from redrive.stores.sqlite.inbox_rows import inbox
@@ -67,7 +67,7 @@ def _lock(tx: Transaction, work: UnitOfWork, id: str) -> None:
 
 def _locked(id: str, row: Sequence[Any]) -> LockedExecution:
     n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread = row[:11]
-    stored_us, cancelled_run, first_run, newest, *creator = row[11:]
+    stored_us, cancelled_run, first_run, newest, *creator, root = row[11:]
     return LockedExecution(
         n=n,
         id=id,
@@ -86,13 +86,14 @@ def _locked(id: str, row: Sequence[Any]) -> LockedExecution:
         creator=creator_of(creator, from_text),
         first_run=first_run,
         newest=newest,
+        root=None if root is None else from_text(root),
     )
 
 
 # ── after ───────────────────────────────────────────────────────────────────────────────────────
 def write(tx: Transaction, work: UnitOfWork) -> None:
     for execution, new in work.begun:
-        execution.n = begin(tx, new, execution.owner)
+        execution.n = begin(tx, new, execution.owner, execution.root)
     for restart in work.restarts:
         begin_again(tx, restart)
     for refilled in work.refilled:
@@ -100,12 +101,16 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         refilled.execution.newest = 0
         _store_messages(tx, refilled.messages)
     for execution, chunk in work.chunks:
-        tx.execute(SQL["append"], (execution.n, chunk.number, chunk.end, tx.now_us, chunk.rows))
+        tx.execute(SQL["append"], (execution.n, chunk.number, chunk.end, tx.now_us, chunk.rows, to_text(execution.waits or "")))
     for execution, seq in work.taken:
         tx.execute(SQL["take"], (execution.n, seq))
         execution.newest = execution.newest if execution.newest > seq else 0
     for execution, attributes in work.attributes.values():
         tx.execute(SQL["set_attributes"], (attributes, execution.n))
+    for execution in work.reindexed:
+        tx.execute(SQL["forget_attributes"], (execution.n,))
+    for execution, name, of_attribute in work.texts:
+        index(tx, execution.n, name, of_attribute)
     for execution, owner in work.unparked:
         tx.execute(SQL["unpark"], (execution.n, to_text(owner or "")))
     for execution in work.hurried:

@@ -16,6 +16,7 @@ from redrive.testing.contracts.aside_contract import AsideContract
 from redrive.testing.contracts.child_contract import ChildContract
 from redrive.testing.contracts.claim_contract import ClaimContract
 from redrive.testing.contracts.event_contract import EventContract
+from redrive.testing.contracts.find_contract import FindContract
 from redrive.testing.contracts.first_turn_contract import FirstTurnContract
 from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
@@ -38,6 +39,7 @@ class StoreContract(
     AsideContract,
     ReadingContract,
     RewriteContract,
+    FindContract,
 ):
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 

@@ -11,8 +11,10 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from redrive.ports.finding import StoredFilter
 from redrive.ports.parks import NewPark
-from redrive.ports.store import Claim, NewExecution, NewMessage, Store
+from redrive.ports.store import Claim, NewExecution, NewMessage, Snapshot, Store
+from redrive.status import ExecutionStatus
 
 S = TypeVar("S")
 
@@ -94,3 +96,17 @@ async def take(store: Store, worker: str = "ada", id: str = "e-1", workflow: str
 
 async def nothing_for(store: Store, worker: str, workflow: str = "w", build: str = "b-1") -> bool:
     return not await store.claim(worker, LEASE, build, [workflow], 10)
+
+
+async def newest(store: Store, *, workflow: str | None = None, status: ExecutionStatus | None = None, limit: int = 100) -> list[Snapshot]:
+    """The newest executions of a store, of one workflow or status, from as many pages as that takes."""
+    filter = StoredFilter(workflow=workflow, statuses=None if status is None else frozenset({status}))
+    found: list[Snapshot] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        page = await store.find(filter, after=cursor, limit=limit - len(found))
+        found += page.executions
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return found

@@ -8,7 +8,7 @@ import pytest
 
 from redrive.ports.ends import ends_of
 from redrive.ports.store import Turn
-from redrive.testing.contracts.lab import SECOND, Lab, claimed, execution, in_lab
+from redrive.testing.contracts.lab import SECOND, Lab, claimed, execution, in_lab, newest
 from redrive_interpreter.errors import ExecutionNotFound
 
 
@@ -32,12 +32,12 @@ class ReadingContract:
             lab.pass_time(SECOND)
         (claim,) = await store.claim("ada", SECOND, "b-1", ["w-0"], 1)
         await store.commit(claim, Turn(expects=1, status="completed"))
-        assert [found.id for found in await store.list()] == ["e-3", "e-2", "e-1", "e-0"]
-        assert [found.id for found in await store.list(limit=2)] == ["e-3", "e-2"]
-        assert [found.id for found in await store.list(workflow="w-0")] == ["e-2", "e-0"]
-        assert [found.id for found in await store.list(status="completed")] == ["e-0"]
-        assert [found.id for found in await store.list(workflow="w-0", status="pending")] == ["e-2"]
-        assert list(await store.list(workflow="other")) == []
+        assert [found.id for found in await newest(store)] == ["e-3", "e-2", "e-1", "e-0"]
+        assert [found.id for found in await newest(store, limit=2)] == ["e-3", "e-2"]
+        assert [found.id for found in await newest(store, workflow="w-0")] == ["e-2", "e-0"]
+        assert [found.id for found in await newest(store, status="completed")] == ["e-0"]
+        assert [found.id for found in await newest(store, workflow="w-0", status="pending")] == ["e-2"]
+        assert list(await newest(store, workflow="other")) == []
 
     @in_lab
     async def test_of_many_executions_those_that_have_ended_are_told_as_each_is_read(self, lab: Lab) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC
 import attrs
 
 from redrive.ports.store import FINAL, Creator, Turn
-from redrive.testing.contracts.lab import DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, nothing_for, signal, take
+from redrive.testing.contracts.lab import DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, newest, nothing_for, signal, take
 
 ODD_TEXTS = (
     "a'; DROP TABLE executions; --",
@@ -98,7 +98,7 @@ class StartContract:
             assert (found.id, found.workflow, found.run, found.owner, found.creator.key) == (text, text, text, "worker " + text, text)
             assert json.loads(found.attributes) == {text: text}
             assert (message.name, json.loads(message.data)) == (text, text)
-        assert len(await store.list(limit=1000)) == len(ODD_TEXTS)
+        assert len(await newest(store, limit=1000)) == len(ODD_TEXTS)
 
     @in_lab
     async def test_a_delayed_execution_is_not_claimed_before_its_time(self, lab: Lab) -> None:
