@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from redrive.operating.audit_entries import AuditEntry
     from redrive.operating.change_report import Change
     from redrive.ports.finding import Count
+    from redrive.purges_by_hand import Purged
 
 __all__ = [
     "All",
@@ -171,6 +172,7 @@ __all__ = [
     "Page",
     "Patch",
     "Pending",
+    "Purged",
     "Race",
     "Random",
     "RedriveError",
@@ -248,6 +250,10 @@ def __getattr__(name: str) -> Any:
         from redrive import inspecting
 
         return getattr(inspecting, name)
+    if name == "Purged":
+        from redrive import purges_by_hand
+
+        return purges_by_hand.Purged
     if name in ("DeadLetter", "SetAsideSignal"):
         from redrive import aside
 

@@ -15,6 +15,7 @@ from redrive.execution import Execution
 from redrive.finders import Finds
 from redrive.home import Process
 from redrive.operating.blocking_acts import BlockingHistoryActs
+from redrive.purges_by_hand import BlockingPurges
 from redrive.service import AsyncDurableService
 from redrive.starting import is_async
 from redrive_interpreter.errors import InvalidDefinition
@@ -260,11 +261,11 @@ class BlockingSubscription(Generic[T]):
         return await self._inner.__anext__()
 
 
-class BlockingOperator(BlockingHistoryActs):
+class BlockingOperator(BlockingHistoryActs, BlockingPurges):
     """The operator's side of a `DurableService`: ``service.operator``."""
 
     def __init__(self, service: DurableService) -> None:
-        self._service = service
+        super().__init__(service)
 
     def retry_rollback(self, id: str) -> None:
         """Try the undos of an execution that ended ``compensation_failed`` again, from the one that failed, and never forward."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from redrive.signals import NOT_GIVEN
-from redrive_interpreter.errors import ExecutionConflict
+from redrive_interpreter.errors import ExecutionConflict, ExecutionNotFound
 from redrive_interpreter.history.rows import Started
 
 if TYPE_CHECKING:
@@ -95,13 +95,16 @@ class AsyncExecution(Generic[R_co]):
         if self._checked or self.workflow is None:
             return
         snapshot, name = await self._service._read(self.id), self.workflow.name
-        if snapshot.workflow != name and (snapshot.number == 1 or await self._first_workflow() != name):
+        if snapshot.workflow != name and (snapshot.number == 1 or await self._first_workflow() not in (name, None)):
             raise ExecutionConflict(self.id, f"it runs workflow {snapshot.workflow!r}, not {name!r}")
         self._checked = True
 
-    async def _first_workflow(self) -> str:
-        """What it was started as: it may have continued as another workflow."""
-        started = (await self.history(1))[0]
+    async def _first_workflow(self) -> str | None:
+        """What it was started as: it may have continued as another workflow. None: that run was purged."""
+        try:
+            started = (await self.history(1))[0]
+        except ExecutionNotFound:
+            return None
         return started.workflow if isinstance(started, Started) else ""
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from redrive.operating.history_acts import HistoryActs
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Store
+from redrive.purges_by_hand import PurgesByHand
 from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from redrive.service import AsyncDurableService
 
 
-class Operator(HistoryActs):
+class Operator(HistoryActs, PurgesByHand):
     """The operator's side of a service: ``service.operator``."""
 
     def __init__(self, service: AsyncDurableService) -> None:
-        self._service = service
+        super().__init__(service)
 
     async def retry_rollback(self, id: str) -> None:
         """Try again the undos that failed, and those that were left; never forward from there.

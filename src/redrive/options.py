@@ -49,6 +49,7 @@ class ServiceOptions(TypedDict, total=False):
     max_recoveries: int
     max_stall: float | timedelta
     turn_limit: float | timedelta
+    retention: timedelta | Mapping[str, timedelta] | None
 
 
 def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:

@@ -28,9 +28,10 @@ from redrive.options import checked_store, known, limits, more_than_zero, regist
 from redrive.passwords import without_password
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Snapshot, Store
+from redrive.retention import Keep, by_status
 from redrive.shared_reading import SharedReading
 from redrive.signals import NOT_GIVEN, message_of
-from redrive.starting import StartOptions, check_message, checked, compare, new_execution, start_in
+from redrive.starting import StartOptions, build_of, check_message, checked, compare, new_execution, start_in
 from redrive.stores.backends import name_of, open_url
 from redrive.waiters import End, Waiters
 from redrive.watching import watch
@@ -72,6 +73,7 @@ class AsyncDurableService(AsyncFinds):
     *max_bytes* limits one stored value; after *max_recoveries* deaths of its worker without a new row an execution is parked.
     *max_stall* is how long the worker keeps its lease while user code blocks its event loop or holds the GIL.
     A workflow may use *turn_limit* of processor time (seconds) between two commands; then its turn counts as stuck.
+    *retention* is how long what has ended is kept, for all statuses or by status; None: for ever.
     """
 
     def __init__(
@@ -92,13 +94,14 @@ class AsyncDurableService(AsyncFinds):
         max_recoveries: int = 10,
         max_stall: float | timedelta = 300,
         turn_limit: float | timedelta = 60,
+        retention: Keep = None,
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
         if converter is not None:
             remember(self)
         self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
-        self.build: str = build if build is not None else _digest(self.workflows)
+        self.build: str = build if build is not None else build_of(self.workflows)
         self.worker_id: str = new_worker_id()
         self.store_name: str = without_password(store) if isinstance(store, str) else type(store).__name__
         self.drives = worker
@@ -107,6 +110,7 @@ class AsyncDurableService(AsyncFinds):
         self.grace: timedelta = duration(grace, "grace")
         self._max_stall = more_than_zero(max_stall, "max_stall")
         self._turn_limit = more_than_zero(turn_limit, "turn_limit")
+        self._keep = by_status(retention)
         self._limits = limits(max_threads, concurrency, cache, max_recoveries)
         self._on: list[Handler] = []
         self._clock = Clock()
@@ -140,6 +144,7 @@ class AsyncDurableService(AsyncFinds):
         from redrive.handlers import Handlers
         from redrive.worker.loop import Worker
         from redrive.worker.presence import Presence
+        from redrive.worker.retaining import retain
 
         await self._clock.ask(self.store)
         runnable = {name: workflow for name, workflow in self.workflows.items() if workflow.fn is not None}
@@ -160,15 +165,16 @@ class AsyncDurableService(AsyncFinds):
                 broken=self._broken,
                 **self._limits,
             )
+            self._tasks = await retain(self.store, self.worker_id, runnable, self._keep)
             await self._worker.start()
         else:
-            self._presence = Presence(self.store, self.worker_id, self.build, self._lease, self._max_stall, self._has_handlers)
+            self._presence = Presence(self.store, self.worker_id, self.build, self._lease, self._max_stall, lambda: bool(self._on))
             await self._presence.start()
         alive = None if self._presence is None else self._presence.show
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id, self._clock, alive)
         loop = asyncio.get_running_loop()
         seen = await self.store.changed(0)
-        self._tasks = [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
+        self._tasks += [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
         for handler in self._on:
             await self._handlers.add(handler)
 
@@ -419,9 +425,6 @@ class AsyncDurableService(AsyncFinds):
     async def _look_for_ends(self) -> None:
         await self._waiters.look(self.store, self._worker.lives if self._worker is not None else {})
 
-    def _has_handlers(self) -> bool:
-        return bool(self._on)
-
     def _look(self) -> None:
         if self._worker is not None:
             self._worker.look()
@@ -443,9 +446,3 @@ class AsyncDurableService(AsyncFinds):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.store_name}: {', '.join(self.workflows) or 'no workflows'}>"
-
-
-def _digest(workflows: Mapping[str, Workflow[..., Any]]) -> str:
-    from redrive.build import digest
-
-    return digest(workflows.values())

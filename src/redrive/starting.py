@@ -174,3 +174,10 @@ def _compare(first: str, recorded: dict[str, Any], new: NewExecution, workflow: 
 
     if workflow.fn is not None or not same_by_name(recorded, asked):
         raise ExecutionConflict(new.id, "it was started with another input")
+
+
+def build_of(workflows: Mapping[str, Workflow[..., Any]]) -> str:
+    """The name of the code of *workflows*: a digest of it."""
+    from redrive.build import digest
+
+    return digest(workflows.values())

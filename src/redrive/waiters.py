@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from redrive.ports.ends import ends_of
+from redrive_interpreter.errors import ExecutionNotFound
 
 if TYPE_CHECKING:
     from redrive.ports.store import ExecutionStatus, Json, Store
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 500
 """Executions that a store is asked for at once: others wait no longer than these take."""
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks for what was purged."""
+_LOOKED_AT: Final = 10
 
 
 @attrs.frozen
@@ -31,6 +35,9 @@ class Waiters:
 
     def __init__(self) -> None:
         self._futures: dict[str, list[asyncio.Future[End]]] = {}
+        self._look_at = 0.0
+        self._looked = 0
+        """Where among those that are waited for it was looked last whether they are there."""
 
     def add(self, id: str) -> asyncio.Future[End]:
         future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -65,3 +72,18 @@ class Waiters:
             for id, status, outcome in await ends_of(store, ids[first : first + _AT_ONCE]):
                 self.tell(id, End(status, outcome or "{}"))
             await asyncio.sleep(0)  # who was told goes on before the rest is looked at
+        await self._look_for_purged(store, ids)
+
+    async def _look_for_purged(self, store: Store, ids: Sequence[str]) -> None:
+        """Tell those who wait for what is there no more: it was purged before they saw its end. A few are looked at each time."""
+        clock = asyncio.get_running_loop().time()
+        if clock < self._look_at or not ids:
+            return
+        self._look_at = clock + _LOOK_EVERY
+        at = self._looked % len(ids)
+        self._looked = at + _LOOKED_AT
+        for id in ids[at : at + _LOOKED_AT]:
+            if id in self._futures and await store.read(id) is None:
+                for future in self._futures.pop(id, ()):
+                    if not future.done():
+                        future.set_exception(ExecutionNotFound(id, "it has ended, and was purged"))

@@ -122,6 +122,8 @@ def test_no_file_name_is_used_twice() -> None:
 NOT_CARRIED = {
     "workers": "leases of processes that use the old store",
     "counters": "positions, which begin anew",
+    "retentions": "how long workers that use the old store want things kept",
+    "garbage": "chunks that nobody can reach any more",
     "deaths": "whether a build's worker died in a run: the new store begins the count anew",
     "schema_version": "the schema's own number",
 }

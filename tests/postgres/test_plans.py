@@ -20,8 +20,8 @@ MAY_SCAN = {
     "keep_due": "only after the clock went back",
     "prune_events": "there are as many handlers as the code has",
 }
-SMALL = {"workers", "counters", "handlers", "messages"}
-"""As many rows as live workers, counters, handlers in the code, and the one of a sequence."""
+SMALL = {"workers", "counters", "handlers", "messages", "garbage", "retentions"}
+"""As many rows as live workers, counters, handlers in the code, purges under way, and the one of a sequence."""
 
 FILL = """
 INSERT INTO redrive.executions (id, workflow, run, status, owner, wake_us, stored_us, updated_us, created_us, attributes, creator_id)

@@ -311,7 +311,7 @@ async def test_a_damaged_history_is_called_so() -> None:
     async with AsyncDurableService(store, [process]) as service:
         execution = await service.start(process(Order("o", (1,))), id="o")
         await waiting(service, "o", 4)
-        store._records["o"].runs[-1][1] = "3"
+        store._tables.records["o"].current.chunks[1:] = ["3"]
         with pytest.raises(DamagedData, match="row 2 is not an object"):
             await execution.inspect()
 

@@ -49,6 +49,7 @@ class Archived:
     run: str
     number: int
     first_run: int
+    oldest_run: int = 1
     status: str
     fence: int
     recoveries: int

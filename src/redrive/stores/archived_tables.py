@@ -116,6 +116,7 @@ EXECUTIONS: Final = Table(
         text("run"),
         plain("number"),
         plain("first_run"),
+        plain("oldest_run"),
         plain("status"),
         plain("fence"),
         plain("recoveries"),

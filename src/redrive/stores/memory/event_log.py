@@ -106,6 +106,11 @@ class EventLog:
             del self._held[handler, one.event.seq]
         return len(found)
 
+    def forget(self, execution: str) -> None:
+        """Forget the execution's dead letters, and its events but for those that a handler has not done."""
+        self._events = [event for event in self._events if event.execution != execution or self._awaited(event)]
+        self._held = {key: one for key, one in self._held.items() if one.event.execution != execution or not one.dead}
+
     def _chosen(self, handler: str, seqs: Sequence[int] | None) -> list[HeldEvent]:
         return [one for one in self.list_held(handler, True if seqs is None else None) if seqs is None or one.event.seq in seqs]
 

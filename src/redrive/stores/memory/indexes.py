@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from redrive.ports.purging import Retention
 from redrive.ports.rewrites import Audit
 from redrive.stores.ledger.claim_rules import expire, lease_end
 from redrive.stores.memory.due_queue import DueQueue
@@ -25,6 +26,8 @@ class Indexes:
     newest_message: int = 0
     events: EventLog = attrs.Factory(EventLog)
     audits: list[Audit] = attrs.Factory(list[Audit])
+    retentions: dict[str, tuple[int, Retention]] = attrs.Factory(dict[str, tuple[int, Retention]])
+    """What workers have stated, and when."""
     due: DueQueue = attrs.field(init=False)
     parks: ParkIndex = attrs.field(init=False)
     _numbers: Iterator[int] = attrs.Factory(lambda: itertools.count(1))

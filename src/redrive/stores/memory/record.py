@@ -23,10 +23,11 @@ _EXISTS = 1
 
 @attrs.define(eq=False)
 class Run:
-    """The rows of one run, in chunks as turns wrote them. *length* counts rows."""
+    """The rows of one run, in chunks as turns wrote them. *length* counts rows. *began_us*: of a run behind another one."""
 
     chunks: list[Json]
     length: int = 1
+    began_us: int = 0
 
     @property
     def history(self) -> Json:
@@ -83,6 +84,8 @@ class Record:
     """The fence of the owner that gave it back at rest."""
     first_run: int = 1
     """The number of the run that the last start, or restart, began."""
+    oldest_run: int = 1
+    """The number of the first run that was not purged."""
     aside: list[Aside] = attrs.Factory(list[Aside])
     ticket: int = 0
     """The place in the queue of the due that counts; 0: in none."""
@@ -108,19 +111,19 @@ class Record:
             stored_us=now_us,
         )
 
-    def begin_again(self, new: NewExecution, root: str | None) -> None:
+    def begin_again(self, new: NewExecution, root: str | None, now_us: int) -> None:
         """Begin the next run, what the rules of the ledger note as changed apart."""
         self.input, self.attributes, self.creator, self.deadline_us = new.input, new.attributes, new.creator, maybe_us(new.deadline)
         self.run, self.root = new.run, root
         self.texts = {}
         for forget in (self.inbox, self.dedup_keys, self.deaths, self.emitted):
             forget.clear()
-        self.begin_run(new.started, 1)
+        self.begin_run(new.started, 1, now_us)
         self.first_run, self.rested = self.number, 0
 
-    def begin_run(self, rows: Json, length: int) -> None:
+    def begin_run(self, rows: Json, length: int, now_us: int) -> None:
         """Begin the history of the next number with *length* rows."""
-        self.current = Run([rows], length)
+        self.current = Run([rows], length, now_us)
         self.runs.append(self.current)
 
     @property

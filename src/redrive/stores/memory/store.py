@@ -36,10 +36,10 @@ from redrive.ports.workers import KnownWorker
 from redrive.status import PARKED
 from redrive.stores.bell import WORK
 from redrive.stores.common import wall_clock
-from redrive.stores.ledger import claim_rules, rewrite_rules, start_rules, turn_rules
+from redrive.stores.ledger import claim_rules, purge_rules, rewrite_rules, start_rules, turn_rules
 from redrive.stores.ledger.reach import reach_of_message, reach_of_starts, reach_of_turns
 from redrive.stores.memory import plain_turns
-from redrive.stores.memory.aside_lists import AsideInMemory
+from redrive.stores.memory.forgetting import PurgesInMemory
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.scans import ScansMemory
 from redrive.stores.memory.unit_records import lock, look_for, write
@@ -50,7 +50,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _NOTHING = Committed()
 
 
-class MemoryStore(AsideInMemory, ScansMemory):
+class MemoryStore(PurgesInMemory, ScansMemory):
     """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
 
     def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:
@@ -264,11 +264,11 @@ class MemoryStore(AsideInMemory, ScansMemory):
 
     async def history(self, id: str, run: int = -1) -> Json:
         with self._lock:
-            runs = self._tables.known(id).runs
-            number = len(runs) if run == -1 else run
-            if not 1 <= number <= len(runs):
-                raise ExecutionNotFound(id, f"it has no run {run}")
-            return runs[number - 1].history
+            record = self._tables.known(id)
+            number = record.number if run == -1 else run
+            if not record.oldest_run <= number <= record.number:
+                raise ExecutionNotFound(id, purge_rules.no_run(run, record.oldest_run))
+            return record.runs[number - 1].history
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────
     async def events(self, after: int | None, names: Sequence[str], limit: int) -> tuple[int, Sequence[Event]]:

@@ -100,7 +100,7 @@ def write(tables: Tables, work: UnitOfWork) -> None:
     for restart in work.restarts:
         record = records[restart.execution.id]
         tables.parks.end_all(record)
-        record.begin_again(restart.new, restart.execution.root)
+        record.begin_again(restart.new, restart.execution.root, now_us)
     for refilled in work.refilled:
         records[refilled.execution.id].inbox.clear()
         _store(tables, refilled.messages)
@@ -110,7 +110,7 @@ def write(tables: Tables, work: UnitOfWork) -> None:
     for execution, chunk in work.chunks:
         record = records[execution.id]
         if chunk.number > record.number:
-            record.begin_run(chunk.rows, chunk.end)
+            record.begin_run(chunk.rows, chunk.end, now_us)
         else:
             record.current.append(chunk.rows, chunk.end)
     for execution, seq in work.taken:
@@ -133,7 +133,7 @@ def write(tables: Tables, work: UnitOfWork) -> None:
     for execution, deadline_us in work.deadlines:
         records[execution.id].deadline_us = deadline_us
     for id, act in work.audits:
-        _note(tables, id, act, from_us(now_us))
+        note(tables, id, act, from_us(now_us))
     for execution, one in work.aside:
         aside = Aside(
             seq=tables.next_aside(),
@@ -159,7 +159,7 @@ def _store(tables: Tables, messages: Iterable[StoredMessage]) -> None:
         record.inbox.append(Message(seq=tables.newest_message, kind=message.kind, name=message.name, data=message.data, stored_at=at))
 
 
-def _note(tables: Tables, id: str, act: NewAudit, at: datetime) -> None:
+def note(tables: Tables, id: str, act: NewAudit, at: datetime) -> None:
     texts = {"by": act.by, "verb": act.verb, "reason": act.reason, "detail": act.detail, "key": act.key}
     tables.audits.append(Audit(seq=len(tables.audits) + 1, execution=id, at=at, **texts))
 

@@ -838,8 +838,8 @@ WHERE e.fence = asked.fence AND coalesce(e.owner, '') = asked.owner;
 -- name: history
 SELECT (
     SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h
-    WHERE h.n = e.n AND h.number = CASE WHEN $2::integer = -1 THEN e.number ELSE $2 END
-)
+    WHERE h.n = e.n AND h.number = CASE WHEN $2::integer = -1 THEN e.number WHEN $2 >= e.oldest_run THEN $2 END
+), e.oldest_run
 FROM redrive.executions e WHERE id = $1;
 
 -- ── for those who only look ───────────────────────────────────────────────────────────────────
@@ -1005,3 +1005,104 @@ SELECT count(*) FROM gone;
 
 -- name: tell
 SELECT pg_notify($1, $2);
+
+-- ── purging ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: ended
+SELECT n, id, workflow, status, number, length, ended_us FROM redrive.executions
+WHERE ended_us IS NOT NULL AND ended_us < $1 AND (ended_us, n) > ($2, $3) ORDER BY ended_us, n LIMIT $4;
+
+-- name: with_old_runs
+-- Of each execution the runs that are followed by another one, as many as are asked for, and when that one began.
+SELECT e.n, e.id, e.workflow, e.oldest_run, run, (
+    SELECT at_us FROM redrive.history h WHERE h.n = e.n AND h.number = run + 1 ORDER BY upto LIMIT 1
+) FROM (
+    SELECT n, id, workflow, oldest_run, number FROM redrive.executions WHERE oldest_run < number AND n > $1 ORDER BY n LIMIT $2
+) e CROSS JOIN LATERAL generate_series(e.oldest_run, least(e.number - 1, e.oldest_run + $3 - 1)) run
+ORDER BY e.n, run;
+
+-- name: lock_ended
+-- What another transaction has locked is left for the next time.
+SELECT n, id, number, status, ended_us, oldest_run FROM redrive.executions
+WHERE id = ANY (string_to_array($1, E'\x1e')) AND (CASE WHEN ended_us IS NOT NULL THEN 1 END) = 1
+ORDER BY n + 0 FOR UPDATE SKIP LOCKED;
+
+-- name: purge
+-- What is left of these executions, histories and events apart.
+WITH gone AS (SELECT * FROM unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS gone (n, id)),
+executions AS (DELETE FROM redrive.executions WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+inbox AS (DELETE FROM redrive.inbox WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+landed AS (DELETE FROM redrive.landed WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+attributes AS (DELETE FROM redrive.attributes WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+parked AS (DELETE FROM redrive.parked WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+deaths AS (DELETE FROM redrive.deaths WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+aside AS (DELETE FROM redrive.aside WHERE n = ANY (string_to_array($1, ',')::bigint[])),
+letters AS (DELETE FROM redrive.held_events WHERE execution = ANY (string_to_array($2, E'\x1e')) AND dead),
+audit AS (DELETE FROM redrive.audit WHERE execution = ANY (string_to_array($2, E'\x1e')))
+SELECT count(*) FROM gone;
+
+-- name: purge_events
+-- But for those that a handler has not done.
+WITH mine AS MATERIALIZED (
+    SELECT events.ctid AS place, seq, name
+    FROM unnest(string_to_array($1, ',')::bigint[]) AS gone (n) JOIN redrive.events ON events.n = ANY (ARRAY[gone.n])
+)
+DELETE FROM redrive.events WHERE ctid = ANY (ARRAY(
+    SELECT place FROM mine WHERE NOT EXISTS (
+        SELECT 1 FROM redrive.handlers WHERE id >= '' AND handlers.event = mine.name AND done < mine.seq
+    )
+));
+
+-- name: purge_history
+DELETE FROM redrive.history WHERE n = ANY (string_to_array($1, ',')::bigint[]);
+
+-- name: throw_away
+-- Of longer histories the room is freed later.
+INSERT INTO redrive.garbage (n, first, last, kept)
+SELECT * FROM unnest(
+    string_to_array($1, ',')::bigint[], string_to_array($2, ',')::integer[], string_to_array($3, ',')::integer[], string_to_array($4, ',')::integer[]
+) ON CONFLICT DO NOTHING;
+
+-- name: audit_purges
+INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key)
+SELECT id, redrive.now_us(), $3, $4, $5, detail, gen_random_uuid()::text
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e')) AS gone (id, detail);
+
+-- name: lock_runs
+SELECT n, id, oldest_run, number, first_run FROM redrive.executions
+WHERE id = ANY (string_to_array($1, E'\x1e')) ORDER BY n + 0 FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: set_oldest_runs
+UPDATE redrive.executions e SET oldest_run = gone.oldest
+FROM unnest(string_to_array($1, ',')::bigint[], string_to_array($2, ',')::integer[]) AS gone (n, oldest)
+WHERE e.n = ANY (ARRAY[gone.n]);
+
+-- name: collect
+-- But for the input, which is with the first chunk of the run that the last start began.
+WITH heaps AS (SELECT * FROM redrive.garbage ORDER BY n, first LIMIT 100),
+chunks AS (
+    SELECT h.n, h.number, h.upto FROM heaps CROSS JOIN LATERAL (
+        SELECT * FROM redrive.history WHERE history.n = heaps.n AND number BETWEEN heaps.first AND heaps.last
+            AND NOT (number = heaps.kept AND input IS NOT NULL) LIMIT $1
+    ) h LIMIT $1
+),
+gone AS (DELETE FROM redrive.history h USING chunks c WHERE h.n = ANY (ARRAY[c.n]) AND h.number = c.number AND h.upto = c.upto RETURNING 1)
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM heaps), (SELECT string_agg(n || ':' || first, ',') FROM heaps);
+
+-- name: collected
+-- Those of which there is nothing left.
+DELETE FROM redrive.garbage g WHERE n || ':' || first = ANY (string_to_array($1, ',')) AND NOT EXISTS (
+    SELECT 1 FROM redrive.history h WHERE h.n = g.n AND h.number BETWEEN g.first AND g.last AND NOT (h.number = g.kept AND h.input IS NOT NULL)
+);
+
+-- name: state_retention
+WITH old AS (DELETE FROM redrive.retentions WHERE worker >= '' AND stated_us < redrive.now_us() - $4)
+INSERT INTO redrive.retentions (worker, stated_us, workflows, keep) VALUES ($1, redrive.now_us(), $2, $3)
+ON CONFLICT (worker) DO UPDATE SET stated_us = excluded.stated_us, workflows = excluded.workflows, keep = excluded.keep;
+
+-- name: forget_retention
+DELETE FROM redrive.retentions WHERE worker = $1;
+
+-- name: retentions
+SELECT r.workflows, r.keep FROM redrive.retentions r LEFT JOIN redrive.workers w ON w.id = r.worker
+WHERE r.worker >= '' AND (w.expires_us > redrive.now_us() OR r.stated_us >= redrive.now_us() - $1);

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive.stores.ledger.parking import parks_of
+from redrive.stores.ledger.purge_rules import no_run
 from redrive.stores.postgres.limits import ANSWER_WITHIN, LONG
 from redrive.stores.postgres.parameters import SEPARATOR, from_text, to_text
 from redrive.stores.postgres.session import Session, Sessions
@@ -76,7 +77,7 @@ async def history(sessions: Sessions, id: str, run: int) -> Json:
     if not found:
         raise ExecutionNotFound(id)
     if found[0][0] is None:
-        raise ExecutionNotFound(id, f"it has no run {run}")
+        raise ExecutionNotFound(id, no_run(run, found[0][1]))
     return _array(found[0][0])
 
 

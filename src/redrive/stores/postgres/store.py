@@ -70,6 +70,7 @@ from redrive.stores.postgres.plain import (
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.schema import bring_up_to_date
+from redrive.stores.postgres.schema_purging import PurgesPostgres
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
 from redrive.stores.postgres.session_lifeline import PostgresLifeline
 from redrive.stores.postgres.session_witness import Evidence
@@ -115,7 +116,7 @@ class _Opened:
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
-class PostgresStore:
+class PostgresStore(PurgesPostgres):
     """A `Store` in the PostgreSQL database at *url*, in a schema of its own; used on the event loop that opened it.
 
     Besides libpq's, the URL takes ``schema=`` (``redrive``), ``migrate=false`` (tables are neither created nor changed),
@@ -197,6 +198,10 @@ class PostgresStore:
     def _refuse(self, groups: Sequence[Group[Any]]) -> None:
         for group in groups:
             group.refuse(StoreError(f"{self.address.shown}: the store is being closed, and does not answer"))
+
+    @property
+    def _sessions(self) -> Sessions:
+        return self._open.sessions
 
     @property
     def _open(self) -> _Opened:

@@ -410,7 +410,7 @@ SELECT build, kind, reason, parked_us, tries, retry_us FROM parked WHERE n = ?;
 SELECT data FROM inbox WHERE n = ? AND kind = 'cancel' LIMIT 1;
 
 -- name: runs
-SELECT n, number FROM executions WHERE id = ?;
+SELECT n, number, oldest_run FROM executions WHERE id = ?;
 
 -- name: history
 SELECT rows FROM history WHERE n = ? AND number = ? ORDER BY upto;
@@ -487,3 +487,69 @@ DELETE FROM held_events WHERE handler = ? AND seq = ?;
 
 -- name: drop_held_dead
 DELETE FROM held_events WHERE handler = ? AND dead = 1;
+
+-- ── purging ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: ended
+SELECT n, id, workflow, status, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number), ended_us
+FROM executions INDEXED BY by_end
+WHERE ended_us IS NOT NULL AND ended_us < ? AND (ended_us, n) > (?, ?) ORDER BY ended_us, n LIMIT ?;
+
+-- name: with_old_runs
+SELECT n, id, workflow, oldest_run, number FROM executions INDEXED BY with_old_runs
+WHERE oldest_run < number AND n > ? ORDER BY n LIMIT ?;
+
+-- name: run_began
+SELECT at_us FROM history WHERE n = ? AND number = ? ORDER BY upto LIMIT 1;
+
+-- name: to_purge
+SELECT n, number, status, ended_us FROM executions WHERE id = ?;
+
+-- name: purge_execution
+DELETE FROM executions WHERE n = ?;
+
+-- name: purge_history
+DELETE FROM history WHERE n = ?;
+
+-- name: purge_deaths
+DELETE FROM deaths WHERE n = ?;
+
+-- name: purge_aside
+DELETE FROM aside WHERE n = ?;
+
+-- name: purge_attributes
+DELETE FROM attributes WHERE n = ?;
+
+-- name: purge_audit
+DELETE FROM audit WHERE execution = ?;
+
+-- name: purge_events
+-- But for those that a handler has not done.
+DELETE FROM events WHERE execution = ?
+    AND NOT EXISTS (SELECT 1 FROM handlers WHERE handlers.event = events.name AND done < events.seq);
+
+-- name: purge_dead_letters
+DELETE FROM held_events WHERE execution = ? AND dead = 1;
+
+-- name: runs_to_purge
+SELECT n, oldest_run, number, first_run FROM executions WHERE id = ?;
+
+-- name: purge_runs
+-- But for the input, which is with the first chunk of the run that the last start began.
+DELETE FROM history WHERE n = ? AND number BETWEEN ? AND ? AND NOT (number = ? AND input IS NOT NULL);
+
+-- name: set_oldest_run
+UPDATE executions SET oldest_run = ? WHERE n = ?;
+
+-- name: state_retention
+INSERT OR REPLACE INTO retentions (worker, stated_us, workflows, keep) VALUES (?, ?, ?, ?);
+
+-- name: forget_old_retentions
+DELETE FROM retentions WHERE stated_us < ?;
+
+-- name: forget_retention
+DELETE FROM retentions WHERE worker = ?;
+
+-- name: retentions
+SELECT worker, stated_us, retentions.workflows, keep, workers.id IS NOT NULL FROM retentions LEFT JOIN workers ON workers.id = worker;

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive.stores.ledger.parking import parks_of
+from redrive.stores.ledger.purge_rules import no_run
 from redrive.stores.snapshots import known_worker, snapshot_of
 from redrive.stores.sqlite import lock_witness
 from redrive.stores.sqlite.column_values import from_text, to_text
@@ -50,10 +51,10 @@ def history(tx: Transaction, id: str, run: int) -> Json:
     found = tx.execute(SQL["runs"], (to_text(id),)).fetchone()
     if found is None:
         raise ExecutionNotFound(id)
-    n, newest = found
+    n, newest, oldest = found
     number = newest if run == -1 else run
-    if not 1 <= number <= newest:
-        raise ExecutionNotFound(id, f"it has no run {run}")
+    if not oldest <= number <= newest:
+        raise ExecutionNotFound(id, no_run(run, oldest))
     return _array(tx, n, number)
 
 

@@ -41,6 +41,7 @@ from redrive.stores.sqlite.column_values import from_us, maybe_from_us, to_us
 from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
 from redrive.stores.sqlite.database_file import connect
 from redrive.stores.sqlite.file_lifeline import SQLiteLifeline
+from redrive.stores.sqlite.file_purging import PurgesSQLite
 from redrive.stores.sqlite.jobs import Memo
 from redrive.stores.sqlite.lock_witness import Evidence
 from redrive.stores.sqlite.transactions import Session
@@ -68,7 +69,7 @@ def _wall_us() -> int:
     return time.time_ns() // 1000
 
 
-class SQLiteStore:
+class SQLiteStore(PurgesSQLite):
     """A `Store` in the SQLite file at *path*, which is created where it is missing, its directory not.
 
     With *synchronous* ``full``, the default, what was acknowledged survives power loss; with ``normal`` it survives

@@ -21,6 +21,7 @@ from redrive.testing.contracts.first_turn_contract import FirstTurnContract
 from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
 from redrive.testing.contracts.park_contract import ParkContract
+from redrive.testing.contracts.purge_contract import PurgeContract
 from redrive.testing.contracts.read_contract import ReadingContract
 from redrive.testing.contracts.rewrite_contract import RewriteContract
 from redrive.testing.contracts.start_contract import StartContract
@@ -38,6 +39,7 @@ class StoreContract(
     EventContract,
     AsideContract,
     ReadingContract,
+    PurgeContract,
     RewriteContract,
     FindContract,
 ):
