@@ -186,8 +186,11 @@ class UnitOfWork:
         self.texts += [(execution, name, texts) for name, texts in searchable]
 
     def unpark(self, execution: LockedExecution, *, for_all: bool) -> None:
-        """Forget that the build of its owner could not go on with *execution*, or that no worker had it; with *for_all*, all parks."""
+        """Forget that the build of its owner could not go on with *execution*, or that no worker had it; with *for_all*, all parks.
+
+        What its owner's build, or nobody, had parked is parked until its first commit: it is not asked of the others.
+        """
         if for_all:
             self.unparked_for_all.append(execution)
-        else:
+        elif execution.status == PARKED:
             self.unparked.append((execution, execution.owner))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from redrive.ports.store import FINAL, Message
 from redrive.status import PENDING
 from redrive.stores.common import short_key
-from redrive.stores.ledger.changes import ENDS
+from redrive.stores.ledger.changes import ENDS, EVENTS
 from redrive.stores.times import from_us, to_us
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None:
     """Write *turn* if it is plain: nothing refuses it, no message is there that it does not know of, and no other execution is to
     be told. Returns the changes to announce; None if the turn is not plain."""
-    if turn.children or turn.outgoing or turn.events or turn.aside or turn.next_run is not None:
+    if turn.children or turn.outgoing or turn.aside or turn.next_run is not None:
         return None
     record = tables.records.get(claim.id)
     if record is None or record.fence != claim.fence or record.owner != claim.worker:
@@ -49,15 +49,19 @@ def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None
     record.waits = turn.waits
     if record.parks:
         tables.parks.goes_on(record, claim.worker)
+    changes = 0
+    if turn.events:
+        tables.events.emit(record.id, record.emitted, turn.events, from_us(now_us))
+        changes = EVENTS
     record.updated_us, record.status, record.unread = now_us, turn.status, turn.unread
     record.wake_us = None if turn.wake_at is None else to_us(turn.wake_at)
     if inbox:
         record.wake_us = now_us if record.wake_us is None else min(record.wake_us, now_us)
     if not ends:
-        return 0
+        return changes
     record.outcome, record.wake_us = turn.outcome, None
     tables.give(record, None)
-    return ENDS
+    return changes | ENDS
 
 
 def send(tables: Indexes, record: Record, message: NewMessage, now_us: int) -> bool | None:

@@ -49,8 +49,15 @@ DELETE FROM attributes WHERE n = ?;
 -- name: has_landed
 SELECT 1 FROM landed WHERE n = ? AND dedup = ?;
 
+-- name: receives
+-- What a signal to an execution changes.
+SELECT n, status, wake_us, stored_us FROM executions WHERE id = ?;
+
+-- name: received
+UPDATE executions SET wake_us = ?, stored_us = ?, newest = ?, updated_us = ? WHERE n = ?;
+
 -- name: insert_landed
-INSERT INTO landed (n, dedup) VALUES (?, ?);
+INSERT OR IGNORE INTO landed (n, dedup) VALUES (?, ?);
 
 -- name: insert_message
 INSERT INTO inbox (n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?);

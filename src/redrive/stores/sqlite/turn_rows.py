@@ -1,8 +1,8 @@
 """Turns: checked, then written whole.
 
-1.  A turn that concerns its own execution only, and finds it as it expects, is written at once (the fast path). One SELECT says
-    all that it is checked against. Statements that check and write in one take three times as long as two: SQLite gathers what
-    an ``INSERT … SELECT`` from the same table, or a ``RETURNING``, gives in a table of its own.
+1.  A turn that concerns its own execution only, and finds it as it expects, is written at once (the fast path), and so is a
+    signal. One SELECT says all that it is checked against. Statements that check and write in one take three times as long as
+    two: SQLite gathers what an ``INSERT … SELECT`` from the same table, or a ``RETURNING``, gives in a table of its own.
 2.  All others are worked out by the rules of the ledger, which also say why a turn is refused.
 """
 
@@ -11,18 +11,21 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, NewMessage, Turn
-from redrive.status import PARKED
-from redrive.stores.bell import ENDS
+from redrive.status import PARKED, PENDING
+from redrive.stores.bell import ENDS, EVENTS, WORK
+from redrive.stores.common import short_key
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
 from redrive.stores.sqlite.beginning import index
 from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
+from redrive.stores.sqlite.event_rows import emit
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.unit_rows import lock, look_for, write
 from redrive_interpreter.errors import ExecutionNotFound
 
+_RECEIVES = SQL["receives"]
 _STANDING = SQL["standing"]
 _APPEND = SQL["append"]
 _TAKE = SQL["take"]
@@ -31,15 +34,20 @@ _NOTHING = Committed()
 
 
 def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
-    if not (turn.children or turn.outgoing or turn.events or turn.aside or turn.next_run is not None):
+    if not (turn.children or turn.outgoing or turn.aside or turn.next_run is not None):
         standing = tx.execute(_STANDING, (to_text(claim.id),)).fetchone()
         if standing is not None and _is_plain(claim, turn, standing, tx.now_us):
             _write_plain(tx, turn, standing)
+            if turn.events:
+                emit(tx, claim.id, to_text(claim.run), turn.events)
+                tx.news |= EVENTS
             return _NOTHING
     return _commit(tx, claim, turn)
 
 
 def send(tx: Transaction, id: str, message: NewMessage) -> bool:
+    if message.kind == "signal" and (found := tx.execute(_RECEIVES, (to_text(id),)).fetchone()) is not None and found[1] not in FINAL:
+        return _send_plain(tx, message, *found)
     work = lock(tx, reach_of_message(id, message))
     target = work.executions.get(id)
     if target is None:
@@ -98,6 +106,20 @@ def _write_plain(tx: Transaction, turn: Turn, standing: Standing) -> None:
         tx.news |= ENDS
     elif not turn.rows or not _stays(tx, (status, wake_us, unread, recoveries, newest), becomes):
         tx.execute(_TURN, (*becomes, tx.now_us, n))
+
+
+def _send_plain(tx: Transaction, message: NewMessage, n: int, status: str, wake_us: int | None, stored_us: int) -> bool:
+    """Store a signal for an execution that has not ended; False for a repeat."""
+    if message.dedup is not None and not tx.execute(SQL["insert_landed"], (n, to_text(short_key(message.dedup)))).rowcount:
+        return False
+    stored_us = max(tx.now_us, stored_us)
+    newest = tx.execute(SQL["insert_message"], (n, message.kind, to_text(message.name), message.data, stored_us)).lastrowid
+    # A signal must not start an execution that is to start later.
+    if status != PENDING:
+        wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
+    tx.execute(SQL["received"], (wake_us, stored_us, newest, tx.now_us, n))
+    tx.news |= WORK
+    return True
 
 
 def _wake_us(tx: Transaction, turn: Turn, left: int) -> int | None:
