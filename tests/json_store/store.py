@@ -107,6 +107,10 @@ class JsonStore:
         with self._transaction() as tx:
             return [one for one in tx.audits if id in (None, one.execution)][-limit:]
 
+    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
+        with self._transaction() as tx:
+            return len(tx.audits), () if after is None else list({one.execution: None for one in tx.audits[after:]})
+
     # ── for workers ─────────────────────────────────────────────────────────────────────────────
     async def claim(
         self,
