@@ -114,7 +114,7 @@ async def outcome(store: Store, clock: Clock, there: list[There], asked: Asked) 
         claims = await store.claim("ada", LEASE, "b-1", asked.workflows, asked.limit, retries=asked.retries, turns_only=asked.turns_only)
         again = await store.claim("ada", LEASE, "b-1", asked.workflows, 100)
         wakes += [await store.next_wake(asked.workflows, "b-1", worker) for worker in (None, "ada")]
-        statuses = {found.id: (found.status, found.owner, found.recoveries) for found in await store.list()}
+        statuses = {found.id: (found.status, found.owner, found.recoveries) for found in (await store.find()).executions}
         past = [None if wake is None else max(wake, clock.now) for wake in wakes]
         return list(claims), list(again), past, statuses
     finally:
