@@ -58,7 +58,8 @@ def check_id(id: object, what: str) -> str:
 def check_name(name: object, what: str) -> str:
     """`check_id` without the reserved prefixes: for execution ids, which live outside a history."""
     if not isinstance(name, str):
-        raise InvalidId(what, name, f"is a {type(name).__name__}, not a str")
+        kind = type(name).__name__
+        raise InvalidId(what, name, f"is {'an' if kind[0] in 'aeio' else 'a'} {kind}, not a str")
     if not name:
         raise InvalidId(what, name, "is empty")
     if "\0" in name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from redrive.entrances import checked_reason, checked_run, checked_workflow
 from redrive.signals import NOT_GIVEN
 from redrive_interpreter.errors import ExecutionConflict, ExecutionNotFound
 from redrive_interpreter.history.rows import Started
@@ -32,7 +33,7 @@ class AsyncExecution(Generic[R_co]):
 
     def __init__(self, service: AsyncDurableService, id: str, workflow: Workflow[..., R_co] | None, *, checked: bool = False) -> None:
         self._service = service
-        self._checked = checked or workflow is None
+        self._checked = checked or checked_workflow("execution", workflow) is None
         self.id = id
         self.workflow = workflow
 
@@ -62,7 +63,7 @@ class AsyncExecution(Generic[R_co]):
 
     async def cancel(self, reason: str = "") -> None:
         """Ask it to cancel; the first reason counts. Raises `ExecutionNotFound`, `ExecutionFinished`."""
-        await self._service._cancel(self.id, reason)
+        await self._service._cancel(self.id, checked_reason("cancel", reason))
 
     async def info(self) -> ExecutionInfo:
         """How it stands: status, what it waits for, what was undone, its result.
@@ -84,7 +85,7 @@ class AsyncExecution(Generic[R_co]):
 
     async def history(self, run: int = -1) -> list[Row]:
         """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""
-        return await self._service._history(self.id, run)
+        return await self._service._history(self.id, checked_run(run))
 
     async def attributes(self) -> dict[str, Any]:
         """The attributes that it was started with or has set, by name. Raises `ExecutionNotFound`."""

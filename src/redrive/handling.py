@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
+from redrive.entrances import checked_event, maybe_name
 from redrive.resumable_coroutine import endable
 from redrive_interpreter.commands.durations import positive_duration
 from redrive_interpreter.commands.retry import Retry, policies_of
@@ -46,12 +47,13 @@ def handler_of(
     source: Source[Any], function: Callable[..., Any], name: str | None, retry: Retries, timeout: Duration | None = None
 ) -> Handler:
     """Raises `InvalidDefinition` for what cannot be a handler, and `TypeError` for what cannot be called."""
-    where = f"@on({source.name!r})"
+    where = f"@on({checked_event('on', source).name!r})"
     if not callable(function):
         raise TypeError(f"{where}: {function!r} cannot be called")
     _check_takes_payload(function, where)
     policies = policies_of(PATIENT if retry is None else retry, where)
-    return Handler(source, function, name or _name_of(function), policies, positive_duration(timeout, f"{where}: timeout"))
+    named = maybe_name(name, "handler name") or _name_of(function)
+    return Handler(source, function, named, policies, positive_duration(timeout, f"{where}: timeout"))
 
 
 def _check_takes_payload(function: Callable[..., Any], where: str) -> None:

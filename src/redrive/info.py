@@ -11,7 +11,7 @@ import attrs
 
 from redrive.aside import SetAsideSignal, set_aside_signal
 from redrive.status import HELD_BACK, PARKED, PENDING
-from redrive.timeline import timeline
+from redrive.timeline import Timeline, timeline
 from redrive_interpreter import kinds
 from redrive_interpreter.errors import RedriveError
 from redrive_interpreter.history.rows import Answered, Asked, Retrying
@@ -66,7 +66,8 @@ class ExecutionInfo:
     *result* is the value it returned, *failure* the error it ended with; *parked* says for each build
     why it could not go on, *parks* also of what kind that was, when, and when it is tried again. *cancel_requested* is the
     reason of a cancel that was accepted and not carried out yet. *set_aside* are signals that it could not read, the oldest
-    first, a hundred at most.
+    first, a hundred at most. *unread* counts signals that came and that no wait has got, *unread_signals* are the names of those
+    that were taken up: a name that nothing waits for may be mistyped.
     """
 
     id: str
@@ -94,6 +95,7 @@ class ExecutionInfo:
     recoveries: int = 0
     set_aside: tuple[SetAsideSignal, ...] = ()
     reason: str = ""
+    unread_signals: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"execution {self.id!r} is {self.status}"
@@ -105,6 +107,9 @@ class ExecutionInfo:
             text += f" and {len(self.waiting_on) - 3} more" if len(self.waiting_on) > 3 else ""
         if self.reason:
             text += f"; it {self.reason}"
+        waited = {pending.label for pending in self.waiting_on if pending.kind == kinds.WAIT_SIGNAL}
+        if waited and (others := [name for name in self.unread_signals if name not in waited]):
+            text += f"; it has unread signals, for which nothing waits: {', '.join(map(repr, others[:3]))}"
         if self.set_aside:
             last = self.set_aside[-1]
             text += f"; signals that it could not read were set aside: {len(self.set_aside)}, the last one {last.name} ({last.error})"
@@ -171,7 +176,8 @@ def info_of(
                 result = codec.load(outcome.value, workflow.result_type, f"the result of {snapshot.workflow}", "result")
         else:
             failure = outcome.error
-    waiting = () if snapshot.outcome is not None else _waiting(rows, standing)
+    line = timeline(rows) if snapshot.outcome is None or snapshot.unread else Timeline()
+    waiting = () if snapshot.outcome is not None else _waiting(line, standing)
     doubtful = _doubtful(rows) if standing is None else standing.in_doubt
     return ExecutionInfo(
         id=snapshot.id,
@@ -199,6 +205,7 @@ def info_of(
         recoveries=snapshot.recoveries,
         set_aside=tuple(map(set_aside_signal, aside)),
         reason=reason,
+        unread_signals=line.unread,
     )
 
 
@@ -223,9 +230,9 @@ def _was_cut(rows: Sequence[Row]) -> bool:
     return not steps <= {row.key for row in rows if type(row) is Answered}
 
 
-def _waiting(rows: Sequence[Row], standing: Standing | None) -> tuple[Pending, ...]:
+def _waiting(line: Timeline, standing: Standing | None) -> tuple[Pending, ...]:
     """What the run waits for: by its machine, else as far as the rows say it."""
-    open_ = {pending.key: pending for pending in _open(rows)}
+    open_ = {pending.key: pending for pending in _open(line)}
     if standing is None:
         return tuple(open_.values())
     timers = standing.timers
@@ -233,7 +240,7 @@ def _waiting(rows: Sequence[Row], standing: Standing | None) -> tuple[Pending, .
     return tuple(attrs.evolve(p, until=timers[p.key]) if p.key in timers else p for p in exact)
 
 
-def _open(rows: Sequence[Row]) -> list[Pending]:
+def _open(line: Timeline) -> list[Pending]:
     """The waits that no row has ended."""
     return [
         Pending(
@@ -245,5 +252,5 @@ def _open(rows: Sequence[Row]) -> list[Pending]:
             attempt=entry.attempts,
             failure=entry.failure,
         )
-        for entry in timeline(rows).open
+        for entry in line.open
     ]

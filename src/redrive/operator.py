@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redrive.entrances import checked_seqs, maybe_name
 from redrive.operating.history_acts import HistoryActs
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Store
@@ -39,7 +40,7 @@ class Operator(HistoryActs, PurgesByHand):
         from redrive.aside import set_aside_signal
 
         store = self._open_store()
-        return [set_aside_signal(one) for one in await patiently(lambda: store.set_aside(id, limit))]
+        return [set_aside_signal(one) for one in await patiently(lambda: store.set_aside(maybe_name(id, "execution id"), limit))]
 
     async def redeliver(self, id: str, *seqs: int) -> int:
         """Send the execution its signals with these *seqs* again, or all that were set aside; how many.
@@ -47,14 +48,14 @@ class Operator(HistoryActs, PurgesByHand):
         Do it once code runs that can read them: what it cannot read is set aside again. Raises `ExecutionNotFound`, `ExecutionFinished`.
         """
         store = self._open_store()
-        sent: int = await patiently(lambda: store.redeliver(check_name(id, "execution id"), seqs or None))
+        sent: int = await patiently(lambda: store.redeliver(check_name(id, "execution id"), checked_seqs(seqs) or None))
         self._service._look()
         return sent
 
     async def drop(self, id: str, *seqs: int) -> int:
         """Forget the execution's signals with these *seqs*, or all that were set aside; how many. Raises `ExecutionNotFound`."""
         store = self._open_store()
-        dropped: int = await patiently(lambda: store.drop_aside(check_name(id, "execution id"), seqs or None))
+        dropped: int = await patiently(lambda: store.drop_aside(check_name(id, "execution id"), checked_seqs(seqs) or None))
         return dropped
 
     # ── events whose handler failed ─────────────────────────────────────────────────────────────
@@ -64,19 +65,22 @@ class Operator(HistoryActs, PurgesByHand):
         from redrive.aside import dead_letter
 
         store = self._open_store()
-        return [dead_letter(one) for one in await patiently(lambda: store.list_held(handler, None if retrying else True, limit))]
+        return [
+            dead_letter(one)
+            for one in await patiently(lambda: store.list_held(maybe_name(handler, "handler name"), None if retrying else True, limit))
+        ]
 
     async def redeliver_events(self, handler: str, *seqs: int) -> int:
         """Have *handler* called at once with its events of these *seqs*, or with all that are dead, its policy beginning anew; how many."""
         store = self._open_store()
-        found: int = await patiently(lambda: store.retry_held(handler, seqs or None))
+        found: int = await patiently(lambda: store.retry_held(check_name(handler, "handler name"), checked_seqs(seqs) or None))
         self._service._news.tell()
         return found
 
     async def drop_events(self, handler: str, *seqs: int) -> int:
         """Forget *handler*'s events of these *seqs*, dead or still to be tried again, or all that are dead; how many."""
         store = self._open_store()
-        dropped: int = await patiently(lambda: store.drop_held(handler, seqs or None))
+        dropped: int = await patiently(lambda: store.drop_held(check_name(handler, "handler name"), checked_seqs(seqs) or None))
         return dropped
 
     def _open_store(self) -> Store:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, cast
 
+from redrive.entrances import is_number
 from redrive_interpreter.commands.durations import positive_duration
 from redrive_interpreter.commands.workflows import Workflow
 from redrive_interpreter.errors import InvalidDefinition
@@ -94,6 +95,8 @@ def known(workflows: Mapping[str, Workflow[..., Any]], workflow: Workflow[..., A
 def limits(max_threads: int, concurrency: int, cache: int, max_recoveries: int) -> dict[str, int]:
     """The limits of a worker, by name. Raises `InvalidDefinition` if there is nothing that it could do."""
     given = {"max_threads": max_threads, "concurrency": concurrency, "cache": cache, "max_recoveries": max_recoveries}
+    if wrong := [name for name, value in given.items() if not is_number(value)]:
+        raise InvalidDefinition(f"{wrong[0]}= takes a whole number, not {given[wrong[0]]!r}")
     if min(max_threads, concurrency, cache) < 1 or max_recoveries < 0:
         raise InvalidDefinition(f"a service needs at least one of each: {given}")
     return given

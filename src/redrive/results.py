@@ -49,7 +49,7 @@ async def result_of(execution: AsyncExecution[Any], timeout: float | timedelta |
     """
     if timeout is None:
         return await _result(execution, None)
-    seconds = duration(timeout, "timeout").total_seconds()
+    seconds = max(0.0, duration(timeout, "timeout").total_seconds())
     whole = asyncio.timeout(seconds + _TO_SAY_WHY)
     try:
         async with whole:

@@ -101,7 +101,7 @@ class AsyncDurableService(AsyncFinds):
         if converter is not None:
             remember(self)
         self.store: Store = open_url(store) if isinstance(store, str) else checked_store(store)
-        self.build: str = build if build is not None else build_of(self.workflows)
+        self.build: str = build_of(self.workflows) if build is None else check_name(build, "build")
         self.worker_id: str = new_worker_id()
         self.store_name: str = without_password(store) if isinstance(store, str) else type(store).__name__
         self.drives = worker
@@ -285,7 +285,7 @@ class AsyncDurableService(AsyncFinds):
 
         *key* makes a repeat harmless. Raises what `start` and `signal` raise; nothing is stored then.
         """
-        message = message_of(signal, payload, key, known(self.workflows, invocation.workflow), self.codec)
+        message = message_of(signal, payload, key, known(self.workflows, checked(invocation).workflow), self.codec)
         return await self._start(invocation, id, message, options)
 
     @overload

@@ -41,7 +41,7 @@ def message_of(signal: Any, payload: Any, key: str | None, workflow: Workflow[..
 def dedup_of(name: str, key: str) -> str:
     """The dedup key of a signal that is stored as *name*, with its sender's *key*: once for an execution's life, and no other's (N7)."""
     if not isinstance(key, str):
-        raise InvalidId("signal key", key, f"is a {type(key).__name__}, not a str")
+        raise InvalidId("signal key", key, f"is of type {type(key).__name__}, not a str")
     return f"key:{name.replace('%', '%25').replace(':', '%3A')}:{key}"
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from redrive.codec import from_json
 from redrive.codec.searchable import searchable
+from redrive.entrances import check_options, checked_restart
 from redrive.patience import patiently
 from redrive.ports.inside import StartsInside
 from redrive.status import FINAL, RESTARTABLE, Restartable
@@ -60,13 +61,14 @@ def new_execution(
     delay: float | timedelta | None = None,
     start_at: datetime | None = None,
     restart: Restart = (),
+    **unknown: object,
 ) -> NewExecution:
     """The execution that *invocation* asks for. Raises `DefinitionError` and `CodecError`."""
+    if unknown:
+        check_options("start", unknown, StartOptions.__annotations__)
     if delay is not None and start_at is not None:
         raise InvalidDefinition("give delay= or start_at=, not both")
-    statuses = frozenset(restart)
-    if wrong := statuses - RESTARTABLE:
-        raise InvalidDefinition(f"restart= names statuses, failed and cancelled, not {', '.join(sorted(wrong))}")
+    statuses = checked_restart(restart, RESTARTABLE)
     after = None if delay is None else duration(delay, "delay")
     limit = positive_duration(timeout, "timeout")
     given = given_attributes(attributes)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from redrive.codec import from_json
+from redrive.entrances import checked_event
 from redrive.news import News, wait_for
 from redrive_interpreter.errors import CodecError
 
@@ -35,7 +36,7 @@ class Subscription(Generic[T]):
     """The payloads of an event, from when it was subscribed to: ``async for``, until `aclose` or for ever."""
 
     def __init__(self, source: Source[T], store: Store, codec: JsonCodec, news: News, home: Home, reading: SharedReading) -> None:
-        self._source = source
+        self._source = checked_event("subscribe", source)
         self._store = store
         self._codec = codec
         self._news = news

@@ -50,12 +50,16 @@ class Entry:
 
 @attrs.define
 class Timeline:
-    """All entries, in the order in which they were asked, and how the run began and ended."""
+    """All entries, in the order in which they were asked, and how the run began and ended.
+
+    *unread* are the names of signals that were taken up and that no wait has got, each once, in the order in which they came.
+    """
 
     started: r.Started | None = None
     entries: list[Entry] = attrs.field(factory=list[Entry])
     ended: r.Ended | None = None
     ended_at: datetime | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def open(self) -> list[Entry]:
@@ -170,6 +174,7 @@ class _Reader:
 
     def finish(self) -> None:
         """What nothing ended is over if the run is."""
+        self.line.unread = tuple(name for name, signals in self._unread.items() if signals)
         if self.line.ended is not None:
             for entry in list(self._waiting.values()):
                 self._end(entry, "done" if kind_of(entry.kind).group else "cut")

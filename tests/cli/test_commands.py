@@ -249,6 +249,13 @@ def test_what_cannot_be_is_said_in_words(started: Shell, words: list[str], says:
     assert "Traceback" not in started.err
 
 
+def test_a_mistyped_command_is_told_what_it_may_have_been_meant_to_be(started: Shell) -> None:
+    with pytest.raises(SystemExit) as left:
+        started("lst")
+    assert left.value.code == 2
+    assert "there is no command 'lst': did you mean list?" in started.err
+
+
 def test_asking_makes_no_database_out_of_a_typo(run: Shell, shop: Path) -> None:
     assert run("list", "--store", "sqlite:///typo.db") == 2
     assert run(*START) == 2
@@ -344,7 +351,7 @@ def test_a_store_is_backed_up_and_brought_back(started: Shell, shop: Path) -> No
     assert started("history", "order-1", "--store", "sqlite:///shop.db") == 0
     before = started.out
     assert started("backup", "sqlite:///shop.db", "sqlite:///copy.db") == 0
-    assert "copied and checked: 1 executions (1 live)" in started.out
+    assert "copied and checked: 1 execution (1 live)" in started.out
     assert started("migrate-store", "sqlite:///copy.db", "sqlite:///back.db", "--json") == 0
     assert json.loads(started.out)["executions"] == 1
     assert started("history", "order-1", "--store", "sqlite:///back.db") == 0

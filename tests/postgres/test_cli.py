@@ -88,7 +88,7 @@ def test_what_runs_on_sqlite_is_moved_up_and_goes_on(started: Shell, url: str, s
     with DurableService("sqlite:///shop.db", workflows=[importlib.import_module("shop").process_order]) as service:
         until(lambda: service.execution("order-1").info().status == "suspended")
     assert started("migrate-store", "sqlite:///shop.db", url) == 0, started.err
-    assert "moved and checked: 1 executions (1 live)" in started.out
+    assert "moved and checked: 1 execution (1 live)" in started.out
     assert PASSWORD not in started.out + started.err
     assert started("replay", *PG_APP) == 0, started.out
     assert started("signal", "order-1", "orders.approved", '"Ada"', *PG_APP) == 0

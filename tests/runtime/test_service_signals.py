@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import attrs
@@ -227,3 +228,18 @@ async def test_a_start_with_a_signal_that_conflicts_stores_no_signal(store_url: 
                 await service.signal_with_start(call, id="w", signal=word, payload="stray")
         await execution.signal(word, "meant")
         assert await execution.result(5) == ["meant"]
+
+
+async def test_an_unread_signal_that_nothing_waits_for_is_named(store_url: str) -> None:
+    """A typo in a name of an undeclared signal is accepted, for it may be waited for later; but it is told."""
+    async with AsyncDurableService(store_url, [words]) as service:
+        execution = await service.start(words(1))
+        await execution.signal("wrod", "hm")
+        while not (info := await execution.info()).unread_signals:
+            await asyncio.sleep(0.002)
+        assert (info.unread, info.unread_signals) == (1, ("wrod",))
+        with pytest.raises(TimeoutError, match=r"it waits for .*word.*; it has unread signals, for which nothing waits: 'wrod'"):
+            await execution.result(timeout=0.05)
+        await execution.signal(word, "yes")
+        assert await execution.result() == ["yes"]
+        assert (await execution.info()).unread_signals == ("wrod",)

@@ -81,12 +81,27 @@ def test_another_call_is_a_conflict_however_it_is_spelled(both: dict[str, Durabl
 
 
 BAD = [W(1, 3, 4), W(1, bb=3), W(1, a=1), W(), W(b=1), W(a=1, bb=2)]
+SENTENCES = [
+    "takes 2 positional arguments, and was given 3",
+    "takes no 'bb'; its parameters are a, b",
+    "was given 'a' by position and by name",
+    "needs 'a', and was not given it",
+    "needs 'a', and was not given it",
+    "takes no 'bb'; its parameters are a, b",
+]
 
 
 @pytest.mark.parametrize("call", BAD, ids=repr)
 def test_what_the_function_does_not_take_is_refused_where_it_is_known(both: dict[str, DurableService], call: Any) -> None:
     with pytest.raises(InvalidDefinition):
         both["knows"].start(call)
+
+
+@pytest.mark.parametrize(("call", "sentence"), zip(BAD, SENTENCES, strict=True), ids=repr)
+def test_who_waits_for_the_result_of_such_a_call_is_told_what_is_wrong(both: dict[str, DurableService], call: Any, sentence: str) -> None:
+    execution = both["client"].start(call)
+    with pytest.raises(TimeoutError, match=f"is parked: the input of 'w' does not fit its code: workflow w {sentence}"):
+        execution.result(timeout=1)
 
 
 @pytest.mark.parametrize("call", BAD, ids=repr)

@@ -127,8 +127,15 @@ Attributes: TypeAlias = "Mapping[Any, Any] | Iterable[Equals[Any]] | None"
 
 def given_attributes(given: Attributes) -> dict[Attribute[Any] | str, Any]:
     """*given* as a dict by `Attribute` or name. Raises `InvalidDefinition` for a condition that gives no value."""
-    if given is None or isinstance(given, Mapping):
-        return dict(given or {})  # pyright: ignore[reportUnknownArgumentType]
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        for key in given:
+            if not isinstance(key, (str, Attribute)):
+                raise InvalidDefinition(f"attributes= takes attributes or their names, not {key!r}")
+        return dict(given)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(given, str) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidDefinition(f"attributes= takes a mapping, like {{Attribute('state', str): 'new'}}, not {given!r}")
     found: dict[Attribute[Any] | str, Any] = {}
     for condition in given:
         if not isinstance(condition, Equals):  # pyright: ignore[reportUnnecessaryIsInstance]

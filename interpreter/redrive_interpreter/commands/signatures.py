@@ -10,6 +10,7 @@ from typing import Any
 from redrive_interpreter.commands.annotations import annotated
 from redrive_interpreter.errors import CodecError, InvalidDefinition
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -142,6 +143,11 @@ class Signature:
         over = [name for name in values if name != "*args" and name not in self._sig.parameters]
         if over and inspect.Parameter.VAR_KEYWORD not in kinds:
             raise InvalidDefinition(f"{self.where} takes no {over[0]!r}; its parameters are {', '.join(self._sig.parameters) or 'none'}")
+        needed = (p for p in self._sig.parameters.values() if p.default is p.empty and p.kind not in _VARIADIC)
+        if lacking := [p.name for p in needed if p.name not in values and p.name not in self._names[: len(given)]]:
+            raise InvalidDefinition(
+                f"{self.where} needs {', '.join(map(repr, lacking))}, and was not given {'it' if len(lacking) == 1 else 'them'}"
+            )
 
     def parameter(self, name: str) -> Any:
         """The declared type of the parameter that `bind` calls *name*; ``Any`` if it has none."""

@@ -13,6 +13,7 @@ from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.client import client_for
 from redrive.cli.colors import Colors, colors_for, visible
 from redrive.cli.formatting import brief, plain, when
+from redrive.counting import counted
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -119,7 +120,7 @@ def _letter_lines(one: DeadLetter, now: datetime, colors: Colors) -> list[str]:
         return [*lines, "    waits for its handler, or behind an older one of its execution"]
     again = "dead" if one.dead else "due at once" if one.due is None else f"due {when(one.due, now)}"
     error = one.error.split("\n", 1)[0]
-    return [*lines, f"    {one.attempts} attempts, {again}: {colors('red', visible(error))}"]
+    return [*lines, f"    {counted(one.attempts, 'attempt')}, {again}: {colors('red', visible(error))}"]
 
 
 def _seqs(given: argparse.Namespace) -> Sequence[int]:

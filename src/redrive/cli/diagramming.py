@@ -14,6 +14,7 @@ from redrive.cli.cli_errors import DONE, CommandError, did_you_mean
 from redrive.cli.gating import Line
 from redrive.cli.loading import load_name
 from redrive.codec import JsonCodec
+from redrive.counting import counted
 from redrive.passwords import without_password
 from redrive_interpreter import Invocation, Workflow
 
@@ -93,7 +94,9 @@ async def _traffic(
     progress = Line(sys.stderr)
     codec = JsonCodec() if app is None else app.codec
     try:
-        met = await traffic(workflow, store, codec, limit=limit, progress=lambda count: progress.show(lambda: f"{count:,} executions read"))
+        met = await traffic(
+            workflow, store, codec, limit=limit, progress=lambda count: progress.show(lambda: counted(count, "execution") + " read")
+        )
     except ValueError as error:  # the URL names no store
         raise CommandError(str(error)) from None
     progress.clear()

@@ -10,6 +10,7 @@ from typing import Final
 from redrive import SetAsideSignal
 from redrive.cli.colors import Colors, visible
 from redrive.cli.formatting import brief, span, when
+from redrive.counting import counted
 from redrive.ports.parks import EVERYBODY, Park
 from redrive.ports.store import Snapshot
 from redrive.status import CANCELLED, CANCELLING, COMPENSATION_FAILED, COMPLETED, FAILED, PARKED, PENDING
@@ -128,7 +129,8 @@ class View:
         if attributes:
             lines.append(self._field("attributes", visible(brief(attributes))))
         if snapshot.unread:
-            lines.append(self._field("unread", f"{snapshot.unread} signals"))
+            names = f": {', '.join(map(visible, line.unread))}" if line.unread else ""
+            lines.append(self._field("unread", counted(snapshot.unread, "signal") + names))
         for index, one in enumerate(aside):
             text = f"{one.seq}: {visible(one.name)} {visible(brief(one.payload))}: {self.colors('red', visible(one.error))}"
             lines.append(self._field("" if index else "set aside", text))

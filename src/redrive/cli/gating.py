@@ -14,6 +14,7 @@ from redrive import AsyncDurableService
 from redrive.cli.apps import load_app, refuse_typo
 from redrive.cli.cli_errors import DONE, FAILED, CommandError
 from redrive.cli.colors import colors_for, visible
+from redrive.counting import counted
 from redrive.gate import Report, pages, sweep
 
 _EVERY: Final = 0.2
@@ -66,7 +67,7 @@ class Line:
 
     def __call__(self, report: Report, total: int) -> None:
         done = report.executions / total
-        self.show(lambda: f"[{'#' * round(done * 24):<24}] {report.executions:,} of {total:,} executions, {report.rate:,} rows/s")
+        self.show(lambda: f"[{'#' * round(done * 24):<24}] {report.executions:,} of {counted(total, 'execution')}, {report.rate:,} rows/s")
 
     def show(self, text: Callable[[], str]) -> None:
         """Write *text*, if it is time for an update."""

@@ -12,6 +12,7 @@ import attrs
 from redrive.cli.apps import refuse_typo
 from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.gating import Line
+from redrive.counting import counted
 from redrive.moving import Moved, archive_of, copy, move
 from redrive.passwords import without_password
 
@@ -51,7 +52,9 @@ async def back_up(given: argparse.Namespace) -> int:
 
 class _Line(Line):
     def told(self, moved: Moved, total: int) -> None:
-        self.show(lambda: f"[{'#' * round(24 * moved.executions / max(total, 1)):<24}] {moved.executions:,} of {total:,} executions")
+        self.show(
+            lambda: f"[{'#' * round(24 * moved.executions / max(total, 1)):<24}] {moved.executions:,} of {counted(total, 'execution')}"
+        )
 
 
 def _archives(given: argparse.Namespace) -> tuple[Archive, Archive]:
@@ -69,7 +72,7 @@ def _say(given: argparse.Namespace, moved: Moved, verb: str, then: str) -> None:
         print(json.dumps(attrs.asdict(moved)))
         return
     print(
-        f"{verb} and checked: {moved.executions:,} executions ({moved.live:,} live) with {moved.rows:,} rows, "
-        f"{moved.messages:,} messages in inboxes, {moved.events:,} events"
+        f"{verb} and checked: {counted(moved.executions, 'execution')} ({moved.live:,} live) with {counted(moved.rows, 'row')}, "
+        f"{counted(moved.messages, 'message')} in inboxes, {counted(moved.events, 'event')}"
     )
     print(then)

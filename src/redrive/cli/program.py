@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from redrive.cli import verbs
 from redrive.cli.aside_verbs import add_aside
-from redrive.cli.cli_errors import FAILED, INTERRUPTED, CommandError, code_of
+from redrive.cli.cli_errors import FAILED, INTERRUPTED, CommandError, code_of, did_you_mean
 from redrive.cli.colors import colors_for, visible
 from redrive.cli.completion import add_completion
 from redrive.cli.diagramming import add_diagram
@@ -85,13 +86,25 @@ def _take_late(parser: argparse.ArgumentParser, given: argparse.Namespace, more:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what a mistyped word may have been meant to be."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        what = "command" if action.metavar == "command" else str(action.metavar or action.dest)
+        raise argparse.ArgumentError(None, f"there is no {what} {value!r}: {did_you_mean(str(value), map(str, action.choices))}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="redrive", description="Durable workflows, from a shell.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"redrive {version('redrive')}")
     parser.add_argument("--log-level", metavar="LEVEL", type=str.lower, choices=LEVELS, default=None, help="the same, before the command")
-    words = parser.add_subparsers(required=True, metavar="command")
+    words: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(
+        required=True, metavar="command", parser_class=_Parser
+    )
 
     demo = words.add_parser("demo", help="an order whose worker is killed three times, with the right result")
     demo.add_argument("--dir", metavar="DIR", help="keep the database and the ledger here (default: a temporary directory)")

@@ -14,6 +14,7 @@ from redrive.cli.cli_errors import DONE
 from redrive.cli.client import client_for
 from redrive.cli.colors import Colors, colors_for, visible
 from redrive.cli.formatting import plain, span
+from redrive.counting import counted
 
 if TYPE_CHECKING:
     from redrive.ports.workers import KnownWorker
@@ -49,7 +50,7 @@ def page(workers: Sequence[KnownWorker], now: datetime, colors: Colors) -> list[
         heard = "" if one.heartbeat_at is None else f", heard of {span(max(now - one.heartbeat_at, timedelta(0)))} ago"
         up = "" if one.started_at is None else f", up {span(now - one.started_at)}"
         lines.append(f"{colors('bold', visible(one.id))}  {fate}{heard}{up if one.alive else ''}")
-        load = f"{one.executions:,} execution{'' if one.executions == 1 else 's'}" + (" or more" if one.executions >= 10_000 else "")
+        load = counted(one.executions, "execution") + (" or more" if one.executions >= 10_000 else "")
         lines.append(f"    build {visible(one.build) or '?'}, has {load}" + ("" if one.alive else ", for others to take over"))
         lines += [f"    {visible(name)}" for name in sorted(one.workflows)]
     builds = {one.build for one in workers if one.alive}

@@ -31,6 +31,10 @@ class JsonCodec:
     """
 
     def __init__(self, converter: Converting | None = None, max_bytes: int = text.MAX_BYTES) -> None:
+        if not isinstance(max_bytes, int):
+            raise InvalidDefinition(f"max_bytes= takes a whole number, not {max_bytes!r}")
+        if converter is not None and not callable(converter) and not hasattr(converter, "register_structure_hook"):
+            raise InvalidDefinition(f"converter= takes a cattrs converter, or a function that is given one, not {converter!r}")
         if max_bytes < 1:
             raise ValueError(f"max_bytes is {max_bytes}: no value fits")
         hooks = None if converter is None else Hooks(converter)

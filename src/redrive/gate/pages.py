@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
+from redrive.counting import counted
 from redrive.gate.check import Problem, Standing
 from redrive.gate.report import Group, Report, WorkflowReport
 
@@ -30,7 +31,7 @@ def pages(report: Report) -> Iterator[Styled]:
             yield from _group(entry, group)
     yield [("", "")]
     verdict = ("green", "safe to deploy") if report.safe else ("red", "not safe to deploy")
-    yield [verdict, ("dim", f"  {report.executions:,} executions, {report.rows:,} rows in {report.seconds:.1f} s")]
+    yield [verdict, ("dim", f"  {counted(report.executions, 'execution')}, {counted(report.rows, 'row')} in {report.seconds:.1f} s")]
 
 
 def text(report: Report) -> str:

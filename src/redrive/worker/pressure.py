@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from redrive.counting import counted
 from redrive.worker import stacks
 
 if TYPE_CHECKING:
@@ -117,9 +118,9 @@ class Pressure:
         exhausted = threads.forfeited >= threads.spare
         if exhausted and not self._exhausted:
             log.error(
-                "bodies that were given up hold %d threads, and no more are replaced: their steps are begun no more "
+                "bodies that were given up hold %s, and no more are replaced: their steps are begun no more "
                 "until one of theirs returns (%s)",
-                threads.forfeited,
+                counted(threads.forfeited, "thread"),
                 threads,
             )
         self._exhausted = exhausted

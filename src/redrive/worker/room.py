@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from redrive.counting import counted
+
 if TYPE_CHECKING:
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.step_executor import StepExecutor
@@ -92,7 +94,7 @@ class Room:
         found: dict[ActiveExecution, None] = dict.fromkeys(job.what.live for job in waiters[kept:] if job.handed_over < late)
         surplus = [live for live in found if self._only_waits(live)]
         if surplus:
-            log.info("%d executions that wait for a thread are given back, for workers that have one: %s", len(surplus), threads)
+            log.info("given back, since other workers have a thread for them: %s (here: %s)", counted(len(surplus), "execution"), threads)
         return surplus
 
     def why_not(self, workflow: str) -> str:

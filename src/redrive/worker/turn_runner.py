@@ -3,9 +3,8 @@
 1.  One turn of an execution is under way at a time (`ActiveExecution.driving`); turns of different executions are stored side
     by side, and the store commits them together.
 2.  Nothing is acted on before its turn is stored (S2).
-3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3). `Overdue`: after
-    the deadline, too, which then has passed for this worker (E4).
-    `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
+3.  `Stale`: the machine is put away and replayed; what bodies gave since is taken up again, after the inbox (E3), and
+    after the deadline if it was `Overdue` (E4). `LostClaim`: all is dropped, bodies are told to stop, nothing is written (S10, W1).
 4.  A turn that takes too long for the event loop is computed in a thread of its own, from then on all turns of its execution.
 5.  What the code here cannot go on with parks the execution, and never ends the worker (D2). Only Ctrl-C goes on to the loop.
 """
@@ -310,9 +309,7 @@ class TurnRunner:
                 else:
                     self._rest(live)
             elif isinstance(error, Stale):
-                self._again(live, draft)
-                if isinstance(error, Overdue):  # by the store's clock, whatever the worker's says
-                    live.overdue = live.interrupt_first = True
+                self._again(live, draft, overdue=isinstance(error, Overdue))
                 self._turn(live)
             elif isinstance(error, StoreError) and error.retry_helps and not again:
                 asked = self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
@@ -377,12 +374,14 @@ class TurnRunner:
         live.workflow, live.started = workflow, run.started
 
     # ── when it cannot go on ────────────────────────────────────────────────────────────────────
-    def _again(self, live: ActiveExecution, draft: Draft) -> None:
-        """Put the machine away, and keep what bodies gave: it is taken up after what is in the inbox by now."""
+    def _again(self, live: ActiveExecution, draft: Draft, *, overdue: bool = False) -> None:
+        """Put the machine away, and keep what bodies gave: it is taken up after what is in the inbox by now. *overdue*: the deadline
+        has passed by the store's clock."""
         now = self.clock.now()
         kept: list[tuple[Any, Fact]] = [(now, fact) for _, fact in draft.fed]
         kept += [(now, fact) for _, fact in live.facts or ()]
         live.put_away()
+        live.overdue = live.interrupt_first = live.overdue or overdue
         live.facts = kept or None
         live.started = None
         live.attributes = None

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
+from redrive.counting import counted
 from redrive.home import Process
 from redrive.ports.answer import Answer
 from redrive.ports.aside_values import Aside, HeldEvent
@@ -176,7 +177,9 @@ class SQLiteStore(PurgesSQLite):
         asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
         claims, burials, unlisted = await self._writer.do(owning.claim, *asked)
         for buried, fate, left in burials:
-            log.warning("worker %s is taken for dead: %s; it leaves %d executions with something to do", buried, fate.value, left)
+            log.warning(
+                "worker %s is taken for dead: %s; it leaves %s with something to do", buried, fate.value, counted(left, "execution")
+            )
         for parked in unlisted:
             log_unlisted(log, *parked)
         return claims
