@@ -97,7 +97,7 @@ def test_what_the_function_does_not_take_is_refused_where_it_is_known(both: dict
         both["knows"].start(call)
 
 
-@pytest.mark.parametrize(("call", "sentence"), zip(BAD, SENTENCES, strict=True), ids=repr)
+@pytest.mark.parametrize(("call", "sentence"), list(zip(BAD, SENTENCES, strict=True)), ids=repr)
 def test_who_waits_for_the_result_of_such_a_call_is_told_what_is_wrong(both: dict[str, DurableService], call: Any, sentence: str) -> None:
     execution = both["client"].start(call)
     with pytest.raises(TimeoutError, match=f"is parked: the input of 'w' does not fit its code: workflow w {sentence}"):
