@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
     from redrive.inspecting import Inspection
     from redrive.service import AsyncDurableService
+    from redrive_interpreter.commands.conditions import Attribute, Condition
+    from redrive_interpreter.commands.durations import Duration
     from redrive_interpreter.commands.messages import Payload, Signal
     from redrive_interpreter.commands.workflows import Workflow
     from redrive_interpreter.history.rows import Row
@@ -89,7 +92,38 @@ class AsyncExecution(Generic[R_co]):
 
     async def attributes(self) -> dict[str, Any]:
         """The attributes that it was started with or has set, by name. Raises `ExecutionNotFound`."""
-        return await self._service._attributes(self.id)
+        return self._service._inspection.attributes(await self._service._read(self.id))
+
+    async def attribute(self, attribute: Attribute[T], /) -> T | None:
+        """The value that *attribute* has; None if it was never set. Raises `ExecutionNotFound`, `CodecError`."""
+        from redrive.attribute_values import current
+
+        return current(self._service, await self._service._read(self.id), attribute)
+
+    @overload
+    async def wait_for_attribute(self, attribute: Attribute[T], test: Callable[[T], bool], /, *, timeout: Duration | None = None) -> T: ...
+    @overload
+    async def wait_for_attribute(self, attribute: Attribute[T], condition: Condition[T], /, *, timeout: Duration | None = None) -> T: ...
+    @overload
+    async def wait_for_attribute(self, attribute: Attribute[T], value: T, /, *, timeout: Duration | None = None) -> T: ...
+    async def wait_for_attribute(self, attribute: Attribute[Any], test: Any, /, *, timeout: Duration | None = None) -> Any:
+        """Wait until *attribute* is a value, or fulfils a condition or a function of it, at most *timeout* seconds; gives back the value.
+
+        The value that it has counts, and each that it is set to from now on, also if that is replaced at once. Raises
+        `TimeoutError`, `ExecutionFinished` if the execution ends without such a value, `ExecutionNotFound`.
+        """
+        from redrive.attribute_values import wait_for
+
+        return await wait_for(self._service, self.id, attribute, test, timeout)
+
+    def watch(self, attribute: Attribute[T], /) -> AsyncIterator[T]:
+        """The value that *attribute* has, and each that it is set to, until the execution ends: ``async for value in ….watch(state)``.
+
+        Raises `ExecutionNotFound`.
+        """
+        from redrive.attribute_values import values
+
+        return values(self._service, self.id, attribute)
 
     async def _check(self) -> None:
         """Refuse to read another workflow's values as *workflow*'s; once, for it stays the same."""
@@ -179,6 +213,38 @@ class Execution(Generic[R_co]):
     def attributes(self) -> dict[str, Any]:
         """The attributes that the execution was started with or has set, by name. Raises `ExecutionNotFound`."""
         return self._call(self._inner.attributes())  # type: ignore[no-any-return]
+
+    def attribute(self, attribute: Attribute[T], /) -> T | None:
+        """The value that *attribute* has; None if it was never set. Raises `ExecutionNotFound`, `CodecError`."""
+        return self._call(self._inner.attribute(attribute))  # type: ignore[no-any-return]
+
+    @overload
+    def wait_for_attribute(self, attribute: Attribute[T], test: Callable[[T], bool], /, *, timeout: Duration | None = None) -> T: ...
+    @overload
+    def wait_for_attribute(self, attribute: Attribute[T], condition: Condition[T], /, *, timeout: Duration | None = None) -> T: ...
+    @overload
+    def wait_for_attribute(self, attribute: Attribute[T], value: T, /, *, timeout: Duration | None = None) -> T: ...
+    def wait_for_attribute(self, attribute: Attribute[Any], test: Any, /, *, timeout: Duration | None = None) -> Any:
+        """Wait until *attribute* is a value, or fulfils a condition or a function of it, at most *timeout* seconds; gives back the value.
+
+        The value that it has counts, and each that it is set to from now on, also if that is replaced at once. Raises
+        `TimeoutError`, `ExecutionFinished` if the execution ends without such a value, `ExecutionNotFound`.
+        """
+        return self._call(self._inner.wait_for_attribute(attribute, test, timeout=timeout))
+
+    def watch(self, attribute: Attribute[T], /) -> Iterator[T]:
+        """The value that *attribute* has, and each that it is set to, until the execution ends: ``for value in execution.watch(state)``.
+
+        Raises `ExecutionNotFound`.
+        """
+        found = self._inner.watch(attribute)
+        nothing = object()
+
+        async def following() -> Any:
+            return await anext(found, nothing)
+
+        while (value := self._call(following())) is not nothing:
+            yield value
 
     def __repr__(self) -> str:
         return repr(self._inner)

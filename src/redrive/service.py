@@ -378,9 +378,6 @@ class AsyncDurableService(AsyncFinds):
         self._check_open()
         return await self._inspection.rows(id, run)
 
-    async def _attributes(self, id: str) -> dict[str, Any]:
-        return self._inspection.attributes(await self._read(id))
-
     async def _read(self, id: str) -> Snapshot:
         self._check_open()
         snapshot: Snapshot | None = await patiently(lambda: self.store.read(id))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
 
-from redrive import AsyncDurableService
+from redrive import AsyncDurableService, Attribute
 from redrive.ports.store import StoreError, Turn, UnusableStore
 from redrive.stores.backends import open_url
 from redrive.stores.postgres import PostgresStore
@@ -282,3 +283,39 @@ def test_no_session_of_a_store_compiles_what_it_is_asked(postgres: Server, schem
         return str(found[0])
 
     assert asyncio.run(run()) == "off"
+
+
+def test_what_an_older_release_stored_is_found_once_somebody_searches_for_it(postgres: Server, schema: str) -> None:
+    """A1, A3: only the code knows the types of its attributes, so they are made searchable when it asks."""
+    from redrive.stores.postgres.connection_pool import connect
+    from redrive.stores.postgres.schema import bring_up_to_date, migrations
+
+    url = postgres.url(schema=schema)
+    started = '{"row":"started","id":"top","run":"0b0f5d0c-6a0e-4d6e-9a3e-000000000000","at":1,"input":{},"workflow":"w"}'
+    asked = '{"row":"asked","key":"approved","kind":"wait_signal","label":"approved","input":{}}'
+    columns = "(id, workflow, run, status, stored_us, updated_us, created_us, attributes, outcome, creator_id)"
+
+    async def run() -> None:
+        connection = await connect(parse(url))
+        await bring_up_to_date(connection, parse(url), migrations()[:8])
+        await connection.close()
+        postgres.execute(
+            f"""INSERT INTO {schema}.executions {columns} VALUES
+            ('top', 'w', 'r', 'suspended', 1, 7, 1, '{{"total":"12.50","odd":"\\ud800"}}', NULL, NULL),
+            ('left', 'w', 'r', 'running', 1, 7, 1, '{{"total":"9"}}', NULL, 'top'),
+            ('leaf', 'w', 'r', 'completed', 1, 7, 1, '{{}}', '{{"ok":1}}', 'left'),
+            ('lost', 'w', 'r', 'failed', 1, 7, 1, 'not json', '{{"err":{{"type":"shop.CardDeclined","message":"\\ud800"}}}}', 'gone')""",
+            f"INSERT INTO {schema}.history SELECT n, 1, 2, 1, '{started},{asked}', '{{}}' FROM {schema}.executions",
+        )
+        total = Attribute("total", Decimal)
+        async with AsyncDurableService(url, worker=False) as service:
+            assert [one.id async for one in service.find(attributes=[total.is_(Decimal("12.5"))])] == ["top"]
+            assert [one.id async for one in service.find(attributes=[total.at_least(Decimal(9))])] == ["left", "top"]
+            assert [one.id async for one in service.find(attributes=[Attribute("odd", str).is_("\ud800")])] == ["top"]
+            assert [one.id async for one in service.find(waiting_on="approved")] == ["left", "top"]
+            assert [one.id async for one in service.find(root="top")] == ["leaf", "left", "top"]
+            assert [one.id async for one in service.find(error_type="CardDeclined")] == ["lost"]
+            assert [one.id async for one in service.find(ended_after=datetime(1970, 1, 1, tzinfo=UTC))] == ["lost", "leaf"]
+            assert list(await service.store.behind("total", 1)) == list(await service.store.behind(None, 1)) == []
+
+    asyncio.run(run())

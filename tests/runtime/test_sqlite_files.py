@@ -7,11 +7,13 @@ import contextlib
 import os
 import sqlite3
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from redrive import AsyncDurableService, Attribute
 from redrive.ports.store import StoreError, UnusableStore
 from redrive.stores.sqlite import SQLiteStore
 from redrive.stores.sqlite.database_file import APPLICATION_ID, connect, migrations, prepare, statements
@@ -217,6 +219,47 @@ def test_what_was_parked_with_the_first_schema_has_a_kind_and_is_tried_by_the_ne
         await store.close()
 
     asyncio.run(run())
+
+
+async def test_what_an_older_release_stored_is_found_once_somebody_searches_for_it(tmp_path: Path) -> None:
+    """A1, A3: only the code knows the types of its attributes, so they are made searchable when it asks."""
+    path = str(tmp_path / "older.db")
+    db = sqlite3.connect(path, isolation_level=None)
+    prepare(db, path, "full", migrations()[:7])
+    rows = [
+        ("top", None, "suspended", '{"total":"12.50","at":"2026-01-01T12:00:00+01:00","state":"paid"}', None),
+        ("left", "top", "running", '{"total":"9"}', None),
+        ("leaf", "left", "completed", "{}", '{"ok":1}'),
+        ("lost", "gone", "failed", "not json", '{"err":{"type":"shop.CardDeclined","message":""}}'),
+    ]
+    for id, parent, status, attributes, outcome in rows:
+        db.execute(
+            "INSERT INTO executions (id, workflow, run, number, status, stored_us, updated_us, created_us, attributes, outcome, creator_id,"
+            " creator_run, creator_key) VALUES (?, 'w', 'r', 1, ?, 1, 7, 1, ?, ?, ?, 'r', 'k')",
+            (id, status, attributes, outcome, parent),
+        )
+    started = '{"row":"started","id":"top","run":"0b0f5d0c-6a0e-4d6e-9a3e-000000000000","at":1,"input":{},"workflow":"w"}'
+    asked = '{"row":"asked","key":"approved","kind":"wait_signal","label":"approved","input":{}}'
+    db.execute(
+        "INSERT INTO history (n, number, upto, at_us, rows, input) SELECT n, 1, 2, 1, ?, '{}' FROM executions", (f"{started},{asked}",)
+    )
+    db.close()
+    total, at, state = Attribute("total", Decimal), Attribute("at", datetime), Attribute("state", str)
+    async with AsyncDurableService(f"sqlite:///{path}", worker=False) as service:
+        for condition, ids in (
+            (total.is_(Decimal("12.5")), ["top"]),
+            (total.at_least(Decimal(9)), ["left", "top"]),
+            (at.at_most(datetime(2026, 1, 1, 11, tzinfo=UTC)), ["top"]),
+            (state.is_("paid"), ["top"]),
+            (state.is_("new"), []),
+        ):
+            assert [one.id async for one in service.find(attributes=[condition])] == ids
+        assert [one.id async for one in service.find(waiting_on="approved")] == ["left", "top"]
+        assert [one.id async for one in service.find(root="top")] == ["leaf", "left", "top"]
+        assert [one.id async for one in service.find(root="gone")] == ["lost"]
+        assert [one.id async for one in service.find(error_type="CardDeclined")] == ["lost"]
+        assert [one.id async for one in service.find(ended_after=datetime(1970, 1, 1, tzinfo=UTC))] == ["lost", "leaf"]
+        assert list(await service.store.behind("total", 1)) == list(await service.store.behind(None, 1)) == []
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ Comparison: TypeAlias = Literal["is", "any of", "at least", "at most", "between"
 
 
 class Condition(Frozen, Generic[T_co]):
-    """What an attribute's value must be for an execution to be found: made by `Attribute`, taken by ``attributes=`` of a filter."""
+    """A condition on the value of an attribute: made by `Attribute`, taken by ``attributes=`` of a filter."""
 
     __slots__ = ("attribute", "comparison", "values")
     attribute: Attribute[Any]

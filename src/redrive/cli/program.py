@@ -18,6 +18,7 @@ from redrive.cli.cli_errors import FAILED, INTERRUPTED, CommandError, code_of, d
 from redrive.cli.colors import colors_for, visible
 from redrive.cli.completion import add_completion
 from redrive.cli.diagramming import add_diagram
+from redrive.cli.finding_verbs import add_finding
 from redrive.cli.gating import add_replay
 from redrive.cli.inspecting_verbs import add_inspecting
 from redrive.cli.linting import add_lint
@@ -128,11 +129,6 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--timeout", metavar="SECONDS", type=float, help="a deadline over all of its runs")
     start.add_argument("--create", action="store_true", help="make the database file, or its tables, if they are not there")
 
-    listing = _client(words, "list", "the newest executions", verbs.listing)
-    listing.add_argument("--workflow", metavar="NAME")
-    listing.add_argument("--status")
-    listing.add_argument("--limit", type=int, default=50)
-
     show = _client(words, "show", "where an execution stands: what it waits for, until when, and how it got there", verbs.show)
     show.add_argument("id")
 
@@ -155,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     cancel.add_argument("id")
     cancel.add_argument("reason", nargs="?", default="")
 
+    add_finding(partial(_client, words))
     add_aside(partial(_client, words))
     add_operator(partial(_client, words))
     add_inspecting(partial(_client, words))

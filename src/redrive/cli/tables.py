@@ -12,22 +12,60 @@ from redrive.cli.execution_pages import NOBODY, STATUS_STYLE
 from redrive.cli.formatting import brief, span
 from redrive.ports.store import Snapshot
 from redrive.ports.workers import KnownWorker
+from redrive.status import PARKED
 from redrive_interpreter import Row
 
-_TITLES: Final = ("id", "workflow", "status", "started")
+_TITLES: Final = ("id", "workflow", "status", "started", "waits for, or why not")
+_NARROWEST: Final = 8
 _SAID: Final = frozenset({"key", "kind", "label", "name", "id", "at", "row"})
 
 
-def listing(snapshots: Sequence[Snapshot], colors: Colors, now: datetime, workers: Sequence[KnownWorker] | None = None) -> list[str]:
-    """One line for each execution. The status tells if it is due and no worker works on it."""
-    rows = [(visible(s.id), visible(s.workflow), _status(s, workers, now), f"{span(now - s.created_at)} ago") for s in snapshots]
+def listing(
+    snapshots: Sequence[Snapshot], colors: Colors, now: datetime, workers: Sequence[KnownWorker] | None = None, width: int | None = None
+) -> list[str]:
+    """One line for each execution, no wider than *width*: its status, which tells if it is due and no worker works on it, and
+    what it waits for, or why it does not go on."""
+    rows = [
+        (visible(s.id), visible(s.workflow), _status(s, workers, now), f"{span(now - s.created_at)} ago", visible(_why(s, workers, now)))
+        for s in snapshots
+    ]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
-    lines = [colors("dim", "  ".join(map(str.ljust, _TITLES, widths)).rstrip())]
+    if not any(row[4] for row in rows):
+        rows, widths = [(*row[:4], "") for row in rows], [*widths[:4], 0]
+    _narrow(widths, width)
+    titles = [title if size else "" for title, size in zip(_TITLES, widths, strict=True)]
+    lines = [colors("dim", "  ".join(map(_cut, titles, widths)).rstrip())]
     for row in rows:
-        cells = list(map(str.ljust, row, widths))
+        cells = list(map(_cut, row, widths))
         cells[2] = colors("red" if row[2].endswith(NOBODY) else STATUS_STYLE.get(row[2], "cyan"), cells[2])
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def _narrow(widths: list[int], width: int | None) -> None:
+    """Take what is too much for *width* from the widest columns, the status and the age apart."""
+    if width is None:
+        return
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        widest = max((0, 1, 4), key=lambda at: widths[at])
+        if widths[widest] <= _NARROWEST:
+            return
+        widths[widest] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _why(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:
+    """What an execution waits for, the error that it ended with, or the reason why it does not go on; in one line."""
+    if snapshot.error_type is not None:
+        return snapshot.error_type
+    if snapshot.ended_at is not None:
+        return ""
+    if snapshot.status == PARKED and snapshot.parks:
+        return snapshot.parks[0].reason.partition("\n")[0]
+    return unattended(snapshot, workers, now) or ", ".join(snapshot.waits.split("\n"))
 
 
 def _status(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:

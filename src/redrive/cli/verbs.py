@@ -8,22 +8,20 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
 from redrive.attendance import unattended, workers_of
 from redrive.cli import tables
 from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
-from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError, did_you_mean
+from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError
 from redrive.cli.client import client_for
 from redrive.cli.colors import colors_for
 from redrive.cli.execution_pages import View, told_of_a_cancel
-from redrive.cli.formatting import plain, snapshot_object
+from redrive.cli.formatting import plain
 from redrive.cli.location import location_of
 from redrive.cli.serve import serve
 from redrive.histories import named, redact
-from redrive.ports.finding import StoredFilter
-from redrive.ports.store import FINAL, ExecutionStatus
+from redrive.ports.store import FINAL
 from redrive.status import COMPLETED
 from redrive.timeline import timeline
 from redrive_interpreter import load_row
@@ -56,28 +54,6 @@ async def start(given: argparse.Namespace) -> int:
         invocation = client.invocation(given.workflow, arguments)
         execution = await client.service.start(invocation, id=given.id, timeout=given.timeout)
         print(execution.id)
-    return DONE
-
-
-async def listing(given: argparse.Namespace) -> int:
-    statuses = get_args(ExecutionStatus)
-    if given.status is not None and given.status not in statuses:
-        raise CommandError(f"there is no status {given.status!r}", did_you_mean(given.status, statuses))
-    if given.limit < 1:
-        raise CommandError(f"--limit {given.limit} leaves nothing to list")
-    async with client_for(given) as client:
-        filter = StoredFilter(workflow=given.workflow, statuses=None if given.status is None else frozenset({given.status}))
-        found = (await client.store.find(filter, limit=given.limit)).executions
-        workers, now = await workers_of(client.store), await client.store.now()
-        if given.json:
-            _print(
-                json.dumps({**snapshot_object(one, client.origin(one.id)), "unattended": unattended(one, workers, now) or None})
-                for one in found
-            )
-        elif found:
-            _print(tables.listing(found, colors_for(sys.stdout), now, workers))
-        else:
-            print("no executions" + (" like that" if given.workflow or given.status else ""), file=sys.stderr)
     return DONE
 
 

@@ -116,7 +116,7 @@ class Texts:
 
 
 def fitting(comparison: Comparison, values: tuple[Any, ...]) -> Texts:
-    """What the texts of an attribute must be for a condition to hold. Raises `ValueError` where a value cannot be searched."""
+    """The texts that an attribute has if a condition holds. Raises `ValueError` where a value cannot be searched."""
     match comparison:
         case "is" | "any of":
             alternatives = [_known(texts_of(value), value) for value in values]

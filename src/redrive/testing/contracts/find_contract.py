@@ -18,7 +18,7 @@ FAILURE = '{"err":{"type":"shop.CardDeclined","message":"no \\ud800 funds","atte
 
 
 def has(attribute: str, *texts: str) -> StoredFilter:
-    """Those in which *attribute* has one of *texts*."""
+    """A filter for executions in which *attribute* has one of *texts*."""
     return StoredFilter(conditions=(StoredCondition(attribute, (texts,)),))
 
 
