@@ -1,4 +1,4 @@
-"""What a search gives: executions with their handles, page by page."""
+"""The results of a search: executions with their handles, page by page."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Summary:
 
     @property
     def waiting_on(self) -> tuple[str, ...]:
-        """What it waits for, the oldest first: ``signal:orders.approved``, ``step:charge``, ``child:shop.pay``, ``timer``."""
+        """The waits that have not ended, the oldest first: ``signal:orders.approved``, ``step:charge``, ``child:shop.pay``, ``timer``."""
         return tuple(self._snapshot.waits.split("\n")) if self._snapshot.waits and self._snapshot.outcome is None else ()
 
     @property

@@ -1,6 +1,6 @@
-"""What an execution waits for, as a store keeps it beside its status: lines like ``signal:orders.approved``, the oldest first.
+"""The waits of an execution, as a store keeps them beside its status: lines like ``signal:orders.approved``, the oldest first.
 
-It is for finding: who waits for what. How long, until when and why is for `redrive.info` to say, from the history.
+They serve to find executions. How long one waits, until when and why is for `redrive.info` to say, from the history.
 """
 
 from __future__ import annotations

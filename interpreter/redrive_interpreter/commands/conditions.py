@@ -184,7 +184,7 @@ def _ordered(attribute: Attribute[Any], value: Any) -> Any:
 
 
 def _order(value: Any) -> str:
-    """What *value* can be compared with by order: a word for it; empty if with nothing."""
+    """A word for the values that *value* can be compared with by order; empty if there are none."""
     from datetime import date, datetime
     from decimal import Decimal
     from enum import Enum

@@ -58,7 +58,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _why(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: datetime) -> str:
-    """What an execution waits for, the error that it ended with, or the reason why it does not go on; in one line."""
+    """The waits of an execution, the error that it ended with, or the reason why it does not go on; in one line."""
     if snapshot.error_type is not None:
         return snapshot.error_type
     if snapshot.ended_at is not None:

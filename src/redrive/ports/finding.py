@@ -1,6 +1,6 @@
 """Finding executions: what a store is asked, and what every store must promise of it.
 
-1.  What a commit wrote is found by whoever asks after it: attributes, status, waits and ends are no index that lags.
+1.  What a commit wrote is found by everybody who asks after it: attributes, status, waits and ends are no index that lags.
 2.  Executions come newest first: by when they were started, or by their end where the filter is about that. Those that come or go
     while somebody pages change nothing about the others: each that fits all the time is given once.
 3.  A page reads 10,000 rows at most, whatever there is. So it may be short, or empty, with a cursor to go on from.
@@ -26,7 +26,7 @@ MOST_COUNTED: Final = 10_000
 
 @attrs.frozen
 class StoredCondition:
-    """What the texts of *attribute* must be: one of each of *each*, or one from *low* up to, not including, *below*."""
+    """A condition on the texts of *attribute*: it has one of each of *each*, or one from *low* up to, not including, *below*."""
 
     attribute: str
     each: tuple[tuple[str, ...], ...] = ()

@@ -91,7 +91,7 @@ class Lead:
 
 @attrs.frozen
 class Indexes:
-    """What differs between stores: which statuses the index of *open* executions has."""
+    """The difference between stores: which statuses the index of *open* executions has."""
 
     open: frozenset[ExecutionStatus]
 
@@ -242,7 +242,7 @@ def _count_at_once(filter: StoredFilter, by: str | None, most: int, indexes: Ind
 
 
 def unknown_texts(attributes: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What stands for the texts of attributes of which nobody has said the types: whoever searches for one does (`catch_up`)."""
+    """The texts of attributes of which nobody has said the types yet: a search does (`catch_up`)."""
     try:
         return [(str(name), (UNKNOWN,)) for name in json.loads(attributes)]
     except (ValueError, TypeError):  # damaged: who reads it is told
@@ -267,7 +267,7 @@ def never_fits(filter: StoredFilter) -> bool:
 
 
 def leads_of(filter: StoredFilter, indexes: Indexes, by: str | None = None) -> list[Lead]:
-    """What may lead, the most selective by its nature first."""
+    """The leads that a search may follow, the most selective by its nature first."""
     leads: list[Lead] = []
     if filter.parent is not None:
         leads.append(Lead((Source("parent", (filter.parent,)),), attrs.evolve(filter, parent=None)))

@@ -74,7 +74,7 @@ def count(records: Collection[Record], filter: StoredFilter, by: str | None, mos
 
 
 def behind(records: Iterable[Record], attribute: str | None) -> list[Behind]:
-    """Those of *records* that have *attribute*, and nobody has said of what type."""
+    """The records with an *attribute* of which nobody has said the type."""
     if attribute is None:
         return []
     return [Behind(it.id, it.n, attribute, it.attributes) for it in records if UNKNOWN in it.texts.get(attribute, ())]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
-from redrive.ports.finding import Behind, Count, FoundPage, StoredFilter
+from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.stores.ledger import search
 from redrive.stores.ledger.search import Row, Tally
 from redrive.stores.postgres.limits import LONG
@@ -32,6 +33,26 @@ DIALECT: Final = Dialect(
     errors_are_json=True,
 )
 _MARK: Final = re.compile(r"\?")
+
+
+class FindsInPostgres(ABC):
+    """The part of the PostgreSQL store that finds executions: see `FindsExecutions`."""
+
+    @abstractmethod
+    def _asking(self) -> tuple[Sessions, str]:
+        """The sessions of the open store, and its schema. Raises `StoreError`."""
+
+    async def find(self, filter: StoredFilter = EVERYTHING, *, after: str | None = None, limit: int = 100) -> FoundPage:
+        return await find(*self._asking(), filter, after, limit)
+
+    async def count(self, filter: StoredFilter = EVERYTHING, by: str | None = None, most: int = MOST_COUNTED) -> Mapping[str, Count]:
+        return await count(*self._asking(), filter, by, most)
+
+    async def behind(self, attribute: str | None, limit: int) -> Sequence[Behind]:
+        return await behind(self._asking()[0], attribute, limit)
+
+    async def catch_up(self, found: Sequence[tuple[Behind, tuple[str, ...]]]) -> None:
+        await self._asking()[0].transact(partial(catch_up, found=found))
 
 
 async def find(sessions: Sessions, schema: str, filter: StoredFilter, after: str | None, limit: int) -> FoundPage:

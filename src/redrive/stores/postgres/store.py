@@ -16,7 +16,6 @@ from redrive.home import Place
 from redrive.ports.answer import Answer
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
-from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Rewrite
@@ -43,7 +42,6 @@ from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres import (
     aside_statements,
     event_statements,
-    find_statements,
     inbox_statements,
     outside,
     read_statements,
@@ -54,6 +52,7 @@ from redrive.stores.postgres import (
 from redrive.stores.postgres import claim_statements as owning
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connection_pool import check, connect, make_pool, parameters
+from redrive.stores.postgres.find_statements import FindsInPostgres
 from redrive.stores.postgres.groups import Group, Job
 from redrive.stores.postgres.inbox_statements import Mailbox
 from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
@@ -116,7 +115,7 @@ class _Opened:
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
-class PostgresStore(PurgesPostgres):
+class PostgresStore(FindsInPostgres, PurgesPostgres):
     """A `Store` in the PostgreSQL database at *url*, in a schema of its own; used on the event loop that opened it.
 
     Besides libpq's, the URL takes ``schema=`` (``redrive``), ``migrate=false`` (tables are neither created nor changed),
@@ -378,17 +377,8 @@ class PostgresStore(PurgesPostgres):
         """See `ReadsEnds`."""
         return await read_statements.ends(self._open.sessions, ids)
 
-    async def find(self, filter: StoredFilter = EVERYTHING, *, after: str | None = None, limit: int = 100) -> FoundPage:
-        return await find_statements.find(self._open.sessions, self.address.schema, filter, after, limit)
-
-    async def count(self, filter: StoredFilter = EVERYTHING, by: str | None = None, most: int = MOST_COUNTED) -> Mapping[str, Count]:
-        return await find_statements.count(self._open.sessions, self.address.schema, filter, by, most)
-
-    async def behind(self, attribute: str | None, limit: int) -> Sequence[Behind]:
-        return await find_statements.behind(self._open.sessions, attribute, limit)
-
-    async def catch_up(self, found: Sequence[tuple[Behind, tuple[str, ...]]]) -> None:
-        await self._open.sessions.transact(partial(find_statements.catch_up, found=found))
+    def _asking(self) -> tuple[Sessions, str]:
+        return self._open.sessions, self.address.schema
 
     async def workers(self) -> Sequence[KnownWorker]:
         return await read_statements.workers(self._open.sessions)
