@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from redrive.operating.change_report import Change
     from redrive.ports.finding import Count
     from redrive.purges_by_hand import Purged
+    from redrive.stuck import Stuck
 
 __all__ = [
     "All",
@@ -201,6 +202,7 @@ __all__ = [
     "StepTimeout",
     "Store",
     "StoreError",
+    "Stuck",
     "Switch",
     "Task",
     "UndeclaredSignal",
@@ -250,6 +252,10 @@ def __getattr__(name: str) -> Any:
         from redrive import inspecting
 
         return getattr(inspecting, name)
+    if name == "Stuck":
+        from redrive import stuck
+
+        return stuck.Stuck
     if name == "Purged":
         from redrive import purges_by_hand
 

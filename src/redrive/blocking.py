@@ -18,6 +18,7 @@ from redrive.operating.blocking_acts import BlockingHistoryActs
 from redrive.purges_by_hand import BlockingPurges
 from redrive.service import AsyncDurableService
 from redrive.starting import is_async
+from redrive.stuck import BlockingStuck
 from redrive_interpreter.errors import InvalidDefinition
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class BlockingSubscription(Generic[T]):
         return await self._inner.__anext__()
 
 
-class BlockingOperator(BlockingHistoryActs, BlockingPurges):
+class BlockingOperator(BlockingHistoryActs, BlockingPurges, BlockingStuck):
     """The operator's side of a `DurableService`: ``service.operator``."""
 
     def __init__(self, service: DurableService) -> None:

@@ -9,6 +9,7 @@ from redrive.operating.history_acts import HistoryActs
 from redrive.patience import patiently
 from redrive.ports.store import NewMessage, Store
 from redrive.purges_by_hand import PurgesByHand
+from redrive.stuck import FindsStuck
 from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from redrive.service import AsyncDurableService
 
 
-class Operator(HistoryActs, PurgesByHand):
+class Operator(HistoryActs, PurgesByHand, FindsStuck):
     """The operator's side of a service: ``service.operator``."""
 
     def __init__(self, service: AsyncDurableService) -> None:

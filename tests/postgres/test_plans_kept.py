@@ -285,6 +285,7 @@ READS_MORE: Final = {
     "forget_old_parks": "only where a build has parked something",
     "keep_due": "only after the clock went back",
     "prune_events": "ten thousand at a time, every few minutes",
+    "suspects": "the ten thousand oldest that have not ended, for people",
     "worker_details": "counts what each worker owns, for people",
 }
 

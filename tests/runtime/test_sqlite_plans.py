@@ -20,6 +20,7 @@ MAY_SCAN = {
     "purge_events": "there are as many handlers as the code has",
     "retentions": "there are as many rows as live workers",
     "forget_old_retentions": "there are as many rows as live workers",
+    "suspects": "oldest first by the index of what is not over, until there are enough",
     "worker_details": "there are as many rows as live workers",
     "workers": "there are as many rows as live workers",
     "newest": "sqlite_sequence has two rows",

@@ -1,4 +1,4 @@
-"""Forgetting what has ended, in the memory store."""
+"""Forgetting what has ended, and looking for what may be stuck, in the memory store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from uuid import uuid4
 import attrs
 
 from redrive.ports.purging import EndedExecution, EndedRuns, Retention
+from redrive.ports.suspects import Suspects
+from redrive.status import CANCELLING, PARKED, SUSPENDED
 from redrive.stores.bell import ENDS
 from redrive.stores.ledger import purge_rules
 from redrive.stores.memory.aside_lists import AsideInMemory
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from redrive.ports.rewrites import NewAudit
+    from redrive.ports.suspects import Suspicion
     from redrive.stores.memory.record import Record
 
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class PurgesInMemory(AsideInMemory):
-    """The verbs of `Purges`, for a store that has the rest."""
+    """The verbs of `Purges` and `KnowsSuspects`, for a store that has the rest."""
 
     async def ended(self, before: datetime, after: str | None, limit: int) -> Sequence[EndedExecution]:
         with self._lock:
@@ -97,6 +100,24 @@ class PurgesInMemory(AsideInMemory):
             fresh_us = now_us - purge_rules.STATED_FOR // _MICROSECOND
             stated = tables.retentions.items()
             return [one for worker, (at_us, one) in stated if at_us >= fresh_us or tables.is_alive(worker, now_us)]
+
+    async def suspects(self, suspicion: Suspicion, after: int, most: int) -> Suspects:
+        with self._lock:
+            behind = (record for record in self._tables.records.values() if not record.ended and record.n > after)
+            looked_at = heapq.nsmallest(most, behind, key=lambda record: record.n)
+            found = [record.id for record in looked_at if _is_suspect(record, suspicion)]
+            return Suspects(found, looked_at[-1].n if len(looked_at) == most else None)
+
+
+def _is_suspect(record: Record, suspicion: Suspicion) -> bool:
+    if record.status in (PARKED, CANCELLING) or record.unread or record.recoveries >= suspicion.recoveries:
+        return True
+    if record.wake_us is not None and record.wake_us < to_us(suspicion.due_before):
+        return True
+    if record.owner is not None and record.updated_us < to_us(suspicion.silent_since):
+        return True
+    between = record.status == SUSPENDED and record.wake_us is not None
+    return between and record.waits.startswith(("step:", "undo:"))
 
 
 def _ended(record: Record) -> EndedExecution:

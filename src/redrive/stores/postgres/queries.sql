@@ -1106,3 +1106,11 @@ DELETE FROM redrive.retentions WHERE worker = $1;
 -- name: retentions
 SELECT r.workflows, r.keep FROM redrive.retentions r LEFT JOIN redrive.workers w ON w.id = r.worker
 WHERE r.worker >= '' AND (w.expires_us > redrive.now_us() OR r.stated_us >= redrive.now_us() - $1);
+
+-- ── what may be stuck ─────────────────────────────────────────────────────────────────────────
+
+-- name: suspects
+SELECT n, id, coalesce(status IN ('parked', 'cancelling') OR unread > 0 OR recoveries >= $1 OR wake_us < $2
+    OR (owner IS NOT NULL AND updated_us < $3)
+    OR (status = 'suspended' AND wake_us IS NOT NULL AND (waits LIKE 'step:%' OR waits LIKE 'undo:%' OR waits IS NULL)), false)
+FROM redrive.executions WHERE open_n IS NOT NULL AND open_n > $4 ORDER BY open_n LIMIT $5;

@@ -1,4 +1,4 @@
-"""The verbs of `Purges`, for a PostgreSQL store that has the rest."""
+"""The verbs of `Purges` and `KnowsSuspects`, for a PostgreSQL store that has the rest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
 
+from redrive.ports.suspects import Suspects
 from redrive.stores.bell import ENDS
 from redrive.stores.postgres import purge_statements
+from redrive.stores.postgres.limits import LONG
+from redrive.stores.postgres.parameters import from_text, to_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
     from redrive.ports.purging import EndedExecution, EndedRuns, Retention
     from redrive.ports.rewrites import NewAudit
+    from redrive.ports.suspects import Suspicion
     from redrive.stores.postgres.session import Sessions
 
 
@@ -48,3 +52,8 @@ class PurgesPostgres(ABC):
 
     async def retentions(self) -> Sequence[Retention]:
         return await purge_statements.retentions(self._sessions)
+
+    async def suspects(self, suspicion: Suspicion, after: int, most: int) -> Suspects:
+        times = (to_us(suspicion.due_before), to_us(suspicion.silent_since))
+        rows = await self._sessions.rows("suspects", suspicion.recoveries, *times, after, most, seconds=LONG)
+        return Suspects([from_text(id) for _, id, suspect in rows if suspect], rows[-1][0] if len(rows) == most else None)

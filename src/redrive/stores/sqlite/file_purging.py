@@ -1,11 +1,11 @@
-"""The verbs of `Purges`, for a SQLite store that has the rest."""
+"""The verbs of `Purges` and `KnowsSuspects`, for a SQLite store that has the rest."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from redrive.stores.sqlite import purge_rows
+from redrive.stores.sqlite import purge_rows, suspect_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from redrive.ports.purging import EndedExecution, EndedRuns, Retention
     from redrive.ports.rewrites import NewAudit
+    from redrive.ports.suspects import Suspects, Suspicion
     from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
 
 
@@ -45,3 +46,6 @@ class PurgesSQLite(ABC):
 
     async def retentions(self) -> Sequence[Retention]:
         return await self._reader.do(purge_rows.retentions)
+
+    async def suspects(self, suspicion: Suspicion, after: int, most: int) -> Suspects:
+        return await self._reader.do(suspect_rows.suspects, suspicion, after, most)

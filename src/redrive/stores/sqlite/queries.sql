@@ -560,3 +560,17 @@ DELETE FROM retentions WHERE worker = ?;
 
 -- name: retentions
 SELECT worker, stated_us, retentions.workflows, keep, workers.id IS NOT NULL FROM retentions LEFT JOIN workers ON workers.id = worker;
+
+-- ── what may be stuck ─────────────────────────────────────────────────────────────────────────
+
+-- name: suspects
+SELECT n, id,
+    unread > 0 OR recoveries >= ? OR wake_us < ? OR (owner IS NOT NULL AND updated_us < ?)
+    OR (status = 'suspended' AND wake_us IS NOT NULL AND (
+        SELECT waits LIKE 'step:%' OR waits LIKE 'undo:%' OR waits IS NULL FROM history
+        WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1))
+FROM executions INDEXED BY open WHERE status IN ('pending', 'running', 'suspended') AND n > ? ORDER BY n LIMIT ?;
+
+-- name: notable_suspects
+SELECT id FROM executions INDEXED BY notable
+WHERE status NOT IN ('pending', 'running', 'suspended') AND status IN ('parked', 'cancelling') LIMIT ?;

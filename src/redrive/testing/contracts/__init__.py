@@ -25,6 +25,7 @@ from redrive.testing.contracts.purge_contract import PurgeContract
 from redrive.testing.contracts.read_contract import ReadingContract
 from redrive.testing.contracts.rewrite_contract import RewriteContract
 from redrive.testing.contracts.start_contract import StartContract
+from redrive.testing.contracts.suspect_contract import SuspectContract
 from redrive.testing.contracts.turn_contract import TurnContract
 
 
@@ -40,6 +41,7 @@ class StoreContract(
     AsideContract,
     ReadingContract,
     PurgeContract,
+    SuspectContract,
     RewriteContract,
     FindContract,
 ):
