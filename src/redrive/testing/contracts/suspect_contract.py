@@ -9,11 +9,17 @@ from redrive.ports.suspects import KnowsSuspects, Suspicion
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, SECOND, Lab, claimed, execution, in_lab, park
 
 
+async def _opened(lab: Lab) -> tuple[Any, bool]:
+    """A store, and whether it knows suspects."""
+    store: Any = await lab.open()
+    return store, isinstance(store, KnowsSuspects)
+
+
 class SuspectContract:
     @in_lab
     async def test_what_may_be_stuck_is_told_from_what_is_well(self, lab: Lab) -> None:
-        store: Any = await lab.open()
-        if not isinstance(store, KnowsSuspects):
+        store, knows = await _opened(lab)
+        if not knows:
             return  # a store may do without
         now = await store.now()
         turns: dict[str, dict[str, Any]] = {
@@ -45,8 +51,8 @@ class SuspectContract:
 
     @in_lab
     async def test_so_many_are_looked_at_the_oldest_first(self, lab: Lab) -> None:
-        store: Any = await lab.open()
-        if not isinstance(store, KnowsSuspects):
+        store, knows = await _opened(lab)
+        if not knows:
             return  # a store may do without
         for number in range(5):
             await store.start(execution(f"e-{number}"))
