@@ -23,6 +23,7 @@ from redrive_interpreter.errors import InvalidDefinition
 
 if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
+    from redrive.blocking_schedules import BlockingSchedules
     from redrive.handling import Retries
     from redrive.options import ServiceOptions, Workflows
     from redrive.ports.inside import Cursor
@@ -233,6 +234,13 @@ class DurableService(Finds):
             self._loop.call_soon_threadsafe(self._loop.stop)
         if self._thread is not None:
             self._thread.join(5)
+
+    @property
+    def schedules(self) -> BlockingSchedules:
+        """The schedules of the store: make them, look at them, pause, trigger and backfill them."""
+        from redrive.blocking_schedules import BlockingSchedules
+
+        return BlockingSchedules(self)
 
     def __repr__(self) -> str:
         return repr(self.aio).replace("AsyncDurableService", "DurableService")

@@ -9,6 +9,8 @@ RedriveError
 ├── OperationRefused (ValueError)       an act of an operator that would not do what it says
 ├── UndeclaredSignal (ValueError)       a signal that the workflow does not list in ``signals=``
 ├── DamagedData (ValueError)            what a store keeps of an execution cannot be read
+├── ScheduleNotFound (LookupError)
+├── ScheduleBusy                        an execution of the schedule has not ended, and its overlap is ``skip``
 ├── ServiceClosed (RuntimeError)        the service is not open (any more), or its worker was stopped
 └── WrongContext (RuntimeError)         a service or store that was opened on another event loop, or before a fork
 """
@@ -98,6 +100,28 @@ class DamagedData(RedriveError, ValueError):
 
     def __str__(self) -> str:
         return f"execution {self.id!r} in {self.store}: its {self.column} is damaged: {self.problem}; put back what a backup has of it"
+
+
+class ScheduleNotFound(RedriveError, LookupError):
+    """There is no schedule with this id."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return f"there is no schedule {self.id!r}"
+
+
+class ScheduleBusy(RedriveError):
+    """The schedule cannot start an execution now: *running* have not ended, and it does not let them overlap."""
+
+    def __init__(self, id: str, running: tuple[str, ...], problem: str = "") -> None:
+        super().__init__(id, running, problem)
+        self.id, self.running, self.problem = id, running, problem
+
+    def __str__(self) -> str:
+        return f"schedule {self.id!r}: {self.problem or f'execution {self.running[0]!r} has not ended'}"
 
 
 class ServiceClosed(RedriveError, RuntimeError):

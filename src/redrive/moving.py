@@ -62,9 +62,15 @@ async def _carry(source: Archive, target: Archive, progress: Callable[[Moved, in
         await target.write_handlers(await source.handlers())
         async for audits in source.audits():
             await target.write_audits(audits)
+        async for schedules in source.schedules():
+            await target.write_schedules(schedules)
+        async for slots in source.left_out():
+            await target.write_left_out(slots)
         await _compare("execution", source.executions(), target.executions(), lambda execution: execution.id)
         await _compare("event", source.events(), target.events(), lambda event: event.seq)
         await _compare("audit", source.audits(), target.audits(), lambda audit: audit.seq)
+        await _compare("schedule", source.schedules(), target.schedules(), lambda schedule: schedule.id)
+        await _compare("slots left out", source.left_out(), target.left_out(), lambda slots: slots.seq)
         if list(await source.handlers()) != list(await target.handlers()):
             raise NotTheSame("the handlers read back are not those that were written")
         # In this order: a crash in between leaves two stores that could be used; the other would leave none.

@@ -14,6 +14,7 @@ from redrive_interpreter.errors import InvalidDefinition
 if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.ports.store import Store
+    from redrive.scheduling.schedule import Schedule
 
 
 class ListOfAny(Protocol):
@@ -51,6 +52,8 @@ class ServiceOptions(TypedDict, total=False):
     max_stall: float | timedelta
     turn_limit: float | timedelta
     retention: timedelta | Mapping[str, timedelta] | None
+    schedules: Iterable[Schedule[Any]]
+    app: str | None
 
 
 def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:

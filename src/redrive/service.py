@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -27,8 +27,10 @@ from redrive.operator import Operator
 from redrive.options import checked_store, known, limits, more_than_zero, registered
 from redrive.passwords import without_password
 from redrive.patience import patiently
-from redrive.ports.store import NewMessage, Snapshot, Store
+from redrive.ports.store import NewMessage, Store
+from redrive.reading import ReadsExecutions
 from redrive.retention import Keep, by_status
+from redrive.schedule_running import RunsSchedules, declared_by
 from redrive.shared_reading import SharedReading
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, build_of, check_message, checked, compare, new_execution, start_in
@@ -39,7 +41,7 @@ from redrive.worker import outbox
 from redrive.worker.clock import Clock
 from redrive_interpreter.commands.durations import duration
 from redrive_interpreter.commands.workflows import Invocation, Workflow
-from redrive_interpreter.errors import ExecutionNotFound, InvalidDefinition
+from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
@@ -47,22 +49,21 @@ if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.handlers import Handlers, Joining
     from redrive.handling import Handler, Retries
-    from redrive.info import ExecutionInfo
     from redrive.options import Workflows
     from redrive.ports.inside import AsyncCursor, Cursor
+    from redrive.scheduling.schedule import Schedule
     from redrive.subscriptions import Subscription
     from redrive.worker.loop import Worker
     from redrive.worker.presence import Presence
     from redrive_interpreter.commands.durations import Duration
     from redrive_interpreter.commands.messages import Event, Payload, Signal
-    from redrive_interpreter.history.rows import Row
 
 R = TypeVar("R")
 T = TypeVar("T")
 B = TypeVar("B")
 
 
-class AsyncDurableService(AsyncFinds):
+class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
 
     *worker* False makes a client only, and so does setting `drives` before it is opened. *build* names the code; by default
@@ -74,6 +75,7 @@ class AsyncDurableService(AsyncFinds):
     *max_stall* is how long the worker keeps its lease while user code blocks its event loop or holds the GIL.
     A workflow may use *turn_limit* of processor time (seconds) between two commands; then its turn counts as stuck.
     *retention* is how long what has ended is kept, for all statuses or by status; None: for ever.
+    *schedules* are declared by *app*: brought into the store when the service opens, switched off when no longer declared.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class AsyncDurableService(AsyncFinds):
         max_stall: float | timedelta = 300,
         turn_limit: float | timedelta = 60,
         retention: Keep = None,
+        schedules: Iterable[Schedule[Any]] = (),
+        app: str | None = None,
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
@@ -112,6 +116,7 @@ class AsyncDurableService(AsyncFinds):
         self._turn_limit = more_than_zero(turn_limit, "turn_limit")
         self._keep = by_status(retention)
         self._limits = limits(max_threads, concurrency, cache, max_recoveries)
+        self.app, self._declared = app, declared_by(self, schedules, app)
         self._on: list[Handler] = []
         self._clock = Clock()
         self._waiters = Waiters()
@@ -167,14 +172,15 @@ class AsyncDurableService(AsyncFinds):
             )
             self._tasks = await retain(self.store, self.worker_id, runnable, self._keep)
             await self._worker.start()
+            await self._start_scheduler(runnable)
         else:
             self._presence = Presence(self.store, self.worker_id, self.build, self._lease, self._max_stall, lambda: bool(self._on))
             await self._presence.start()
         alive = None if self._presence is None else self._presence.show
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id, self._clock, alive)
         loop = asyncio.get_running_loop()
-        seen = await self.store.changed(0)
-        self._tasks += [loop.create_task(watch(self.store, seen, work=self._look, events=self._news.tell, ends=self._look_for_ends))]
+        watching = partial(watch, self.store, await self.store.changed(0), work=self._look, events=self._news.tell)
+        self._tasks += [loop.create_task(watching(ends=self._look_for_ends, schedules=self._look_at_schedules))]
         for handler in self._on:
             await self._handlers.add(handler)
 
@@ -205,6 +211,7 @@ class AsyncDurableService(AsyncFinds):
                 await self.store.close()
 
     async def _stop_working(self, grace: float) -> None:
+        await self._stop_scheduler()
         if self._worker is not None:
             await self._worker.stop(grace)
         elif self._presence is not None:
@@ -368,22 +375,6 @@ class AsyncDurableService(AsyncFinds):
         message = outbox.cancel_message(reason, "cancel", self._clock.now())
         await patiently(lambda: self.store.send(check_name(id, "execution id"), message))
         self._look()
-
-    async def _info(self, id: str, workflow: Workflow[..., Any] | None) -> ExecutionInfo:
-        snapshot = await self._read(id)
-        aside = await patiently(lambda: self.store.set_aside(id, 100))
-        return await self._inspection.info(snapshot, self.workflows.get(snapshot.workflow) or workflow, self._worker, aside)
-
-    async def _history(self, id: str, run: int = -1) -> list[Row]:
-        self._check_open()
-        return await self._inspection.rows(id, run)
-
-    async def _read(self, id: str) -> Snapshot:
-        self._check_open()
-        snapshot: Snapshot | None = await patiently(lambda: self.store.read(id))
-        if snapshot is None:
-            raise ExecutionNotFound(id)
-        return snapshot
 
     async def _workflow_of(self, id: str, otherwise: Workflow[..., Any] | None) -> Workflow[..., Any] | None:
         """The definition known here of what *id* runs: it may have continued as another workflow."""

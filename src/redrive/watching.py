@@ -17,10 +17,16 @@ _REST: Final = 2.0
 
 
 async def watch(
-    store: Store, seen: Told, *, work: Callable[[], None], events: Callable[[], None], ends: Callable[[], Awaitable[None]]
+    store: Store,
+    seen: Told,
+    *,
+    work: Callable[[], None],
+    events: Callable[[], None],
+    ends: Callable[[], Awaitable[None]],
+    schedules: Callable[[], None],
 ) -> None:
-    """Call *work*, *events* and *ends*, each for what it is called after; for ever. *work* and *events* do not wait for the rest
-    that *ends* takes."""
+    """Call *work*, *events*, *ends* and *schedules*, each for what it is called after; for ever. The others do not wait for the
+    rest that *ends* takes."""
     clock = asyncio.get_running_loop().time
     last = rested = clock()
     ended = False
@@ -35,6 +41,8 @@ async def watch(
                 work()
             if everybody or told.events != before.events:
                 events()
+            if told.schedules != before.schedules:  # who looks at schedules looks now and then anyhow
+                schedules()
             ended = ended or everybody or told.ends != before.ends
             if ended and clock() >= rested:
                 ended, began = False, clock()

@@ -124,6 +124,7 @@ NOT_CARRIED = {
     "counters": "positions, which begin anew",
     "retentions": "how long workers that use the old store want things kept",
     "garbage": "chunks that nobody can reach any more",
+    "app_builds": "builds with workers at the old store",
     "deaths": "whether a build's worker died in a run: the new store begins the count anew",
     "schema_version": "the schema's own number",
 }

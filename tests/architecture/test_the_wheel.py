@@ -51,10 +51,10 @@ def test_the_licence_and_the_entry_points_are_there(wheel: zipfile.ZipFile) -> N
     assert "[pytest11]\nredrive = redrive_pytest" in entries
 
 
-def test_the_core_needs_attrs_and_cattrs_alone(wheel: zipfile.ZipFile) -> None:
+def test_the_core_needs_attrs_cattrs_and_cronsim_alone(wheel: zipfile.ZipFile) -> None:
     metadata = message_from_string(next(wheel.read(n).decode() for n in wheel.namelist() if n.endswith("/METADATA")))
     core = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
-    assert sorted(need.split(">")[0] for need in core) == ["attrs", "cattrs"]
+    assert sorted(need.split(">")[0] for need in core) == ["attrs", "cattrs", "cronsim"]
 
 
 def test_the_wheel_works_from_a_plain_directory(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from redrive.testing.contracts import Lab, StoreContract
+from redrive.testing.contracts import Lab, ScheduleContract, StoreContract
 from tests.contracts.clocks import Clock
 from tests.postgres.clocks import ClockedStore
 from tests.postgres.server import Server
@@ -25,13 +25,13 @@ class PostgresLab(Lab):
         self._clock.now += by
 
 
-class TestPostgresStore(StoreContract):
+class TestPostgresStore(StoreContract, ScheduleContract):
     @pytest.fixture
     def lab(self, postgres: Server, schema: str) -> Lab:
         return PostgresLab(postgres, schema)
 
 
-class TestPostgresStoreBehindAPooler(StoreContract):
+class TestPostgresStoreBehindAPooler(StoreContract, ScheduleContract):
     """Nothing is kept in the server's sessions, and there are but two of them."""
 
     @pytest.fixture

@@ -22,6 +22,7 @@ from redrive.stores.ledger.parking import Deaths, Parked
 from redrive.stores.memory.event_log import EventLog, Handler
 from redrive.stores.memory.park_index import ParkIndex, Worker
 from redrive.stores.memory.record import Record, Run
+from redrive.stores.memory.schedule_table import ScheduleTable
 from redrive.stores.times import from_us, to_us
 from redrive_interpreter.errors import ExecutionNotFound
 
@@ -93,6 +94,7 @@ class Transaction:
         self._values: dict[str, Any] = {}
         self.all: Everything = self._read("everything.json") or self._values.setdefault("everything.json", Everything())
         self.records, self.audits = self, self.all.audits
+        self.schedules = ScheduleTable()  # it keeps none
         self.events: EventLog = self.all.events
         self.newest_message, self.workers = self.all.newest_message, self.all.workers
         self.parks = ParkIndex({}, self.workers)

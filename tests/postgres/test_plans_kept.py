@@ -60,6 +60,9 @@ INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key
 SELECT id, 1, '', 'retry', '', '{{}}', 'k' FROM redrive.executions;
 INSERT INTO redrive.held_events SELECT CASE WHEN seq > 3 THEN 'other' ELSE 'h' END, seq, 'x', '1', 'e-' || seq, 1, false, 1, 1, 1, 'why'
 FROM generate_series(1, 20000) AS seq;
+INSERT INTO redrive.schedules SELECT 's-' || i, 'w-' || i % 2, CASE WHEN i % 2 = 0 THEN i END, '{{}}' FROM generate_series(1, 20000) AS i;
+INSERT INTO redrive.left_out (schedule, at_us, record) SELECT 's-' || i % 200, i, '{{}}' FROM generate_series(1, 40000) AS i;
+INSERT INTO redrive.app_builds SELECT 'app-' || i % 1000, 'b-' || i, i, {2 * NOW} FROM generate_series(1, 2000) AS i;
 UPDATE redrive.counters SET value = 1000000 WHERE name = 'events';
 """
 LATER: Final = """
@@ -80,6 +83,9 @@ TABLES: Final = (
     "workers",
     "handlers",
     "counters",
+    "schedules",
+    "left_out",
+    "app_builds",
 )
 
 
@@ -272,6 +278,19 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "take_handler": ("h", "x", "worker-1"),
         "events_done": ("h", "worker-1", 7),
         "prune_due": (1, NOW),
+        "schedules": ("s-1", 3),
+        "schedules_of": (three("s-1", "s-2", "s-3"),),
+        "lock_schedules": (three("s-1", "s-2", "s-3"),),
+        "due_schedules": (three("w-0", "x"), 3),
+        "next_schedule": (three("w-0", "x"), 9),
+        "insert_schedule": ("new", "w", 1, "{}"),
+        "save_schedules": (three("s-1", "s-2", "s-3"), three("w", "w", "w"), "1,,3", three("{}", "{}", "{}")),
+        "remove_schedule": ("s-1",),
+        "left_out": ("s-1", 3),
+        "leave_out": (three("s-1", "s-2", "s-3"), three("{}", "{}", "{}"), NOW),
+        "forget_builds": ("app-1", 10**6),
+        "show_build": ("app-1", "b-1"),
+        "declaring_build": ("app-1",),
     }
 
 
@@ -284,6 +303,7 @@ READS_MORE: Final = {
     "forget_old_deaths": "only after a worker has died",
     "forget_old_parks": "only where a build has parked something",
     "keep_due": "only after the clock went back",
+    "forget_left_out": "a thousand rows of one schedule, when one of its slots was left out",
     "prune_events": "ten thousand at a time, every few minutes",
     "suspects": "the ten thousand oldest that have not ended, for people",
     "worker_details": "counts what each worker owns, for people",

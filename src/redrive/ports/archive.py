@@ -94,6 +94,26 @@ class ArchivedHandler:
     held: Sequence[HeldEvent] = ()
 
 
+@attrs.frozen(kw_only=True)
+class ArchivedSchedule:
+    """A schedule; *record* is all that the store's columns do not say of it."""
+
+    id: str
+    workflow: str
+    due: datetime | None
+    record: Json
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedLeftOut:
+    """Slots of a schedule of which no execution was started; *record* says which, and why."""
+
+    seq: int
+    schedule: str
+    at: datetime
+    record: Json
+
+
 class Archive(Protocol):
     """Reads all of a store, or fills an empty one. One call at a time; `close` in any case."""
 
@@ -121,6 +141,14 @@ class Archive(Protocol):
         """What operators did, by seq, in pages."""
         ...
 
+    def schedules(self) -> AsyncIterator[Sequence[ArchivedSchedule]]:
+        """By id, in pages."""
+        ...
+
+    def left_out(self) -> AsyncIterator[Sequence[ArchivedLeftOut]]:
+        """By seq, in pages."""
+        ...
+
     async def begin_writing(self) -> None:
         """Make an empty store that nobody can use yet. Raises `UnusableStore` where there is something already."""
         ...
@@ -134,6 +162,12 @@ class Archive(Protocol):
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None: ...
 
     async def write_audits(self, audits: Sequence[Audit]) -> None:
+        """Their seqs are kept, and new ones come after them."""
+        ...
+
+    async def write_schedules(self, schedules: Sequence[ArchivedSchedule]) -> None: ...
+
+    async def write_left_out(self, slots: Sequence[ArchivedLeftOut]) -> None:
         """Their seqs are kept, and new ones come after them."""
         ...
 

@@ -32,6 +32,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import attrs
 
 from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
+from redrive.ports.creators import Creator as Creator
 from redrive.ports.finding import FindsExecutions, Searchable
 from redrive.ports.parks import NewPark, Park, ParkKind
 from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
@@ -46,15 +47,6 @@ from redrive.status import ExecutionStatus as ExecutionStatus
 
 Json: TypeAlias = str
 """A value as JSON text, pure ASCII."""
-
-
-@attrs.frozen(kw_only=True)
-class Creator:
-    """The command that started a child: makes its start repeatable, and a stranger's id a conflict."""
-
-    id: str
-    run: str
-    key: str
 
 
 @attrs.frozen(kw_only=True)
@@ -300,11 +292,13 @@ class Begun:
 
 
 class Told(NamedTuple):
-    """How often it was told that an execution may be due or has mail (*work*), has ended, or has emitted an event."""
+    """How often it was told that an execution may be due or has mail (*work*), has ended, or has emitted an event, and that a
+    schedule has changed or is due."""
 
     work: int = 0
     ends: int = 0
     events: int = 0
+    schedules: int = 0
 
 
 class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protocol):

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedRun, Chunk
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedLeftOut, ArchivedRun, ArchivedSchedule, Chunk
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.parks import Park
 from redrive.ports.rewrites import Audit
@@ -313,5 +313,18 @@ AUDIT: Final = Table(
     make=Audit,
     order="seq",
 )
-TABLES: Final[Sequence[Table[Any]]] = (EXECUTIONS, *(part.table for part in PARTS), EVENTS, HANDLERS, HELD_EVENTS, AUDIT)
+SCHEDULES: Final = Table(
+    name="schedules",
+    columns=(text("id"), text("workflow"), time("due_us", "due"), plain("record")),
+    make=ArchivedSchedule,
+    order="id",
+)
+LEFT_OUT: Final = Table(
+    name="left_out",
+    columns=(plain("seq"), text("schedule"), time("at_us", "at"), plain("record")),
+    make=ArchivedLeftOut,
+    order="seq",
+)
+_OTHERS: Final[Sequence[Table[Any]]] = (EVENTS, HANDLERS, HELD_EVENTS, AUDIT, SCHEDULES, LEFT_OUT)
+TABLES: Final[Sequence[Table[Any]]] = (EXECUTIONS, *(part.table for part in PARTS), *_OTHERS)
 """Every table that is carried."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from redrive.ports.store import Told
-from redrive.stores.ledger.changes import ENDS, EVENTS, EVERYTHING, WORK
+from redrive.stores.ledger.changes import ENDS, EVENTS, EVERYTHING, SCHEDULES, WORK
 
-__all__ = ["BACK_WITHIN", "ENDS", "EVENTS", "EVERYTHING", "WORK", "Bell"]
+__all__ = ["BACK_WITHIN", "ENDS", "EVENTS", "EVERYTHING", "SCHEDULES", "WORK", "Bell"]
 
 BACK_WITHIN: Final = 0.5
 """Seconds within which who was told something and looked waits again."""
@@ -35,8 +35,13 @@ class Bell:
 
     def ring(self, kinds: int = EVERYTHING) -> None:
         with self._lock:
-            work, ends, events = self.told
-            self.told = Told(work + (kinds & WORK), ends + (kinds & ENDS) // ENDS, events + (kinds & EVENTS) // EVENTS)
+            work, ends, events, schedules = self.told
+            self.told = Told(
+                work + (kinds & WORK),
+                ends + (kinds & ENDS) // ENDS,
+                events + (kinds & EVENTS) // EVENTS,
+                schedules + (kinds & SCHEDULES) // SCHEDULES,
+            )
             waiting, self._waiting = self._waiting, {}
         here = asyncio._get_running_loop() if waiting else None
         for future, loop in waiting.items():

@@ -12,10 +12,10 @@ from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedLeftOut, ArchivedSchedule
 from redrive.ports.aside_values import HeldEvent
 from redrive.ports.rewrites import Audit
-from redrive.stores.archived_tables import AUDIT, EVENTS, EXECUTIONS, HANDLERS, HELD_EVENTS, PARTS, Row, Table, Texts
+from redrive.stores.archived_tables import AUDIT, EVENTS, EXECUTIONS, HANDLERS, HELD_EVENTS, LEFT_OUT, PARTS, SCHEDULES, Row, Table, Texts
 
 T = TypeVar("T")
 Own: TypeAlias = Mapping[str, Mapping[str, Callable[[Any], object]]]
@@ -69,11 +69,19 @@ class TableArchive(ABC):
             after = rows[-1][0]
 
     async def events(self) -> AsyncIterator[Sequence[ArchivedEvent]]:
-        async for page in self._by_seq(EVENTS):
+        async for page in self._pages(EVENTS, "seq", 0):
             yield page
 
     async def audits(self) -> AsyncIterator[Sequence[Audit]]:
-        async for page in self._by_seq(AUDIT):
+        async for page in self._pages(AUDIT, "seq", 0):
+            yield page
+
+    async def schedules(self) -> AsyncIterator[Sequence[ArchivedSchedule]]:
+        async for page in self._pages(SCHEDULES, "id", ""):
+            yield page
+
+    async def left_out(self) -> AsyncIterator[Sequence[ArchivedLeftOut]]:
+        async for page in self._pages(LEFT_OUT, "seq", 0):
             yield page
 
     async def handlers(self) -> Sequence[ArchivedHandler]:
@@ -85,11 +93,11 @@ class TableArchive(ABC):
         found = [HANDLERS.value_of(row, self.texts) for row in named]
         return [ArchivedHandler(id=one.id, event=one.event, done=one.done, held=by_handler.get(one.id, [])) for one in found]
 
-    async def _by_seq(self, table: Table[T]) -> AsyncIterator[Sequence[T]]:
-        after = 0
+    async def _pages(self, table: Table[T], key: str, after: int | str) -> AsyncIterator[Sequence[T]]:
+        """All of *table* behind *after*, by *key*, which is its first column."""
         while True:
             async with self._errors():
-                rows = await self._rows(self._page(table, "seq"), after, _PAGE)
+                rows = await self._rows(self._page(table, key), after, _PAGE)
             if not rows:
                 return
             yield [table.value_of(row, self.texts) for row in rows]
@@ -150,6 +158,14 @@ class TableArchive(ABC):
     async def write_audits(self, audits: Sequence[Audit]) -> None:
         async with self._errors(), self._transaction():
             await self._write(AUDIT, audits)
+
+    async def write_schedules(self, schedules: Sequence[ArchivedSchedule]) -> None:
+        async with self._errors(), self._transaction():
+            await self._write(SCHEDULES, schedules)
+
+    async def write_left_out(self, slots: Sequence[ArchivedLeftOut]) -> None:
+        async with self._errors(), self._transaction():
+            await self._write(LEFT_OUT, slots)
 
     async def _write(self, table: Table[T], values: Iterable[T]) -> None:
         own = self.own.get(table.name, {})

@@ -95,6 +95,8 @@ def new_execution(
     attributes: Mapping[str, Any] | None = None,
     texts: Searchable = (),
     parent: Parent | None = None,
+    creator: Creator | None = None,
+    scheduled_for: datetime | None = None,
     restart: frozenset[str] = frozenset(),
     first_message: NewMessage | None = None,
 ) -> NewExecution:
@@ -105,8 +107,17 @@ def new_execution(
     run = run or uuid4()
     begins = due or not_before or now
     deadline = None if timeout is None else begins + timeout
+    if parent is not None:
+        creator = Creator(id=parent.id, run=str(parent.run), key=parent.key)
     started = Started(
-        id=id, run=run, at=begins, input=input, workflow=workflow.name, parent=parent, scheduled_for=not_before, deadline=deadline
+        id=id,
+        run=run,
+        at=begins,
+        input=input,
+        workflow=workflow.name,
+        parent=parent,
+        scheduled_for=scheduled_for or not_before,
+        deadline=deadline,
     )
     return NewExecution(
         id=id,
@@ -118,7 +129,7 @@ def new_execution(
         deadline=deadline,
         attributes=to_json(dict(attributes or {})),
         searchable=texts,
-        creator=None if parent is None else Creator(id=parent.id, run=str(parent.run), key=parent.key),
+        creator=creator,
         restart=restart,
         first_message=first_message,
     )

@@ -7,4 +7,5 @@ from typing import Final
 WORK: Final = 1
 ENDS: Final = 2
 EVENTS: Final = 4
-EVERYTHING: Final = 7
+SCHEDULES: Final = 8
+EVERYTHING: Final = 15

@@ -76,7 +76,9 @@ class LockedExecution:
         """Begin the next run of an execution that has ended; its fence and the time of its last message stay."""
         self.number += 1
         self.first_run = self.number
-        self.workflow, self.run, self.status, self.owner, self.creator = new.workflow, new.run, PENDING, owner, new.creator
+        self.workflow, self.run, self.status, self.owner = new.workflow, new.run, PENDING, owner
+        if new.creator is not None or self.creator is None or self.creator.schedule is None:
+            self.creator = new.creator  # what a schedule started stays the schedule's
         self.fence += 0 if owner is None else 1
         self.root, self.waits = root, ""
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us

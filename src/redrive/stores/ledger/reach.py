@@ -11,6 +11,8 @@ from redrive.ports.store import FINAL, Claim, NewExecution, NewMessage, Turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from redrive.ports.stored_schedules import Firing
+
 AskedTurn: TypeAlias = tuple[Claim, Turn]
 AskedStart: TypeAlias = tuple[NewExecution, str | None, Turn | None]
 """An execution to start, the worker that would own it, and its first turn."""
@@ -28,6 +30,8 @@ class Reach:
     messages: list[AddressedMessage] = attrs.Factory(list[AddressedMessage])
     audits: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
     """Executions and keys of audits that may be stored already."""
+    schedules: list[str] = attrs.Factory(list[str])
+    """Schedules that are locked besides those of the executions in *parents_of*; after all executions, in the order of their ids."""
 
     def read(self, id: str, after: int = 0) -> None:
         self.inboxes[id] = min(after, self.inboxes.get(id, after))
@@ -61,6 +65,15 @@ def reach_of_turns(asked: Sequence[AskedTurn]) -> Reach:
         if turn.status in FINAL:
             reach.parents_of.append(claim.id)
         reach.add_effects(turn)
+    return reach
+
+
+def reach_of_firings(firings: Sequence[Firing]) -> Reach:
+    reach = Reach()
+    for firing in firings:
+        reach.ids += [new.id for new in firing.starts]
+        reach.ids += firing.running
+        reach.schedules.append(firing.schedule)
     return reach
 
 

@@ -9,7 +9,7 @@ from redrive.status import CANCELLING, PAUSED
 from redrive.stores.ledger.changes import ENDS, WORK
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.ledger.search import unknown_texts
-from redrive.stores.ledger.turn_rules import post, tell_the_parent
+from redrive.stores.ledger.turn_rules import post, tell_of_the_end
 from redrive.stores.ledger.unit_of_work import Refilled, StoredMessage
 from redrive.stores.times import maybe_us, to_us
 from redrive_interpreter.errors import ExecutionNotFound
@@ -104,11 +104,13 @@ def _settle(work: UnitOfWork, execution: LockedExecution, change: Rewrite, left:
     execution.cancelled_run = execution.number if cancel or change.cancelled else 0
     execution.outcome, execution.has_outcome, execution.changed = None, True, True
     execution.unread = change.unread
+    if change.before in FINAL:
+        work.reopen(execution)
     if change.status in FINAL:
         execution.status = change.status
         execution.unread += sum(stored.message.kind == "signal" for stored in left)
         execution.end(change.outcome)
-        tell_the_parent(work, execution, change.status, change.outcome)
+        tell_of_the_end(work, execution, change.status, change.outcome)
     elif paused:
         execution.status, execution.wake_us = PAUSED, None
     else:

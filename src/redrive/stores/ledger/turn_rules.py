@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Overdue, Stale
 from redrive.status import CANCELLING, FAILED
+from redrive.stores.ledger import schedule_rules
 from redrive.stores.ledger.answers import OK, child_result, refusal
 from redrive.stores.ledger.changes import ENDS, EVENTS, WORK
 from redrive.stores.ledger.unit_of_work import Chunk, EmittedEvents, UnitOfWork
@@ -77,7 +78,7 @@ def check(claim: Claim, turn: Turn, unseen: Sequence[Message], now_us: int) -> N
 
 def send(work: UnitOfWork, target: LockedExecution, message: NewMessage) -> bool:
     """`UnitOfWork.deliver`; but an execution that never began is cancelled without a worker, if the message brings the turn."""
-    parent = None if target.creator is None else target.creator.id
+    parent = None if target.creator is None or target.creator.schedule is not None else target.creator.id
     if message.unbegun is None or not target.never_began or (parent is not None and parent not in work.executions):
         return work.deliver(target, message)
     target.owner, target.fence, target.cancelled_run = "", target.fence + 1, target.number
@@ -113,7 +114,7 @@ def _change(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         work.append(execution, turn.next_run.started)
     if turn.status in FINAL:
         execution.end(turn.outcome)
-        tell_the_parent(work, execution, turn.status, turn.outcome)
+        tell_of_the_end(work, execution, turn.status, turn.outcome)
 
 
 def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
@@ -129,7 +130,9 @@ def _settle(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         execution.status = CANCELLING
 
 
-def tell_the_parent(work: UnitOfWork, execution: LockedExecution, status: str, outcome: str | None) -> None:
+def tell_of_the_end(work: UnitOfWork, execution: LockedExecution, status: str, outcome: str | None) -> None:
+    """Tell the parent, or the schedule, of an execution that it has ended."""
+    schedule_rules.ended(work, execution, status)
     parent = None if execution.creator is None else work.executions.get(execution.creator.id)
     if parent is not None:
         result = NewMessage(kind="child", name=execution.id, data=child_result(status, outcome))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from redrive.ports.aside_values import NewAside
 from redrive.ports.rewrites import NewAudit
 from redrive.ports.store import NewEvent, NewExecution, NewMessage
+from redrive.ports.stored_schedules import LeftOut, StoredSchedule
 from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import WORK
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from redrive.ports.finding import Searchable
+
+
+REMEMBERED: Final = 100
+"""Executions of a schedule that are looked at to see whether one runs; of those that overlap by permission there may be more."""
 
 
 @attrs.frozen
@@ -107,9 +112,32 @@ class UnitOfWork:
     """Acts of operators, with the ids of the executions."""
     aside: list[tuple[LockedExecution, NewAside]] = attrs.Factory(list[tuple[LockedExecution, NewAside]])
     events: list[EmittedEvents] = attrs.Factory(list[EmittedEvents])
+    schedules: dict[str, StoredSchedule] = attrs.Factory(dict[str, StoredSchedule])
+    """Schedules as they are, or will be when the transaction has written."""
+    locked_schedules: dict[str, StoredSchedule] = attrs.Factory(dict[str, StoredSchedule])
+    """The same schedules as they were when they were locked."""
+    left_out: list[tuple[str, LeftOut]] = attrs.Factory(list[tuple[str, LeftOut]])
 
     def add(self, locked: Iterable[LockedExecution]) -> None:
         self.executions.update((execution.id, execution) for execution in locked)
+
+    def add_schedules(self, locked: Iterable[StoredSchedule]) -> None:
+        for schedule in locked:
+            self.schedules[schedule.id] = self.locked_schedules[schedule.id] = schedule
+
+    def schedule_of(self, execution: LockedExecution) -> StoredSchedule | None:
+        id = None if execution.creator is None else execution.creator.schedule
+        return None if id is None else self.schedules.get(id)
+
+    @property
+    def schedule_ids(self) -> list[str]:
+        """The schedules of the executions that are locked."""
+        found = (execution.creator.schedule for execution in self.executions.values() if execution.creator is not None)
+        return [id for id in found if id is not None]
+
+    @property
+    def changed_schedules(self) -> list[StoredSchedule]:
+        return [schedule for id, schedule in self.schedules.items() if schedule is not self.locked_schedules[id]]
 
     @property
     def changed(self) -> list[LockedExecution]:
@@ -139,6 +167,7 @@ class UnitOfWork:
         if target.status != PENDING or cancel:
             target.wake_us = self.now_us if target.wake_us is None else min(target.wake_us, self.now_us)
         if again:
+            self.reopen(target)
             target.status, target.outcome, target.has_outcome = RUNNING, None, True
         elif cancel and target.status == PARKED:
             self.hurried.append(target)
@@ -161,6 +190,7 @@ class UnitOfWork:
         """Begin the next run of an execution that has ended; what this transaction noted for the run before it is forgotten
         with the inbox."""
         ended.begin_again(new, owner, self.wake_us(new), self._root_of(new))
+        self.reopen(ended)
         self.dedup_keys = {(id, key) for id, key in self.dedup_keys if id != ended.id}
         self.messages = [stored for stored in self.messages if stored.execution is not ended]
         self.taken = [(execution, seq) for execution, seq in self.taken if execution is not ended]
@@ -171,10 +201,16 @@ class UnitOfWork:
 
     def _root_of(self, new: NewExecution) -> str | None:
         """The execution at the top of the family that *new* is started into; None if nobody starts it."""
-        if new.creator is None:
+        if new.creator is None or new.creator.schedule is not None:
             return None
         parent = self.executions.get(new.creator.id)
         return new.creator.id if parent is None or parent.root is None else parent.root
+
+    def reopen(self, ended: LockedExecution) -> None:
+        """What had ended goes on: its schedule, if it is of one, counts it as running."""
+        schedule = self.schedule_of(ended)
+        if schedule is not None and ended.id not in schedule.running:
+            self.schedules[schedule.id] = attrs.evolve(schedule, running=(*schedule.running, ended.id)[-REMEMBERED:])
 
     # ── the effects of turns ────────────────────────────────────────────────────────────────────
     def append(self, execution: LockedExecution, rows: str) -> None:

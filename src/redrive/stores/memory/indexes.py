@@ -14,6 +14,7 @@ from redrive.stores.memory.due_queue import DueQueue
 from redrive.stores.memory.event_log import EventLog
 from redrive.stores.memory.park_index import ParkIndex, Worker
 from redrive.stores.memory.record import Record
+from redrive.stores.memory.schedule_table import ScheduleTable
 from redrive_interpreter.errors import ExecutionNotFound
 
 
@@ -28,6 +29,7 @@ class Indexes:
     audits: list[Audit] = attrs.Factory(list[Audit])
     retentions: dict[str, tuple[int, Retention]] = attrs.Factory(dict[str, tuple[int, Retention]])
     """What workers have stated, and when."""
+    schedules: ScheduleTable = attrs.Factory(ScheduleTable)
     due: DueQueue = attrs.field(init=False)
     parks: ParkIndex = attrs.field(init=False)
     _numbers: Iterator[int] = attrs.Factory(lambda: itertools.count(1))

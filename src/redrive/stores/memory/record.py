@@ -111,9 +111,9 @@ class Record:
             stored_us=now_us,
         )
 
-    def begin_again(self, new: NewExecution, root: str | None, now_us: int) -> None:
+    def begin_again(self, new: NewExecution, creator: Creator | None, root: str | None, now_us: int) -> None:
         """Begin the next run, what the rules of the ledger note as changed apart."""
-        self.input, self.attributes, self.creator, self.deadline_us = new.input, new.attributes, new.creator, maybe_us(new.deadline)
+        self.input, self.attributes, self.creator, self.deadline_us = new.input, new.attributes, creator, maybe_us(new.deadline)
         self.run, self.root = new.run, root
         self.texts = {}
         for forget in (self.inbox, self.dedup_keys, self.deaths, self.emitted):

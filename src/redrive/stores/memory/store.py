@@ -42,6 +42,7 @@ from redrive.stores.memory import plain_turns
 from redrive.stores.memory.forgetting import PurgesInMemory
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.scans import ScansMemory
+from redrive.stores.memory.schedule_lists import SchedulesInMemory
 from redrive.stores.memory.unit_records import lock, look_for, write
 from redrive.stores.times import maybe_from_us
 from redrive_interpreter.errors import ExecutionNotFound
@@ -50,7 +51,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _NOTHING = Committed()
 
 
-class MemoryStore(PurgesInMemory, ScansMemory):
+class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
     """A `Store` in the memory of this process. *clock* gives the time, an aware UTC datetime."""
 
     def __init__(self, clock: Callable[[], datetime] = wall_clock) -> None:

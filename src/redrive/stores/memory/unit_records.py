@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage
     from redrive.stores.memory.event_log import EventLog
     from redrive.stores.memory.park_index import ParkIndex
+    from redrive.stores.memory.schedule_table import ScheduleTable
 
 
 class Records(Protocol):
@@ -44,6 +45,8 @@ class Tables(Protocol):
     def events(self) -> EventLog: ...
     @property
     def parks(self) -> ParkIndex: ...
+    @property
+    def schedules(self) -> ScheduleTable: ...
 
     def next_number(self) -> int:
         """The number of the next execution that is new."""
@@ -67,6 +70,8 @@ def lock(tables: Tables, reach: Reach, now_us: int) -> UnitOfWork:
     for id in reach.parents_of:
         if id in held and (creator := held[id].creator) is not None:
             _lock(records, held, creator.id)
+    by_id = tables.schedules.by_id
+    work.add_schedules(by_id[id] for id in {*reach.schedules, *work.schedule_ids} if id in by_id)
     for id, after in reach.inboxes.items():
         if (execution := held.get(id)) is not None:
             execution.inbox = list(records[id].messages_after(0 if execution.cancelled_run else after))
@@ -100,7 +105,7 @@ def write(tables: Tables, work: UnitOfWork) -> None:
     for restart in work.restarts:
         record = records[restart.execution.id]
         tables.parks.end_all(record)
-        record.begin_again(restart.new, restart.execution.root, now_us)
+        record.begin_again(restart.new, restart.execution.creator, restart.execution.root, now_us)
     for refilled in work.refilled:
         records[refilled.execution.id].inbox.clear()
         _store(tables, refilled.messages)
@@ -145,6 +150,7 @@ def write(tables: Tables, work: UnitOfWork) -> None:
             at=from_us(now_us),
         )
         records[execution.id].aside.append(aside)
+    tables.schedules.write(work, from_us(now_us))
     for execution in work.changed:
         _save(tables, execution, now_us)
 

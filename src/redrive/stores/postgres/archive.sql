@@ -2,7 +2,8 @@
 
 -- name: alone
 -- Who reads goes on; who would write waits until we are done.
-LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit, redrive.attributes IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit, redrive.attributes,
+    redrive.schedules, redrive.left_out IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
 -- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
@@ -45,6 +46,7 @@ WHERE name = 'behind';
 SELECT setval(pg_get_serial_sequence('redrive.executions', 'n'), greatest(1, (SELECT max(n) FROM redrive.executions))),
     setval(pg_get_serial_sequence('redrive.aside', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.aside))),
     setval(pg_get_serial_sequence('redrive.audit', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.audit))),
+    setval(pg_get_serial_sequence('redrive.left_out', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.left_out))),
     setval('redrive.messages', greatest(1, (SELECT max(seq) FROM redrive.inbox)));
 
 -- name: events_from

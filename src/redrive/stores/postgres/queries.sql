@@ -1114,3 +1114,58 @@ SELECT n, id, coalesce(status IN ('parked', 'cancelling') OR unread > 0 OR recov
     OR (owner IS NOT NULL AND updated_us < $3)
     OR (status = 'suspended' AND wake_us IS NOT NULL AND (waits LIKE 'step:%' OR waits LIKE 'undo:%' OR waits IS NULL)), false)
 FROM redrive.executions WHERE open_n IS NOT NULL AND open_n > $4 ORDER BY open_n LIMIT $5;
+-- ── schedules ─────────────────────────────────────────────────────────────────────────────────
+
+-- name: schedules
+SELECT id, workflow, due_us, record FROM redrive.schedules WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: schedules_of
+SELECT id, workflow, due_us, record FROM redrive.schedules WHERE id = ANY (string_to_array($1, E'\x1e')) ORDER BY id;
+
+-- name: lock_schedules
+-- After the executions, in one order.
+SELECT id, workflow, due_us, record FROM redrive.schedules WHERE id = ANY (string_to_array($1, E'\x1e')) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: due_schedules
+SELECT id, workflow, due_us, record FROM redrive.schedules
+WHERE due_us IS NOT NULL AND due_us <= redrive.now_us() AND workflow = ANY (string_to_array($1, E'\x1e')) ORDER BY due_us LIMIT $2;
+
+-- name: next_schedule
+SELECT due_us FROM redrive.schedules
+WHERE due_us IS NOT NULL AND workflow = ANY (string_to_array($1, E'\x1e')) AND due_us > coalesce($2, redrive.now_us())
+ORDER BY due_us LIMIT 1;
+
+-- name: insert_schedule
+INSERT INTO redrive.schedules (id, workflow, due_us, record) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING RETURNING 1;
+
+-- name: save_schedules
+UPDATE redrive.schedules SET workflow = new.workflow, due_us = new.due_us, record = new.record
+FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, ',', '')::bigint[], string_to_array($4, E'\x1e'))
+    AS new (id, workflow, due_us, record)
+WHERE schedules.id = ANY (ARRAY[new.id]);
+
+-- name: remove_schedule
+DELETE FROM redrive.schedules WHERE id = $1;
+
+-- name: left_out
+SELECT record, at_us FROM redrive.left_out WHERE schedule = $1 ORDER BY seq DESC LIMIT $2;
+
+-- name: leave_out
+INSERT INTO redrive.left_out (schedule, at_us, record)
+SELECT new.schedule, $3, new.record FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e')) WITH ORDINALITY
+    AS new (schedule, record, i) ORDER BY i;
+
+-- name: forget_left_out
+-- All but the last ones.
+DELETE FROM redrive.left_out WHERE schedule = $1
+    AND seq <= (SELECT seq FROM redrive.left_out WHERE schedule = $1 ORDER BY seq DESC OFFSET $2 LIMIT 1);
+
+-- name: forget_builds
+DELETE FROM redrive.app_builds WHERE app = $1 AND last_us < redrive.now_us() - $2;
+
+-- name: show_build
+INSERT INTO redrive.app_builds (app, build, first_us, last_us) VALUES ($1, $2, redrive.now_us(), redrive.now_us())
+ON CONFLICT (app, build) DO UPDATE SET last_us = greatest(app_builds.last_us, excluded.last_us);
+
+-- name: declaring_build
+SELECT build FROM redrive.app_builds WHERE app = $1 ORDER BY first_us DESC, build DESC LIMIT 1;

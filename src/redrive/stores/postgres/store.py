@@ -18,7 +18,6 @@ from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
-from redrive.ports.rewrites import Audit, Rewrite
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -45,7 +44,6 @@ from redrive.stores.postgres import (
     inbox_statements,
     outside,
     read_statements,
-    rewrite_statements,
     start_statements,
     turn_statements,
 )
@@ -68,6 +66,8 @@ from redrive.stores.postgres.plain import (
 )
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
+from redrive.stores.postgres.rewrite_verbs import PostgresRewrites
+from redrive.stores.postgres.schedule_verbs import PostgresSchedules
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.schema_purging import PurgesPostgres
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
@@ -115,7 +115,7 @@ class _Opened:
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
-class PostgresStore(FindsInPostgres, PurgesPostgres):
+class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresSchedules):
     """A `Store` in the PostgreSQL database at *url*, in a schema of its own; used on the event loop that opened it.
 
     Besides libpq's, the URL takes ``schema=`` (``redrive``), ``migrate=false`` (tables are neither created nor changed),
@@ -395,18 +395,6 @@ class PostgresStore(FindsInPostgres, PurgesPostgres):
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await event_statements.events_done(self._open.sessions, handler, worker, through)
-
-    # ── what operators do ───────────────────────────────────────────────────────────────────────
-    async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
-        snapshot, news, now_us = await self._open.sessions.transact(partial(rewrite_statements.rewrite, id=id, change=change))
-        self._told(now_us, news)
-        return snapshot
-
-    async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
-        return await rewrite_statements.operated(self._open.sessions, after)
-
-    async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
-        return await rewrite_statements.audit(self._open.sessions, id, limit)
 
     # ── what is kept for people ─────────────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:

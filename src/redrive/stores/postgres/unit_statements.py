@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from redrive.ports.store import Message, NewExecution
+from redrive.ports.store import Creator, Message
+from redrive.ports.stored_schedules import StoredSchedule
 from redrive.stores.ledger.locked_execution import LockedExecution
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage, UnitOfWork
 from redrive.stores.postgres.event_statements import emit
 from redrive.stores.postgres.parameters import SEPARATOR, from_text, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive.stores.postgres.session import Again, Session
+from redrive.stores.schedule_records import SLOTS_KEPT, dump_left_out, dump_schedule, load_schedule
 from redrive.stores.snapshots import creator_of
 
 
@@ -38,7 +40,18 @@ async def lock(session: Session, reach: Reach) -> UnitOfWork:
     work.stored_audits = {asked for asked, rows in zip(reach.audits, audits, strict=True) if rows}
     if stored is not None:
         work.dedup_keys = {(from_text(id), from_text(key)) for id, key in await stored.fetchall()}
+    if wanted := [*reach.schedules, *work.schedule_ids]:
+        work.add_schedules(await lock_schedules(session, wanted))
     return work
+
+
+async def lock_schedules(session: Session, ids: Iterable[str]) -> list[StoredSchedule]:
+    """Lock the schedules with these *ids*, in the order of their ids; executions are locked before."""
+    return [read_schedule(*row) for row in await (await session.run("lock_schedules", _list(ids))).fetchall()]
+
+
+def read_schedule(id: str, workflow: str, due_us: int | None, record: str) -> StoredSchedule:
+    return load_schedule(from_text(id), from_text(workflow), due_us, record)
 
 
 async def look_for(session: Session, work: UnitOfWork, chunks: Iterable[Chunk]) -> None:
@@ -70,7 +83,9 @@ async def write(session: Session, work: UnitOfWork) -> None:
         n, new, root = restart.execution.n, restart.new, maybe_text(restart.execution.root)
         for forget in ("forget_inbox", "forget_landed", "forget_parks", "forget_attributes"):
             await session.run(forget, str(n))
-        await session.run("begin_again", n, maybe_us(new.deadline), *_creator(new), new.attributes, restart.number, root)
+        await session.run(
+            "begin_again", n, maybe_us(new.deadline), *_creator(restart.execution.creator), new.attributes, restart.number, root
+        )
         await session.run("begin_history", n, restart.number, work.now_us, new.started, new.input)
     for refilled in work.refilled:
         await session.run("forget_inbox", str(refilled.execution.n))
@@ -109,13 +124,35 @@ async def write(session: Session, work: UnitOfWork) -> None:
         await _keep_aside(session, work)
     if changed := work.changed:
         await _save(session, changed, work.now_us)
+    if schedules := work.changed_schedules:
+        await save_schedules(session, schedules)
+    if work.left_out:
+        await _leave_out(session, work)
     if work.events:
         await emit(session, work.events, work.now_us)
 
 
+async def save_schedules(session: Session, schedules: Sequence[StoredSchedule]) -> None:
+    await session.run(
+        "save_schedules",
+        _list(schedule.id for schedule in schedules),
+        SEPARATOR.join(to_text(schedule.workflow) for schedule in schedules),
+        numbers(maybe_us(schedule.due) for schedule in schedules),
+        SEPARATOR.join(dump_schedule(schedule) for schedule in schedules),
+    )
+
+
+async def _leave_out(session: Session, work: UnitOfWork) -> None:
+    schedules = [to_text(id) for id, _ in work.left_out]
+    records = SEPARATOR.join(dump_left_out(slots) for _, slots in work.left_out)
+    await session.run("leave_out", SEPARATOR.join(schedules), records, work.now_us)
+    for schedule in dict.fromkeys(schedules):
+        await session.run("forget_left_out", schedule, SLOTS_KEPT)
+
+
 async def _begin(session: Session, work: UnitOfWork) -> None:
     begun, news = [execution for execution, _ in work.begun], [new for _, new in work.begun]
-    creators = [_creator(new) for new in news]
+    creators = [_creator(new.creator) for new in news]
     made = await session.run(
         "insert_executions",
         SEPARATOR.join(to_text(new.id) for new in news),
@@ -228,7 +265,7 @@ def _ns(executions: Iterable[LockedExecution]) -> str:
     return ",".join(str(execution.n) for execution in executions)
 
 
-def _creator(new: NewExecution) -> tuple[str | None, str | None, str | None]:
-    if new.creator is None:
+def _creator(creator: Creator | None) -> tuple[str | None, str | None, str | None]:
+    if creator is None:
         return (None, None, None)
-    return (to_text(new.creator.id), to_text(new.creator.run), to_text(new.creator.key))
+    return (to_text(creator.id), to_text(creator.run), to_text(creator.key))

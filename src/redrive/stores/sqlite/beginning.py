@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from redrive.ports.store import NewExecution
+from redrive.ports.store import Creator, NewExecution
 from redrive.stores.ledger.unit_of_work import Restart
 from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
 from redrive.stores.sqlite.jobs import Transaction
@@ -19,7 +19,7 @@ def begin(tx: Transaction, new: NewExecution, owner: str | None = None, root: st
     """Write a new execution, whose id is free; returns its row's number."""
     names = (to_text(new.id), to_text(new.workflow), to_text(new.run), None if owner is None else to_text(owner))
     times = (wake_us(tx, new), tx.now_us, tx.now_us, tx.now_us, maybe_us(new.deadline))
-    row = (*names, 0 if owner is None else 1, *times, *_creator(new), new.attributes, None if root is None else to_text(root))
+    row = (*names, 0 if owner is None else 1, *times, *_creator(new.creator), new.attributes, None if root is None else to_text(root))
     n = tx.execute(SQL["insert_execution"], row).lastrowid
     assert n is not None
     tx.execute(SQL["begin_history"], (n, 1, tx.now_us, new.started, new.input))
@@ -32,7 +32,7 @@ def begin_again(tx: Transaction, restart: Restart) -> None:
     root = None if restart.execution.root is None else to_text(restart.execution.root)
     for forget in ("forget_inbox", "forget_landed", "forget_parked", "forget_attributes"):
         tx.execute(SQL[forget], (n,))
-    tx.execute(SQL["begin_again"], (restart.number, maybe_us(new.deadline), *_creator(new), new.attributes, root, n))
+    tx.execute(SQL["begin_again"], (restart.number, maybe_us(new.deadline), *_creator(restart.execution.creator), new.attributes, root, n))
     tx.execute(SQL["begin_history"], (n, restart.number, tx.now_us, new.started, new.input))
 
 
@@ -51,7 +51,7 @@ def wake_us(tx: Transaction, new: NewExecution) -> int:
     return tx.now_us if new.not_before is None else to_us(new.not_before)
 
 
-def _creator(new: NewExecution) -> tuple[str | None, str | None, str | None]:
-    if new.creator is None:
+def _creator(creator: Creator | None) -> tuple[str | None, str | None, str | None]:
+    if creator is None:
         return (None, None, None)
-    return (to_text(new.creator.id), to_text(new.creator.run), to_text(new.creator.key))
+    return (to_text(creator.id), to_text(creator.run), to_text(creator.key))

@@ -574,3 +574,45 @@ FROM executions INDEXED BY open WHERE status IN ('pending', 'running', 'suspende
 -- name: notable_suspects
 SELECT id FROM executions INDEXED BY notable
 WHERE status NOT IN ('pending', 'running', 'suspended') AND status IN ('parked', 'cancelling') LIMIT ?;
+-- ── schedules ─────────────────────────────────────────────────────────────────────────────────
+
+-- name: schedule
+SELECT id, workflow, due_us, record FROM schedules WHERE id = ?;
+
+-- name: schedules
+SELECT id, workflow, due_us, record FROM schedules WHERE id > ? ORDER BY id LIMIT ?;
+
+-- name: due_schedules
+SELECT id, workflow, due_us, record FROM schedules INDEXED BY schedules_due
+WHERE due_us IS NOT NULL AND workflow IN (SELECT value FROM json_each(?)) AND due_us <= ? ORDER BY due_us LIMIT ?;
+
+-- name: next_schedule
+SELECT min(due_us) FROM schedules INDEXED BY schedules_due
+WHERE due_us IS NOT NULL AND workflow IN (SELECT value FROM json_each(?)) AND due_us > ?;
+
+-- name: save_schedule
+INSERT INTO schedules (id, workflow, due_us, record) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET workflow = excluded.workflow, due_us = excluded.due_us, record = excluded.record;
+
+-- name: remove_schedule
+DELETE FROM schedules WHERE id = ?;
+
+-- name: left_out
+SELECT record, at_us FROM left_out WHERE schedule = ? ORDER BY seq DESC LIMIT ?;
+
+-- name: leave_out
+INSERT INTO left_out (schedule, at_us, record) VALUES (?, ?, ?);
+
+-- name: forget_left_out
+-- All but the last ones.
+DELETE FROM left_out WHERE seq IN (SELECT seq FROM left_out WHERE schedule = ? ORDER BY seq DESC LIMIT -1 OFFSET ?);
+
+-- name: forget_builds
+DELETE FROM app_builds WHERE app = ? AND last_us < ?;
+
+-- name: show_build
+INSERT INTO app_builds (app, build, first_us, last_us) VALUES (?1, ?2, ?3, ?3)
+ON CONFLICT (app, build) DO UPDATE SET last_us = max(last_us, excluded.last_us);
+
+-- name: declaring_build
+SELECT build FROM app_builds WHERE app = ? ORDER BY first_us DESC, build DESC LIMIT 1;

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from redrive.ports.store import Begun, Committed, NewExecution, Overdue, Turn
+from redrive.ports.stored_schedules import Firing
 from redrive.stores.bell import WORK
-from redrive.stores.ledger import start_rules
-from redrive.stores.ledger.reach import reach_of_starts
+from redrive.stores.ledger import schedule_rules, start_rules
+from redrive.stores.ledger.reach import reach_of_firings, reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
 from redrive.stores.snapshots import begun_of
 from redrive.stores.sqlite.beginning import begin, index, wake_us
@@ -39,6 +42,15 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn
     assert now is not None
     committed = Committed(inbox=inbox(tx, work.executions[new.id].n)) if started.committed else None
     return Begun(created=started.created, snapshot=now, claim=started.claim, committed=committed)
+
+
+def fire(tx: Transaction, firings: Sequence[Firing]) -> Sequence[bool]:
+    fired: list[bool] = []
+    for firing in firings:
+        work = lock(tx, reach_of_firings([firing]))
+        fired.append(schedule_rules.fire(work, firing))
+        write(tx, work)
+    return fired
 
 
 def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None) -> Begun:

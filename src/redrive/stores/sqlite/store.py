@@ -33,10 +33,21 @@ from redrive.ports.store import (
     Told,
     Turn,
 )
+from redrive.ports.stored_schedules import Firing, LeftOut, StoredSchedule
 from redrive.ports.workers import KnownWorker
 from redrive.stores.bell import Bell
 from redrive.stores.common import log_unlisted
-from redrive.stores.sqlite import aside_rows, event_rows, inbox_rows, read_rows, rewrite_rows, search_rows, start_rows, turn_rows
+from redrive.stores.sqlite import (
+    aside_rows,
+    event_rows,
+    inbox_rows,
+    read_rows,
+    rewrite_rows,
+    schedule_rows,
+    search_rows,
+    start_rows,
+    turn_rows,
+)
 from redrive.stores.sqlite import claim_rows as owning
 from redrive.stores.sqlite.column_values import from_us, maybe_from_us, to_us
 from redrive.stores.sqlite.connection_threads import ConnectionThread, WriterThread
@@ -288,6 +299,28 @@ class SQLiteStore(PurgesSQLite):
 
     async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
         return await self._writer.do(aside_rows.drop_held, handler, seqs)
+
+    # ── schedules ───────────────────────────────────────────────────────────────────────────────
+    async def schedules(self, ids: Sequence[str] | None = None, *, after: str = "", limit: int = 1000) -> Sequence[StoredSchedule]:
+        return await self._reader.do(schedule_rows.schedules, ids, after, limit)
+
+    async def due_schedules(self, workflows: Sequence[str], limit: int) -> tuple[Sequence[StoredSchedule], datetime | None]:
+        return await self._reader.do_at_once(schedule_rows.due_schedules, tuple(workflows), limit)
+
+    async def put_schedule(self, new: StoredSchedule, expects: int | None) -> bool:
+        return await self._writer.do(schedule_rows.put_schedule, new, expects)
+
+    async def remove_schedule(self, id: str, expects: int) -> bool:
+        return await self._writer.do(schedule_rows.remove_schedule, id, expects)
+
+    async def fire(self, firings: Sequence[Firing]) -> Sequence[bool]:
+        return await self._writer.do(start_rows.fire, firings)
+
+    async def left_out(self, id: str, limit: int) -> Sequence[LeftOut]:
+        return await self._reader.do(schedule_rows.left_out, id, limit)
+
+    async def declaring_build(self, app: str, build: str, keep: timedelta) -> str:
+        return await self._writer.do(schedule_rows.declaring_build, app, build, keep // _MICROSECOND)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

@@ -13,6 +13,7 @@ from redrive.stores.sqlite.column_values import from_text, to_text, to_us
 from redrive.stores.sqlite.event_rows import emit
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.schedule_rows import leave_out, save_schedule, schedules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ def lock(tx: Transaction, reach: Reach) -> UnitOfWork:
     for id in reach.parents_of:
         if id in held and (creator := held[id].creator) is not None:
             _lock(tx, work, creator.id)
+    work.add_schedules(schedules_of(tx, [*reach.schedules, *work.schedule_ids]))
     for id, after in reach.inboxes.items():
         if (execution := held.get(id)) is not None:
             after = 0 if execution.cancelled_run else after
@@ -130,6 +132,10 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         _save(tx, execution)
     for emitted in work.events:
         emit(tx, emitted.execution.id, to_text(emitted.run), emitted.events)
+    for schedule in work.changed_schedules:
+        save_schedule(tx, schedule)
+    for id, slots in work.left_out:
+        leave_out(tx, id, slots)
     tx.news |= work.changes
 
 

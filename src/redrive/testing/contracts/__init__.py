@@ -4,7 +4,7 @@ from redrive.testing.contracts import Lab, StoreContract
 
 class MyLab(Lab): ...                       # how to connect, and how time passes
 
-class TestMyStore(StoreContract):
+class TestMyStore(StoreContract):           # and ScheduleContract, if it keeps schedules
     @pytest.fixture
     def lab(self) -> Lab:
         return MyLab()
@@ -24,6 +24,7 @@ from redrive.testing.contracts.park_contract import ParkContract
 from redrive.testing.contracts.purge_contract import PurgeContract
 from redrive.testing.contracts.read_contract import ReadingContract
 from redrive.testing.contracts.rewrite_contract import RewriteContract
+from redrive.testing.contracts.schedule_contract import ScheduleContract
 from redrive.testing.contracts.start_contract import StartContract
 from redrive.testing.contracts.suspect_contract import SuspectContract
 from redrive.testing.contracts.turn_contract import TurnContract
@@ -48,4 +49,4 @@ class StoreContract(
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
 
-__all__ = ["Lab", "StoreContract"]
+__all__ = ["Lab", "ScheduleContract", "StoreContract"]
