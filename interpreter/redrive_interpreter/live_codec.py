@@ -128,6 +128,8 @@ def canonical(value: Any) -> Any:
     if isinstance(value, Set):
         members: Set[Any] = value  # pyright: ignore[reportUnknownVariableType]
         return kind, tuple(sorted((canonical(item) for item in members), key=repr))
+    if isinstance(value, BaseException):  # by identity two that were rebuilt from one failure would differ
+        return kind, canonical(value.args), canonical(_fields(value))
     if isinstance(value, (list, tuple)):
         return kind, tuple(canonical(item) for item in cast("Sequence[Any]", value))
     return kind, value

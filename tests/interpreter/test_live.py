@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 import pytest
 
-from redrive_interpreter import LIVE
+from redrive_interpreter import LIVE, Flow, Settle, replay, step, workflow
 from redrive_interpreter.live_codec import same
+from tests.interpreter.kit import start
 
 
 @attrs.frozen
@@ -142,3 +143,21 @@ def test_an_error_that_cannot_print_itself_is_still_told() -> None:
             raise ValueError
 
     assert "ValueError" in LIVE.dump_error(Broken(), []).message
+
+
+def test_a_result_that_holds_an_error_is_the_same_on_replay() -> None:
+    """A failure that `Settle` made a value of is built anew each time."""
+
+    @step
+    def charge() -> None: ...
+
+    @workflow("w")
+    def w() -> Flow[object]:
+        return (yield from Settle(charge()))
+
+    run = start(w(), checked=False).fail("charge")
+    assert run.done.status == "completed"
+    assert replay(w, run.rows).rows == []
+    assert same(Declined(5, "no funds"), Declined(5, "no funds"))
+    assert not same(Declined(5, "no funds"), Declined(6, "no funds"))
+    assert not same(Declined(5, "no funds"), Stolen(5, "no funds"))

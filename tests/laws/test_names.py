@@ -13,13 +13,32 @@ from hypothesis import strategies as st
 from redrive.codec import JsonCodec
 from redrive.signals import dedup_of, message_of
 from redrive.worker import outbox
-from redrive_interpreter import All, Event, InvalidDefinition, InvalidId, Key, Machine, NewId, Now, Signal, Step, Switch, step, workflow
+from redrive_interpreter import (
+    All,
+    Event,
+    InvalidDefinition,
+    InvalidId,
+    Key,
+    Machine,
+    NewId,
+    Now,
+    Settle,
+    Signal,
+    Step,
+    Switch,
+    WaitSignal,
+    dump_row,
+    load_row,
+    replay,
+    step,
+    workflow,
+)
 from redrive_interpreter.codec import Codec
 from redrive_interpreter.commands.messages import declared_as
 from redrive_interpreter.errors import StepFailed, StepTimeout
 from redrive_interpreter.history.rebuilt_errors import step_error
 from redrive_interpreter.history.requests import DeliverSignal
-from redrive_interpreter.history.rows import Asked, Started
+from redrive_interpreter.history.rows import Asked, Signalled, Started
 from redrive_interpreter.keys import ROLLBACK, ReservedId, check_id
 from redrive_interpreter.outcomes import Failure
 from redrive_interpreter.source_names import read_name
@@ -201,3 +220,65 @@ def test_two_keys_of_a_mapping_that_a_hook_stores_alike_are_refused() -> None:
     value = {Currency("EUR", "de"): 1, Currency("EUR", "fr"): 2}
     with pytest.raises(ValueError, match="stored alike"):
         JsonCodec(converter=hooks).dump(value, dict[Currency, int], "step pay")
+
+
+ALIKE = (Signal("a", str).of("b:c"), Signal("a:b", str).of("c"), Signal("a:b:c", str), Signal("a", str).of("b").of("c"), Signal("a:b", str))
+"""The first four are called alike."""
+chosen = st.integers(0, len(ALIKE) - 1)
+
+
+@given(st.lists(st.lists(chosen, min_size=1, max_size=3), min_size=1, max_size=4), st.lists(st.tuples(chosen, st.booleans()), max_size=12))
+def test_each_signal_goes_to_the_oldest_wait_that_it_is_for_and_is_kept_for_the_first_to_come(
+    branches: list[list[int]], sent: list[tuple[int, bool]]
+) -> None:
+    """G1, N7: by itself for waits for it alone, by name for those for any that is called so; live and on replay."""
+
+    @workflow("w")
+    def w() -> Any:
+        def branch(waits: list[int]) -> Any:
+            found = []
+            for n in waits:
+                found.append((yield from WaitSignal(ALIKE[n])))
+            return found
+
+        return (yield from All.of([Settle(branch(waits)) for waits in branches]))
+
+    machine = Machine(w)
+    at = datetime(2027, 1, 1, tzinfo=UTC)
+    machine.receive(Started(id="e", run=UUID(int=1), at=at))
+    rows = machine.take()
+    got: list[list[int]] = [[] for _ in branches]
+    kept: list[tuple[int, int, bool]] = []  # number, signal, by name
+    open_ = list(range(len(branches)))  # branches that wait, by the age of their waits
+
+    def is_for(n: int, by_name: bool, wait: int) -> bool:
+        return ALIKE[n].name == ALIKE[wait].name if by_name else n == wait
+
+    for number, (n, by_name) in enumerate(sent):
+        if not open_:
+            break  # it has ended
+        signal = ALIKE[n]
+        machine.receive(Signalled(signal.name, number, at=at, path=None if by_name else signal.path))
+        rows += machine.take()
+        branch = next((b for b in open_ if is_for(n, by_name, branches[b][len(got[b])])), None)
+        if branch is None:
+            kept.append((number, n, by_name))
+            continue
+        got[branch].append(number)
+        open_.remove(branch)
+        while len(got[branch]) < len(branches[branch]):
+            wait = branches[branch][len(got[branch])]
+            first = next((each for each in kept if is_for(each[1], each[2], wait)), None)
+            if first is None:
+                open_.append(branch)
+                break
+            kept.remove(first)
+            got[branch].append(first[0])
+    pending = sorted(machine.pending)
+    assert len([key for key in pending if "wait_signal" in key]) == len(open_)
+    assert machine.unread == len(kept)
+    replayed = replay(w, [load_row(dump_row(row)) for row in rows])
+    assert (replayed.rows, sorted(replayed.machine.pending), replayed.machine.unread) == ([], pending, len(kept))
+    if not open_:
+        found = machine.verdict.outcome.value  # type: ignore[union-attr]
+        assert [outcome.value for outcome in found] == got

@@ -47,7 +47,8 @@ class Source(Frozen, Generic[T_co]):
 
     def __repr__(self) -> str:
         shown = "" if self.type is None else f", {getattr(self.type, '__name__', None) or self.type!r}"
-        return f"{type(self).__name__}({self.name!r}{shown})"
+        name, *suffixes = self.path or (self.name,)
+        return f"{type(self).__name__}({name!r}{shown})" + "".join(f".of({suffix!r})" for suffix in suffixes)
 
     def of(self, suffix: str) -> Self:
         """The signal or event of the same type for *suffix* alone, with a name of its own. It counts as declared where this one
