@@ -67,7 +67,7 @@ HELD_BACK: Final[frozenset[ExecutionStatus]] = frozenset(name for name, status i
 ROUTINE: Final[frozenset[ExecutionStatus]] = frozenset(name for name, status in STATUSES.items() if status.routine)
 CLAIMABLE: Final[frozenset[ExecutionStatus]] = frozenset(LIVE) - {PAUSED}
 """A worker may claim an execution in one of these when it is due."""
-UNBEGUN: Final[frozenset[ExecutionStatus]] = frozenset({PENDING, PARKED})
+UNBEGUN: Final[frozenset[ExecutionStatus]] = frozenset({PENDING, PARKED, PAUSED})
 """An execution of which nothing ever ran is in one of these."""
 TURN: Final[frozenset[ExecutionStatus]] = frozenset({RUNNING, SUSPENDED, CANCELLING, *FINAL})
 """The statuses that a turn may leave an execution in."""
@@ -75,7 +75,9 @@ RESTARTABLE: Final[frozenset[ExecutionStatus]] = frozenset({FAILED, CANCELLED})
 """The statuses that ``start(restart=…)`` may name."""
 
 Restartable: TypeAlias = Literal["failed", "cancelled"]
-Cause: TypeAlias = Literal["start", "turn", "cancel", "cancel before the first turn", "park", "retry_rollback", "rewrite", "restart"]
+Cause: TypeAlias = Literal[
+    "start", "turn", "cancel", "cancel before the first turn", "park", "retry_rollback", "rewrite", "pause", "resume", "restart",
+]  # fmt: skip
 
 
 @attrs.frozen
@@ -99,11 +101,13 @@ def _transition(cause: Cause, before: frozenset[ExecutionStatus] | None, after: 
 TRANSITIONS: Final = (
     _transition("start", None, frozenset({PENDING}), "a caller, or a turn of its parent, starts it"),
     _transition("turn", CLAIMABLE, TURN, "the worker that owns it commits a turn"),
-    _transition("cancel", CLAIMABLE - {PARKED}, frozenset({CANCELLING}), "a cancel is stored; a parked execution stays parked"),
+    _transition("cancel", frozenset(LIVE) - {PARKED}, frozenset({CANCELLING}), "a cancel is stored; a parked execution stays parked"),
     _transition("cancel before the first turn", UNBEGUN, frozenset({CANCELLED}), "a cancel is stored and no worker owns it"),
     _transition("park", CLAIMABLE, frozenset({PARKED}), "its code does not fit, or killed its worker, or no worker has it"),
     _transition("retry_rollback", frozenset({COMPENSATION_FAILED}), frozenset({RUNNING}), "an operator has the undos tried again"),
-    _transition("rewrite", frozenset(STATUSES) - {PAUSED}, TURN, "an operator has an edited history made its next number"),
+    _transition("rewrite", frozenset(STATUSES), TURN, "an operator has an edited history made its next number; a paused one stays paused"),
+    _transition("pause", CLAIMABLE - {CANCELLING}, frozenset({PAUSED}), "an operator holds it back"),
+    _transition("resume", frozenset({PAUSED}), frozenset({PENDING, RUNNING, PARKED}), "an operator lets it go on"),
     _transition("restart", FINAL, frozenset({PENDING}), "a start names its status in restart=, or a child's next attempt begins"),
 )
 ALLOWED: Final = frozenset(pair for transition in TRANSITIONS for pair in transition.pairs())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from redrive import status as table
 from redrive.ports.parks import NewPark
-from redrive.ports.rewrites import NewAudit, PutBack, Rewrite
+from redrive.ports.rewrites import Hold, NewAudit, PutBack, Rewrite
 from redrive.ports.store import (
     FINAL,
     Claim,
@@ -141,7 +141,15 @@ class Edit:
     forked: bool
 
 
-Op = Edit | Start | Send | Take | Commit | Release | Pass | Retire | Handle
+@attrs.frozen
+class Pause:
+    """An operator pauses an execution, or lets it go on."""
+
+    id: str
+    paused: bool
+
+
+Op = Pause | Edit | Start | Send | Take | Commit | Release | Pass | Retire | Handle
 NTH = st.sampled_from([0, 0, 0, 1, 1, 2, 5])
 STARTS = st.builds(Start, IDS, WORKFLOWS, OFFSETS, st.booleans(), st.none() | MESSAGES, st.none() | WORKERS, st.integers(0, 3))
 TAKES = st.builds(Take, WORKERS, BUILDS, st.sampled_from([("w",), ("v",), ("w", "v"), ("w", "v")]), st.sampled_from([0, 0, 100]))
@@ -178,6 +186,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     COMMITS,
     st.builds(Send, IDS, MESSAGES | CANCELS),
     st.builds(Release, NTH, st.none() | PARKS),
+    st.builds(Pause, IDS, st.booleans()),
     st.builds(
         Edit,
         IDS,
@@ -229,6 +238,9 @@ class Driver:
                 return await self.commit(op)
             case Edit():
                 return await self.edit(op)
+            case Pause(id, paused):
+                self.commits += 1
+                return await store.hold(id, Hold(paused=paused, audit=NewAudit(verb="hold", key=f"{self.commits}")))
             case Release(n, park):
                 if self.claims:
                     await store.release([self.claims[-1 - n % len(self.claims)]], parked=park)

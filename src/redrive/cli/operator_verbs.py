@@ -43,6 +43,9 @@ def add_operator(add: Add) -> None:
     now = _act(add, "retry-now", "end the wait for a step's next attempt", retry_now)
     now.add_argument("key", nargs="?", help="of this step (default: of all that wait)")
 
+    _act(add, "pause", "hold an execution back: bodies that run go on, and nothing else begins", pause)
+    _act(add, "resume", "let a paused execution go on", resume)
+
     fails = _act(add, "force-fail", "end an execution failed, without undos and without its code", force_fail)
     fails.add_argument("message", metavar="TEXT", nargs="?", default="ended by an operator")
 
@@ -93,6 +96,14 @@ async def skip_step(given: argparse.Namespace) -> int:
 
 async def retry_now(given: argparse.Namespace) -> int:
     return await _do(given, lambda client, why: client.service.operator.retry_now(given.id, given.key, **why))
+
+
+async def pause(given: argparse.Namespace) -> int:
+    return await _do(given, lambda client, why: client.service.operator.pause(given.id, **why))
+
+
+async def resume(given: argparse.Namespace) -> int:
+    return await _do(given, lambda client, why: client.service.operator.resume(given.id, **why))
 
 
 async def force_fail(given: argparse.Namespace) -> int:

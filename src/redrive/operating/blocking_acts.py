@@ -80,6 +80,18 @@ class BlockingHistoryActs:
         """
         return self._service._call(self._service.aio.operator.force_fail(id, error, **why))
 
+    def pause(self, id: str, **why: Unpack[Why]) -> Change:
+        """Hold an execution back: from now on it asks for nothing and starts nothing, while bodies that run go on and are recorded.
+
+        Signals are accepted; timers and the deadline are handled late, on `resume`. A cancel, and `force_fail`, end a pause. Raises
+        `OperationRefused`, `ExecutionNotFound`.
+        """
+        return self._service._call(self._service.aio.operator.pause(id, **why))
+
+    def resume(self, id: str, **why: Unpack[Why]) -> Change:
+        """Let a paused execution go on. Raises `OperationRefused`, `ExecutionNotFound`."""
+        return self._service._call(self._service.aio.operator.resume(id, **why))
+
     def fork(
         self,
         execution: str,

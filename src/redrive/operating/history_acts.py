@@ -106,6 +106,22 @@ class HistoryActs:
         failure = Failure("ForcedFailure", error) if isinstance(error, str) else self._service.codec.dump_error(error, ())
         return await stored_acts.force_fail(self._service, self._wish(id, "force_fail", why), Err(failure))
 
+    async def pause(self, id: str, **why: Unpack[Why]) -> Change:
+        """Hold an execution back: from now on it asks for nothing and starts nothing, while bodies that run go on and are recorded.
+
+        Signals are accepted; timers and the deadline are handled late, on `resume`. A cancel, and `force_fail`, end a pause. Raises
+        `OperationRefused`, `ExecutionNotFound`.
+        """
+        from redrive.operating import stored_acts
+
+        return await stored_acts.hold(self._service, self._wish(id, "pause", why), paused=True)
+
+    async def resume(self, id: str, **why: Unpack[Why]) -> Change:
+        """Let a paused execution go on. Raises `OperationRefused`, `ExecutionNotFound`."""
+        from redrive.operating import stored_acts
+
+        return await stored_acts.hold(self._service, self._wish(id, "resume", why), paused=False)
+
     async def fork(
         self,
         execution: str,

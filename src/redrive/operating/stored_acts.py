@@ -15,15 +15,15 @@ from redrive.errors import OperationRefused
 from redrive.operating import cuts
 from redrive.operating.change_report import Change, outcome_text, told
 from redrive.operating.edits import with_deadline
-from redrive.operating.put_back import put_back
 from redrive.operating.rehearsals import Rehearsed, rehearse
 from redrive.operating.subjects import Edited, Subject
 from redrive.patience import patiently
 from redrive.ports.ends import ends_of
-from redrive.ports.rewrites import NewAudit, Rewrite
+from redrive.ports.rewrites import Hold, NewAudit, Rewrite
 from redrive.ports.store import NewExecution, Outgoing, Stale
-from redrive.status import CANCELLING, FAILED, FINAL, PAUSED, PENDING, RUNNING
+from redrive.status import CANCELLING, FAILED, FINAL, PARKED, PAUSED, PENDING, RUNNING, ExecutionStatus
 from redrive.stored import Origin
+from redrive.worker.facts import put_back
 from redrive.worker.outbox import cancel_message
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionNotFound, RedriveError
 from redrive_interpreter.history.row_json import dump_row
@@ -249,6 +249,39 @@ def _rewrite(found: Read, wish: Wish, edited: Edited, deadline: datetime | None,
         outgoing=outgoing,
         audit=audit_of(wish, change),
     )
+
+
+# ── pauses ──────────────────────────────────────────────────────────────────────────────────────
+async def hold(service: AsyncDurableService, wish: Wish, *, paused: bool) -> Change:
+    """Pause the execution, or end its pause; its code need not be here."""
+    found = await read(service, wish.id)
+    snapshot = found.snapshot
+    if snapshot.status in FINAL:
+        raise OperationRefused(wish.id, wish.verb, f"it has ended: it is {snapshot.status}", "retry or fork go on from an earlier point")
+    if snapshot.status == CANCELLING:
+        raise OperationRefused(wish.id, wish.verb, "it is being cancelled", "force_fail ends it at once")
+    if paused == (snapshot.status == PAUSED):
+        problem = "it is paused already" if paused else f"it is not paused but {snapshot.status}"
+        raise OperationRefused(wish.id, wish.verb, problem, "resume ends a pause" if paused else "pause holds it back")
+    started = found.rows[0]
+    assert isinstance(started, Started)
+    status: ExecutionStatus = PAUSED if paused else RUNNING
+    if not paused and snapshot.parks:
+        status = PARKED
+    elif not paused and len(found.rows) == 1:
+        status = PENDING
+    running = tuple(f"{key} goes on" for key in cuts.in_flight(found.rows)) if paused else ()
+    run = cuts.run_of(found.rows)
+    change = Change(
+        id=wish.id, verb=wish.verb, status=status, number=snapshot.number, run=run, elsewhere=running, reason=wish.reason, by=wish.by
+    )
+    if wish.dry_run:
+        return change
+    held = Hold(paused=paused, status=RUNNING if paused else status, wake_at=started.at, audit=audit_of(wish, change))
+    if not await patiently(lambda: service.store.hold(wish.id, held)):
+        return await hold(service, wish, paused=paused)  # it has changed since: that is refused, or held up as it is now
+    await service._operated()
+    return attrs.evolve(change, stored=True)
 
 
 # ── a copy ──────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import attrs
 
+from redrive.status import RUNNING
+
 if TYPE_CHECKING:
     from redrive.ports.finding import Searchable
     from redrive.ports.store import Json, Outgoing, Snapshot
@@ -95,6 +97,16 @@ class Rewrite:
     audit: NewAudit
 
 
+@attrs.frozen(kw_only=True)
+class Hold:
+    """*paused*: hold an execution back; else let it go on, in *status*, and a pending one not before *wake_at*."""
+
+    paused: bool
+    status: ExecutionStatus = RUNNING
+    wake_at: datetime | None = None
+    audit: NewAudit
+
+
 class RewritesHistories(Protocol):
     """The part of a `Store` that operators write to."""
 
@@ -104,6 +116,15 @@ class RewritesHistories(Protocol):
         Its owner loses its claim, as every claim before it does (the fence is raised), parks and the count of recoveries end, and
         an outcome that was stored is forgotten unless *change* brings one; then parents are told, as by a turn. Raises
         `ExecutionNotFound`, and `Stale` if the execution has gone on since; nothing was written then.
+        """
+        ...
+
+    async def hold(self, id: str, change: Hold) -> bool:
+        """Pause an execution, or end its pause; False if it is so already, or is being cancelled. A repeat is answered as before.
+
+        A paused one is never due, and its owner's turns are refused as `Stale`: answers of bodies that run still come with
+        `Turn.held`. Messages are accepted; a cancel, and a `rewrite` that ends it, end the pause. Raises `ExecutionNotFound`,
+        `ExecutionFinished`.
         """
         ...
 

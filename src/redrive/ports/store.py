@@ -139,11 +139,12 @@ class Loaded:
 
     *history* is one JSON array text of all rows of the current run (``json.loads(loaded.history)`` is the list of
     rows: one text, because a hundred thousand small ones take longer to hand over than to parse); *inbox* the whole
-    inbox, oldest first.
+    inbox, oldest first. *paused*: the store takes no turn but one with `Turn.held`.
     """
 
     history: Json
     inbox: Sequence[Message]
+    paused: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -214,6 +215,7 @@ class Turn:
     owner loses its claim with it. *unread*: signals taken and never waited for; a final turn's are counted up by those left in the inbox.
     *attributes*: all of them, as one JSON object; None leaves them; *searchable* are the texts of those that changed. *waits* is what it
     waits for, as `redrive.wait_lines` writes it. *aside*: signals to be kept aside.
+    *held* goes into the execution's own inbox, and nothing else is applied: what bodies gave while it was paused.
     A turn with rows sets the count of recoveries to 0. *deadline* is the execution's, where the turn goes on as if it had not
     passed: then the store refuses it from that moment on, by its own clock.
     """
@@ -236,6 +238,7 @@ class Turn:
     next_run: NextRun | None = None
     aside: Sequence[NewAside] = ()
     deadline: datetime | None = None
+    held: Sequence[NewMessage] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Messages from an inbox, as the facts that a machine takes."""
+"""Messages from an inbox, as the facts that a machine takes, and the other way round."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from redrive.codec import from_json
-from redrive_interpreter.history.row_json import load_outcome, load_row
+from redrive.codec import from_json, to_json
+from redrive.ports.rewrites import PutBack
+from redrive.ports.store import NewMessage
+from redrive_interpreter.history.row_json import dump_outcome, dump_row, load_outcome, load_row
 from redrive_interpreter.history.rows import (
     Answered,
     AttemptStarted,
@@ -20,7 +22,7 @@ from redrive_interpreter.history.rows import (
     Signalled,
 )
 from redrive_interpreter.keys import Key
-from redrive_interpreter.source_names import read_name
+from redrive_interpreter.source_names import read_name, stored_name
 
 if TYPE_CHECKING:
     from redrive.ports.store import Message
@@ -55,3 +57,32 @@ def fact_of(message: Message, at: datetime) -> Fact:
             return RollbackRetried(at=at)
         case _:
             raise ValueError(f"a message of kind {message.kind!r}, which this release of redrive does not know")
+
+
+def put_back(fact: Fact) -> PutBack:
+    """*fact* as the message that it was, or would have been; the inverse of `fact_of`."""
+    match fact:
+        case Signalled():
+            return PutBack(
+                kind="signal", name=stored_name(fact.name, fact.path), data=to_json(fact.payload), stored_at=fact.sent_at or fact.at
+            )
+        case ChildFinished():
+            ended = {"status": fact.status, "outcome": dump_outcome(fact.outcome)}
+            return PutBack(kind="child", name=fact.id, data=to_json(ended), stored_at=fact.at)
+        case CancelRequested():
+            return PutBack(kind="cancel", name="", data=to_json({"reason": fact.reason, "by": fact.by}), stored_at=fact.at)
+        case Answered():
+            answer = dump_outcome(fact.outcome) | ({"doubt": True} if fact.in_doubt else {}) | ({"by": fact.by} if fact.by else {})
+            return PutBack(kind="answer", name=fact.key, data=to_json(answer), stored_at=fact.at)
+        case Retrying():
+            return PutBack(kind="retrying", name=fact.key, data=to_json(dump_row(fact)), stored_at=fact.at)
+        case AttemptStarted():
+            return PutBack(kind="attempt", name=fact.key, data=to_json(dump_row(fact)), stored_at=fact.at)
+        case _:
+            raise ValueError(f"a {type(fact).__name__} does not come from an inbox")
+
+
+def message_of(fact: Fact, dedup: str) -> NewMessage:
+    """*fact* as a message to be stored once."""
+    back = put_back(fact)
+    return NewMessage(kind=back.kind, name=back.name, data=back.data, dedup=dedup)  # type: ignore[arg-type]

@@ -7,12 +7,18 @@ under this worker, nor may have under one before it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from redrive.ports.store import StoreError
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
     from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.turn_runner import TurnRunner
+
+log: Final = logging.getLogger("redrive.worker")
 
 
 def stop(live: ActiveExecution) -> None:
@@ -52,3 +58,12 @@ async def give_back(store: Store, lives: Iterable[ActiveExecution]) -> None:
         await store.release(others)
     if at_rest:
         await store.release(at_rest, at_rest=True)
+
+
+async def let_go(runner: TurnRunner, live: ActiveExecution) -> None:
+    """Give one execution back that this worker drives."""
+    try:
+        await runner.patiently(lambda: runner.store.release([live.claim]), live.id)
+    except StoreError as error:
+        log.error("execution %r: %s", live.id, error)
+        runner.doubt()

@@ -384,7 +384,7 @@ class Worker:
 
     async def lose_lost(self, since_last_beat: timedelta = timedelta(0)) -> None:
         """Stop what is not ours any more: operators had it rewritten, or others took it while we were away."""
-        self._runner.lose_at_rest(await self._owned.lost(since_last_beat))
+        self._runner.settle(await self._owned.lost(since_last_beat), self._owned.touched)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _arm(self) -> None:

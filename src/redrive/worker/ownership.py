@@ -44,6 +44,7 @@ class Ownership:
     """Ids, by run, of what is being started here and may be ours already."""
     unknown: set[str] = attrs.field(factory=set[str], init=False)
     """Executions that had mail and were not here: they may be on their way."""
+    _touched: Sequence[str] = attrs.field(default=(), init=False)
     _operated: int | None = attrs.field(default=None, init=False)
     """The newest act of operators that was looked at."""
     _claiming: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
@@ -97,8 +98,14 @@ class Ownership:
     async def lost(self, since_last_beat: timedelta) -> Sequence[ActiveExecution]:
         """What is not ours any more: rewritten by operators since the last call, or taken by others while we were away."""
         self._operated, rewritten = await self.store.operated(self._operated)
+        self._touched = rewritten
         away = since_last_beat > self.lease * _LATE
         return await self._not_ours(list(self.lives) if away else rewritten)
+
+    @property
+    def touched(self) -> Sequence[ActiveExecution]:
+        """What operators did something to, as `lost` found, and is ours: it may be paused, or go on again."""
+        return [self.lives[id] for id in self._touched if id in self.lives]
 
     async def _not_ours(self, ids: Sequence[str]) -> Sequence[ActiveExecution]:
         found: list[ActiveExecution] = []

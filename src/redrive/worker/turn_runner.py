@@ -26,7 +26,7 @@ from redrive.codec import from_json, to_json
 from redrive.ports.answer import Answer, failed
 from redrive.ports.store import FINAL, LostClaim, Overdue, Stale, StoreError
 from redrive.stored import Origin
-from redrive.worker import beginnings, reporting
+from redrive.worker import beginnings, giving_back, holding, reporting
 from redrive.worker.apart import LONG, Gone
 from redrive.worker.os_signals import is_interrupt
 from redrive.worker.soon import Soon
@@ -111,7 +111,7 @@ class TurnRunner:
         live.driving = True
         self._under_way += 1
 
-    def _rest(self, live: ActiveExecution) -> None:
+    def rest(self, live: ActiveExecution) -> None:
         live.driving = False
         live.used = time.monotonic()
         self._under_way -= 1
@@ -124,7 +124,7 @@ class TurnRunner:
             history: list[Any] | None = None
             if live.machine is None and not live.gone:
                 if live.started is None:
-                    self._later(live, self._load(live))
+                    self._later(live, self.load(live))
                     return
                 history, live.started = [from_json(live.started)], None
                 live.length = len(history)
@@ -153,7 +153,7 @@ class TurnRunner:
         if live.held or live.announced:
             beginnings.begin_held(self, live)
         if draft is None:
-            self._rest(live)
+            self.rest(live)
             if live.facts and not live.gone:
                 self.wake(live)
         elif draft.attributes is not None and live.attributes is None:
@@ -168,7 +168,7 @@ class TurnRunner:
             try:
                 await going_on
             except (asyncio.CancelledError, GeneratorExit):  # the loop ends
-                self._rest(live)
+                self.rest(live)
                 raise
             except BaseException as error:
                 self._trouble(live, error)
@@ -190,7 +190,7 @@ class TurnRunner:
             case TurnApart():
                 live.put_away()
                 live.slow = True
-                self._later(live, self._load(live))
+                self._later(live, self.load(live))
                 return
             case StoreError():
                 log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
@@ -200,7 +200,7 @@ class TurnRunner:
             case _:
                 self._later(live, self._park(live, error))
                 return
-        self._rest(live)
+        self.rest(live)
 
     # ── the first turn ──────────────────────────────────────────────────────────────────────────
     def begin(self, live: ActiveExecution) -> Draft | None:
@@ -238,8 +238,8 @@ class TurnRunner:
         live.put_away()
 
     # ── the parts of a turn ─────────────────────────────────────────────────────────────────────
-    async def _load(self, live: ActiveExecution) -> None:
-        loaded = await self._patiently(lambda: self.store.load(live.claim), live.id)
+    async def load(self, live: ActiveExecution) -> None:
+        loaded = await self.patiently(lambda: self.store.load(live.claim), live.id)
         run, history = None, list[Any]()
         with contextlib.suppress(ValueError, LookupError, TypeError):
             history = await self.computing.parsed(loaded.history)
@@ -247,18 +247,20 @@ class TurnRunner:
         if run is None:
             Origin.of(live.id, self.store).refuse(loaded.history)
         live.unsure = True
-        if run != live.claim.run and not any(row["row"] == "forked" and row["run"] == live.claim.run for row in history):
+        if not holding.is_of(live.claim.run, history):
             # It has begun its next run, and the answer that said so was lost: what we claimed is not this.
             self.executor.stop_all(live)
-            self._leave(live)
+            self.leave(live)
             self.doubt()
-            self._rest(live)
+            self.rest(live)
             return
         held, live.inbox, live.seen = live.inbox, (), 0
         live.add_messages(loaded.inbox)
         live.add_messages(held)  # what came by mail while it was being loaded
         live.length = len(history)
-        if live.slow or len(loaded.history) > LONG:
+        if loaded.paused:
+            await holding.hold(self, live)
+        elif live.slow or len(loaded.history) > LONG:
             await self._turn_apart(live, history)
         else:
             self.computing.replay(live, history)
@@ -286,7 +288,7 @@ class TurnRunner:
             self._later(live, self._wait_for(live, draft, turn, answer))
 
     async def _ask_with_attributes(self, live: ActiveExecution, draft: Draft) -> None:
-        snapshot = await self._patiently(lambda: self.store.read(live.id), live.id)
+        snapshot = await self.patiently(lambda: self.store.read(live.id), live.id)
         live.attributes = {} if snapshot is None else Origin.of(live.id, self.store).attributes(snapshot)
         self._ask(live, draft)
 
@@ -307,12 +309,12 @@ class TurnRunner:
                 if live.ready or live.held:
                     self._turn(live)
                 else:
-                    self._rest(live)
+                    self.rest(live)
             elif isinstance(error, Stale):
                 self._again(live, draft, overdue=isinstance(error, Overdue))
                 self._turn(live)
             elif isinstance(error, StoreError) and error.retry_helps and not again:
-                asked = self._patiently(lambda: self.store.commit(live.claim, turn), live.id)
+                asked = self.patiently(lambda: self.store.commit(live.claim, turn), live.id)
                 self._later(live, self._wait_for(live, draft, turn, asked, again=True))
             else:
                 if not isinstance(error, LostClaim):
@@ -332,7 +334,7 @@ class TurnRunner:
             self._drop(live, key)
         if draft.status in FINAL:
             assert draft.outcome is not None
-            self._leave(live)
+            self.leave(live)
             reporting.execution_ended(live.id, live.workflow.name, draft.status, draft.outcome)
             self.ended(live.id, draft.status, draft.outcome)
             return
@@ -368,8 +370,8 @@ class TurnRunner:
         workflow = self.workflows.get(run.workflow)
         if workflow is None:
             self._keep(self._loop.create_task(self._listing.check(live.id, run.workflow)))
-            self._leave(live)
-            self._spawn_release(live)
+            self.leave(live)
+            self._keep(self._loop.create_task(giving_back.let_go(self, live)))
             return
         live.workflow, live.started = workflow, run.started
 
@@ -390,15 +392,19 @@ class TurnRunner:
         """Another worker has it: stop, and write nothing."""
         reporting.lease_lost(live)
         self.executor.stop_all(live)
-        self._leave(live)
+        self.leave(live)
 
-    def lose_at_rest(self, lives: Iterable[ActiveExecution]) -> None:
-        """The same of those without a turn under way, which is refused where it is stored."""
-        for live in lives:
+    def settle(self, lost: Iterable[ActiveExecution], touched: Iterable[ActiveExecution]) -> None:
+        """Lose what is not ours any more, and load again what operators touched; a turn under way is refused where it is stored."""
+        for live in lost:
             if not live.driving and not live.gone:
                 self.lose(live)
+        for live in touched:
+            if not live.driving and not live.gone:
+                live.put_away()
+                self.wake(live)
 
-    def _leave(self, live: ActiveExecution) -> None:
+    def leave(self, live: ActiveExecution) -> None:
         live.gone = True
         if live.attempts:
             self.executor.stop_all(live)
@@ -412,25 +418,14 @@ class TurnRunner:
         live.gone = True
         live.put_away()
         try:
-            await self._patiently(lambda: self.store.release([live.claim], parked=parked), live.id)
+            await self.patiently(lambda: self.store.release([live.claim], parked=parked), live.id)
         except StoreError as error:
             log.error("execution %r: %s", live.id, error)
             self.doubt()  # the store may go on counting it as ours
         self.left(live)
-        self._rest(live)
+        self.rest(live)
 
-    def _spawn_release(self, live: ActiveExecution) -> None:
-        async def release() -> None:
-            try:
-                await self._patiently(lambda: self.store.release([live.claim]), live.id)
-            except StoreError as error:
-                log.error("execution %r: %s", live.id, error)
-                self.doubt()
-
-        task = self._loop.create_task(release())
-        self._keep(task)
-
-    async def _patiently(self, call: Callable[[], Awaitable[Any]], id: str) -> Any:
+    async def patiently(self, call: Callable[[], Awaitable[Any]], id: str) -> Any:
         """Call the store again while it says that this may help (W3)."""
         wait = _FIRST_WAIT
         while True:

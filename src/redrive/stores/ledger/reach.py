@@ -64,6 +64,7 @@ def reach_of_turns(asked: Sequence[AskedTurn]) -> Reach:
         reach.read(claim.id, 0 if turn.status in FINAL else turn.seen)
         if turn.status in FINAL:
             reach.parents_of.append(claim.id)
+        reach.messages += [(claim.id, message) for message in turn.held]
         reach.add_effects(turn)
     return reach
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, NewMessage, Stale
-from redrive.status import CANCELLING, PAUSED
+from redrive.status import CANCELLING, PAUSED, PENDING
 from redrive.stores.ledger.changes import ENDS, WORK
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.ledger.search import unknown_texts
 from redrive.stores.ledger.turn_rules import post, tell_of_the_end
 from redrive.stores.ledger.unit_of_work import Refilled, StoredMessage
 from redrive.stores.times import maybe_us, to_us
-from redrive_interpreter.errors import ExecutionNotFound
+from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redrive.ports.rewrites import PutBack, Rewrite
+    from redrive.ports.rewrites import Hold, PutBack, Rewrite
     from redrive.ports.store import Message
     from redrive.stores.ledger.locked_execution import LockedExecution
     from redrive.stores.ledger.unit_of_work import UnitOfWork
@@ -116,3 +116,30 @@ def _settle(work: UnitOfWork, execution: LockedExecution, change: Rewrite, left:
     else:
         execution.status = CANCELLING if cancel else change.status
         execution.wake_us = work.now_us if left or change.wake_at is None else maybe_us(change.wake_at)
+
+
+def reach_of_hold(id: str, change: Hold) -> Reach:
+    return Reach(ids=[id], audits=[(id, change.audit.key)])
+
+
+def hold(work: UnitOfWork, id: str, change: Hold) -> bool:
+    """Pause an execution, or end its pause; False where it is so already, or is being cancelled."""
+    execution = work.executions.get(id)
+    if execution is None:
+        raise ExecutionNotFound(id)
+    if execution.ended:
+        raise ExecutionFinished(id, f"it is {execution.status}")
+    if (id, change.audit.key) in work.stored_audits:
+        return True
+    if (execution.status == PAUSED) == change.paused or execution.status == CANCELLING:
+        return False
+    if change.paused:
+        execution.status, execution.wake_us = PAUSED, None
+    else:
+        execution.status = change.status
+        waits = change.status == PENDING and change.wake_at is not None
+        execution.wake_us = maybe_us(change.wake_at) if waits else work.now_us
+    execution.changed = True
+    work.audits.append((id, change.audit))
+    work.changes |= WORK
+    return True

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Overdue, Stale
-from redrive.status import CANCELLING, FAILED
+from redrive.status import CANCELLING, FAILED, PAUSED, PENDING
 from redrive.stores.ledger import schedule_rules
 from redrive.stores.ledger.answers import OK, child_result, refusal
 from redrive.stores.ledger.changes import ENDS, EVENTS, WORK
@@ -51,6 +51,12 @@ def apply(work: UnitOfWork, claim: Claim, turn: Turn, *, alone: bool = False) ->
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
     if claim.number != execution.number or turn.expects != execution.length:
         raise Stale(f"execution {claim.id!r} has {execution.length} rows in run {execution.number}, not {turn.expects}")
+    if turn.held:
+        for message in turn.held:
+            work.deliver(execution, message)
+        return True
+    if execution.status == PAUSED:
+        raise Stale(f"execution {claim.id!r} is paused")
     check(claim, turn, [message for message in execution.inbox if message.seq > turn.seen], work.now_us)
 
     for child in turn.children:
@@ -81,6 +87,7 @@ def send(work: UnitOfWork, target: LockedExecution, message: NewMessage) -> bool
     parent = None if target.creator is None or target.creator.schedule is not None else target.creator.id
     if message.unbegun is None or not target.never_began or (parent is not None and parent not in work.executions):
         return work.deliver(target, message)
+    target.status = PENDING  # if it was paused, its end ends that
     target.owner, target.fence, target.cancelled_run = "", target.fence + 1, target.number
     apply(work, target.claim(""), message.unbegun, alone=True)
     work.unpark(target, for_all=True)

@@ -164,14 +164,14 @@ class UnitOfWork:
         target.arrived.append(message)
         self.messages.append(StoredMessage(target, message, dedup, target.stored_us))
         # A signal must not start an execution that is to start later.
-        if target.status != PENDING or cancel:
+        if target.status not in (PENDING, PAUSED) or cancel:
             target.wake_us = self.now_us if target.wake_us is None else min(target.wake_us, self.now_us)
         if again:
             self.reopen(target)
             target.status, target.outcome, target.has_outcome = RUNNING, None, True
         elif cancel and target.status == PARKED:
             self.hurried.append(target)
-        elif cancel and target.status != PAUSED:
+        elif cancel:
             target.status = CANCELLING
         if cancel:
             target.cancelled_run = target.number

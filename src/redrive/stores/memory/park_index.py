@@ -10,7 +10,7 @@ import attrs
 
 from redrive.ports.parks import EVERYBODY, NewPark
 from redrive.ports.workers import KnownWorker
-from redrive.status import PARKED
+from redrive.status import PARKED, PAUSED
 from redrive.stores.common import log_unlisted, nobody_has
 from redrive.stores.ledger.claim_rules import Claimant, take_back
 from redrive.stores.ledger.parking import Parked, deaths_after, hurried, parked_by
@@ -74,7 +74,7 @@ class ParkIndex:
 
     def _park(self, record: Record, build: str, parked: Parked, now_us: int) -> None:
         record.parks[build] = parked
-        record.status = PARKED
+        record.status = record.status if record.status == PAUSED else PARKED
         record.updated_us = now_us
         self._of.setdefault(build, {})[record.id] = None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, Message
-from redrive.status import PENDING
+from redrive.status import PAUSED, PENDING
 from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import ENDS, EVENTS
 from redrive.stores.times import from_us, to_us
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None:
     """Write *turn* if it is plain: nothing refuses it, no message is there that it does not know of, and no other execution is to
     be told. Returns the changes to announce; None if the turn is not plain."""
-    if turn.children or turn.outgoing or turn.aside or turn.next_run is not None:
+    if turn.children or turn.outgoing or turn.aside or turn.held or turn.next_run is not None:
         return None
     record = tables.records.get(claim.id)
-    if record is None or record.fence != claim.fence or record.owner != claim.worker:
+    if record is None or record.fence != claim.fence or record.owner != claim.worker or record.status == PAUSED:
         return None
     current, ends, inbox = record.current, turn.status in FINAL, record.inbox
     if turn.expects != current.length or claim.number != len(record.runs):
@@ -85,7 +85,7 @@ def send(tables: Indexes, record: Record, message: NewMessage, now_us: int) -> b
         )
     )
     record.updated_us = now_us
-    if record.status != PENDING and (record.wake_us is None or record.wake_us > now_us):
+    if record.status not in (PENDING, PAUSED) and (record.wake_us is None or record.wake_us > now_us):
         record.wake_us = now_us
         tables.due.put(record)
     return True

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from redrive.ports.answer import Answer, failed, given
 from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
-from redrive.ports.rewrites import Audit, Rewrite
+from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     FINAL,
     Begun,
@@ -33,7 +33,7 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.ports.workers import KnownWorker
-from redrive.status import PARKED
+from redrive.status import PARKED, PAUSED
 from redrive.stores.bell import WORK
 from redrive.stores.common import wall_clock
 from redrive.stores.ledger import claim_rules, purge_rules, rewrite_rules, start_rules, turn_rules
@@ -157,7 +157,7 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             record = self._tables.records.get(claim.id)
             if record is None or record.fence != claim.fence or record.owner != claim.worker:
                 raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-            return Loaded(history=record.current.history, inbox=tuple(record.inbox))
+            return Loaded(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == PAUSED)
 
     def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
         with self._lock:
@@ -235,6 +235,14 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             snapshot = self._tables.records[id].snapshot()
         self._tell(work.changes)
         return snapshot
+
+    async def hold(self, id: str, change: Hold) -> bool:
+        with self._lock:
+            work = lock(self._tables, rewrite_rules.reach_of_hold(id, change), self._now_us())
+            done = rewrite_rules.hold(work, id, change)
+            write(self._tables, work)
+        self._tell(work.changes)
+        return done
 
     async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
         with self._lock:

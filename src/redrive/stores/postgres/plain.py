@@ -23,7 +23,9 @@ Told: TypeAlias = Callable[[int, int], None]
 
 
 def is_plain(turn: Turn) -> bool:
-    return not (turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.aside or turn.seen < turn.taken)
+    return not (
+        turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.aside or turn.held or turn.seen < turn.taken
+    )
 
 
 def size_of(turn: Turn) -> int:

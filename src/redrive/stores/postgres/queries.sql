@@ -32,7 +32,7 @@ held AS MATERIALIZED (
     SELECT e.n, asked.*, asked.status IN ('completed', 'failed', 'compensation_failed', 'cancelled') AS ends
     FROM asked JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])
     WHERE e.fence = asked.fence AND coalesce(e.owner, '') <> '' AND e.number = asked.number AND e.length = asked.expects
-        AND e.newest <= asked.taken AND e.status <> 'parked'
+        AND e.newest <= asked.taken AND e.status NOT IN ('parked', 'paused')
         AND coalesce(asked.deadline_us > (SELECT now_us FROM moment), true)
         AND (e.creator_id IS NULL OR asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled'))
     ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
@@ -86,7 +86,7 @@ turned AS (
         outcome = CASE WHEN $12 THEN $11 ELSE e.outcome END
     FROM moment
     WHERE e.id = $1 AND e.fence = $2::bigint AND coalesce(e.owner, '') <> '' AND e.number = $3::integer AND e.length = $4::integer
-        AND e.newest = 0 AND e.status <> 'parked' AND (e.creator_id IS NULL OR NOT $12)
+        AND e.newest = 0 AND e.status NOT IN ('parked', 'paused') AND (e.creator_id IS NULL OR NOT $12)
         AND coalesce($13::bigint > moment.now_us, true)
     RETURNING e.n, e.number, e.length, moment.now_us
 ),
@@ -395,7 +395,7 @@ stored AS (
 woken AS (
     UPDATE redrive.executions e
     SET newest = last.seq, stored_us = last.stored_us, updated_us = moment.now_us,
-        wake_us = CASE WHEN e.status = 'pending' THEN e.wake_us ELSE least(e.wake_us, moment.now_us) END
+        wake_us = CASE WHEN e.status IN ('pending', 'paused') THEN e.wake_us ELSE least(e.wake_us, moment.now_us) END
     FROM (SELECT n, max(seq) AS seq, max(stored_us) AS stored_us FROM stored GROUP BY n) AS last CROSS JOIN moment WHERE e.n = ANY (ARRAY[last.n])
 )
 SELECT asked.i, moment.now_us, asked.dedup IS NULL OR fresh.n IS NOT NULL
@@ -707,7 +707,7 @@ ON CONFLICT (n, build) DO UPDATE SET kind = excluded.kind, reason = excluded.rea
     rest_us = excluded.rest_us, retry_us = excluded.retry_us, tries = excluded.tries, tried = excluded.tried;
 
 -- name: release_parked
-UPDATE redrive.executions SET owner = NULL, status = 'parked', updated_us = $2
+UPDATE redrive.executions SET owner = NULL, status = CASE WHEN status = 'paused' THEN status ELSE 'parked' END, updated_us = $2
 WHERE n = ANY (string_to_array($1, ',')::bigint[]);
 
 -- name: forget_deaths
@@ -829,7 +829,8 @@ ORDER BY e.n + 0 FOR NO KEY UPDATE OF e;
 UPDATE redrive.counters SET value = $1 WHERE name = 'behind';
 
 -- name: load
-SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number)
+SELECT asked.i, e.id, (SELECT string_agg(rows, ',' ORDER BY upto) FROM redrive.history h WHERE h.n = e.n AND h.number = e.number),
+    e.status = 'paused'
 FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e'))
     WITH ORDINALITY AS asked (id, fence, owner, i)
 JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id])

@@ -58,17 +58,17 @@ async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | L
         histories = await session.run("load", ids, ",".join(str(claim.fence) for claim in claims), owners)
         # After the histories: what comes in between is in no history yet.
         inboxes = await session.run("inboxes", ids)
-        found = {(i, from_text(id)): rows for i, id, rows in await histories.fetchall()}
+        found = {(i, from_text(id)): (rows, paused) for i, id, rows, paused in await histories.fetchall()}
         waiting: dict[str, list[Message]] = {}
         for id, *message in await inboxes.fetchall():
             waiting.setdefault(from_text(id), []).append(read_message(*message))
     answers: list[Loaded | LostClaim] = []
     for i, claim in enumerate(claims, start=1):
-        rows = found.get((i, claim.id))
+        rows, paused = found.get((i, claim.id), (None, False))
         if rows is None:
             answers.append(LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more"))
         else:
-            answers.append(Loaded(history=_array(rows), inbox=tuple(waiting.get(claim.id, ()))))
+            answers.append(Loaded(history=_array(rows), inbox=tuple(waiting.get(claim.id, ())), paused=paused))
     return answers
 
 

@@ -13,7 +13,7 @@ from redrive.stores.postgres.unit_statements import lock, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redrive.ports.rewrites import Rewrite
+    from redrive.ports.rewrites import Hold, Rewrite
     from redrive.ports.store import Snapshot
     from redrive.stores.postgres.session import Session, Sessions
 
@@ -48,3 +48,11 @@ async def audit(sessions: Sessions, id: str | None, limit: int) -> Sequence[Audi
 def _audit(seq: int, execution: str, at_us: int, *texts: Any) -> Audit:
     operator, verb, reason, detail, key = map(from_text, texts)
     return Audit(seq=seq, execution=from_text(execution), at=from_us(at_us), by=operator, verb=verb, reason=reason, detail=detail, key=key)
+
+
+async def hold(session: Session, *, id: str, change: Hold) -> tuple[bool, int, int]:
+    """Whether it was done, the changes, and the time."""
+    work = await lock(session, rewrite_rules.reach_of_hold(id, change))
+    done = rewrite_rules.hold(work, id, change)
+    await write(session, work)
+    return done, work.changes, work.now_us

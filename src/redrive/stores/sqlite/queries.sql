@@ -322,7 +322,7 @@ UPDATE executions SET owner = NULL WHERE n = ?;
 UPDATE executions SET owner = NULL, rested = fence WHERE n = ?;
 
 -- name: release_parked
-UPDATE executions SET owner = NULL, status = 'parked', updated_us = ? WHERE n = ?;
+UPDATE executions SET owner = NULL, status = CASE WHEN status = 'paused' THEN status ELSE 'parked' END, updated_us = ? WHERE n = ?;
 
 -- name: retry
 UPDATE executions SET owner = ?, fence = fence + 1, status = 'parked' WHERE n = ?;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
+from redrive.status import PAUSED
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.ledger.purge_rules import no_run
 from redrive.stores.snapshots import known_worker, snapshot_of
@@ -43,8 +44,8 @@ def load(tx: Transaction, claim: Claim) -> Loaded:
     held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
     if held is None:
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-    n, _, number, _ = held
-    return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n))
+    n, status, number, _ = held
+    return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n), paused=status == PAUSED)
 
 
 def history(tx: Transaction, id: str, run: int) -> Json:

@@ -15,7 +15,7 @@ from redrive.stores.sqlite.unit_rows import lock, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from redrive.ports.rewrites import Rewrite
+    from redrive.ports.rewrites import Hold, Rewrite
     from redrive.ports.store import Snapshot
     from redrive.stores.sqlite.jobs import Transaction
 
@@ -44,3 +44,10 @@ def audit(tx: Transaction, id: str | None, limit: int) -> Sequence[Audit]:
 def _audit(seq: int, execution: str, at_us: int, *texts: Any) -> Audit:
     operator, verb, reason, detail, key = map(from_text, texts)
     return Audit(seq=seq, execution=from_text(execution), at=from_us(at_us), by=operator, verb=verb, reason=reason, detail=detail, key=key)
+
+
+def hold(tx: Transaction, id: str, change: Hold) -> bool:
+    work = lock(tx, rewrite_rules.reach_of_hold(id, change))
+    done = rewrite_rules.hold(work, id, change)
+    write(tx, work)
+    return done

@@ -17,7 +17,7 @@ from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.parks import NewPark
-from redrive.ports.rewrites import Audit, Rewrite
+from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -265,6 +265,9 @@ class SQLiteStore(PurgesSQLite):
     # ── what operators do ───────────────────────────────────────────────────────────────────────
     async def rewrite(self, id: str, change: Rewrite) -> Snapshot:
         return await self._writer.do(rewrite_rows.rewrite, id, change)
+
+    async def hold(self, id: str, change: Hold) -> bool:
+        return await self._writer.do(rewrite_rows.hold, id, change)
 
     async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
         return await self._reader.do_at_once(rewrite_rows.operated, after)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from redrive.ports.store import FINAL, Claim, Committed, NewMessage, Turn
-from redrive.status import PARKED, PENDING
+from redrive.status import PARKED, PAUSED, PENDING
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import short_key
 from redrive.stores.ledger import turn_rules
@@ -77,7 +77,9 @@ Columns: TypeAlias = tuple[str, int | None, int, int, int]
 
 def _is_plain(claim: Claim, turn: Turn, standing: Standing, now_us: int) -> bool:
     """True if nothing refuses *turn*, no message is there that it does not know of, and nobody else is to be told or counted."""
-    _, number, length, fence, owner, _, _, _, _, newest, creator, cancelled_run = standing
+    _, number, length, fence, owner, status, _, _, _, newest, creator, cancelled_run = standing
+    if status == PAUSED or turn.held:
+        return False
     if fence != claim.fence or number != claim.number or length != turn.expects or owner != to_text(claim.worker):
         return False
     if turn.deadline is not None and to_us(turn.deadline) <= now_us:

@@ -18,6 +18,7 @@ from redrive.testing.contracts.claim_contract import ClaimContract
 from redrive.testing.contracts.event_contract import EventContract
 from redrive.testing.contracts.find_contract import FindContract
 from redrive.testing.contracts.first_turn_contract import FirstTurnContract
+from redrive.testing.contracts.hold_contract import HoldContract
 from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
 from redrive.testing.contracts.park_contract import ParkContract
@@ -45,6 +46,7 @@ class StoreContract(
     SuspectContract,
     RewriteContract,
     FindContract,
+    HoldContract,
 ):
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
