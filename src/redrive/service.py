@@ -418,8 +418,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
             self._worker.look()
 
     async def _operated(self) -> None:
-        """An operator had an execution rewritten: bodies of it that run here are told to stop at once."""
-        if self._worker is not None:
+        if self._worker is not None:  # bodies of what an operator had rewritten are told to stop at once
             await self._worker.lose_lost()
         self._look()
 

@@ -209,6 +209,10 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         self._state.place.check()
         return self._state
 
+    @property
+    def _sessions(self) -> Sessions:
+        return self._open.sessions
+
     def _told(self, now_us: int, news: int) -> None:
         """Take note of what was written, when, and whom it concerns."""
         self._memo.saw(now_us)

@@ -116,8 +116,8 @@ def _send_plain(tx: Transaction, message: NewMessage, n: int, status: str, wake_
         return False
     stored_us = max(tx.now_us, stored_us)
     newest = tx.execute(SQL["insert_message"], (n, message.kind, to_text(message.name), message.data, stored_us)).lastrowid
-    # A signal must not start an execution that is to start later.
-    if status != PENDING:
+    # A signal must not start an execution that is to start later, or is paused.
+    if status not in (PENDING, PAUSED):
         wake_us = tx.now_us if wake_us is None else min(wake_us, tx.now_us)
     tx.execute(SQL["received"], (wake_us, stored_us, newest, tx.now_us, n))
     tx.news |= WORK
