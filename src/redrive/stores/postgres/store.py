@@ -199,10 +199,6 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
             group.refuse(StoreError(f"{self.address.shown}: the store is being closed, and does not answer"))
 
     @property
-    def _sessions(self) -> Sessions:
-        return self._open.sessions
-
-    @property
     def _open(self) -> _Opened:
         if self._state is None:
             raise StoreError(f"{self.address.shown}: the store is not open")
