@@ -235,13 +235,13 @@ def test_running_children_whose_start_is_taken_back_are_asked_about(store_url: s
         execution = await service.start(parent(), id="o-1")
         await failed(execution)
         bank.down.clear()
-        (first,) = [one.id for one in await service.store.list(workflow="shop.child")]
+        (first,) = [one.id async for one in service.find(workflow=child)]
         with pytest.raises(OperationRefused, match=r'children whose start would be taken back still run.*children="cancel"'):
             await service.operator.retry("o-1", since="reserve")
         await service.operator.retry("o-1", since="reserve", children="cancel")
         assert await execution.result() == "charge-1"
         await standing(service.execution(first), "cancelled")
-        assert len(await service.store.list(workflow="shop.child")) == 2
+        assert len([one async for one in service.find(workflow=child)]) == 2
 
     in_shop(run, store_url, parent, child)
 

@@ -93,6 +93,7 @@ def explore(
     cancels: int = 1,
     faults: int | None = None,
     undeclared: bool = False,
+    retries: int = 0,
     depth: int = 60,
     budget: int = 5_000,
     seed: int = 0,
@@ -107,7 +108,8 @@ def explore(
     A step gives the values of *answers* or an example of its type, fails with each error of its ``raises=``, and times out if it
     has a timeout; *outcomes* (a list of values, errors, ``StepTimeout``) replace these.
     With *undeclared* it, and a child, fails with an error that it does not declare, too. *signals* arrive at any time, by
-    default each that is declared or waited for, once; so do *cancels*. *faults* limits how many attempts fail in one history.
+    default each that is declared or waited for, once; so do *cancels*. *retries* of failed runs by an operator are tried as well.
+    *faults* limits how many attempts fail in one history.
     Warns (`UntestedInvariant`) of invariants that held only because what they name never occurred.
     Raises `Violation`, with a test that reproduces it, for the shortest schedule that breaks an invariant, ends in a
     fault of the workflow's own code, or does not survive a crash.
@@ -117,7 +119,7 @@ def explore(
     check_mapping(answers, "answers", "{charge: 'ch_1'}")
     check_mapping(outcomes, "outcomes", "{charge: ['ch_1', CardDeclined('no')]}")
     check_mapping(signals, "signals", "{approved: 'Ada'}")
-    choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults, undeclared)
+    choices = Choices(answers or {}, outcomes or {}, signals, cancels, faults, undeclared, retries)
     search = _Search(invocation, [as_invariant(one) for one in invariants], choices, codec_for(invocation.workflow, converter), merge)
     return search.run(random.Random(seed), depth, budget, id=id, now=now, timeout=timeout)
 
@@ -193,7 +195,7 @@ class _Search:
             self._edges.append((before.number, labels.joined(move.brief, self._cases.take(before.number)), number))
         else:
             self._begins = labels.joined("", self._cases.take(-1))
-        view = View.of(host.runs, self._choices.is_final(host, spent), host.workflows[-1])
+        view = View.of(host.standing_runs, self._choices.is_final(host, spent), host.workflows[-1])
         self._look_for_the_unseen(view)
         for invariant in self._invariants:
             if breach := invariant.breach(view):
@@ -210,7 +212,7 @@ class _Search:
             failure = view.failure
             self._marks[number] = verdict.status + (f": {failure.type.rpartition('.')[2]}" if failure is not None else "")
             self._ends[self._marks[number]] += 1
-        else:
+        if verdict is None or self._choices.of(host, spent):
             self._queue.append(node)
         host.machine.close()
 

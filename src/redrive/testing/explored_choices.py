@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from redrive.testing.example_values import NoExample, example_error, example_values
-from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, tick
+from redrive.testing.moves import Arrive, Attempt, CancelRun, ChildEnds, Move, RetryRun, tick
+from redrive.testing.operator_acts import may_retry
 from redrive.testing.stubs import Stubs, listed, subject_of, timed_out
 from redrive_interpreter import Cancelled, Err, Ok, Source, StartExecution, WaitSignal, step_results
 from redrive_interpreter.commands.messages import sent_as, texts_of
@@ -26,12 +27,15 @@ class Spent:
     signals: tuple[str, ...] = ()
     cancels: int = 0
     faults: int = 0
+    retries: int = 0
 
     def after(self, move: Move) -> Spent:
         if isinstance(move, Arrive):
             return attrs.evolve(self, signals=(*self.signals, move.signal.stored))
         if isinstance(move, CancelRun):
             return attrs.evolve(self, cancels=self.cancels + 1)
+        if isinstance(move, RetryRun):
+            return attrs.evolve(self, retries=self.retries + 1)
         failed = isinstance(move, (Attempt, ChildEnds)) and isinstance(move.outcome, Err)
         return attrs.evolve(self, faults=self.faults + 1) if failed else self
 
@@ -41,8 +45,8 @@ class Choices:
 
     *answers* has the results of steps that succeed (else an example of the type), *outcomes* all results and errors of a step;
     *signals* are those that may arrive (None: each that is declared or waited for, once), *cancels* is the number of cancels,
-    *undeclared*: whether steps also fail with errors that they do not declare; *faults* is the number of attempts that may go
-    wrong in one history (None: any).
+    *retries* that of the retries by an operator. *undeclared*: whether steps also fail with errors that they do not declare;
+    *faults* is the number of attempts that may go wrong in one history (None: any).
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Choices:
         cancels: int,
         faults: int | None,
         undeclared: bool = False,
+        retries: int = 0,
     ) -> None:
         self._answers = Stubs(answers, {})
         self._outcomes = [[Stubs({key: one}, {}) for one in listed(value)] for key, value in outcomes.items()]
@@ -60,10 +65,11 @@ class Choices:
         self._cancels = cancels
         self._faults = faults
         self._undeclared = undeclared
+        self._retries = retries
 
     def of(self, host: Host, spent: Spent) -> list[Move]:
         if host.verdict is not None:
-            return []
+            return [RetryRun()] if spent.retries < self._retries and may_retry(host) else []
         moves: list[Move] = []
         for perform in host.ready:
             moves += [Attempt(perform.key, outcome) for outcome in self._attempts(perform, host)]

@@ -9,7 +9,7 @@ gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
@@ -23,6 +23,7 @@ from redrive.testing.unyielded import Watching, unyielded, warn
 from redrive_interpreter import (
     AbandonStep,
     Answered,
+    Asked,
     AttributeSet,
     CancelExecution,
     ChildFinished,
@@ -67,6 +68,7 @@ class Kept:
     sent: list[Request]
     cancelled: frozenset[str]
     never: frozenset[str]
+    edited: frozenset[int] = frozenset()
 
 
 class Host:
@@ -90,6 +92,8 @@ class Host:
         self.cancelled: set[str] = set()
         self.never: set[str] = set()
         """Children that were told to cancel while they waited for their next attempt, which never begins now (E3)."""
+        self.edited: set[int] = set()
+        """The places in `runs` of histories that an edited one has replaced."""
         self.heartbeats: dict[Key, Any] = {}
         self._refuse, self._make = refuse, make
 
@@ -112,6 +116,11 @@ class Host:
     def rows(self) -> list[Row]:
         """The history of the run at hand."""
         return self.runs[-1]
+
+    @property
+    def standing_runs(self) -> list[list[Row]]:
+        """The histories of all runs but those that an edited one has replaced."""
+        return [run for at, run in enumerate(self.runs) if at not in self.edited]
 
     @property
     def verdict(self) -> Finished | None:
@@ -137,6 +146,10 @@ class Host:
             if verdict.status == "continued":
                 self._continue()
             return
+        self.settle_store()
+
+    def settle_store(self) -> None:
+        """Answer what the store answers at once: child starts, signals to others."""
         for key, wait in self.machine.pending.items():
             if wait.ended_by == "store":
                 error = self._refuse(wait.command)
@@ -246,7 +259,7 @@ class Host:
     @property
     def kept(self) -> Kept:
         runs, cancelled, never = [list(run) for run in self.runs], frozenset(self.cancelled), frozenset(self.never)
-        return Kept(list(self.workflows), runs, self.now, list(self.sent), cancelled, never)
+        return Kept(list(self.workflows), runs, self.now, list(self.sent), cancelled, never, frozenset(self.edited))
 
     def restart(self) -> None:
         """Forget the machine and replay it from its history. Raises `Diverged` if the code does something else."""
@@ -260,11 +273,32 @@ class Host:
         self.runs[-1] = history + replayed.rows
         self.performs = {request.key: request for request in replayed.requests if isinstance(request, RunStep)}
 
+    def adopt(self, rows: list[Row], back: Sequence[Fact]) -> None:
+        """Continue from *rows*, an edited history, as the next number of the execution, and take the facts *back* again."""
+        self.machine.close()
+        workflow = self.workflows[-1]
+        replayed = replay(workflow, rows, self.codec, make=self._make)
+        self.machine = replayed.machine
+        self.edited.add(len(self.runs) - 1)
+        self.runs.append([*rows, *replayed.rows])
+        self.workflows.append(workflow)
+        self.performs = {}
+        new = {row.key for row in replayed.rows if isinstance(row, Asked)}
+        for request in replayed.requests:
+            if isinstance(request, RunStep) or getattr(request, "key", None) in new:
+                self._see(request)
+        for fact in back:
+            self.tell(attrs.evolve(fact, at=self.now))
+        if self.verdict is None:
+            self.settle_store()
+        elif self.verdict.status == "continued" and not back:
+            self._continue()
+
     def resume(self, kept: Kept) -> None:
         """Continue from *kept*."""
         self.now = kept.now
         self.sent, self.cancelled, self.never = list(kept.sent), set(kept.cancelled), set(kept.never)
-        self.workflows = list(kept.workflows)
+        self.workflows, self.edited = list(kept.workflows), set(kept.edited)
         self.runs = [list(run) for run in kept.runs]
         self._resume(self.workflows[-1], self.runs[-1])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from redrive.testing import labels
+from redrive.testing import labels, operator_acts
 from redrive.testing.sources import command_source, signal_source, value_source
 from redrive.testing.trace import name_of_key
 from redrive_interpreter import CancelRequested, Err, Key, Ok, Signalled, Step, StepInterrupted, StepTimeout, WaitSignal
@@ -133,7 +133,25 @@ class CancelRun:
     brief = label
 
 
-Move: TypeAlias = Attempt | ChildEnds | Arrive | Tick | CancelRun
+@attrs.frozen
+class RetryRun:
+    """An operator retries the failed run: from its failure, or all of it where more was done since."""
+
+    def apply(self, host: Host) -> None:
+        operator_acts.retry_somehow(host)
+
+    def line(self, host: Host) -> str:
+        since = operator_acts.first_step(host)
+        return f"run.retry()  # or, where that is refused, run.retry({since!r})"
+
+    @property
+    def label(self) -> str:
+        return "retry"
+
+    brief = label
+
+
+Move: TypeAlias = Attempt | ChildEnds | Arrive | Tick | CancelRun | RetryRun
 Choose: TypeAlias = Callable[["Host"], list[Move]]
 
 

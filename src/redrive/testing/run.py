@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from redrive.converters import codec_for
+from redrive.testing import operator_acts
 from redrive.testing.attributes import Attributes
 from redrive.testing.call_checks import as_error, check_command, check_invocation, check_mapping, keys_there_are
 from redrive.testing.failure_report import Unexpected, failure_report, near_miss
-from redrive.testing.host import Host, attributes_of
+from redrive.testing.host import Host, Kept, attributes_of
 from redrive.testing.invariants import Checked, check
 from redrive.testing.purity_check import assert_pure
 from redrive.testing.run_view import View
@@ -34,8 +35,11 @@ from redrive_interpreter import (
     WaitSignal,
 )
 from redrive_interpreter.history.rebuilt_errors import workflow_error
+from redrive_interpreter.history.rows import Started
 
 if TYPE_CHECKING:
+    from redrive.codec import JsonCodec
+    from redrive.operating.change_report import Change
     from redrive_interpreter import Event, Request, Row, RunStep, Signal, Source, Verdict, Workflow
     from redrive_interpreter.commands.messages import Payload
 
@@ -74,6 +78,38 @@ class Run(Generic[R]):
         self._driver = Driver(self._host, self._stubs, driven=answers is not None or signals is not None, skip_time=skip_time)
         self._host.start(invocation, id=id, now=now, timeout=timeout)
         self._go_on()
+
+    @classmethod
+    def _of(cls, invocation: Invocation[R], codec: JsonCodec, stubs: Stubs, *, driven: bool, skip_time: bool) -> Run[R]:
+        """A run whose host has still to be told its history."""
+        run: Run[R] = object.__new__(cls)
+        run.invocation, run._check_purity, run._codec, run._stubs = invocation, False, codec, stubs
+        run._host = Host(codec, stubs.refuse)
+        run._driver = Driver(run._host, stubs, driven=driven, skip_time=skip_time)
+        return run
+
+    @classmethod
+    def recorded(
+        cls,
+        workflow: Workflow[..., R],
+        rows: Sequence[Row],
+        answers: Mapping[Any, object] | None = None,
+        signals: Mapping[Any, object] | None = None,
+        *,
+        converter: Any = None,
+        skip_time: bool = True,
+    ) -> Run[R]:
+        """A run of *workflow* that goes on from the recorded *rows*: those of a file, or of a service. Raises `Diverged`."""
+        codec = codec_for(workflow, converter)
+        started = rows[0]
+        assert isinstance(started, Started), "a history begins with its started row"
+        args, kwargs = codec.load_call(workflow.signature, started.input, workflow.name)
+        driven = answers is not None or signals is not None
+        run = cls._of(workflow(*args, **kwargs), codec, Stubs(answers or {}, signals or {}), driven=driven, skip_time=skip_time)
+        now = max(getattr(row, "at", started.at) for row in rows)
+        run._host.resume(Kept([workflow], [list(rows)], now, [], frozenset(), frozenset()))
+        run._go_on()
+        return run
 
     # ── what the test says ──────────────────────────────────────────────────────────────────────
     def answer(self, command: Command[T] | str, value: Payload[T]) -> None:
@@ -163,7 +199,7 @@ class Run(Generic[R]):
 
     def check(self, *invariants: Checked) -> None:
         """Raises `InvariantBroken` if the run so far breaks one of *invariants*, the same ones that `explore` takes."""
-        check(View.of(self._host.runs, self._host.is_final, self._host.workflows[-1]), invariants)
+        check(View.of(self._host.standing_runs, self._host.is_final, self._host.workflows[-1]), invariants)
 
     def check_purity(self) -> None:
         """Drive the run so far again with another clock, luck, environment and order of sets. Raises `Impure` if that shows."""
@@ -174,6 +210,37 @@ class Run(Generic[R]):
         """Ask for the execution to be cancelled."""
         self._host.tell(CancelRequested(reason=reason, at=self.now))
         self._go_on()
+
+    # ── what an operator would do ───────────────────────────────────────────────────────────────
+    def retry(self, since: str | None = None) -> Change:
+        """Go on as ``operator.retry`` would: from before the failure, or anew from the command *since*. Raises `OperationRefused`."""
+        change = operator_acts.retry(self._host, since)
+        self._go_on()
+        return change
+
+    @overload
+    def edit(self, step: Step[T], result: T, /, *, since: str | None = None) -> Change: ...
+    @overload
+    def edit(self, step: str, result: object, /, *, since: str | None = None) -> Change: ...
+    @overload
+    def edit(self, step: Step[Any] | str, /, *, error: Exception, since: str | None = None) -> Change: ...
+    def edit(self, step: Any, result: Any = None, /, *, error: Exception | None = None, since: str | None = None) -> Change:
+        """Give a step, or the key of one, another outcome, as ``operator.edit_step`` would. Raises `OperationRefused`."""
+        change = operator_acts.answer(self._host, step, result, error, since)
+        self._go_on()
+        return change
+
+    def fork(self, before: str | int, *, id: str = "copy") -> Run[R]:
+        """A copy of the run that goes on from *before* a command (its key), or a row (its number), as ``operator.fork`` would.
+
+        The copy has the answers and signals of this run that are left. Raises `OperationRefused`.
+        """
+        driver = self._driver
+        copy = self._of(self.invocation, self._codec, self._stubs, driven=driver.driven, skip_time=driver.skip_time)
+        copy._host.resume(self._host.kept)
+        operator_acts.fork(copy._host, before, id)
+        copy._go_on()
+        return copy
 
     def restart(self) -> None:
         """Forget the machine and re-drive it from the history, as after a crash. Raises `Diverged` if that differs."""

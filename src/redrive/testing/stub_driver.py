@@ -26,12 +26,12 @@ class Driver:
     def __init__(self, host: Host, stubs: Stubs, *, driven: bool, skip_time: bool) -> None:
         self._host = host
         self._stubs = stubs
-        self._driven = driven
-        self._skip_time = skip_time
+        self.driven = driven
+        self.skip_time = skip_time
 
     def go_on(self) -> None:
         """Advance as far as the stubs reach. Raises `Unexpected` at a step that no stub answers."""
-        if not self._driven:
+        if not self.driven:
             return
         for _ in range(MOST_TURNS):
             if self._host.verdict is not None or not self._move():
@@ -112,7 +112,7 @@ class Driver:
         if host.machine.awaits_children:
             self._end_child(host.machine.open_children[0].id, Err(Cancelled("the parent has ended", "parent")))
             return True
-        if self._skip_time and host.next_due is not None:
+        if self.skip_time and host.next_due is not None:
             host.next_moment()
             return True
         return False
@@ -121,7 +121,7 @@ class Driver:
         """Whether the child runs, or time may pass until its next attempt does, without a timer before that."""
         host = self._host
         begins = host.begins(id)
-        return begins is None or (self._skip_time and (host.next_due is None or begins <= host.next_due))
+        return begins is None or (self.skip_time and (host.next_due is None or begins <= host.next_due))
 
     def _attempt(self, perform: RunStep) -> None:
         outcome = self._stubs.step(perform, self._host)
