@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
-from redrive.ports.rewrites import Audit, Rewrite
+from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import Snapshot
 from redrive.stores.postgres import rewrite_statements
 from redrive.stores.postgres.session import Sessions
@@ -28,6 +28,11 @@ class PostgresRewrites(ABC):
         snapshot, news, now_us = await self._sessions.transact(partial(rewrite_statements.rewrite, id=id, change=change))
         self._told(now_us, news)
         return snapshot
+
+    async def hold(self, id: str, change: Hold) -> bool:
+        done, news, now_us = await self._sessions.transact(partial(rewrite_statements.hold, id=id, change=change))
+        self._told(now_us, news)
+        return done
 
     async def operated(self, after: int | None) -> tuple[int, Sequence[str]]:
         return await rewrite_statements.operated(self._sessions, after)
