@@ -20,6 +20,7 @@ from redrive import (
     DurableService,
     ExecutionFailed,
     ExecutionNotFound,
+    Filter,
     Flow,
     InvalidDefinition,
     OperationRefused,
@@ -118,6 +119,23 @@ async def test_all_that_ended_longer_ago_is_purged_oldest_first_in_batches(store
         assert steps[-1] == 11
         assert await ids(service) == {"open"}
         assert [one.execution for one in await service.store.audit(None, 3)] == ["done-8", "done-9", "failed"]
+
+
+async def test_what_has_ended_and_fits_a_filter_is_purged(store_url: str) -> None:
+    async with AsyncDurableService(store_url, [doubled, other, counter]) as service:
+        await service.execute(doubled(1), id="done")
+        await service.execute(other(1), id="other")
+        await failed(service, "failed")
+        await service.start(counter(5), id="open")
+        where = Filter(status="failed", workflow=doubled)
+        assert await service.operator.purge(where=where, dry_run=True) == Purged(executions=1, dry_run=True)
+        assert await service.operator.purge(where=where) == Purged(executions=1)
+        assert await ids(service) == {"done", "other", "open"}
+        assert await service.operator.purge(where=Filter(status="running")) == Purged()
+        assert await service.operator.purge(where=Filter(id_prefix="o")) == Purged(executions=1)
+        assert await ids(service) == {"done", "open"}
+        with pytest.raises(InvalidDefinition, match="without a condition"):
+            await service.operator.purge(where=Filter())
 
 
 async def test_old_runs_of_what_goes_on_are_purged(store_url: str) -> None:

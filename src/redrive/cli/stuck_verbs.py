@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
+
 from redrive import InvalidDefinition
 from redrive.cli.cli_errors import DONE, CommandError
 from redrive.cli.client import Client, client_for
 from redrive.cli.colors import Colors, colors_for, visible
+from redrive.cli.finding_verbs import add_filter, filter_of
 from redrive.cli.formatting import plain, span
 from redrive.cli.gating import Line
 
@@ -38,6 +41,7 @@ def add_stuck(add: Add) -> None:
     purges = add("purge", "forget an execution that has ended, or all that ended longer ago", purge)
     purges.add_argument("id", nargs="?")
     purges.add_argument("--older-than", metavar="AGE", type=age, help="all that ended longer ago: 90d, 12h, 30m")
+    add_filter(purges)
     purges.add_argument("--reason", default="", help="kept in the audit")
     purges.add_argument("--by", default="", help="who you are, for the audit")
     purges.add_argument("--dry-run", action="store_true", help="count only")
@@ -82,11 +86,19 @@ def page(found: Sequence[Stuck], now: datetime, colors: Colors) -> list[str]:
 
 
 async def purge(given: argparse.Namespace) -> int:
-    if (given.id is None) == (given.older_than is None):
-        raise CommandError("what is to be forgotten?", "name one execution, or say --older-than 90d")
+    filter = filter_of(given)
+    if (given.id is not None) == (given.older_than is not None or not filter.is_empty):
+        raise CommandError("what is to be forgotten?", "name one execution, or say --older-than 90d, --status failed and the like")
     async with client_for(given) as client:
         if given.id is not None:
             await client.snapshot(given.id)
+        given.where = None
+        if not filter.is_empty:
+            given.where = filter
+            if given.older_than is not None:
+                before = await client.store.now() - given.older_than
+                given.where = attrs.evolve(filter, ended_before=min(before, filter.ended_before or before))
+                given.older_than = None
         total = await _purged(client, given, dry_run=True)
         if not given.dry_run:
             if not given.yes:
@@ -100,7 +112,7 @@ async def _purged(client: Client, given: argparse.Namespace, *, dry_run: bool, t
     line, last = Line(sys.stderr), None
     try:
         steps = client.service.operator.purge_in_steps(
-            given.id, older_than=given.older_than, reason=given.reason, by=given.by, dry_run=dry_run
+            given.id, older_than=given.older_than, where=given.where, reason=given.reason, by=given.by, dry_run=dry_run
         )
         async for found in steps:
             last = found
