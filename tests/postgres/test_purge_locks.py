@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from redrive import AsyncDurableService, Flow, step, workflow
@@ -36,20 +36,17 @@ async def finished(store: Any, n: int) -> None:
     await store.start(new, claim_for="filler", first=Turn(expects=1, rows=rows, status="completed", outcome='{"ok": 1}'))
 
 
-async def sample(url: str, seconds: list[float], stop: asyncio.Event) -> None:
-    """The age of the oldest transaction of a purge that has a lock on rows, ten milliseconds apart."""
-    asked = """
+def sample(server: Server, schema: str, seconds: list[float], stop: threading.Event) -> None:
+    """The age of the oldest transaction that has a lock on executions, ten milliseconds apart."""
+    asked = f"""
         SELECT coalesce(max(extract(epoch FROM clock_timestamp() - a.xact_start)), 0)::float8 FROM pg_stat_activity a
-        WHERE a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL AND EXISTS (
-            SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.mode IN ('RowExclusiveLock', 'RowShareLock') AND l.relation = 'executions'::regclass
-        )
+        JOIN pg_locks l ON l.pid = a.pid AND l.mode IN ('RowExclusiveLock', 'RowShareLock') AND l.relation = '{schema}.executions'::regclass
+        WHERE a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
     """
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        while not stop.is_set():
-            cursor = await connection.execute(asked)
-            row = await cursor.fetchone()
-            seconds.append(float(row[0]) if row is not None else 0.0)
-            await asyncio.sleep(0.01)
+    with server.connect() as connection:
+        while not stop.wait(0.01):
+            ((age,),) = connection.execute(asked.encode()).fetchall()
+            seconds.append(float(age))
 
 
 @pytest.mark.slow
@@ -61,8 +58,8 @@ async def test_no_lock_of_a_purge_lasts_and_work_goes_on_beside_it(postgres: Ser
         for first in range(0, FINISHED, 500):
             await asyncio.gather(*(finished(store, n) for n in range(first, first + 500)))
         held: list[float] = []
-        stop, done = asyncio.Event(), 0
-        sampling = asyncio.create_task(sample(f"{postgres.url()}?options=-csearch_path%3D{schema}", held, stop))
+        stop, done = threading.Event(), 0
+        sampling = asyncio.create_task(asyncio.to_thread(sample, postgres, schema, held, stop))
         purging = asyncio.create_task(service.operator.purge(older_than=timedelta(microseconds=1)))
         began = time.monotonic()
         while not purging.done():
