@@ -24,6 +24,8 @@ R_co = TypeVar("R_co", covariant=True)
 
 PAGE: int = 100
 """Executions on a page, unless a search says how many."""
+_AT_ONCE: int = 500
+"""The same for those who iterate."""
 
 
 @attrs.frozen
@@ -150,7 +152,7 @@ class AsyncFound(Generic[R_co]):
         cursor: str | None = None
         left = self._limit
         while left is None or left > 0:
-            page = await self._page(cursor, PAGE if left is None else min(left, PAGE))
+            page = await self._page(cursor, _AT_ONCE if left is None else min(left, _AT_ONCE))
             for item in page:
                 yield item
             cursor = page.cursor

@@ -28,9 +28,11 @@ MOST_READ: Final = 10_000
 """Rows of a page."""
 FEW: Final = 500
 """Rows of a source that is read whole."""
-_WALKED: Final = 6_000
+_WALKED: Final = 1_000
+"""Rows that a page walks over, at least; where more are asked for, so many times as many as these, up to `_MOST_WALKED`."""
+_WALKED_FOR_EACH: Final = 10
+_MOST_WALKED: Final = 8_000
 _LOOKS: Final = 4
-_LARGEST_STEP: Final = 2_000
 _WITH_ERRORS: Final[frozenset[ExecutionStatus]] = frozenset({FAILED, COMPENSATION_FAILED, CANCELLED})
 UNKNOWN: Final = "!"
 """Stands for the texts of an attribute that were never made."""
@@ -90,17 +92,6 @@ class Lead:
 
 
 @attrs.frozen
-class Indexes:
-    """The difference between stores: which statuses the index of *open* executions has."""
-
-    open: frozenset[ExecutionStatus]
-
-
-ROUTINE_IS_OPEN: Final = Indexes(ROUTINE)
-ALIVE_IS_OPEN: Final = Indexes(frozenset(LIVE))
-
-
-@attrs.frozen
 class Scan:
     """Look at *most* rows at most of *lead*: those after *place* in *order*, newest first; of a lead that does not come in that
     order, any of them."""
@@ -134,30 +125,34 @@ Counting: TypeAlias = "Generator[Tally | Groups, Any, Mapping[str, Count]]"
 
 
 # ── pages ───────────────────────────────────────────────────────────────────────────────────────
-def search(filter: StoredFilter, after: str | None, limit: int, indexes: Indexes = ROUTINE_IS_OPEN) -> Search:
+def search(filter: StoredFilter, after: str | None, limit: int) -> Search:
     """The numbers of the executions of a page, newest first, and the cursor of the next one. Raises `InvalidDefinition`."""
     order = order_of(filter)
     place = END if after is None else read_cursor(after, order)
     if never_fits(filter):
         return [], None
-    leads = leads_of(filter, indexes)
+    leads = leads_of(filter)
     walk = next((lead for lead in leads if lead.comes_in(order)), Lead((Source("every"),), filter))
     if leads != [walk]:
         for lead in leads[:_LOOKS]:
-            rows = yield Scan(lead, order, END, FEW)
-            if len(rows) < FEW:
+            most = max(1, FEW // len(lead.sources))
+            rows = yield Scan(lead, order, END, most)
+            if len(rows) < most:
                 fits = sorted((row for row in rows if row.fits and row[:2] < place), reverse=True)
                 return _page(fits, order, limit, None)
     found: list[Row] = []
-    left, step = _WALKED, limit + 1 if walk.rest == EVERYTHING else max(2 * limit, 50)
+    cost = len(walk.sources)
+    left = min(max(_WALKED, _WALKED_FOR_EACH * limit), _MOST_WALKED) // cost
+    step = limit + 1 if walk.rest == EVERYTHING else max(2 * limit, 50)
     while left > 0:
-        rows = yield Scan(walk, order, place, min(step, left))
+        most = min(step, left)
+        rows = yield Scan(walk, order, place, most)
         found += [row for row in rows if row.fits]
-        if len(found) > limit or len(rows) < min(step, left):
+        if len(found) > limit or len(rows) < most:
             return _page(found, order, limit, None)
         place = Place(*rows[-1][:2])
-        left -= len(rows)
-        step = min(step * 3, _LARGEST_STEP)
+        left -= most
+        step *= 3
     return _page(found, order, limit, place)
 
 
@@ -188,7 +183,7 @@ def read_cursor(cursor: str, order: Order) -> Place:
 
 
 # ── counts ──────────────────────────────────────────────────────────────────────────────────────
-def count(filter: StoredFilter, by: str | None, most: int, indexes: Indexes = ROUTINE_IS_OPEN) -> Counting:
+def count(filter: StoredFilter, by: str | None, most: int) -> Counting:
     """See `FindsExecutions.count`."""
     if never_fits(filter) or by in ("queue", "build"):
         return {} if by is not None else {"": Count(0)}
@@ -202,11 +197,11 @@ def count(filter: StoredFilter, by: str | None, most: int, indexes: Indexes = RO
         texts: Sequence[str] = yield Groups(by, _MOST_GROUPS)
         parts = {text: _with(filter, by.removeprefix(ATTRIBUTE), text) for text in texts}
     else:
-        return (yield from _count_at_once(filter, by, most, indexes))
+        return (yield from _count_at_once(filter, by, most))
     found: dict[str, Count] = {}
     for group, part in parts.items():
-        counted = yield from _count_at_once(part, None, most, indexes)
-        if counted[""].n or counted[""].more:
+        counted = yield from _count_at_once(part, None, most)
+        if counted[""].n:
             found[group] = counted[""]
     return found
 
@@ -224,9 +219,9 @@ def _groups(rows: Tallied, by: str | None) -> dict[str, int]:
     return found
 
 
-def _count_at_once(filter: StoredFilter, by: str | None, most: int, indexes: Indexes) -> Counting:
+def _count_at_once(filter: StoredFilter, by: str | None, most: int) -> Counting:
     best: dict[str, Count] = {}
-    leads = leads_of(filter, indexes, by)
+    leads = leads_of(filter, by)
     for lead in leads[:_LOOKS] or [Lead((Source("every"),), filter)]:
         rows: Tallied = yield Tally(lead, by, most + 1)
         more = sum(read for _, _, read in rows) > most
@@ -266,7 +261,7 @@ def never_fits(filter: StoredFilter) -> bool:
     return any(value is not None for value in asked) or _statuses(filter) == frozenset()
 
 
-def leads_of(filter: StoredFilter, indexes: Indexes, by: str | None = None) -> list[Lead]:
+def leads_of(filter: StoredFilter, by: str | None = None) -> list[Lead]:
     """The leads that a search may follow, the most selective by its nature first."""
     leads: list[Lead] = []
     if filter.parent is not None:
@@ -276,7 +271,7 @@ def leads_of(filter: StoredFilter, indexes: Indexes, by: str | None = None) -> l
         leads.append(Lead((Source("root", (filter.root,)), Source("id", (filter.root,))), attrs.evolve(filter, root=None)))
     if filter.id_prefix is not None:
         leads.append(Lead((Source("prefix", (filter.id_prefix, after_prefix(filter.id_prefix))),), attrs.evolve(filter, id_prefix=None)))
-    leads += _of_statuses(filter, indexes, by)
+    leads += _of_statuses(filter, by)
     if filter.ended_after is not None or filter.ended_before is not None:
         between = (_us(filter.ended_after, 0), _us(filter.ended_before, END.key))
         leads.append(Lead((Source("ended", between),), attrs.evolve(filter, ended_after=None, ended_before=None)))
@@ -303,17 +298,16 @@ def _of_attributes(filter: StoredFilter) -> list[Lead]:
     return equal + others
 
 
-def _of_statuses(filter: StoredFilter, indexes: Indexes, by: str | None) -> list[Lead]:
-    """Few executions are in a status that people ask for; the routine ones have an index together. What waits has not ended, and what
-    has an error has."""
+def _of_statuses(filter: StoredFilter, by: str | None) -> list[Lead]:
+    """Few executions are in a status that people ask for; for the routine ones there is an index of all that have not ended."""
     statuses = _statuses(filter, by)
     if statuses is None:
         return []
-    together = indexes.open if statuses & ROUTINE else frozenset[ExecutionStatus]()
-    routine = (Source("open"),) if together else ()
+    together = frozenset(LIVE) if statuses & ROUTINE else frozenset[ExecutionStatus]()
+    living = (Source("open"),) if together else ()
     notable = tuple(Source("status", (status,)) for status in STATUSES if status in statuses - together)
     rest = attrs.evolve(filter, statuses=None) if together <= statuses else filter
-    return [Lead((*routine, *notable), rest)] if routine or notable else []
+    return [Lead((*living, *notable), rest)]
 
 
 def _statuses(filter: StoredFilter, by: str | None = None) -> frozenset[ExecutionStatus] | None:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
-from redrive.status import ROUTINE
 from redrive.stores.ledger import search
 from redrive.stores.ledger.search import ATTRIBUTE, UNKNOWN, Groups, Lead, Order, Place, Row, Scan, Source, Tallied, Tally
 from redrive.stores.memory.record import Record
@@ -139,7 +138,7 @@ def _is_in(it: Record, source: Source) -> bool:
             ended_us = it.ended_us
             return ended_us is not None and values[0] <= ended_us < values[1]
         case "open":
-            return it.status in ROUTINE
+            return not it.ended
         case "status":
             return bool(it.status == values[0])
         case "parent":

@@ -56,7 +56,7 @@ class FindsInPostgres(ABC):
 
 
 async def find(sessions: Sessions, schema: str, filter: StoredFilter, after: str | None, limit: int) -> FoundPage:
-    asking = search.search(filter, after, limit, search.ALIVE_IS_OPEN)
+    asking = search.search(filter, after, limit)
     rows: list[Row] | None = None
     while True:
         try:
@@ -70,7 +70,7 @@ async def find(sessions: Sessions, schema: str, filter: StoredFilter, after: str
 
 
 async def count(sessions: Sessions, schema: str, filter: StoredFilter, by: str | None, most: int) -> Mapping[str, Count]:
-    asking = search.count(filter, by, most, search.ALIVE_IS_OPEN)
+    asking = search.count(filter, by, most)
     answer: Any = None
     while True:
         try:

@@ -15,7 +15,8 @@ SELECT n AS key, n FROM executions WHERE id >= ? AND id < ? LIMIT ?;
 SELECT n AS key, n FROM executions INDEXED BY by_workflow WHERE workflow = ? AND n < ? ORDER BY n DESC LIMIT ?;
 
 -- name: from_open
-SELECT n AS key, n FROM executions INDEXED BY open WHERE status IN ('pending', 'running', 'suspended') AND n < ? ORDER BY n DESC LIMIT ?;
+SELECT n AS key, n FROM executions INDEXED BY living
+WHERE status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled') AND n < ? ORDER BY n DESC LIMIT ?;
 
 -- name: from_status
 SELECT n AS key, n FROM executions INDEXED BY notable
