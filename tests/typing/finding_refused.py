@@ -46,12 +46,12 @@ def find(service: DurableService) -> None:
     service.find(waiting_on=3)  # wrong: a signal, a step or words
     Filter(stat="failed")  # wrong: no such word
     service.count(by="colour")  # wrong: nothing to count by
-    found: int = service.find(workflow=checkout).page().items[0].execution.result()  # wrong: a str
+    _: int = service.find(workflow=checkout).page().items[0].execution.result()  # wrong: a str
 
 
 def values(execution: Execution[str]) -> None:
     execution.wait_for_attribute(total, lambda value: value.nothing)  # wrong: a Decimal has no such thing
-    number: int = execution.wait_for_attribute(state, "paid")  # wrong: a str
+    _: int = execution.wait_for_attribute(state, "paid")  # wrong: a str
 
 
 def start(service: DurableService) -> None:

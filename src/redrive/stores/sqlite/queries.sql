@@ -569,7 +569,9 @@ SELECT n, id,
     OR (status = 'suspended' AND wake_us IS NOT NULL AND (
         SELECT waits LIKE 'step:%' OR waits LIKE 'undo:%' OR waits IS NULL FROM history
         WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1))
-FROM executions INDEXED BY open WHERE status IN ('pending', 'running', 'suspended') AND n > ? ORDER BY n LIMIT ?;
+FROM executions INDEXED BY living
+WHERE status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled') AND status IN ('pending', 'running', 'suspended') AND n > ?
+ORDER BY n LIMIT ?;
 
 -- name: notable_suspects
 SELECT id FROM executions INDEXED BY notable
