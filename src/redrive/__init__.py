@@ -10,6 +10,8 @@ from redrive.errors import (
     ExecutionEnded,
     ExecutionFailed,
     OperationRefused,
+    ScheduleBusy,
+    ScheduleNotFound,
     ServiceClosed,
     UndeclaredSignal,
     WorkflowTimeout,
@@ -104,6 +106,9 @@ if TYPE_CHECKING:
     from redrive.operating.change_report import Change
     from redrive.ports.finding import Count
     from redrive.purges_by_hand import Purged
+    from redrive.schedule_info import ScheduleInfo, SkippedSlots
+    from redrive.schedules import Schedules
+    from redrive.scheduling.schedule import Schedule
     from redrive.stuck import Stuck
 
 __all__ = [
@@ -183,6 +188,11 @@ __all__ = [
     "Rollback",
     "RunChild",
     "RunInfo",
+    "Schedule",
+    "ScheduleBusy",
+    "ScheduleInfo",
+    "ScheduleNotFound",
+    "Schedules",
     "SendSignal",
     "ServiceClosed",
     "SetAsideSignal",
@@ -190,6 +200,7 @@ __all__ = [
     "Settle",
     "Signal",
     "SignalTimeout",
+    "SkippedSlots",
     "Sleep",
     "Spawn",
     "StartChild",
@@ -244,6 +255,18 @@ def __getattr__(name: str) -> Any:
         from redrive.ports.finding import Count
 
         return Count
+    if name == "Schedule":
+        from redrive.scheduling.schedule import Schedule
+
+        return Schedule
+    if name == "Schedules":
+        from redrive.schedules import Schedules
+
+        return Schedules
+    if name in ("ScheduleInfo", "SkippedSlots"):
+        from redrive import schedule_info
+
+        return getattr(schedule_info, name)
     if name in ("ExecutionInfo", "Pending"):
         from redrive import info
 

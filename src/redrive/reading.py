@@ -1,4 +1,4 @@
-"""What the handle of an execution reads."""
+"""The reading side of a service, for the handles of executions."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Definition:
     build: str | None = None
 
     def stored(self, standing: StoredSchedule | None, now: datetime, codec: JsonCodec) -> StoredSchedule | None:
-        """What to store in place of *standing*; None where nothing changes (H4): a new input or another option keeps the next
+        """The schedule to store in place of *standing*; None where nothing changes (H4): a new input or another option keeps the next
         slot, another cadence computes it from *now*, and what is paused stays so."""
         spec = self.schedule.spec
         if standing is not None and (old := Spec.load(standing.spec)).keeps_the_slots_of(spec):

@@ -1,4 +1,4 @@
-"""What a service does about schedules: it declares its own, and its worker fires those of its workflows."""
+"""Schedules in a service: it declares its own, and its worker fires those of its workflows."""
 
 from __future__ import annotations
 

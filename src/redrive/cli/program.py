@@ -26,6 +26,7 @@ from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
 from redrive.cli.operator_verbs import add_operator
 from redrive.cli.preparing import add_preparing
+from redrive.cli.schedule_verbs import add_schedules
 from redrive.cli.stuck_verbs import add_stuck
 from redrive.cli.worker_verbs import add_workers
 from redrive_interpreter import RedriveError
@@ -158,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add_inspecting(partial(_client, words))
     add_workers(partial(_client, words))
     add_stuck(partial(_client, words))
+    add_schedules(partial(_client, words))
     add_replay(words)
     add_lint(words)
     add_diagram(words)

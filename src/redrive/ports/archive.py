@@ -138,7 +138,7 @@ class Archive(Protocol):
         ...
 
     def audits(self) -> AsyncIterator[Sequence[Audit]]:
-        """What operators did, by seq, in pages."""
+        """The acts of operators, by seq, in pages."""
         ...
 
     def schedules(self) -> AsyncIterator[Sequence[ArchivedSchedule]]:

@@ -1,4 +1,4 @@
-"""Who started an execution that no client started."""
+"""The creators of executions that no client started: commands and schedules."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class LeftOut:
 
 @attrs.frozen(kw_only=True)
 class Firing:
-    """What one look at a schedule changes. *slot* is the first slot that it was computed from; *next* and *due* are the schedule's
+    """The changes that one look at a schedule asks for. *slot* is the first slot that it was computed from; *next* and *due* are the schedule's
     from now on. *running* are its executions as they were seen.
 
     *starts* are the executions, *slots* their slots (None of a trigger); one that has the id and is of this schedule counts as
@@ -111,7 +111,7 @@ class KeepsSchedules(Protocol):
     """A store that keeps schedules."""
 
     async def schedules(self, ids: Sequence[str] | None = None, *, after: str = "", limit: int = 1000) -> Sequence[StoredSchedule]:
-        """Those with these *ids*, or all whose id is behind *after*; in the order of their ids."""
+        """The schedules with these *ids*, or all whose id is behind *after*; in the order of their ids."""
         ...
 
     async def due_schedules(self, workflows: Sequence[str], limit: int) -> tuple[Sequence[StoredSchedule], datetime | None]:

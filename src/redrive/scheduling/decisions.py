@@ -1,4 +1,4 @@
-"""What becomes of the slots that are due: a pure function of the schedule, the time and what still runs."""
+"""Decisions about the slots that are due: a pure function of the schedule, the time and what still runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Skipped:
 
 @attrs.frozen
 class Decision:
-    """What to store in one transaction.
+    """Changes to store in one transaction.
 
     *skipped* are recorded, *slots* started in this order. With *alone* they may start only while no execution of the schedule
     runs. With *waits* the schedule is left until the execution that runs, or is started here, has ended; with *cancel* it is

@@ -1,4 +1,4 @@
-"""What a schedule says of when and how it fires, as it is stored."""
+"""When and how a schedule fires, as it is stored."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Scheduler:
         return {id for id, _, _ in await ends_of(self._store, running)} if running else set()
 
     def _firing(self, schedule: StoredSchedule, now: datetime, running: Sequence[str]) -> tuple[Firing, bool] | None:
-        """What to store of *schedule*, and whether what runs is to be cancelled; None if there is nothing to do."""
+        """The firing of *schedule*, and whether its running executions are to be cancelled; None if there is nothing to do."""
         spec = load_spec(schedule.spec)
         if schedule.by_hand and not running:
             return self._by_hand(schedule, spec, now), False

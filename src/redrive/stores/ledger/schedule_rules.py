@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def put(standing: StoredSchedule | None, new: StoredSchedule, expects: int | None) -> StoredSchedule | None:
-    """What is to be stored; None if the schedule has another version."""
+    """The schedule to store; None if the schedule has another version."""
     if standing is None:
         return attrs.evolve(new, version=1) if expects is None else None
     if standing.version != expects:

@@ -66,10 +66,10 @@ from redrive.stores.postgres.plain import (
 )
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
-from redrive.stores.postgres.rewrite_verbs import PostgresRewrites
-from redrive.stores.postgres.schedule_verbs import PostgresSchedules
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.schema_purging import PurgesPostgres
+from redrive.stores.postgres.schema_rewrites import PostgresRewrites
+from redrive.stores.postgres.schema_schedules import PostgresSchedules
 from redrive.stores.postgres.session import FAILURES, Session, Sessions
 from redrive.stores.postgres.session_lifeline import PostgresLifeline
 from redrive.stores.postgres.session_witness import Evidence

@@ -1,4 +1,4 @@
-"""What a store that keeps schedules must pass (H1, H5 to H7, H12): firing is compared and stored in one transaction."""
+"""The contract of stores that keep schedules (H1, H5 to H7, H12): firing is compared and stored in one transaction."""
 
 from __future__ import annotations
 
