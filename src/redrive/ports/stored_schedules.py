@@ -83,8 +83,8 @@ class LeftOut:
 
 @attrs.frozen(kw_only=True)
 class Firing:
-    """The changes that one look at a schedule asks for. *slot* is the first slot that it was computed from; *next* and *due* are the schedule's
-    from now on. *running* are its executions as they were seen.
+    """The changes that one look at a schedule asks for. *slot* is the first one that it was computed from, *next* and *due* are
+    the schedule's from now on. *running* are its executions as they were seen.
 
     *starts* are the executions, *slots* their slots (None of a trigger); one that has the id and is of this schedule counts as
     started, a stranger's as failed. With *alone* they are started only if all of *running* have ended. *waits* needs one that
