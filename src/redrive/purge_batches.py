@@ -28,6 +28,8 @@ BATCH: Final = 0.025
 MOST: Final = 500
 """Executions in a transaction."""
 _FIRST: Final = 50
+_LEAST: Final = 50
+"""Executions in a transaction, if there are so many, however long it had to wait for the store: they take some milliseconds."""
 _MOST_ROWS: Final = 5_000
 """Rows of the histories in one transaction; one execution may have more."""
 PAGE: Final = 1_000
@@ -75,7 +77,7 @@ class Batches:
         done = await patiently(purge)
         took = time.perf_counter() - began
         if count:
-            self._size = max(1.0, min(float(MOST), count * BATCH / max(took, 0.0001), self._size * 2))
+            self._size = max(float(_LEAST), min(float(MOST), count * BATCH / max(took, 0.0001), self._size * 2))
         await asyncio.sleep(took * self._rest)
         return done
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from redrive import SetAsideSignal
 from redrive.cli.colors import Colors, visible
+from redrive.cli.folding import Fold, folded
 from redrive.cli.formatting import brief, span, when
 from redrive.counting import counted
 from redrive.ports.parks import EVERYBODY, Park
@@ -44,10 +47,10 @@ _INDENT: Final = " " * 18
 
 
 class View:
-    """Formats with *colors*, for a reader whose time is *now*."""
+    """Formats with *colors*, for a reader whose time is *now*, in lines of *width* characters; None: however long they are."""
 
-    def __init__(self, colors: Colors, now: datetime) -> None:
-        self.colors, self.now = colors, now
+    def __init__(self, colors: Colors, now: datetime, width: int | None = None) -> None:
+        self.colors, self.now, self.width = colors, now, width
 
     # ── one execution ───────────────────────────────────────────────────────────────────────────
     def execution(
@@ -71,9 +74,16 @@ class View:
         """One line for each command: the time since the start, its key, kind, outcome and duration."""
         began = line.started.at if line.started is not None else self.now
         keys = max([len(visible(_name(entry))) for entry in line.entries] + [8])
-        keys = min(keys, 44)
+        keys = min(keys, 44 if self.width is None else max(12, self.width - 50))
         lines = [self._row(timedelta(0), "cyan", "·", "started".ljust(keys), "", brief(line.started.input) if line.started else "")]
-        for entry in line.entries:
+        day = began
+        for entry in folded(line.entries):
+            if isinstance(entry, Fold):
+                lines.append(_INDENT + self.colors("dim", str(entry)))
+                continue
+            if entry.asked_at.date() != day.date():
+                day = entry.asked_at
+                lines.append(f"{day:%Y-%m-%d}".rjust(14))
             lines += self._entry(entry, began, keys)
         if line.ended is not None and line.ended_at is not None:
             style = STATUS_STYLE.get(line.ended.status, "cyan")
@@ -185,7 +195,9 @@ class View:
         since = entry.asked_at - began
         if entry.state in ("note", "event"):
             detail = "" if entry.value is None else visible(brief(entry.value))
-            return [self._row(since, style, sign, f"{entry.kind}: {visible(entry.label)}".ljust(keys), "", detail)]
+            text = f"{entry.kind}: {visible(entry.label)}"
+            name = text if self.width is None else _cut(text, keys)
+            return [self._row(since, style, sign, name.ljust(keys), "", detail)]
         lasted = (self.now if entry.state == "waiting" else entry.ended_at or entry.asked_at) - entry.asked_at
         words = [_what(entry) + (f" ×{entry.attempts}" if entry.attempts > 1 else "")]
         if entry.state != "done":
@@ -193,7 +205,7 @@ class View:
         detail = ", ".join(words)
         if entry.state == "done" and entry.value is not None:
             detail += f" → {visible(brief(entry.value, 80))}"
-        name = visible(_name(entry)).ljust(keys)
+        name = _cut(visible(_name(entry)), keys).ljust(keys)
         lines = [self._row(since, style, sign, name, span(lasted) if lasted else "", detail)]
         if entry.failure is not None:
             lines.append(_INDENT + self.colors("red", visible(_error(entry.failure))))
@@ -203,10 +215,23 @@ class View:
         return lines
 
     def _row(self, since: timedelta, style: str, sign: str, name: str, lasted: str, detail: str) -> str:
+        if self.width is not None:
+            detail = _cut(detail, max(12, self.width - 34 - len(name)))
         return f"{'+' + span(since):>14}  {self.colors(style, sign)} {name}  {lasted:>12}  {self.colors('dim', detail)}".rstrip()
 
     def _field(self, label: str, text: str) -> str:
-        return f"  {self.colors('dim', label.ljust(_LABEL))} {text}"
+        return f"  {self.colors('dim', label.ljust(_LABEL))} {self._wrapped(text)}"
+
+    def _wrapped(self, text: str) -> str:
+        """*text* in lines that fit, broken between words, those behind the first one set in. Colors take no room."""
+        if self.width is None or self.colors.on:
+            return text
+        room = max(20, self.width - _LABEL - 3)
+        lines = text.split("\n")
+        if all(len(line) <= room for line in lines):
+            return text
+        fitting = partial(textwrap.wrap, width=room, break_long_words=False, break_on_hyphens=False)
+        return ("\n" + " " * (_LABEL + 3)).join(part for line in lines for part in (fitting(line.strip()) or [""]))
 
     def _hanging(self, text: str) -> str:
         return text.replace("\n", "\n" + " " * (_LABEL + 3))
@@ -246,12 +271,24 @@ def _what(entry: Entry) -> str:
             asked = None if entry.due is None else entry.due - entry.asked_at
             return "sleep" if asked is None else f"sleep of {span(asked)}"
         case kinds.WAIT_CHILD | kinds.RUN_CHILD | kinds.START_CHILD:
-            return f"child {visible(entry.label)}"
+            return _child(entry)
         case _:
             pass
     word = kinds.kind_of(entry.kind).words
     last = entry.key.rpartition("/")[2].partition("#")[0]
     return word if not entry.label or entry.label == last else f"{word} {visible(entry.label)}"
+
+
+def _child(entry: Entry) -> str:
+    """The id of the child, and its workflow."""
+    id = str((json_object(entry.input) or {}).get("id") or "")
+    if entry.kind == kinds.WAIT_CHILD or not id:
+        return f"child {visible(entry.label)}"
+    return f"child {visible(id)}" + (f" ({visible(entry.label)})" if entry.label else "")
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _traceback(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -81,7 +82,10 @@ async def show(given: argparse.Namespace) -> int:
                 )
             )
         else:
-            _print(View(colors_for(sys.stdout), now).execution(snapshot, line, places, why_not, nobody, aside, client.origin(given.id)))
+            width = shutil.get_terminal_size().columns
+            _print(
+                View(colors_for(sys.stdout), now, width).execution(snapshot, line, places, why_not, nobody, aside, client.origin(given.id))
+            )
     return DONE
 
 
