@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -34,7 +34,9 @@ def unattended(snapshot: Snapshot, workers: Sequence[KnownWorker] | None, now: d
     if listing:
         return f"{fate}; another one takes over" if fate else ""
     at_work = any(worker.workflows for worker in alive.values())
-    nobody = f"no worker here lists workflow {snapshot.workflow!r}" if at_work else "no worker is running"
+    nobody = "no worker is running"
+    if at_work:
+        nobody = f"no worker here lists workflow {snapshot.workflow!r}" + _meant(snapshot.workflow, alive.values())
     return f"{fate}, and {nobody}" if fate else nobody
 
 
@@ -60,11 +62,20 @@ class Listing:
         if workers is None or any(workflow in worker.workflows for worker in alive) or not (alive or self._works):
             return  # a client may well start something before the first worker runs
         log.warning(
-            "execution %r was started, and no worker here lists its workflow %r: it waits until one does (`workflows=[…]`)",
+            "execution %r was started, and no worker here lists its workflow %r%s: it waits until one does (`workflows=[…]`)",
             id,
             workflow,
+            _meant(workflow, alive),
             extra={"execution_id": id},
         )
+
+
+def _meant(workflow: str, workers: Iterable[KnownWorker]) -> str:
+    """What *workflow* may be a slip of the pen for, of all that *workers* list."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(workflow, {name for worker in workers for name in worker.workflows}, 1, 0.8)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _fate(owner: str, workers: Sequence[KnownWorker], now: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from redrive_interpreter.commands.messages import Event, Source
@@ -16,6 +15,8 @@ T = TypeVar("T")
 
 def check_options(verb: str, given: Mapping[str, object], known: Iterable[str]) -> None:
     """Raises `InvalidDefinition` for a keyword that *verb* does not know."""
+    from difflib import get_close_matches
+
     options = list(known)
     for name in given:
         if name not in options:
@@ -29,7 +30,7 @@ def checked_restart(restart: object, known: Iterable[str]) -> frozenset[str]:
     names = ", ".join(map(repr, sorted(known)))
     if isinstance(restart, str) or not isinstance(restart, Iterable):
         raise InvalidDefinition(f"restart= takes a tuple of statuses, of {names}, not {restart!r}")
-    statuses = list(restart)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    statuses: list[Any] = list(restart)  # pyright: ignore[reportUnknownArgumentType]
     if wrong := [each for each in statuses if each not in known]:
         raise InvalidDefinition(f"restart= takes statuses, of {names}, not {', '.join(map(repr, wrong))}")
     return frozenset(statuses)

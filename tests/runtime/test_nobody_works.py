@@ -94,6 +94,15 @@ async def test_a_start_of_what_no_worker_lists_warns_once_for_the_workflow(store
     assert "'nobody.by_name'" in third
 
 
+async def test_a_mistyped_workflow_is_told_what_it_may_have_been_meant_to_be(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncDurableService(store_url, [listed]) as service:
+        execution = await service.start(Workflow("nobody.lsted")())
+        with pytest.raises(TimeoutError, match=r"no worker here lists workflow 'nobody\.lsted' \(did you mean 'nobody\.listed'\?\)"):
+            await execution.result(timeout=0.01)
+    (warning,) = warnings_of(caplog)
+    assert "did you mean 'nobody.listed'?" in warning
+
+
 async def test_what_another_worker_lists_is_started_without_a_word(store_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncDurableService(store_url, [listed]) as here, AsyncDurableService(store_url, [unlisted]):
         assert await (await here.start(unlisted())).result(timeout=10) == 2

@@ -130,10 +130,11 @@ def given_attributes(given: Attributes) -> dict[Attribute[Any] | str, Any]:
     if given is None:
         return {}
     if isinstance(given, Mapping):
-        for key in given:
+        values: Mapping[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
+        for key in values:
             if not isinstance(key, (str, Attribute)):
                 raise InvalidDefinition(f"attributes= takes attributes or their names, not {key!r}")
-        return dict(given)  # pyright: ignore[reportUnknownArgumentType]
+        return dict(values)
     if isinstance(given, str) or not isinstance(given, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidDefinition(f"attributes= takes a mapping, like {{Attribute('state', str): 'new'}}, not {given!r}")
     found: dict[Attribute[Any] | str, Any] = {}

@@ -130,7 +130,7 @@ def sent_as(signal: Source[Any] | str) -> Source[Any]:
     """*signal* itself, or for a name an untyped signal that fits however the receiver puts that name together."""
     if isinstance(signal, Source):
         return signal
-    named: Signal[Any] = object.__new__(Signal)
+    named: Signal[Any] = object.__new__(Signal)  # pyright: ignore[reportUnknownVariableType]
     _fill(named, check_id(signal, "signal"), Any, signal, None)
     return named
 
