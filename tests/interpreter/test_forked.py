@@ -289,3 +289,11 @@ def test_their_json_is_documented_and_read_again() -> None:
     ]
     assert [load_row(json.loads(json.dumps(dump_row(row)))) for row in rows] == rows
     assert dump_row(rows[0]) == {"row": "forked", "run": str(OTHER), "of": str(RUN), "at": 1798761600000000}
+
+
+def test_an_operator_may_end_a_run_whose_last_turn_was_cut_short() -> None:
+    """What was asked anew and not stored has not begun: it is neither in doubt nor left over."""
+    run = start(shop()).ok("reserve", "hold").ok("charge", "ch-1")
+    forced = Ended(status="failed", outcome=Err(Failure("Forced", "enough")), forced=True)
+    replayed = replay(shop, [*cut(run.rows, "charge"), forced])
+    assert (replayed.machine.verdict.status, replayed.rows, replayed.machine.in_doubt) == ("failed", [], ())  # type: ignore[union-attr]

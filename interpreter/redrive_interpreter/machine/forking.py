@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from redrive_interpreter.history.rows import Asked
 from redrive_interpreter.history.verdicts import Finished
 from redrive_interpreter.keys import DEADLINE
 
@@ -30,5 +31,9 @@ def fork(run: RunState, row: Forked) -> None:
 
 def force_end(run: RunState, row: Ended) -> None:
     """End the run where it stands, because an operator did."""
+    for row in run.rows:  # asked, and never stored: nothing of it was begun
+        if type(row) is Asked and (wait := run.pending.get(row.key)) is not None:
+            run.settle(wait)
+    run.rows.clear()
     run.stop_everything()
     run.finished = Finished(row.outcome, status=row.status)

@@ -115,7 +115,7 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
             end += 1
         last = end >= total
         watched.at = at
-        turn = run.recorded = RecordedTurn(asked, last and ended is None, watched, forks)
+        turn = run.recorded = RecordedTurn(asked, last and (ended is None or ended.forced), watched, forks)
         turn.beyond = last and end == at + 1 + len(forks or ())  # only the fact is stored: everything that the turn does is new
         if aside:
             turn.aside = aside

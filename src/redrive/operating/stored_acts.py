@@ -25,7 +25,7 @@ from redrive.status import CANCELLING, FAILED, FINAL, PARKED, PAUSED, PENDING, R
 from redrive.stored import Origin
 from redrive.worker.facts import put_back
 from redrive.worker.outbox import cancel_message
-from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionNotFound, RedriveError
+from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionFinished, ExecutionNotFound, RedriveError
 from redrive_interpreter.history.row_json import dump_row
 from redrive_interpreter.history.rows import Asked, AttributeSet, CancelRequested, DeadlinePassed, Ended, Started
 from redrive_interpreter.outcomes import Err
@@ -278,7 +278,11 @@ async def hold(service: AsyncDurableService, wish: Wish, *, paused: bool) -> Cha
     if wish.dry_run:
         return change
     held = Hold(paused=paused, status=RUNNING if paused else status, wake_at=started.at, audit=audit_of(wish, change))
-    if not await patiently(lambda: service.store.hold(wish.id, held)):
+    try:
+        done = await patiently(lambda: service.store.hold(wish.id, held))
+    except ExecutionFinished:
+        done = False
+    if not done:
         return await hold(service, wish, paused=paused)  # it has changed since: that is refused, or held up as it is now
     await service._operated()
     return attrs.evolve(change, stored=True)
