@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from redrive.inspecting import InspectedFiber, InspectedFrame, InspectedValue, Inspection
     from redrive.operating.audit_entries import AuditEntry
     from redrive.operating.change_report import Change
+    from redrive.operating.what_ifs import WhatIf
     from redrive.ports.finding import Count
     from redrive.purges_by_hand import Purged
     from redrive.schedule_info import ScheduleInfo, SkippedSlots
@@ -220,6 +221,7 @@ __all__ = [
     "UnusableStore",
     "WaitChild",
     "WaitSignal",
+    "WhatIf",
     "Won",
     "Workflow",
     "WorkflowError",
@@ -239,6 +241,10 @@ def __getattr__(name: str) -> Any:
         from redrive.operating import change_report
 
         return change_report.Change
+    if name == "WhatIf":
+        from redrive.operating import what_ifs
+
+        return what_ifs.WhatIf
     if name == "AuditEntry":
         from redrive.operating import audit_entries
 

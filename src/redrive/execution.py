@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -14,6 +14,7 @@ from redrive_interpreter.history.rows import Started
 if TYPE_CHECKING:
     from redrive.info import ExecutionInfo
     from redrive.inspecting import Inspection
+    from redrive.operating.what_ifs import WhatIf
     from redrive.service import AsyncDurableService
     from redrive_interpreter.commands.conditions import Attribute, Condition
     from redrive_interpreter.commands.durations import Duration
@@ -85,6 +86,17 @@ class AsyncExecution(Generic[R_co]):
         """
         service = self._service
         return await service._inspection.inspect(await service._read(self.id), row, run, self.workflow, service.workflows)
+
+    async def what_if(self, answers: Mapping[Any, object], *, stubs: Mapping[Any, object] | None = None) -> WhatIf:
+        """Replay its history with other *answers*, in memory: what would it ask, and how would it end? Nothing is stored.
+
+        *answers* gives steps other results, or exceptions: by key, by ready step, or by `StepId`. What it asks anew is answered by
+        *stubs*, by step or key: a value, an exception, or a function of the step's arguments. `WhatIf.save` makes a test of it. Raises
+        `OperationRefused`, `ExecutionNotFound`, `Diverged` where the code here does not follow the history.
+        """
+        from redrive.operating.stored_acts import imagine
+
+        return await imagine(self._service, self.id, answers, stubs or {})
 
     async def history(self, run: int = -1) -> list[Row]:
         """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""
@@ -205,6 +217,15 @@ class Execution(Generic[R_co]):
         Raises `ExecutionNotFound`, and `ValueError` for a row that the run does not have.
         """
         return self._call(self._inner.inspect(row, run=run))  # type: ignore[no-any-return]
+
+    def what_if(self, answers: Mapping[Any, object], *, stubs: Mapping[Any, object] | None = None) -> WhatIf:
+        """Replay its history with other *answers*, in memory: what would it ask, and how would it end? Nothing is stored.
+
+        *answers* gives steps other results, or exceptions: by key, by ready step, or by `StepId`. What it asks anew is answered by
+        *stubs*, by step or key: a value, an exception, or a function of the step's arguments. `WhatIf.save` makes a test of it. Raises
+        `OperationRefused`, `ExecutionNotFound`, `Diverged` where the code here does not follow the history.
+        """
+        return self._call(self._inner.what_if(answers, stubs=stubs))  # type: ignore[no-any-return]
 
     def history(self, run: int = -1) -> list[Row]:
         """The rows of a run: 1 is the first, -1 the newest. Raises `ExecutionNotFound`."""

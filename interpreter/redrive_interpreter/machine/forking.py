@@ -31,8 +31,8 @@ def fork(run: RunState, row: Forked) -> None:
 
 def force_end(run: RunState, row: Ended) -> None:
     """End the run where it stands, because an operator did."""
-    for row in run.rows:  # asked, and never stored: nothing of it was begun
-        if type(row) is Asked and (wait := run.pending.get(row.key)) is not None:
+    for asked in run.rows:  # and never stored: nothing of it was begun
+        if type(asked) is Asked and (wait := run.pending.get(asked.key)) is not None:
             run.settle(wait)
     run.rows.clear()
     run.stop_everything()

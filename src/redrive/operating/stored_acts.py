@@ -31,6 +31,7 @@ from redrive_interpreter.history.rows import Asked, AttributeSet, CancelRequeste
 from redrive_interpreter.outcomes import Err
 
 if TYPE_CHECKING:
+    from redrive.operating.what_ifs import WhatIf
     from redrive.ports.store import Json, Snapshot
     from redrive.service import AsyncDurableService
     from redrive.worker.watchdog import Watch
@@ -378,3 +379,19 @@ def _policy(rows: Sequence[Row], id: str) -> str:
     if asked is not None:
         return str(asked.input.get("on_parent_close", "cancel"))
     return next((child.on_parent_close for child in started.children if child.id == id), "cancel")
+
+
+# ── nothing stored ──────────────────────────────────────────────────────────────────────────────
+async def imagine(service: AsyncDurableService, id: str, answers: Mapping[Any, object], stubs: Mapping[Any, object]) -> WhatIf:
+    """See `AsyncExecution.what_if`."""
+    from redrive.operating.what_ifs import what_if
+
+    service._check_open()
+    wish = Wish(id=id, verb="what_if")
+    found = await read(service, id)
+
+    def work(watch: Watch) -> WhatIf:
+        subject = subject_of(found, wish, service.codec, watch)
+        return watch.during(id, None, what_if, subject, answers, stubs)
+
+    return await service._inspection.work(id, work)
