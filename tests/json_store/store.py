@@ -10,7 +10,7 @@ from pathlib import Path
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.parks import NewPark
-from redrive.ports.rewrites import Audit, Rewrite
+from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     Begun,
     Claim,
@@ -103,6 +103,14 @@ class JsonStore:
             tx.changes |= work.changes
             return tx[id].snapshot()
 
+    async def hold(self, id: str, change: Hold) -> bool:
+        with self._transaction() as tx:
+            work = lock(tx, rewrite_rules.reach_of_hold(id, change), tx.now_us)
+            done = rewrite_rules.hold(work, id, change)
+            write(tx, work)
+            tx.changes |= work.changes
+            return done
+
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
         with self._transaction() as tx:
             return [one for one in tx.audits if id in (None, one.execution)][-limit:]
@@ -149,7 +157,7 @@ class JsonStore:
             record = _held(tx, claim)
             if record is None:
                 raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-            return Loaded(history=record.current.history, inbox=tuple(record.inbox))
+            return Loaded(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == "paused")
 
     async def commit(self, claim: Claim, turn: Turn) -> Committed:
         with self._transaction() as tx:
