@@ -18,7 +18,7 @@ from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError
 from redrive.cli.client import client_for
 from redrive.cli.colors import colors_for
 from redrive.cli.execution_pages import View, told_of_a_cancel
-from redrive.cli.formatting import plain
+from redrive.cli.formatting import plain, snapshot_object
 from redrive.cli.location import location_of
 from redrive.cli.serve import serve
 from redrive.histories import named, redact
@@ -71,8 +71,7 @@ async def show(given: argparse.Namespace) -> int:
             print(
                 json.dumps(
                     {
-                        **plain(snapshot),
-                        "parked": snapshot.parked,
+                        **snapshot_object(snapshot, client.origin(snapshot.id)),
                         "unattended": nobody or None,
                         "stands_at": places,
                         "problem": why_not,
