@@ -24,6 +24,7 @@ check: $(VENV)/.dev ## lint, types, layers: what CI checks besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/python tests/typing/completeness.py
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.dev ## the reference page, made from the docstrings

@@ -48,6 +48,10 @@ class DefinitionError(RedriveError, ValueError):
 class InvalidId(DefinitionError):
     """An id or name that no history can hold."""
 
+    what: str
+    id: object
+    problem: str
+
     def __init__(self, what: str, id: object, problem: str) -> None:
         super().__init__(what, id, problem)
         self.what, self.id, self.problem = what, id, problem
@@ -80,6 +84,9 @@ class WorkflowMisuse(DefinitionError, TypeError):
     *place* is the file and line of the user's code, as far as it is known.
     """
 
+    problem: str
+    place: str
+
     def __init__(self, problem: str, place: str = "") -> None:
         super().__init__(problem, place)
         self.problem, self.place = problem, place
@@ -109,6 +116,11 @@ class CodecError(RedriveError, ValueError):
     (``result.items[3].price``), *type* the type that was asked for.
     """
 
+    where: str
+    path: str
+    type: str
+    problem: str
+
     def __init__(self, where: str, path: str, type: str, problem: str) -> None:
         super().__init__(where, path, type, problem)
         self.where, self.path, self.type, self.problem = where, path, type, problem
@@ -128,10 +140,16 @@ class StepFailed(WorkflowError):
     *type*, *message* and *traceback* are those of the body's last exception, *attempts* how many began.
     """
 
+    key: Key
+    type: str
+    message: str
+    traceback: str
+    attempts: int
+
     def __init__(self, key: Key, type: str, message: str, traceback: str = "", attempts: int = 1) -> None:
         super().__init__(key, type, message, traceback, attempts)
         self.key, self.type, self.message, self.traceback, self.attempts = key, type, message, traceback, attempts
-        self.__cause__ = recorded_traceback(traceback)
+        self.__cause__: BaseException | None = recorded_traceback(traceback)
 
     def __str__(self) -> str:
         tries = "" if self.attempts == 1 else f" after {self.attempts} attempts"
@@ -155,6 +173,9 @@ class StepInterrupted(StepFailed):
 class SignalTimeout(WorkflowError):
     """No signal came in time."""
 
+    signal: str
+    timeout: timedelta | None
+
     def __init__(self, signal: str, timeout: timedelta | None = None) -> None:
         super().__init__(signal, timeout)
         self.signal, self.timeout = signal, timeout
@@ -165,6 +186,10 @@ class SignalTimeout(WorkflowError):
 
 class ChildFailed(WorkflowError):
     """A child execution ended without a result; *cause* is its error, rebuilt where its workflow declares it."""
+
+    id: str
+    status: str
+    cause: BaseException | None
 
     def __init__(self, id: str, status: str, cause: BaseException | None = None) -> None:
         super().__init__(id, status, cause)
@@ -177,6 +202,9 @@ class ChildFailed(WorkflowError):
 
 class ChildTimeout(WorkflowError):
     """A child execution did not end in time; it goes on."""
+
+    id: str
+    timeout: timedelta | None
 
     def __init__(self, id: str, timeout: timedelta | None = None) -> None:
         super().__init__(id, timeout)
@@ -192,10 +220,14 @@ class UndeclaredError(WorkflowError):
     *type*, *message* and *traceback* are those of the exception there.
     """
 
+    type: str
+    message: str
+    traceback: str
+
     def __init__(self, type: str, message: str, traceback: str = "") -> None:
         super().__init__(type, message, traceback)
         self.type, self.message, self.traceback = type, message, traceback
-        self.__cause__ = recorded_traceback(traceback)
+        self.__cause__: BaseException | None = recorded_traceback(traceback)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
@@ -203,6 +235,9 @@ class UndeclaredError(WorkflowError):
 
 class NoBranch(WorkflowError):
     """No case of a `Switch` matched, and it has no ``otherwise``."""
+
+    switch: str
+    value: str
 
     def __init__(self, switch: str, value: str) -> None:
         super().__init__(switch, value)
@@ -214,6 +249,9 @@ class NoBranch(WorkflowError):
 
 class ExecutionError(WorkflowError):
     """Something about another execution, named by *id*."""
+
+    id: str
+    detail: str
 
     def __init__(self, id: str, detail: str = "") -> None:
         super().__init__(id, detail)
@@ -249,6 +287,8 @@ class Cancelled(BaseException):
     *by* says what asked for it: ``cancel`` (a person or another execution), ``deadline``, ``parent``,
     ``race`` (another branch was first) or ``sibling`` (another branch failed).
     """
+
+    reason: str
 
     def __init__(self, reason: str = "", by: CancelledBy = "cancel") -> None:
         super().__init__(reason, by)

@@ -6,11 +6,12 @@ make a class, this module a hundredth of one. Rows, requests and what users stor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from attrs.exceptions import FrozenInstanceError
 
-put = object.__setattr__
+put: Callable[[object, str, Any], None] = object.__setattr__
 """How the constructors of frozen classes set their fields."""
 
 

@@ -32,6 +32,11 @@ class ExecutionEnded(RedriveError):
     """
 
     _says = "ended"
+    id: str
+    type: str
+    message: str
+    traceback: str
+    cause: BaseException | None
 
     def __init__(self, id: str, type: str = "", message: str = "", traceback: str = "", cause: BaseException | None = None) -> None:
         super().__init__(id, type, message, traceback, cause)
@@ -79,6 +84,10 @@ class WorkflowTimeout(RedriveError, TimeoutError):
 class UndeclaredSignal(RedriveError, ValueError):
     """A signal that its receiver's workflow does not list in ``signals=``; nothing was sent."""
 
+    workflow: str
+    signal: str
+    declared: tuple[str, ...]
+
     def __init__(self, workflow: str, signal: str, declared: tuple[str, ...] = ()) -> None:
         super().__init__(workflow, signal, declared)
         self.workflow, self.signal, self.declared = workflow, signal, declared
@@ -93,6 +102,11 @@ class DamagedData(RedriveError, ValueError):
 
     Nothing else is touched by it: other executions, and what else is kept of this one, are as they were.
     """
+
+    id: str
+    store: str
+    column: str
+    problem: str
 
     def __init__(self, id: str, store: str, column: str, problem: str) -> None:
         super().__init__(id, store, column, problem)
@@ -115,6 +129,10 @@ class ScheduleNotFound(RedriveError, LookupError):
 
 class ScheduleBusy(RedriveError):
     """The schedule cannot start an execution now: *running* have not ended, and it does not let them overlap."""
+
+    id: str
+    running: tuple[str, ...]
+    problem: str
 
     def __init__(self, id: str, running: tuple[str, ...], problem: str = "") -> None:
         super().__init__(id, running, problem)
@@ -142,6 +160,11 @@ def stopped_by(error: BaseException) -> ServiceClosed:
 
 class OperationRefused(RedriveError, ValueError):
     """An operator's act that was refused: nothing was stored. *instead* names the key or the verb that would do."""
+
+    id: str
+    verb: str
+    problem: str
+    instead: str
 
     def __init__(self, id: str, verb: str, problem: str, instead: str = "") -> None:
         super().__init__(id, verb, problem, instead)

@@ -118,6 +118,9 @@ class RetryAfter(Exception):
     It takes the place of the policy's own wait; the attempt still counts. Without a policy it is final.
     """
 
+    delay: timedelta
+    message: str
+
     def __init__(self, delay: Duration, message: str = "") -> None:
         super().__init__(delay, message)
         self.delay, self.message = duration(delay, "RetryAfter"), message

@@ -33,8 +33,8 @@ class Signature:
         injected: frozenset[str] = frozenset(),
     ) -> None:
         self._fn = fn
-        self.where = where
-        self.injected = injected
+        self.where: str = where
+        self.injected: frozenset[str] = injected
         self.compiled: Any = None
         try:
             self._sig: inspect.Signature | None = None if fn is None else inspect.signature(fn)
@@ -49,7 +49,7 @@ class Signature:
         self._least = sum(1 for p in parameters if p.name in self._names and p.default is inspect.Parameter.empty)
         self._movable = tuple(p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and p.name not in injected)
         # How many positional arguments make a complete call that needs no further check; -1: none does.
-        self.arity = len(self._names) if self._plain else -1
+        self.arity: int = len(self._names) if self._plain else -1
         self._scope = scope or {}
         self._hints = self._resolve()
 

@@ -29,9 +29,9 @@ class AnswerWait(Wait):
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber, target: str, again: Request, then: Callable[[], Reply]) -> None:
         super().__init__(key, command, fiber)
-        self.target = target
-        self.again = again
-        self.then = then
+        self.target: str = target
+        self.again: Request = again
+        self.then: Callable[[], Reply] = then
         self.refusing: Callable[[], None] | None = None
 
     def answered(self, run: RunState, fact: Answered) -> None:
@@ -71,4 +71,4 @@ def _answer(run: RunState, fact: Answered) -> None:
         wait.answered(run, fact)
 
 
-FACTS: Final = {Answered: _answer}
+FACTS: Final[dict[type, Any]] = {Answered: _answer}

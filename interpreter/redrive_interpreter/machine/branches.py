@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.commands.command import Command
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -55,13 +56,13 @@ class Group:
         enough: int | None,
         combine: Callable[[list[Any]], Any],
     ) -> None:
-        self.key = key
-        self.parent = parent
-        self.branches = branches
-        self.names = names
-        self.race = race
-        self.limit = limit
-        self.enough = len(branches) if enough is None else min(enough, len(branches))
+        self.key: Key = key
+        self.parent: Fiber = parent
+        self.branches: Sequence[Any] = branches
+        self.names: Sequence[str] | None = names
+        self.race: bool = race
+        self.limit: int | None = limit
+        self.enough: int = len(branches) if enough is None else min(enough, len(branches))
         self.passed_over: frozenset[int] = frozenset()
         self._combine = combine
         self._results: list[Any] = [UNFINISHED] * len(branches)
@@ -180,7 +181,7 @@ class GroupWait(Wait):
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber, group: Group) -> None:
         super().__init__(key, command, fiber)
-        self.group = group
+        self.group: Group = group
 
     @property
     def fibers(self) -> Sequence[Fiber]:
@@ -249,5 +250,5 @@ def _same_but_for_the_limit(codec: Codec, row: Asked, input: Any, command: Any) 
     return same_but_for("limit", row.input, input)
 
 
-HANDLERS: Final = {All: _all, Race: _race, Map: _map}
-COMPARISONS: Final = {"but for the limit": _same_but_for_the_limit}
+HANDLERS: Final[dict[Any, Any]] = {All: _all, Race: _race, Map: _map}
+COMPARISONS: Final[dict[str, Comparison]] = {"but for the limit": _same_but_for_the_limit}

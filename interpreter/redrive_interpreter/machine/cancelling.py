@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter.history.rows import CancelRequested, DeadlinePassed
 from redrive_interpreter.keys import DEADLINE
@@ -41,4 +41,4 @@ def _interrupt(run: RunState, fact: CancelRequested | DeadlinePassed, cancel: tu
     run.unbegun = frozenset()
 
 
-FACTS: Final = {CancelRequested: _cancel, DeadlinePassed: _deadline}
+FACTS: Final[dict[type, Any]] = {CancelRequested: _cancel, DeadlinePassed: _deadline}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.rows import Asked, TimerFired
     from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Fiber, Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -36,8 +37,8 @@ class ChildWait(Wait):
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber, child: str, owned: bool) -> None:
         super().__init__(key, command, fiber)
-        self.child = child
-        self.owned = owned
+        self.child: str = child
+        self.owned: bool = owned
 
     def fired(self, run: RunState, fact: TimerFired) -> None:
         run.settle(self)
@@ -129,6 +130,6 @@ def _same_start(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     return same_but_for("call", row.input, input) and codec.same_call(signature, row.input["call"], input["call"], row.label)
 
 
-HANDLERS: Final = {StartChild: _start_child, RunChild: _run_child, WaitChild: _wait_child, CancelChild: _cancel_child}
-FACTS: Final = {ChildFinished: _ended}
-COMPARISONS: Final = {"as a child's start": _same_start}
+HANDLERS: Final[dict[Any, Any]] = {StartChild: _start_child, RunChild: _run_child, WaitChild: _wait_child, CancelChild: _cancel_child}
+FACTS: Final[dict[type, Any]] = {ChildFinished: _ended}
+COMPARISONS: Final[dict[str, Comparison]] = {"as a child's start": _same_start}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Fiber, Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -59,5 +60,5 @@ def _same_call(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     return codec.same_call(command.invocation.workflow.signature, row.input, input, row.label)
 
 
-HANDLERS: Final = {ContinueAs: _continue_as}
-COMPARISONS: Final = {"as a workflow's call": _same_call}
+HANDLERS: Final[dict[Any, Any]] = {ContinueAs: _continue_as}
+COMPARISONS: Final[dict[str, Comparison]] = {"as a workflow's call": _same_call}

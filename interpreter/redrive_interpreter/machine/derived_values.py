@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redrive_interpreter import kinds
 from redrive_interpreter.commands.deterministic import Info, NewId, Now, Patch, Random
@@ -61,4 +61,4 @@ def _random(run: RunState, fiber: Fiber, command: Random) -> Reply:
     return random_of(run.run_id, fiber.scope.key("__random")), None
 
 
-HANDLERS: Final = {Patch: _patch, Info: _info, Now: _now, NewId: _new_id, Random: _random}
+HANDLERS: Final[dict[Any, Any]] = {Patch: _patch, Info: _info, Now: _now, NewId: _new_id, Random: _random}

@@ -36,15 +36,15 @@ class ChildState:
     __slots__ = ("asked_at", "attempt", "ended_at", "id", "key", "outcome", "policy", "run", "start", "status", "told", "workflow")
 
     def __init__(self, id: str, key: Key, policy: str, workflow: str) -> None:
-        self.id = id
-        self.key = key
-        self.policy = policy
-        self.workflow = workflow
+        self.id: str = id
+        self.key: Key = key
+        self.policy: str = policy
+        self.workflow: str = workflow
         self.status: str | None = None
         self.outcome: Ok[Any] | Err | None = None
-        self.told = False
+        self.told: bool = False
         self.ended_at: datetime | None = None
-        self.attempt = 1
+        self.attempt: int = 1
         self.run: UUID | None = None
         self.start: StartExecution | None = None
         self.asked_at: datetime | None = None

@@ -39,9 +39,9 @@ class Frame:
     __slots__ = ("gen", "opens", "scope")
 
     def __init__(self, gen: Generator[Any, Any, Any] | None, scope: Scope, opens: bool) -> None:
-        self.gen = gen
-        self.scope = scope
-        self.opens = opens
+        self.gen: Generator[Any, Any, Any] | None = gen
+        self.scope: Scope = scope
+        self.opens: bool = opens
 
     @property
     def remembers(self) -> tuple[Any, ...]:
@@ -64,19 +64,19 @@ class Fiber:
     )  # fmt: skip
 
     def __init__(self, scope: Scope, order: tuple[int, ...]) -> None:
-        self.scope = scope
-        self.order = order
+        self.scope: Scope = scope
+        self.order: tuple[int, ...] = order
         self.frames: list[Frame] = []
         self.wait: Wait | None = None
         self.value: Any = None
         self.error: BaseException | None = None
         self.cancel: tuple[str, CancelledBy] | None = None
-        self.thrown = False
-        self.done = False
+        self.thrown: bool = False
+        self.done: bool = False
         self.group: Group | None = None
-        self.index = 0
+        self.index: int = 0
         self.task: TaskState | None = None
-        self.streak = 0
+        self.streak: int = 0
 
     def cancelled(self, cancel: tuple[str, CancelledBy], instead_of: BaseException | None = None) -> Cancelled:
         """The `Cancelled` to throw now. Every scope on the stack is marked as cut."""

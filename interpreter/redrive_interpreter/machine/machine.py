@@ -71,8 +71,8 @@ class Machine(Generic[R_co]):
     def __init__(self, workflow: Workflow[..., R_co], codec: Codec = LIVE, observer: Observer | None = None) -> None:
         if workflow.fn is None:
             raise InvalidDefinition(f"workflow {workflow.name!r} is known by name only: its code is not here to be run")
-        self.workflow = workflow
-        self.codec = codec
+        self.workflow: Workflow[..., R_co] = workflow
+        self.codec: Codec = codec
         self._run = RunState(workflow, codec) if observer is None else ObservedRun(workflow, codec, observer)
         self._closed = False
         self.pending: Mapping[Key, Wait] = self._run.pending

@@ -52,4 +52,4 @@ def _generator(run: RunState, fiber: Fiber, generator: Any) -> Reply:
     return None, None
 
 
-HANDLERS: Final = {Settle: _settle, Invocation: _inline, GeneratorType: _generator}
+HANDLERS: Final[dict[Any, Any]] = {Settle: _settle, Invocation: _inline, GeneratorType: _generator}

@@ -14,6 +14,7 @@ from redrive_interpreter.machine.comparing import same_value
 if TYPE_CHECKING:
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Fiber, Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -45,5 +46,5 @@ def _same_event(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     return same_value(codec, command.event.type, row.input, input, row.label)
 
 
-HANDLERS: Final = {Emit: _emit, Note: _note, SetAttribute: _set_attribute}
-COMPARISONS: Final = {"as an event": _same_event}
+HANDLERS: Final[dict[Any, Any]] = {Emit: _emit, Note: _note, SetAttribute: _set_attribute}
+COMPARISONS: Final[dict[str, Comparison]] = {"as an event": _same_event}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -44,4 +44,4 @@ def _start(run: RunState, fact: Started) -> None:
     run.schedule(run.root)
 
 
-FACTS: Final = {Started: _start}
+FACTS: Final[dict[type, Any]] = {Started: _start}

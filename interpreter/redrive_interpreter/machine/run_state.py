@@ -55,22 +55,23 @@ class RunState:
         "_family", "_saga", "_settled", "agenda", "codec", "continues", "counted", "finished", "fresh", "mailbox", "now", "patches",
         "pending", "ready", "recorded", "requests", "root", "rows", "run_id", "started", "tasks", "thrown", "timers", "unbegun", "workflow",
     )  # fmt: skip
+    counted: int
 
     def __init__(self, workflow: Workflow[..., Any], codec: Codec) -> None:
-        self.workflow = workflow
-        self.codec = codec
+        self.workflow: Workflow[..., Any] = workflow
+        self.codec: Codec = codec
         self.rows: list[Row] = []
         self.requests: list[Request] = []
         self.pending: dict[Key, Wait] = {}
         self.timers: dict[Key, datetime] = {}
-        self.now = _BEFORE_TIME
+        self.now: datetime = _BEFORE_TIME
         self.started: Started | None = None
-        self.run_id = _NO_RUN
+        self.run_id: UUID = _NO_RUN
         self.root: Fiber | None = None
         self.recorded: RecordedTurn | None = None
-        self.fresh = True
+        self.fresh: bool = True
         self._settled: set[Key] | None = None
-        self.mailbox = Mailbox()
+        self.mailbox: Mailbox = Mailbox()
         self._saga: Saga | None = None
         self._family: Family | None = None
         self.tasks: dict[Key, TaskState] | None = None

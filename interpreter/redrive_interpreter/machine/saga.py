@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from redrive_interpreter.codec import Codec
     from redrive_interpreter.history.rows import Asked
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -38,12 +39,12 @@ class Entry:
     __slots__ = ("claimed", "data", "key", "run", "type", "undo")
 
     def __init__(self, key: Key, undo: Any, data: Any, type: Any, run: UUID) -> None:
-        self.key = key
-        self.undo = undo
-        self.data = data
-        self.type = type
-        self.run = run
-        self.claimed = False  # by a rollback in progress: another must not undo it as well
+        self.key: Key = key
+        self.undo: Any = undo
+        self.data: Any = data
+        self.type: Any = type
+        self.run: UUID = run
+        self.claimed: bool = False  # by a rollback in progress: another must not undo it as well
 
     def step(self, run: RunState) -> Step[Any]:
         if _is_ready(self.undo):
@@ -114,16 +115,16 @@ class Undoing:
         then: Callable[[RunState, tuple[Key, ...]], None],
         ending: tuple[Any, BaseException | None] | None = None,
     ) -> None:
-        self.key = key
-        self.fiber = fiber
+        self.key: Key = key
+        self.fiber: Fiber = fiber
         self._entries = entries
         self._then = then
         self._at = 0
         self._failures: list[tuple[Entry, BaseException]] = []
-        self.continue_on_error = continue_on_error
-        self.ending = ending
+        self.continue_on_error: bool = continue_on_error
+        self.ending: tuple[Any, BaseException | None] | None = ending
         self.done: list[Key] = []
-        self.resumed = False
+        self.resumed: bool = False
         for entry in entries:
             entry.claimed = True
 
@@ -264,6 +265,6 @@ def _same_but_for_the_keys(codec: Codec, row: Asked, input: Any, command: Any) -
     return same_but_for("keys", row.input, input)
 
 
-HANDLERS: Final = {Rollback: _rollback, Commit: _commit}
-FACTS: Final = {RollbackRetried: _retried}
-COMPARISONS: Final = {"but for the keys": _same_but_for_the_keys}
+HANDLERS: Final[dict[Any, Any]] = {Rollback: _rollback, Commit: _commit}
+FACTS: Final[dict[type, Any]] = {RollbackRetried: _retried}
+COMPARISONS: Final[dict[str, Comparison]] = {"but for the keys": _same_but_for_the_keys}

@@ -26,11 +26,11 @@ class Scope:
     __slots__ = ("_counts", "cut", "prefix", "tasks", "workflow")
 
     def __init__(self, prefix: str, workflow: Workflow[..., Any] | None = None) -> None:
-        self.prefix = prefix
-        self.workflow = workflow
+        self.prefix: str = prefix
+        self.workflow: Workflow[..., Any] | None = workflow
         self._counts: dict[str, int] | None = None
         self.tasks: list[TaskState] | None = None
-        self.cut = False
+        self.cut: bool = False
 
     def key(self, id: str) -> Key:
         """The key of the next command with *id* in this scope."""

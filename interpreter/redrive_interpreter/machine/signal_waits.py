@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.errors import CancelledBy
     from redrive_interpreter.history.rows import Asked, TimerFired
     from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Fiber, Reply
     from redrive_interpreter.machine.run_state import RunState
 
@@ -35,9 +36,9 @@ class SignalWait(Wait):
 
     def __init__(self, key: Key, command: WaitSignal[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
         super().__init__(key, command, fiber)
-        self.name = name
-        self.texts = texts_of(command.signal)
-        self.due = due
+        self.name: str = name
+        self.texts: tuple[str, ...] = texts_of(command.signal)
+        self.due: datetime | None = due
 
     def fired(self, run: RunState, fact: TimerFired) -> None:
         run.settle(self)
@@ -89,6 +90,6 @@ def _same_wait(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     return "signal" not in row.input and same_but_for("signal", row.input, input)
 
 
-HANDLERS: Final = {WaitSignal: _wait_signal, SendSignal: _send_signal}
-FACTS: Final = {Signalled: _arrived}
-COMPARISONS: Final = {"as a signal": _same_signal, "as a wait for one": _same_wait}
+HANDLERS: Final[dict[Any, Any]] = {WaitSignal: _wait_signal, SendSignal: _send_signal}
+FACTS: Final[dict[type, Any]] = {Signalled: _arrived}
+COMPARISONS: Final[dict[str, Comparison]] = {"as a signal": _same_signal, "as a wait for one": _same_wait}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redrive_interpreter.history.requests import Request
     from redrive_interpreter.history.rows import Answered, Asked
     from redrive_interpreter.keys import Key
+    from redrive_interpreter.machine.comparing import Comparison
     from redrive_interpreter.machine.fibers import Fiber, Reply
     from redrive_interpreter.machine.run_state import RunState
     from redrive_interpreter.machine.saga import Undoing
@@ -42,13 +43,13 @@ class StepWait(Wait):
         self.key = key
         self.command = command
         self.fiber = fiber
-        self.input = input
-        self.asked_at = asked_at
-        self.run = run
-        self.attempt = 1
+        self.input: Any = input
+        self.asked_at: datetime = asked_at
+        self.run: UUID = run
+        self.attempt: int = 1
         self.retry_due: datetime | None = None
-        self.started = False
-        self.doubt = False
+        self.started: bool = False
+        self.doubt: bool = False
         self.undoing: Undoing | None = None
 
     @property
@@ -150,6 +151,6 @@ def _same_call(codec: Codec, row: Asked, input: Any, command: Any) -> bool:
     return codec.same_call(command.spec.signature, row.input, input, row.label)
 
 
-HANDLERS: Final = {Step: _step}
-FACTS: Final = {AttemptStarted: _attempt_started, Retrying: _retry}
-COMPARISONS: Final = {"as a step's call": _same_call}
+HANDLERS: Final[dict[Any, Any]] = {Step: _step}
+FACTS: Final[dict[type, Any]] = {AttemptStarted: _attempt_started, Retrying: _retry}
+COMPARISONS: Final[dict[str, Comparison]] = {"as a step's call": _same_call}

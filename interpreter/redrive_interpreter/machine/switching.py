@@ -41,4 +41,4 @@ def _switch(run: RunState, fiber: Fiber, command: Switch[Any, Any]) -> Reply:
     return None, None
 
 
-HANDLERS: Final = {Switch: _switch}
+HANDLERS: Final[dict[Any, Any]] = {Switch: _switch}

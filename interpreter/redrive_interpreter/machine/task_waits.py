@@ -31,12 +31,12 @@ class TaskState:
     __slots__ = ("ended_at", "ending", "fiber", "joined", "key", "outcome", "waiters")
 
     def __init__(self, key: Key, fiber: Fiber) -> None:
-        self.key = key
-        self.fiber = fiber
+        self.key: Key = key
+        self.fiber: Fiber = fiber
         self.outcome: tuple[Any, BaseException | None] | None = None
         self.waiters: list[Fiber] = []
         self.ending: Fiber | None = None
-        self.joined = False
+        self.joined: bool = False
         self.ended_at: datetime | None = None
 
     def ended(self, run: RunState, value: Any, error: BaseException | None) -> None:
@@ -57,7 +57,7 @@ class JoinWait(Wait):
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber, task: TaskState) -> None:
         super().__init__(key, command, fiber)
-        self.task = task
+        self.task: TaskState = task
 
     def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
         self.task.waiters.remove(self.fiber)
@@ -99,4 +99,4 @@ def _join(run: RunState, fiber: Fiber, command: Join[Any]) -> Reply:
     return WAITING
 
 
-HANDLERS: Final = {Spawn: _spawn, Join: _join}
+HANDLERS: Final[dict[Any, Any]] = {Spawn: _spawn, Join: _join}

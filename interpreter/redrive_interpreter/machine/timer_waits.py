@@ -67,5 +67,5 @@ def _fired(run: RunState, fact: TimerFired) -> None:
     wait.fired(run, fact)
 
 
-HANDLERS: Final = {Sleep: _sleep}
-FACTS: Final = {TimerFired: _fired}
+HANDLERS: Final[dict[Any, Any]] = {Sleep: _sleep}
+FACTS: Final[dict[type, Any]] = {TimerFired: _fired}

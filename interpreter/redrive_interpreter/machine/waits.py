@@ -37,9 +37,9 @@ class Wait:
     """The time of a step's next attempt, while it waits for one."""
 
     def __init__(self, key: Key, command: Command[Any], fiber: Fiber) -> None:
-        self.key = key
-        self.command = command
-        self.fiber = fiber
+        self.key: Key = key
+        self.command: Command[Any] = command
+        self.fiber: Fiber = fiber
 
     def cut(self, run: RunState, cancel: tuple[str, CancelledBy]) -> bool:
         """Stop waiting if that may be done now."""

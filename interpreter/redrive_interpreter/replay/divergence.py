@@ -34,6 +34,14 @@ class Diverged(HostError):
     code that kept it from asking what is recorded, if there was one. Raised to the host, never into the workflow.
     """
 
+    workflow: str
+    key: str
+    recorded: Asked | Ended | None
+    asked: Asked | Ended | None
+    place: str
+    detail: str
+    escape: Escape | None
+
     def __init__(
         self,
         workflow: str,

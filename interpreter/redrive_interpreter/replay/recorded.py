@@ -38,14 +38,14 @@ class RecordedTurn:
     __slots__ = ("_at", "_watched", "aside", "beyond", "forks", "last", "raised", "rest")
 
     def __init__(self, rows: list[Asked | None], last: bool, watched: Watched, forks: list[tuple[int, Forked]] | None = None) -> None:
-        self.rest = rows
+        self.rest: list[Asked | None] = rows
         self._at = 0
         self._watched = watched
-        self.last = last
-        self.beyond = False
+        self.last: bool = last
+        self.beyond: bool = False
         self.raised: tuple[Raised, ...] = ()
         self.aside: list[Key] | None = None
-        self.forks = forks
+        self.forks: list[tuple[int, Forked]] | None = forks
 
     def pass_forks(self, run: RunState) -> None:
         """Fork the run, once every row before the `Forked` row has been asked for again."""

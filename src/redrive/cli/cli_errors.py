@@ -31,6 +31,10 @@ def code_of(error: BaseException) -> int:
 class CommandError(Exception):
     """Ends a command with *problem* on stderr, *hint* below it and *code* as the exit code."""
 
+    problem: str
+    hint: str
+    code: int
+
     def __init__(self, problem: str, hint: str = "", code: int = REFUSED) -> None:
         super().__init__(problem, hint, code)
         self.problem, self.hint, self.code = problem, hint, code

@@ -49,6 +49,10 @@ _INDENT: Final = " " * 18
 class View:
     """Formats with *colors*, for a reader whose time is *now*, in lines of *width* characters; None: however long they are."""
 
+    colors: Colors
+    now: datetime
+    width: int | None
+
     def __init__(self, colors: Colors, now: datetime, width: int | None = None) -> None:
         self.colors, self.now, self.width = colors, now, width
 

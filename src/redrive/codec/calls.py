@@ -15,12 +15,12 @@ class CallPlan:
     __slots__ = ("_names", "_signature", "count", "endless", "owner", "parameters")
 
     def __init__(self, owner: object, signature: Signature) -> None:
-        self.owner = owner
+        self.owner: object = owner
         self.parameters: dict[str, Plan] = {}
-        self.endless = False
+        self.endless: bool = False
         self._signature = signature
         self._names = frozenset(signature.parameters)
-        self.count = len(self._names - signature.injected)
+        self.count: int = len(self._names - signature.injected)
 
     def find(self, planner: Planner, name: str) -> Plan:
         """The plan of the parameter *name*. Raises `CodecError` or `Wrong` for annotations that cannot be resolved."""

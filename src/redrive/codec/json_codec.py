@@ -30,6 +30,9 @@ class JsonCodec:
     hooks on the one it is given. *max_bytes* limits the JSON text of one value.
     """
 
+    converter: Converting | None
+    max_bytes: int
+
     def __init__(self, converter: Converting | None = None, max_bytes: int = text.MAX_BYTES) -> None:
         if not isinstance(max_bytes, int):
             raise InvalidDefinition(f"max_bytes= takes a whole number, not {max_bytes!r}")

@@ -35,6 +35,9 @@ ANY_KIND: Final = frozenset(KINDS.values())
 class Wrong(Exception):
     """The problem with a value; each level on the way up adds its part of the path."""
 
+    type: str
+    problem: str
+
     def __init__(self, type: str, problem: str) -> None:
         super().__init__(type, problem)
         self.type, self.problem = type, problem

@@ -13,6 +13,10 @@ from redrive_interpreter import RedriveError, UndecodableValue, load_row
 class BrokenFile(RedriveError):
     """A file that holds no history."""
 
+    path: Path
+    problem: str
+    line: int
+
     def __init__(self, path: Path, problem: str, line: int = 0) -> None:
         super().__init__(path, problem, line)
         self.path, self.problem, self.line = path, problem, line

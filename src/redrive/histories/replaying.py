@@ -14,6 +14,9 @@ from redrive.histories.files import read
 class DoesNotFit(AssertionError):
     """The code no longer does what the file recorded. The message has both, side by side."""
 
+    path: Path
+    problem: Problem
+
     def __init__(self, path: Path, problem: Problem) -> None:
         super().__init__(path, problem)
         self.path, self.problem = path, problem

@@ -34,6 +34,9 @@ R = TypeVar("R")
 class CrashChanged(AssertionError):
     """After a crash *where*, the workflow does something else: *difference* is a diff, or the message of the replay."""
 
+    where: str
+    difference: str
+
     def __init__(self, where: str, difference: str) -> None:
         super().__init__(where, difference)
         self.where, self.difference = where, difference

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class Unexpected(AssertionError):
     """The workflow does something else than the test expects. *report* lists what it has done so far and asks now."""
 
+    problem: str
+    report: str
+
     def __init__(self, problem: str, report: str) -> None:
         super().__init__(problem, report)
         self.problem, self.report = problem, report

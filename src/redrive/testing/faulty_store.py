@@ -23,6 +23,9 @@ class FaultyStore:
     `calls` counts the calls by verb, `faults` the faults by fault and verb.
     """
 
+    retry_helps: bool
+    news: bool
+
     def __init__(self, store: Any, script: Callable[..., Fault] | None = None, *, retry_helps: bool = True, news: bool = True) -> None:
         self._store, self.script, self.retry_helps, self.news = store, script, retry_helps, news
         self.calls: Counter[str] = Counter()

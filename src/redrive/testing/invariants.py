@@ -45,6 +45,9 @@ Checked: TypeAlias = "Invariant | Callable[[View], object]"
 class InvariantBroken(AssertionError):
     """A run breaks an invariant."""
 
+    invariant: str
+    breach: str
+
     def __init__(self, invariant: str, breach: str) -> None:
         super().__init__(invariant, breach)
         self.invariant, self.breach = invariant, breach

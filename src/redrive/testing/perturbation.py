@@ -139,8 +139,8 @@ class Used:
     """Whether random numbers or sets were used since `forget`: other numbers may change nothing by chance, and turned sets must
     be made plain."""
 
-    luck = False
-    sets = False
+    luck: bool = False
+    sets: bool = False
 
     def forget(self) -> None:
         self.luck = self.sets = False

@@ -27,6 +27,10 @@ _INSTEAD: Final[dict[Facet, str]] = {
 class Impure(AssertionError):
     """A workflow does something else when *causes* change, which histories do not record."""
 
+    workflow: str
+    causes: Sequence[Facet]
+    difference: str
+
     def __init__(self, workflow: str, causes: Sequence[Facet], difference: str) -> None:
         super().__init__(workflow, causes, difference)
         self.workflow, self.causes, self.difference = workflow, causes, difference

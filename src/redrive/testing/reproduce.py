@@ -22,6 +22,12 @@ BUG: Final = "it ends in no fault of its own code"
 class Violation(AssertionError):
     """*invariant* is broken after *schedule*; *test* is a `play` test that fails as long as it is."""
 
+    invariant: str
+    breach: str
+    schedule: Sequence[str]
+    test: str
+    report: str
+
     def __init__(self, invariant: str, breach: str, schedule: Sequence[str], test: str, report: str) -> None:
         super().__init__(invariant, breach, schedule, test, report)
         self.invariant, self.breach, self.schedule, self.test, self.report = invariant, breach, schedule, test, report

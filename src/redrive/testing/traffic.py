@@ -140,7 +140,7 @@ class Follower:
         self._workflow = workflow
         self._codec = codec
         self._next: Workflow[..., Any] | None = None
-        self.at = BEGIN
+        self.at: Box = BEGIN
         self._held: tuple[Box, str] | None = None
         self._cases: list[str] = []
         self._signals: dict[str, str] = {}
@@ -148,7 +148,7 @@ class Follower:
         self.boxes: set[Box] = set()
         self.arrows: set[Arrow] = set()
         self.failed: set[Box] = set()
-        self.cancelled = False
+        self.cancelled: bool = False
 
     @property
     def trail(self) -> Trail:

@@ -64,7 +64,7 @@ class Watching(Machine[Any]):
     __slots__ = ("notes",)
 
     def __init__(self, workflow: Workflow[..., Any], codec: Codec, notes: Notes | None = None) -> None:
-        self.notes = notes or Notes()
+        self.notes: Notes = notes or Notes()
         super().__init__(workflow, codec, self.notes)
 
     def receive(self, fact: Fact) -> list[Request]:
