@@ -1,4 +1,4 @@
-"""What was asked of a store and is on its way: to be awaited, or to call back."""
+"""Answers of a store that are on their way: to be awaited, or to call back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Answer(Generic[T]):
         self._tell: Callable[[Answer[T]], object] | None = None
 
     def come(self) -> None:
-        """It is there: tell whoever waits. To be called on the loop where it was asked for."""
+        """The answer is there: wake the waiting task. To be called on the loop where it was asked for."""
         self.over = True
         tell, self._tell = self._tell, None
         if tell is not None:

@@ -180,5 +180,5 @@ class Archive(Protocol):
         ...
 
     async def close(self) -> None:
-        """What was written and not finished stays unusable."""
+        """A store that was not finished stays unusable."""
         ...

@@ -1,4 +1,4 @@
-"""What nobody could take up and a store keeps for people: signals that a wait could not read, and events whose handler failed.
+"""Messages that a store keeps for people: signals that a wait could not read, and events whose handler failed.
 
 Nothing here holds up anything else. An operator looks at it, and redelivers or drops it.
 """
@@ -59,7 +59,7 @@ class KeepsAside(Protocol):
     """The part of a `Store` that keeps signals which were set aside."""
 
     async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
-        """Those of one execution, or of all; oldest first."""
+        """The signals set aside of one execution, or of all; oldest first."""
         ...
 
     async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
@@ -95,7 +95,7 @@ class HoldsEvents(Protocol):
         ...
 
     async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
-        """Those of one handler, or of all, by handler and seq; *dead* None: both kinds."""
+        """The held events of one handler, or of all, by handler and seq; *dead* None: both kinds."""
         ...
 
     async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:

@@ -20,12 +20,12 @@ class ReadsEnds(Protocol):
     """A store that says of many executions at once which have ended."""
 
     async def ends(self, ids: Sequence[str]) -> Sequence[End]:
-        """Those of *ids* that have ended, in any order. An id that the store does not know is left out, as is one that has not."""
+        """The ends of those of *ids* that have ended, in any order; other ids are left out."""
         ...
 
 
 async def ends_of(store: Store, ids: Sequence[str]) -> Sequence[End]:
-    """Those of *ids* that have ended, from any store: one that cannot say so of many at once reads each."""
+    """The ends of those of *ids* that have ended, from any store: one that cannot say so of many at once reads each."""
     if isinstance(store, ReadsEnds):
         return await store.ends(ids)
     read = await asyncio.gather(*map(store.read, ids))

@@ -11,7 +11,7 @@ from redrive.ports.store import Json, NewExecution
 
 
 class Cursor(Protocol):
-    """What DB-API drivers, Django and SQLAlchemy's raw connections call a cursor; parameters are written ``%(name)s``."""
+    """A cursor of a DB-API driver, Django, or SQLAlchemy's raw connection; parameters are written ``%(name)s``."""
 
     def execute(self, statement: Any, parameters: Mapping[str, Any], /) -> Any: ...
 
@@ -28,7 +28,7 @@ class AsyncCursor(Protocol):
 
 @attrs.frozen
 class Standing:
-    """What has an id already: the workflow that it was started as, and its input."""
+    """An execution that has the id already: the workflow that it was started as, and its input."""
 
     workflow: str
     input: Json

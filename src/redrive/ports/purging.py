@@ -4,7 +4,8 @@
 2.  A purge takes everything of the execution that the store keeps: history, inbox, dedup keys, parks, signals set aside, attributes,
     its audit, its dead letters, and its events but for those that a handler still has to do. An act in the audit stays: who purged
     it, when and why. Its id may be started anew, and what was sent to it before is no repeat.
-3.  A purge waits for nobody: what somebody else has locked is left for the next time. It is short, if its caller asks for little.
+3.  A purge does not wait: executions that another transaction has locked are left for the next time. It is
+    short, if its caller asks for little.
 """
 
 from __future__ import annotations
@@ -84,5 +85,5 @@ class Purges(Protocol):
         ...
 
     async def retentions(self) -> Sequence[Retention]:
-        """What live workers have stated, and those that did in the last minute."""
+        """The retentions that live workers have stated, and workers of the last minute."""
         ...

@@ -1,4 +1,4 @@
-"""What operators store: the history of a run written anew, and the audit of all they did.
+"""Acts of operators in a store: the history of a run written anew, and the audit of all they did.
 
 Nothing stored is changed in place: a rewrite makes the edited history the next *number* of the execution, and the one before
 stays readable.
@@ -27,7 +27,7 @@ def _new_key() -> str:
 
 @attrs.frozen(kw_only=True)
 class NewAudit:
-    """Who did what to an execution, and why. *detail* is a JSON object. *key* makes the act land once."""
+    """An act of an operator on an execution, and the reason. *detail* is a JSON object. *key* makes the act land once."""
 
     verb: str
     by: str = ""
@@ -133,5 +133,5 @@ class RewritesHistories(Protocol):
         ...
 
     async def audit(self, id: str | None, limit: int) -> Sequence[Audit]:
-        """What operators did to one execution, or to all: the newest *limit*, oldest first. It outlives the execution."""
+        """The acts of operators on one execution, or to all: the newest *limit*, oldest first. It outlives the execution."""
         ...

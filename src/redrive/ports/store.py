@@ -135,7 +135,7 @@ class Claim:
 
 @attrs.frozen(kw_only=True)
 class Loaded:
-    """What a claim's holder needs to go on.
+    """The state of an execution, for the holder of its claim.
 
     *history* is one JSON array text of all rows of the current run (``json.loads(loaded.history)`` is the list of
     rows: one text, because a hundred thousand small ones take longer to hand over than to parse); *inbox* the whole
@@ -285,7 +285,7 @@ class Snapshot:
 
 @attrs.frozen(kw_only=True)
 class Begun:
-    """What `start` did: *created* is False where the same execution existed; *claim* where it was claimed at once,
+    """The result of `start`: *created* is False where the same execution existed; *claim* where it was claimed at once,
     as it is before the first turn; *committed*: the first turn was applied with it."""
 
     created: bool
@@ -400,11 +400,11 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
 
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         """The newest seq there is, and this worker's executions that have messages with a seq above *after*, with those
-        messages, oldest first: a live machine goes on with them, without a `load`."""
+        messages, oldest first: a live machine takes them up without a `load`."""
         ...
 
     async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
-        """The earliest ``wake_at`` of what nobody owns (or a dead worker does) and *build* has not parked: when `claim` is
+        """The earliest ``wake_at`` of executions without an owner (or with a dead one) that *build* has not parked: when `claim` is
         next worth a call. With *worker*, also the earliest time at which it may retry what *build* has parked."""
         ...
 
@@ -430,7 +430,7 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         ...
 
     async def retire(self, worker: str) -> None:
-        """The worker is gone for good: its executions and handlers are nobody's at once."""
+        """The worker is gone for good: its executions and handlers have no owner from now on."""
         ...
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:

@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Suspicion:
-    """What makes an execution that has not ended suspect: it is parked or cancelling; it was due before *due_before*; its worker has
+    """Reasons to suspect an execution that has not ended: it is parked or cancelling; it was due before *due_before*; its worker has
     it and wrote no more since *silent_since*; *recoveries* workers in a row died of it; it waits between two attempts; it has
     messages that it took and does not wait for."""
 

@@ -1,4 +1,4 @@
-"""Who works on a store: optional for a store, for telling people why nothing happens."""
+"""The workers on a store: optional for a store, for telling people why nothing happens."""
 
 from __future__ import annotations
 

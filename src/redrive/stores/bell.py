@@ -19,7 +19,7 @@ BACK_WITHIN: Final = 0.5
 
 
 class Bell:
-    """Counts what was told, by kind, and wakes whoever waits; may be rung from any thread. *on_wait* is called when somebody begins to."""
+    """Counts what was told, by kind, and wakes waiting tasks; may be rung from any thread. *on_wait* is called when somebody begins to."""
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
         self._on_wait = on_wait

@@ -1,4 +1,4 @@
-"""What every store says in the same words."""
+"""Messages and small functions that all stores share."""
 
 from __future__ import annotations
 

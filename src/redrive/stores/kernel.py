@@ -1,4 +1,4 @@
-"""What the kernel of this machine knows of its processes: whether one lives, and a clock that nobody sets.
+"""Processes of this machine as its kernel sees them: whether one lives, and a clock that cannot be set.
 
 1.  A *kernel* is named by its boot: two processes that name the same one are judged by one process table and one clock.
     Where it cannot be named (not Linux, no /proc), nothing is certain, and leases by the wall clock decide.
@@ -18,7 +18,7 @@ import attrs
 
 
 class Sight(enum.Enum):
-    """What can be seen of a process."""
+    """A process as the kernel shows it."""
 
     GONE = "gone"
     RUNS = "runs"

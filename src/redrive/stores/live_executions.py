@@ -42,7 +42,7 @@ class LiveReader(Protocol):
         """The executions that have, or had, a run of *workflow*, ended ones too, newest first, in pages.
 
         Each is given once. One with several runs may be given although none of them is of *workflow*: only the rows of its
-        runs tell. A page is read when it is asked for, and nothing is kept open between two: whoever has enough, stops. What
+        runs tell. A page is read when it is asked for, and nothing is kept open between two: the caller may stop after any page. What
         is started or purged meanwhile may be missing.
         """
         ...

@@ -72,7 +72,7 @@ def known_worker(id: str, alive: bool, expires_us: int, workflows: str, details:
 
 
 def creator_of(columns: Sequence[str | None], read: Callable[[str], str]) -> Creator | None:
-    """Who started an execution, from the columns of its id, run and key; None if nobody did."""
+    """The creator of an execution, from the columns of its id, run and key; None if nobody did."""
     id, run, key = columns
     if id is None or run is None or key is None:
         return None

@@ -184,5 +184,5 @@ def length(it: Archived) -> int:
 
 
 def moved_key(event: ArchivedEvent) -> str:
-    """What made an event land once is not needed any more; but it must be of its own."""
+    """A unique key for a moved event; the one that made it land once is not needed any more."""
     return f"moved {event.seq}"

@@ -8,8 +8,8 @@
 4.  What is due and of a workflow that no live worker lists is parked for everybody, unless it is parked already.
 5.  A worker lives until its lease has passed, and a lease ends no later than its length from now: if the clock goes back,
     nobody lives longer for it. A store may know better from evidence (`redrive.ports.liveness`).
-6.  What a dead worker owns is nobody's. If it was due, its recoveries and the deaths of the worker's build rise by one; a worker
-    that comes back takes its deaths back.
+6.  The executions of a dead worker lose their owner. If one was due, its recoveries and the deaths of the worker's
+    build rise by one; a worker that comes back takes its deaths back.
 
 Stores look for candidates by indexes of their own; `choose` says which of all executions they have to find.
 """
@@ -48,7 +48,7 @@ class Identified(Protocol):
 
 
 class Candidate(Protocol):
-    """What the rules must know of an execution that may be claimed."""
+    """An execution that may be claimed, as the rules see it."""
 
     @property
     def workflow(self) -> str: ...
@@ -200,7 +200,7 @@ def next_wake(claimant: Claimant, executions: Iterable[Candidate], dead: frozens
 
 # ── workers that die ────────────────────────────────────────────────────────────────────────────
 class Mortal(Protocol):
-    """What the rules must know of an execution whose owner died."""
+    """An execution whose owner died, as the rules see it."""
 
     @property
     def number(self) -> int: ...
@@ -225,7 +225,7 @@ def lease_end(expires_us: int, lease_us: int, now_us: int) -> int:
 
 
 def expire(execution: Mortal, deaths: Deaths | None, worker: str, now_us: int) -> Expired:
-    """What becomes of *execution* when *worker*, its owner, has died; *deaths* are those of the worker's build so far."""
+    """Take *execution* from *worker*, its owner, which has died; *deaths* are those of the worker's build so far."""
     if execution.wake_us is None or execution.wake_us > now_us:
         return Expired(execution.recoveries, deaths)
     before = Deaths(number=execution.number, length=execution.length, count=0) if deaths is None else deaths

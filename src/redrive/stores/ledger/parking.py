@@ -37,7 +37,7 @@ def reserved(limit: int, retries: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class Parked:
-    """What a store keeps of a park. *tried* are the live workers that met it since they were first heard of."""
+    """A park as a store keeps it. *tried* are the live workers that met it since they were first heard of."""
 
     kind: ParkKind
     reason: str
@@ -136,7 +136,7 @@ def deaths_after(parked: Parked, number: int, length: int) -> Deaths | None:
 
 @attrs.frozen
 class Trials:
-    """What a claim says of deaths and parks of its build."""
+    """The deaths and parks of a build, as a claim reports them."""
 
     deaths: int = 0
     tries: int = 0

@@ -39,7 +39,7 @@ def runs_before(runs: Sequence[tuple[int, int]], before_us: int) -> tuple[int, i
 
 
 def detail_of(one: EndedExecution) -> Json:
-    """What the audit keeps of a purged execution."""
+    """The detail that the audit keeps of a purged execution."""
     ended = {} if one.ended_at is None else {"ended_at": one.ended_at.isoformat(timespec="microseconds")}
     return json.dumps({"workflow": one.workflow, "status": one.status, "number": one.number, **ended})
 

@@ -84,7 +84,7 @@ def _begin_number(work: UnitOfWork, execution: LockedExecution, change: Rewrite)
 
 
 def _refill(work: UnitOfWork, execution: LockedExecution, change: Rewrite) -> list[StoredMessage]:
-    """Put back what the new history has not taken, and delete what nobody asks any more."""
+    """Put back messages that the new history has not taken, and delete those that it does not ask for."""
     unread = [message for message in execution.inbox if _is_wanted(message, change)]
     messages = back_into(execution, change.back, unread)
     if change.back or len(unread) < len(execution.inbox):

@@ -1,4 +1,4 @@
-"""What one transaction has locked, and what it will write: the rules change it, and the store writes it, each kind at once."""
+"""The executions that one transaction has locked, and the changes that it will write, each kind at once."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class UnitOfWork:
         return new.creator.id if parent is None or parent.root is None else parent.root
 
     def reopen(self, ended: LockedExecution) -> None:
-        """What had ended goes on: its schedule, if it is of one, counts it as running."""
+        """Note that an execution which had ended runs again: its schedule, if it has one, counts it as running."""
         schedule = self.schedule_of(ended)
         if schedule is not None and ended.id not in schedule.running:
             self.schedules[schedule.id] = attrs.evolve(schedule, running=(*schedule.running, ended.id)[-REMEMBERED:])

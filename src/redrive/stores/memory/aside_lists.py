@@ -1,4 +1,4 @@
-"""What the memory store keeps for people: signals that were set aside, and events that wait for their handlers or are dead."""
+"""Messages that the memory store keeps for people: signals that were set aside, and events that wait for their handlers or are dead."""
 
 from __future__ import annotations
 

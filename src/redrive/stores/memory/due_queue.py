@@ -1,4 +1,4 @@
-"""What is due when, in the memory store: heaps with an entry for each time that an execution was put into one."""
+"""The queue of due executions in the memory store: heaps with an entry for each time that an execution was put into one."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Indexes:
         self.due.put(record)
 
     def of(self, worker: str) -> list[Record]:
-        """What *worker* owns."""
+        """The executions that *worker* owns."""
         return [self.records[id] for id in self.owned.get(worker, ())]
 
     # ── workers ─────────────────────────────────────────────────────────────────────────────────

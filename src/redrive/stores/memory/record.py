@@ -1,4 +1,4 @@
-"""What the memory store keeps of one execution; times in microseconds since 1970."""
+"""One execution in the memory store; times in microseconds since 1970."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Records(Protocol):
 
 
 class Tables(Protocol):
-    """What a store keeps, as far as a unit of work may have to do with it."""
+    """The data of a store that a unit of work may read or change."""
 
     newest_message: int
     audits: list[Audit]

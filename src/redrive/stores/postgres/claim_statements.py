@@ -1,6 +1,6 @@
 """Claims: who owns what, and until when; all times are the server's.
 
-1.  A worker's heartbeat comes before the dead are buried: one that was late keeps what nobody took.
+1.  A worker's heartbeat comes before the dead are buried: a late one keeps the executions that no other worker has taken.
 2.  An owner that no row of `workers` knows is dead, too.
 3.  Parked executions have an index of their own, which is looked into only after something was parked (the counter
     `parks`), or by a build that has not looked yet: ten thousand of them cost a claim nothing.
@@ -31,7 +31,7 @@ from redrive.stores.postgres.session_witness import Evidence, Witness, WorkerRow
 
 @attrs.define(eq=False)
 class Memo:
-    """What a store remembers to save itself a look; may be forgotten at any time."""
+    """Facts that a store remembers to save itself a look; may be forgotten at any time."""
 
     latest_us: int = 0
     """The latest time that was seen."""
@@ -80,7 +80,7 @@ class Claiming:
         latest_us = max(seen_us, (await beat.fetchall())[0][0])
         ((self.now_us,),) = await now.fetchall()
         session.allow(LONG)  # it answers: what a dead worker owned may be much
-        # The owners first: the row of whoever owned something by then is there to be seen, unless he is gone.
+        # The owners first: the row of a worker that owned something by then is still there, unless the worker has left.
         found_owners = await session.run("owners")
         beaten = await self._beat()
         found_workers = await session.run("workers")
@@ -98,7 +98,7 @@ class Claiming:
             await session.run("clock_went_back", self.now_us)
             workers = [WorkerRow(*row) for row in await (await session.run("workers")).fetchall()]
         dead = await self._bury(owners, workers)
-        if self.news:  # what the dead owned is nobody's now
+        if self.news:  # the executions of the dead have no owner now
             due = await _names(await session.run("due_workflows"))
         if is_new:
             await session.run("take_back_deaths", worker)

@@ -21,7 +21,7 @@ Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 OLDEST_SERVER: Final = 140_000
 PATIENCE: Final = 3.0
-"""Seconds that a call waits for a connection; whoever called asks again."""
+"""Seconds that a call waits for a connection; then the caller asks again."""
 RECONNECT_FOR: Final = 4.0
 """Seconds after which the pool begins anew to connect. Each pause within is twice the last one: without an end, a server
 that was away for minutes would be left alone for minutes more."""
@@ -44,7 +44,7 @@ SESSION: Final = " ".join(f"-c {setting}" for setting in (r"default_transaction_
 
 
 def parameters(address: Address) -> dict[str, Any]:
-    """What libpq gets. Raises ValueError where it would not understand the URL."""
+    """The parameters for libpq. Raises ValueError where it would not understand the URL."""
     try:
         given = conninfo_to_dict(address.conninfo)
     except psycopg.ProgrammingError as error:
@@ -59,7 +59,7 @@ def parameters(address: Address) -> dict[str, Any]:
 
 
 def _discreet(error: psycopg.Error, shown: str) -> str:
-    """What libpq says, which may quote a part of the password."""
+    """A message of libpq without the part of the password that it may quote."""
     words = " ".join(str(error).split())
     return _QUOTED.sub(lambda quoted: quoted[0] if quoted[1] in shown else '"***"', words)
 

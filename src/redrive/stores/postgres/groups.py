@@ -52,7 +52,7 @@ Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
 
 
 class Group(Generic[A]):
-    """What waits to be written by *write*, *most* at once, in up to *lanes* groups at a time."""
+    """Jobs that wait to be written by *write*, *most* at once, in up to *lanes* groups at a time."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ Talk: TypeAlias = Generator[tuple[bytes, Mapping[str, Any]], Any, Standing | Non
 
 
 def start_in(cursor: Cursor, schema: str, new: NewExecution) -> Standing | None:
-    """What has the id already, or None. Raises whatever the user's driver raises."""
+    """The execution that has the id already, or None. Raises the errors of the user's driver."""
     talk = _start(schema, new)
     asked = next(talk)
     while True:
@@ -75,7 +75,7 @@ def _start(schema: str, new: NewExecution) -> Talk:
 
 
 def _refuse_awaitable(answer: Any) -> Any:
-    """Raises `InvalidDefinition` where a call only began what nobody awaits: nothing was started."""
+    """Raises `InvalidDefinition` where a call returned a coroutine that is not awaited: nothing was started."""
     if inspect.isawaitable(answer):
         close = getattr(answer, "close", None)
         if close is not None:

@@ -1,4 +1,4 @@
-"""What can be written in groups: turns, starts and signals that concern their own execution only."""
+"""Requests that can be written in groups: turns, starts and signals that concern their own execution only."""
 
 from __future__ import annotations
 

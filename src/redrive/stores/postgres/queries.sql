@@ -171,7 +171,7 @@ DELETE FROM redrive.inbox USING unnest(string_to_array($1, ',')::bigint[], strin
 WHERE inbox.n = ANY (ARRAY[taken.n]) AND inbox.seq <= taken.seq;
 
 -- name: forget_park
--- The build of the worker goes on, and what nobody had somebody has.
+-- The build of the worker can continue, and the workflow has a worker.
 DELETE FROM redrive.parked USING unnest(string_to_array($1, ',')::bigint[], string_to_array($2, E'\x1e')) AS done (n, owner)
 WHERE parked.n = ANY (ARRAY[done.n]) AND (parked.build = '*' OR parked.build = (SELECT workers.build FROM redrive.workers WHERE workers.id = done.owner));
 
@@ -385,7 +385,7 @@ fresh AS (
 ),
 stored AS (
     INSERT INTO redrive.inbox (n, kind, name, data, stored_us)
-    -- Now, not when the statement began: whoever had the lock may have fired a timer meanwhile.
+    -- Now, not when the statement began: the holder of the lock may have fired a timer meanwhile.
     SELECT held.n, 'signal', asked.name, asked.data, greatest(held.stored_us, redrive.now_us())
     FROM asked JOIN held USING (id) LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup
     WHERE asked.dedup IS NULL OR fresh.n IS NOT NULL

@@ -35,7 +35,7 @@ async def read_all(session: Session, ids: Sequence[str]) -> list[tuple[Snapshot 
 
 
 async def ends(sessions: Sessions, ids: Sequence[str]) -> list[End]:
-    """Those of *ids* that have ended."""
+    """The ends of those of *ids* that have ended."""
     found = await sessions.rows("ends", SEPARATOR.join(map(to_text, ids))) if ids else []
     return [(from_text(id), status, outcome) for id, status, outcome in found]
 
@@ -50,7 +50,7 @@ async def workers(sessions: Sessions) -> list[KnownWorker]:
 
 
 async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:
-    """What each claim's holder needs, or that it is not his any more."""
+    """The state of each claimed execution, or the error that the claim is lost."""
     ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
     owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
     session.allow(ANSWER_WITHIN + sum(claim.length for claim in claims) * _A_ROW)

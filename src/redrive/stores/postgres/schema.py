@@ -1,4 +1,4 @@
-"""The schema: created and brought up to date by whoever comes first, never one that we do not understand.
+"""The schema: created and brought up to date by the first store that opens it, never one that we do not understand.
 
 A migration may only add: older workers run on while it does. Where it cannot, it raises `oldest`, the lowest schema
 number whose workers can still use the tables; those are then refused when they open the store.

@@ -37,7 +37,7 @@ FAILURES: Final = (psycopg.Error, PoolClosed, PoolTimeout, TooManyRequests, OSEr
 
 
 class Again(Exception):
-    """What a transaction relied on changed under it; nothing was written."""
+    """Another transaction changed what this one relied on; nothing was written."""
 
 
 @attrs.frozen(eq=False)
@@ -158,7 +158,7 @@ class Sessions:
         self._kept -= 1
 
     async def rows(self, name: str, *args: object, seconds: float = ANSWER_WITHIN) -> list[tuple[Any, ...]]:
-        """What a single statement gives, within *seconds*; nothing where it only writes."""
+        """The rows that a single statement gives, within *seconds*; none where it only writes."""
 
         async def ask(session: Session) -> list[tuple[Any, ...]]:
             cursor = await session.run(name, *args)

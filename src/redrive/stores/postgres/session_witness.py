@@ -1,4 +1,4 @@
-"""Who is dead for certain, before the lease has passed.
+"""Evidence that a worker is dead, before its lease has passed.
 
 1.  A worker's session holds an advisory lock. While it does, nothing is certain: a network that is cut may leave the session
     there, and so the lease decides.
@@ -26,7 +26,7 @@ UNBROKEN: Final = 2.0
 
 @attrs.frozen(kw_only=True)
 class Evidence:
-    """What a worker shows of itself with each claim."""
+    """The evidence of life that a worker gives with each claim."""
 
     life: int
     server_us: int
@@ -60,7 +60,7 @@ def look(evidence: str | None) -> Sight:
 
 @attrs.define(eq=False)
 class Witness:
-    """What a store has seen of the locks of workers."""
+    """The locks of workers, as a store has seen them."""
 
     unbroken: float = attrs.field(default=UNBROKEN, init=False)
     _free: dict[int, tuple[float, float]] = attrs.field(factory=dict[int, tuple[float, float]], init=False)

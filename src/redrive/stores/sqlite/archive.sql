@@ -4,7 +4,7 @@
 SELECT id FROM workers WHERE expires_us > ? ORDER BY id LIMIT 1;
 
 -- name: refuse_starts
--- Who had opened the store before it was moved away would go on with it: whoever writes is told.
+-- Who had opened the store before it was moved away would continue to use it: its writes are refused.
 CREATE TRIGGER moved_away_starts BEFORE INSERT ON executions BEGIN
     SELECT RAISE(ABORT, 'its executions were moved to another store: use that one');
 END;

@@ -1,4 +1,4 @@
-"""What is kept for people: signals that were set aside, and events that wait for their handlers or are dead."""
+"""Messages that are kept for people: signals that were set aside, and events that wait for their handlers or are dead."""
 
 from __future__ import annotations
 

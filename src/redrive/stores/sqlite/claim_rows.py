@@ -1,6 +1,6 @@
 """Claims: who owns what, and until when.
 
-1. A worker's heartbeat comes before the dead are buried: one that was late keeps what nobody took.
+1. A worker's heartbeat comes before the dead are buried: a late one keeps the executions that no other worker has taken.
 2. Parked executions lie in an index of their own, which is looked into only after something was parked (the counter
    ``parks``), or by a build that has not looked yet: ten thousand of them cost a claim nothing.
 3. What was due stays so when the clock goes back: the first claim since then sees to it.

@@ -52,7 +52,7 @@ class ConnectionThread:
         self._gate = threading.Lock()
         self._closed = False
         self._busy = threading.Lock()
-        """Held by whoever uses the session."""
+        """Held by the thread that uses the session."""
         self._took = FAST * 10
         self._session: Session
 

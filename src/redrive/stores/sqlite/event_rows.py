@@ -44,7 +44,7 @@ def events(tx: Transaction, after: int | None, names: Sequence[str], limit: int)
 
 
 def newer_events(tx: Transaction, handler: str, event: str, worker: str, limit: int) -> Sequence[Event] | None:
-    """What *worker* has in hand of *handler*'s events; None: that must be settled first (by `take_events`)."""
+    """The events of *handler* that *worker* has in hand; None: that must be settled first (by `take_events`)."""
     known = tx.execute(SQL["handler"], (to_text(handler),)).fetchone()
     if known is None:
         return None

@@ -11,7 +11,7 @@ from redrive.stores.sqlite.queries import SQL
 
 
 def inbox(tx: Transaction, n: int, after: int = 0) -> tuple[Message, ...]:
-    """What lies in an inbox behind the seq *after*."""
+    """The messages in an inbox behind the seq *after*."""
     return tuple([_message(*row) for row in tx.execute(SQL["inbox"], (n, after))])
 
 

@@ -1,4 +1,4 @@
-"""What is done in a transaction: jobs, and what they get to work with."""
+"""Jobs, which run in a transaction, and the objects that they are given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Memo:
-    """What a store remembers between transactions to save itself a look; may be forgotten at any time."""
+    """Facts that a store remembers between transactions to save itself a look; may be forgotten at any time."""
 
     pruned_us: int = 0
     latest_us: int = 0
@@ -31,7 +31,7 @@ class Memo:
 
 @attrs.define(eq=False)
 class Transaction:
-    """What a job may use. *path* is the file; *now_us* is one moment for all of a transaction; *news*: the kinds of news, as
+    """The transaction of a job. *path* is the file; *now_us* is one moment for all of a transaction; *news*: the kinds of news, as
     for `Bell.ring`."""
 
     execute: Callable[..., sqlite3.Cursor]
@@ -42,7 +42,7 @@ class Transaction:
 
 
 class Job(Answer[Any]):
-    """A function of a `Transaction`, and the answer to whoever asked for it on *loop*.
+    """A function of a `Transaction`, and the answer to its caller on *loop*.
 
     It checks before it writes, and says no by raising a `RedriveError`. *asked* is when it was asked for, by the monotonic clock:
     a locked database is waited for from then on, however many jobs come before it.

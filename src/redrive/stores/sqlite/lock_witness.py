@@ -1,4 +1,4 @@
-"""Who lives: what is known of a worker, and what that means.
+"""Evidence of life: the facts about a worker, and what they mean.
 
 1.  Certain death comes first: on the worker's own kernel, the byte that it held is free, or its process is gone.
 2.  Then its lease, by that kernel's clock where both are on it; nobody sets that one. Else by the wall clock.
@@ -23,7 +23,7 @@ from redrive.stores.sqlite.queries import SQL
 
 
 class Fate(enum.Enum):
-    """What became of a worker; the values go into the log."""
+    """The fate of a worker; the values go into the log."""
 
     ALIVE = "alive"
     EXPIRED = "its lease has passed"
@@ -44,7 +44,7 @@ class WorkerRow(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Evidence:
-    """What a worker shows of itself with each claim."""
+    """The evidence of life that a worker gives with each claim."""
 
     kernel: str | None
     text: str
@@ -59,7 +59,7 @@ def evidence_text(process: Process | None, file: str | None, byte: int) -> str:
 
 
 def fate(path: str, row: WorkerRow, now_us: int) -> Fate:
-    """What became of a worker on the database at *path*."""
+    """The fate of a worker on the database at *path*."""
     here = row.kernel is not None and row.kernel == kernel()
     if not here or row.expires_ticks is None or row.evidence is None:
         return Fate.ALIVE if row.expires_us > now_us else Fate.EXPIRED

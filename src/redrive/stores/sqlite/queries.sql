@@ -251,7 +251,7 @@ UPDATE executions SET owner = ?, fence = fence + 1 WHERE n = ?;
 UPDATE parked SET retry_us = ? WHERE n = ? AND kind IN ('killed', 'cut_off');
 
 -- name: unpark
--- The build of the worker goes on, and what nobody had somebody has.
+-- The build of the worker can continue, and the workflow has a worker.
 DELETE FROM parked WHERE n = ? AND (build = '*' OR build = (SELECT build FROM workers WHERE id = ?));
 
 -- name: has_parked
