@@ -27,7 +27,7 @@ from redrive.worker.facts import put_back
 from redrive.worker.outbox import cancel_message
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionFinished, ExecutionNotFound, RedriveError
 from redrive_interpreter.history.row_json import dump_row
-from redrive_interpreter.history.rows import Asked, AttributeSet, CancelRequested, DeadlinePassed, Ended, Started
+from redrive_interpreter.history.rows import Answered, Asked, AttemptStarted, AttributeSet, CancelRequested, DeadlinePassed, Ended, Started
 from redrive_interpreter.outcomes import Err
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ async def act(
 
         edited, rehearsed = await service._inspection.work(wish.id, work)
         deadline = _deadline(found, wish, edited, timeout)
+        interrupted = _interrupted(found, wish, edited)
         outgoing, concerned = _children(found, wish, edited, children)
         change = told(
             edited,
@@ -134,7 +135,7 @@ async def act(
             status=_status(found.snapshot, edited),
             number=found.snapshot.number + 1,
             children=concerned,
-            elsewhere=_elsewhere(found.snapshot, edited),
+            elsewhere=(*_elsewhere(found.snapshot, edited), *interrupted),
             reason=wish.reason,
             by=wish.by,
         )
@@ -202,6 +203,24 @@ def _children(found: Read, wish: Wish, edited: Edited, children: Children | None
         return [], told_
     cancels = [Outgoing(target=child.id, message=cancel_message(wish.reason or wish.verb, "parent", found.now)) for child in gone]
     return cancels, told_
+
+
+def _interrupted(found: Read, wish: Wish, edited: Edited) -> tuple[str, ...]:
+    """Sentences on the bodies that may run now, of steps that stay asked: their worker loses the execution, and stops them (F4).
+
+    One that must run once at most cannot begin again: it is refused, for a pause lets it come to its end.
+    """
+    if found.snapshot.owner is None:
+        return ()
+    asked = {row.key for row in edited.rows if isinstance(row, Asked)}
+    given = {row.key for row in edited.rows if isinstance(row, Answered)} | {fact.key for fact in edited.back if isinstance(fact, Answered)}
+    running = [key for key in cuts.in_flight(found.rows) if key in asked - given]
+    started = {row.key for row in edited.rows if isinstance(row, AttemptStarted)}
+    once = [key for key in running if key in started]
+    if once and not edited.reopens:
+        problem = f"the body of {str(once[0])!r}, which must run once at most, would be interrupted"
+        raise OperationRefused(wish.id, wish.verb, problem, "pause it first: a body that runs then comes to its end")
+    return tuple(f"{key} is told to stop, and performed again under the same idempotency key" for key in running)
 
 
 def _elsewhere(snapshot: Snapshot, edited: Edited) -> tuple[str, ...]:
