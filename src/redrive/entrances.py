@@ -1,4 +1,4 @@
-"""What callers give to a service and its handles, checked before anything is asked of the store: a sentence for each mistake."""
+"""Checks of the arguments that callers give to a service and its handles: a sentence for each mistake, before the store is asked."""
 
 from __future__ import annotations
 
