@@ -15,6 +15,7 @@ from redrive_interpreter.commands.messages import Event, Signal, Source
 from redrive_interpreter.commands.messaging import Emit, SendSignal, WaitSignal
 from redrive_interpreter.commands.notes import Note, SetAttribute
 from redrive_interpreter.commands.parallel import All, Join, Map, Race, Settle, Spawn, Task
+from redrive_interpreter.commands.queue_values import Queue, Rate
 from redrive_interpreter.commands.retry import Retry, RetryAfter, after_failure
 from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.commands.sleep import Sleep
@@ -162,8 +163,10 @@ __all__ = [
     "Patch",
     "Place",
     "Publish",
+    "Queue",
     "Race",
     "Random",
+    "Rate",
     "RedriveError",
     "Replayed",
     "Request",

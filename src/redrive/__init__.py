@@ -60,8 +60,10 @@ from redrive_interpreter import (
     Now,
     Ok,
     Patch,
+    Queue,
     Race,
     Random,
+    Rate,
     RedriveError,
     ReservedId,
     Retry,
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
     from redrive.schedule_info import ScheduleInfo, SkippedSlots
     from redrive.schedules import Schedules
     from redrive.scheduling.schedule import Schedule
+    from redrive.service_queues import PartitionInfo, QueueInfo, QueueNotFound
     from redrive.stuck import Stuck
 
 __all__ = [
@@ -177,11 +180,16 @@ __all__ = [
     "Ok",
     "OperationRefused",
     "Page",
+    "PartitionInfo",
     "Patch",
     "Pending",
     "Purged",
+    "Queue",
+    "QueueInfo",
+    "QueueNotFound",
     "Race",
     "Random",
+    "Rate",
     "RedriveError",
     "ReservedId",
     "Retry",
@@ -289,6 +297,10 @@ def __getattr__(name: str) -> Any:
         from redrive import purges_by_hand
 
         return purges_by_hand.Purged
+    if name in ("PartitionInfo", "QueueInfo", "QueueNotFound"):
+        from redrive import service_queues
+
+        return getattr(service_queues, name)
     if name in ("DeadLetter", "SetAsideSignal"):
         from redrive import aside
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
+from redrive.blocking_queues import BlockingQueues
 from redrive.errors import ServiceClosed
 from redrive.execution import Execution
 from redrive.finders import Finds
@@ -197,6 +198,11 @@ class DurableService(Finds):
     def operator(self) -> BlockingOperator:
         """What people do about executions that cannot help themselves, such as `BlockingOperator.retry_rollback`."""
         return BlockingOperator(self)
+
+    @property
+    def queues(self) -> BlockingQueues:
+        """What waits in the queues, and what people do about it."""
+        return BlockingQueues(self.aio.queues, self._call)
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run *coroutine* on the service's loop, and wait for it."""

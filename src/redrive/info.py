@@ -209,6 +209,12 @@ def info_of(
     )
 
 
+def waits_in_queue(info: ExecutionInfo, place: str) -> ExecutionInfo:
+    """*info* of an execution that waits to be admitted; *place* says where it stands in its queue."""
+    waits = Pending(key=Key("__queue"), kind="queue", label=place, since=info.created_at)
+    return attrs.evolve(info, waiting_on=(waits, *info.waiting_on))
+
+
 def loaded_attributes(snapshot: Snapshot, codec: JsonCodec, origin: Origin) -> dict[str, Any]:
     return {name: codec.load_untyped(data) for name, data in origin.attributes(snapshot).items()}
 

@@ -52,7 +52,8 @@ class Inspector:
         self, snapshot: Snapshot, workflow: Workflow[..., Any] | None, worker: Worker | None, aside: Sequence[Aside]
     ) -> ExecutionInfo:
         """How the execution stands; *worker* is the one of this service, *aside* what the execution has aside."""
-        from redrive.info import info_of, needs_replay, replayed
+        from redrive.info import info_of, needs_replay, replayed, waits_in_queue
+        from redrive.service_queues import place_in_queue
 
         text = await patiently(lambda: self._store.history(snapshot.id, -1))
         short, origin = len(text) <= SHORT, Origin.of(snapshot.id, self._store)
@@ -60,14 +61,16 @@ class Inspector:
         standing = None if worker is None else _at_rest(worker, snapshot, len(rows))
         reasons: Mapping[str, str] = {} if worker is None else worker.starved(snapshot.id)
 
-        due = snapshot.owner is None and snapshot.status in (PENDING, RUNNING)
+        queue = await place_in_queue(self._store, snapshot)
+        due = snapshot.owner is None and snapshot.status in (PENDING, RUNNING) and not queue
         reason = worker.room.why_not(snapshot.workflow) if worker is not None and due else ""
 
         def told(watch: Watch | None) -> ExecutionInfo:
             known = standing
             if known is None and workflow is not None and watch is not None and needs_replay(snapshot, rows, workflow):
                 known = replayed(snapshot.id, workflow, rows, self._codec, watch)
-            return info_of(snapshot, rows, workflow, self._codec, known, reasons, reason, origin, aside)
+            made = info_of(snapshot, rows, workflow, self._codec, known, reasons, reason, origin, aside)
+            return made if not queue else waits_in_queue(made, queue)
 
         if short and (standing is not None or not needs_replay(snapshot, rows, workflow)):
             return told(None)

@@ -60,6 +60,8 @@ async def _carry(source: Archive, target: Archive, progress: Callable[[Moved, in
             await target.write_events(events)
             moved = attrs.evolve(moved, events=moved.events + len(events))
         await target.write_handlers(await source.handlers())
+        queues = await source.queues()
+        await target.write_queues(queues)
         async for audits in source.audits():
             await target.write_audits(audits)
         async for schedules in source.schedules():
@@ -68,6 +70,8 @@ async def _carry(source: Archive, target: Archive, progress: Callable[[Moved, in
             await target.write_left_out(slots)
         await _compare("execution", source.executions(), target.executions(), lambda execution: execution.id)
         await _compare("event", source.events(), target.events(), lambda event: event.seq)
+        if queues != await target.queues():
+            raise NotTheSame("the queues read back are not those that were written")
         await _compare("audit", source.audits(), target.audits(), lambda audit: audit.seq)
         await _compare("schedule", source.schedules(), target.schedules(), lambda schedule: schedule.id)
         await _compare("slots left out", source.left_out(), target.left_out(), lambda slots: slots.seq)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.ports.store import Store
     from redrive.scheduling.schedule import Schedule
+    from redrive_interpreter.commands.queue_values import Queue
 
 
 class ListOfAny(Protocol):
@@ -33,6 +34,10 @@ class SetOfAny(Protocol):
 
 Workflows: TypeAlias = "Iterable[Workflow[..., Any]] | ListOfAny | SetOfAny"
 """What ``workflows=`` takes: functions under ``@workflow``."""
+
+
+Served: TypeAlias = "list[Queue | str] | list[Queue] | list[str] | tuple[Queue | str, ...] | None"
+"""What ``queues=`` takes."""
 
 
 class ServiceOptions(TypedDict, total=False):
@@ -54,6 +59,7 @@ class ServiceOptions(TypedDict, total=False):
     retention: timedelta | Mapping[str, timedelta] | None
     schedules: Iterable[Schedule[Any]]
     app: str | None
+    queues: Served
 
 
 def registered(workflows: Workflows) -> dict[str, Workflow[..., Any]]:

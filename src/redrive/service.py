@@ -31,9 +31,10 @@ from redrive.ports.store import NewMessage, Store
 from redrive.reading import ReadsExecutions
 from redrive.retention import Keep, by_status
 from redrive.schedule_running import RunsSchedules, declared_by
+from redrive.service_queues import HasQueues, find_queue, served_queues, serving
 from redrive.shared_reading import SharedReading
 from redrive.signals import NOT_GIVEN, message_of
-from redrive.starting import StartOptions, build_of, check_message, checked, compare, new_execution, start_in
+from redrive.starting import StartOptions, build_of, check_begun, check_message, checked, new_execution, start_in
 from redrive.stores.backends import name_of, open_url
 from redrive.waiters import End, Waiters
 from redrive.watching import watch
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from redrive.codec.hooks import Converting
     from redrive.handlers import Handlers, Joining
     from redrive.handling import Handler, Retries
-    from redrive.options import Workflows
+    from redrive.options import Served, Workflows
     from redrive.ports.inside import AsyncCursor, Cursor
     from redrive.scheduling.schedule import Schedule
     from redrive.subscriptions import Subscription
@@ -63,7 +64,7 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 
-class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
+class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues):
     """Durable executions of *workflows*, kept in *store* (a URL, or a `Store`). Use it inside ``async with``.
 
     *worker* False makes a client only, and so does setting `drives` before it is opened. *build* names the code; by default
@@ -76,6 +77,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
     A workflow may use *turn_limit* of processor time (seconds) between two commands; then its turn counts as stuck.
     *retention* is how long what has ended is kept, for all statuses or by status; None: for ever.
     *schedules* are declared by *app*: brought into the store when the service opens, switched off when no longer declared.
+    The worker serves *queues*, `Queue` values or names: by default all that its workflows name.
     """
 
     def __init__(
@@ -99,8 +101,10 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
         retention: Keep = None,
         schedules: Iterable[Schedule[Any]] = (),
         app: str | None = None,
+        queues: Served = None,
     ) -> None:
         self.workflows: Mapping[str, Workflow[..., Any]] = registered(workflows)
+        self.serves = served_queues(queues, self.workflows.values())
         self.codec: JsonCodec = JsonCodec(converter, max_bytes)
         if converter is not None:
             remember(self)
@@ -166,6 +170,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
                 lease=self._lease,
                 max_stall=self._max_stall,
                 turn_limit=self._turn_limit,
+                serving=serving(self.serves, runnable),
                 ended=self._ended,
                 broken=self._broken,
                 **self._limits,
@@ -390,19 +395,16 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules):
         self._check_open()
         workflow, worker = known(self.workflows, checked(invocation).workflow), self._worker
         new = new_execution(invocation, workflow, id, self._clock.now(), self.codec, first_message, **options)
+        if workflow.fn is None:
+            new = await find_queue(self.store, new, options.get("partition"))
         await check_message(new, workflow, self.codec, self.store)
         await self._listen()
-        mine = worker is not None and new.not_before is None and worker.has_room_for(new.workflow)
+        mine = worker is not None and new.not_before is None and new.queue is None and worker.has_room_for(new.workflow)
         begun = await (worker.begin(new) if mine and worker is not None else patiently(lambda: self.store.start(new)))
-        if begun.claim is not None:
-            return AsyncExecution(self, new.id, invocation.workflow, checked=True)
-        if not begun.created:
-            await compare(begun.snapshot, new, workflow, self.codec, self.store)
-            await check_message(new, workflow, self.codec, self.store, begun.snapshot)
-        elif self._listing is not None and not self._listing.knows(new.workflow):
-            await self._listing.check(new.id, new.workflow)
-        self._look()
-        return AsyncExecution(self, new.id, invocation.workflow, checked=True)
+        if begun.claim is None:
+            await check_begun(begun, new, workflow, self.codec, self.store, self._listing)
+            self._look()
+        return AsyncExecution(self, begun.snapshot.id, invocation.workflow, checked=True)
 
     async def _listen(self) -> None:
         """What is caused here after `subscribe` is heard: first it is settled where subscriptions begin."""

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar
 from uuid import uuid4
 
+import attrs
+
 from redrive.codec import from_json
 from redrive.codec.searchable import searchable
 from redrive.entrances import check_options, checked_restart
@@ -16,6 +18,7 @@ from redrive.ports.inside import StartsInside
 from redrive.status import FINAL, RESTARTABLE, Restartable
 from redrive.stored import Origin
 from redrive.worker import outbox
+from redrive_interpreter.commands.child_workflows import PlaceInQueue, place_of
 from redrive_interpreter.commands.conditions import given_attributes
 from redrive_interpreter.commands.durations import duration, moment, positive_duration
 from redrive_interpreter.commands.workflows import Invocation, Workflow
@@ -23,10 +26,12 @@ from redrive_interpreter.errors import ExecutionConflict, InvalidDefinition
 from redrive_interpreter.keys import check_name
 
 if TYPE_CHECKING:
+    from redrive.attendance import Listing
     from redrive.codec import JsonCodec
     from redrive.ports.inside import AsyncCursor, Standing
-    from redrive.ports.store import NewExecution, NewMessage, Snapshot, Store
+    from redrive.ports.store import Begun, NewExecution, NewMessage, Snapshot, Store
     from redrive_interpreter.commands.conditions import Equals
+    from redrive_interpreter.commands.queue_values import Queue
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -39,6 +44,9 @@ class StartOptions(TypedDict, total=False):
 
     *timeout* is its deadline over all its runs, from when it may begin; *delay* (seconds) or *start_at* (aware) say when
     that is. *attributes* are its first ones. *restart* names statuses in which a finished execution is started anew.
+
+    *queue* is where it waits to be admitted, *partition* its part of that, by default those of the workflow; of a lower *priority*
+    number it is sooner. *dedup* names it in its queue until it has ended: another start with the same gives it back.
     """
 
     timeout: float | timedelta | None
@@ -46,6 +54,10 @@ class StartOptions(TypedDict, total=False):
     delay: float | timedelta | None
     start_at: datetime | None
     restart: Restart
+    queue: Queue | str | None
+    partition: str | None
+    priority: int
+    dedup: str | None
 
 
 def new_execution(
@@ -61,6 +73,10 @@ def new_execution(
     delay: float | timedelta | None = None,
     start_at: datetime | None = None,
     restart: Restart = (),
+    queue: Queue | str | None = None,
+    partition: str | None = None,
+    priority: int = 0,
+    dedup: str | None = None,
     **unknown: object,
 ) -> NewExecution:
     """The execution that *invocation* asks for. Raises `DefinitionError` and `CodecError`."""
@@ -72,6 +88,10 @@ def new_execution(
     after = None if delay is None else duration(delay, "delay")
     limit = positive_duration(timeout, "timeout")
     given = given_attributes(attributes)
+    by_name = workflow.fn is None and workflow.queue is None and queue is None
+    place = PlaceInQueue(None, partition or "", priority) if by_name else place_of(invocation, queue, partition, priority, "start")
+    if dedup is not None and place.queue is None and not by_name:
+        raise InvalidDefinition(f"dedup= names an execution in a queue, and {workflow.name} is in none: give queue=")
     return outbox.new_execution(
         uuid4().hex if id is None else check_name(id, "execution id"),
         workflow,
@@ -83,7 +103,16 @@ def new_execution(
         texts=searchable(given),
         restart=statuses,
         first_message=first_message,
+        place=place,
+        dedup=None if dedup is None else check_name(dedup, "dedup"),
     )
+
+
+def digest_of(workflows: Mapping[str, Workflow[..., Any]]) -> str:
+    """The name of a build: a digest of the code of *workflows*."""
+    from redrive.build import digest
+
+    return digest(workflows.values())
 
 
 def checked(invocation: Invocation[R]) -> Invocation[R]:
@@ -114,6 +143,8 @@ def start_in(
         raise InvalidDefinition("start_in needs a postgresql:// store, on the database that the cursor is of")
     if "restart" in options:
         raise InvalidDefinition("start_in starts what is new; start takes restart=")
+    if "dedup" in options:
+        raise InvalidDefinition("start_in cannot look who holds a dedup key; start takes dedup=")
     _check_cursor(cursor)
     new = new_execution(invocation, workflow, id, now, codec, **options)
 
@@ -139,10 +170,10 @@ def _check_cursor(cursor: object) -> None:
 
 async def compare(snapshot: Snapshot, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store) -> None:
     """Raises `ExecutionConflict` unless *snapshot* was started by the call of *new*, by the rule of replay (N2)."""
-    first = snapshot.workflow
+    id, first = snapshot.id, snapshot.workflow
     if first != new.workflow and snapshot.number > 1:  # it may have continued as another workflow
-        first = str(Origin.of(new.id, store).objects(await store.history(new.id, 1))[0].get("workflow"))
-    _compare(first, Origin.of(new.id, store).object(snapshot.input, "input"), new, workflow, codec)
+        first = str(Origin.of(id, store).objects(await store.history(id, 1))[0].get("workflow"))
+    _compare(first, Origin.of(id, store).object(snapshot.input, "input"), attrs.evolve(new, id=id), workflow, codec)
 
 
 async def check_message(
@@ -163,6 +194,17 @@ async def check_message(
         await compare(known, new, workflow, codec, store)
     if known.status in FINAL:
         await patiently(lambda: store.send(new.id, message))
+
+
+async def check_begun(
+    begun: Begun, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store, listing: Listing | None
+) -> None:
+    """Raises what `compare` and `check_message` raise where *new* existed; *listing* warns where nobody will begin it."""
+    if not begun.created:
+        await compare(begun.snapshot, new, workflow, codec, store)
+        await check_message(new, workflow, codec, store, begun.snapshot)
+    elif listing is not None and not listing.knows(new.workflow):
+        await listing.check(new.id, new.workflow)
 
 
 def _compare(first: str, recorded: dict[str, Any], new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec) -> None:

@@ -127,6 +127,7 @@ NOT_CARRIED = {
     "app_builds": "builds with workers at the old store",
     "deaths": "whether a build's worker died in a run: the new store begins the count anew",
     "schema_version": "the schema's own number",
+    "lanes": "made anew of the tickets",
 }
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from redrive.stores.memory import MemoryStore
-from redrive.testing.contracts import Lab, ScheduleContract, StoreContract
+from redrive.testing.contracts import Lab, QueueContract, ScheduleContract, StoreContract
 from tests.contracts.clocks import Clock
 
 
@@ -24,7 +24,7 @@ class MemoryLab(Lab):
         self._clock.now += by
 
 
-class TestMemoryStore(StoreContract, ScheduleContract):
+class TestMemoryStore(StoreContract, ScheduleContract, QueueContract):
     @pytest.fixture
     def lab(self) -> Lab:
         return MemoryLab()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from redrive.testing.contracts import Lab, ScheduleContract, StoreContract
+from redrive.testing.contracts import Lab, QueueContract, ScheduleContract, StoreContract
 from tests.contracts.clocks import Clock
 from tests.postgres.clocks import ClockedStore
 from tests.postgres.server import Server
@@ -25,13 +25,13 @@ class PostgresLab(Lab):
         self._clock.now += by
 
 
-class TestPostgresStore(StoreContract, ScheduleContract):
+class TestPostgresStore(StoreContract, ScheduleContract, QueueContract):
     @pytest.fixture
     def lab(self, postgres: Server, schema: str) -> Lab:
         return PostgresLab(postgres, schema)
 
 
-class TestPostgresStoreBehindAPooler(StoreContract, ScheduleContract):
+class TestPostgresStoreBehindAPooler(StoreContract, ScheduleContract, QueueContract):
     """Nothing is kept in the server's sessions, and there are but two of them."""
 
     @pytest.fixture

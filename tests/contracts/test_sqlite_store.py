@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from redrive.stores.sqlite import SQLiteStore
-from redrive.testing.contracts import Lab, ScheduleContract, StoreContract
+from redrive.testing.contracts import Lab, QueueContract, ScheduleContract, StoreContract
 from tests.contracts.clocks import Clock
 
 
@@ -25,7 +25,7 @@ class SQLiteLab(Lab):
         self._clock.now += by
 
 
-class TestSQLiteStore(StoreContract, ScheduleContract):
+class TestSQLiteStore(StoreContract, ScheduleContract, QueueContract):
     @pytest.fixture
     def lab(self, tmp_path: Path) -> Lab:
         return SQLiteLab(tmp_path / "redrive.db")

@@ -98,6 +98,7 @@ class Transaction:
         self.events: EventLog = self.all.events
         self.newest_message, self.workers = self.all.newest_message, self.all.workers
         self.parks = ParkIndex({}, self.workers)
+        self.queues: None = None
 
     def get(self, id: str, /) -> Record | None:
         found: Record | None = self._read(_name(id))

@@ -12,6 +12,7 @@ from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, Found
 from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
+    NO_ROOM,
     Begun,
     Claim,
     Committed,
@@ -131,6 +132,7 @@ class JsonStore:
         holds: Sequence[str] | None = None,
         retries: int = 0,
         turns_only: Sequence[str] = (),
+        room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
         with self._transaction() as tx:
             records, mine = tx.every(), frozenset(workflows)
@@ -183,7 +185,9 @@ class JsonStore:
         with self._transaction() as tx:
             return tx.newest_message, {one.id: new for one in tx.of(worker) if (new := one.messages_after(after))}
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+    async def next_wake(
+        self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
+    ) -> datetime | None:
         with self._transaction() as tx:
             claimant = tx.parks.claimant(worker or "", build, frozenset(workflows), frozenset())
             dead = frozenset(id for id in tx.workers if not _is_alive(tx, id))

@@ -11,7 +11,7 @@ import pytest
 
 from redrive.stores.postgres import PostgresStore
 from redrive.stores.postgres.connection_pool import SESSION
-from redrive.stores.postgres.queries import TEXT, queries
+from redrive.stores.postgres.queries import QUEUE_TEXT, TEXT, queries
 from tests.postgres.server import Server
 
 MAY_SCAN = {
@@ -20,8 +20,11 @@ MAY_SCAN = {
     "keep_due": "only after the clock went back",
     "prune_events": "there are as many handlers as the code has",
 }
-SMALL = {"workers", "counters", "handlers", "messages", "garbage", "retentions"}
-"""As many rows as live workers, counters, handlers in the code, purges under way, and the one of a sequence."""
+SMALL = {
+    *("workers", "counters", "handlers", "messages", "garbage", "retentions"),
+    *("queues", "declarations", "schema_version", "workflow_queues"),
+}
+"""As many rows as live workers, counters, handlers and queues in the code, purges under way, and the one of a sequence."""
 
 FILL = """
 INSERT INTO redrive.executions (id, workflow, run, status, owner, wake_us, stored_us, updated_us, created_us, attributes, creator_id)
@@ -39,6 +42,15 @@ INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key
 SELECT id, 1, '', 'retry', '', '{}', 'k' FROM redrive.executions;
 INSERT INTO redrive.held_events
 SELECT 'h-' || n % 3, n, 'x', '1', 'e-' || n % 5000, 1, n % 2 = 0, 1, 1, 1, 'no' FROM redrive.executions;
+INSERT INTO redrive.tickets (queue, partition, priority, n, since_us, due_us, held_us, lender, borrowed)
+SELECT 'q-' || n % 5, 'p-' || n % 700, n % 3, n, 1, CASE WHEN n % 50 = 0 THEN 1 END, CASE WHEN n % 100 = 1 THEN 1 END,
+    CASE WHEN n % 300 = 1 THEN 1 END, CASE WHEN n % 300 = 1 THEN 2 ELSE 0 END FROM redrive.executions;
+INSERT INTO redrive.lanes
+SELECT queue, partition, CASE WHEN min(n) % 3 = 0 THEN 'ready' WHEN min(n) % 3 = 1 THEN 'idle' ELSE 'later' END, 0, 0, 1, 1
+FROM redrive.tickets GROUP BY queue, partition;
+INSERT INTO redrive.queues (name) SELECT 'q-' || i FROM generate_series(0, 4) AS i;
+INSERT INTO redrive.begun SELECT queue, 1, partition, 1, 1, 1 FROM redrive.lanes;
+INSERT INTO redrive.dedups SELECT 'q-' || n % 5, 'd-' || n, n FROM redrive.executions;
 INSERT INTO redrive.workers SELECT 'worker-' || i, 1, 1, 1, 'b', '[]' FROM generate_series(1, 4) AS i;
 """
 
@@ -61,7 +73,22 @@ def filled(postgres: Server) -> Iterator[tuple[psycopg.Connection[Any], str]]:
     postgres.execute(
         *(
             f"VACUUM ANALYZE {schema}.{table}"
-            for table in ("executions", "history", "inbox", "landed", "parked", "deaths", "events", "aside", "audit", "held_events")
+            for table in (
+                "executions",
+                "history",
+                "inbox",
+                "landed",
+                "parked",
+                "deaths",
+                "events",
+                "aside",
+                "audit",
+                "held_events",
+                "tickets",
+                "lanes",
+                "begun",
+                "dedups",
+            )
         )
     )
     with postgres.connect(options=SESSION) as connection:
@@ -87,7 +114,7 @@ def scans(node: dict[str, Any], limited: bool = False) -> Iterator[str]:
         yield from scans(child, limited and node["Node Type"] not in ("Sort", "Aggregate", "Hash"))
 
 
-@pytest.mark.parametrize("name", sorted(set(TEXT) - {"patience", "impatience"}))
+@pytest.mark.parametrize("name", sorted({*TEXT, *QUEUE_TEXT} - {"patience", "impatience"}))
 def test_no_statement_reads_a_whole_table(filled: tuple[psycopg.Connection[Any], str], name: str) -> None:
     connection, schema = filled
     found = set(scans(plan(connection, queries(schema)[name]))) - SMALL

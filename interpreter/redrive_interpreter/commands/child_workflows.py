@@ -13,6 +13,7 @@ from redrive_interpreter.commands.command import Command, building
 from redrive_interpreter.commands.conditions import Equals, given_attributes
 from redrive_interpreter.commands.durations import Duration, optional_duration, optional_moment, positive_duration
 from redrive_interpreter.commands.messaging import target_of
+from redrive_interpreter.commands.queue_values import Queue, checked_partition, checked_priority, queue_name
 from redrive_interpreter.commands.retry import Retry, policies_of
 from redrive_interpreter.commands.steps import undo_id_of
 from redrive_interpreter.commands.workflows import Invocation, Workflow
@@ -73,6 +74,8 @@ class ChildOptions(TypedDict, total=False):
     judge the child's own failure, by the errors that its workflow declares; one that was cancelled, or whose
     undos failed, is not started again, nor is one that fails in a later run of the parent (ContinueAs).
     Between two attempts it counts as running: it can be cancelled and sent signals.
+
+    *queue*, *partition* and *priority* (lower is sooner) are those of a service's ``start``: by default those of its workflow.
     """
 
     id: str | None
@@ -83,6 +86,9 @@ class ChildOptions(TypedDict, total=False):
     start_at: datetime | None
     retry: Retry | Sequence[Retry] | None
     undo: Any
+    queue: Queue | str | None
+    partition: str | None
+    priority: int
 
 
 class _Start(Command[T]):
@@ -92,6 +98,9 @@ class _Start(Command[T]):
         "delay",
         "invocation",
         "on_parent_close",
+        "partition",
+        "priority",
+        "queue",
         "retry",
         "start_at",
         "timeout",
@@ -99,7 +108,7 @@ class _Start(Command[T]):
         "undo_id",
         "wait_timeout",
     )
-    _uncompared = frozenset({"retry", "undo", "undo_id"})
+    _uncompared = frozenset({"partition", "priority", "queue", "retry", "undo", "undo_id"})
     invocation: Invocation[Any]
     child_id: str | None
     on_parent_close: OnParentClose
@@ -111,6 +120,9 @@ class _Start(Command[T]):
     undo: Any
     undo_id: str | None
     wait_timeout: timedelta | None
+    queue: str | None
+    partition: str
+    priority: int
 
 
 class StartChild(_Start[T]):
@@ -197,6 +209,9 @@ def _fill(
     retry: Retry | Sequence[Retry] | None = None,
     undo: Any = None,
     wait_timeout: Duration | None = None,
+    queue: Queue | str | None = None,
+    partition: str | None = None,
+    priority: int = 0,
 ) -> None:
     building(child)
     what = type(child).__name__
@@ -215,6 +230,38 @@ def _fill(
     put(child, "undo", undo)
     put(child, "undo_id", undo_id_of(undo, what))
     put(child, "wait_timeout", optional_duration(wait_timeout, f"{what} wait_timeout"))
+    place = place_of(child.invocation, queue, partition, priority, what)
+    put(child, "queue", place.queue)
+    put(child, "partition", place.partition)
+    put(child, "priority", place.priority)
+
+
+@attrs.frozen
+class PlaceInQueue:
+    """Where in which queue an execution waits to be admitted; in none if *queue* is None."""
+
+    queue: str | None = None
+    partition: str = ""
+    priority: int = 0
+
+
+NO_QUEUE: Final = PlaceInQueue()
+
+
+def place_of(invocation: Invocation[Any], queue: Queue | str | None, partition: str | None, priority: int, what: str) -> PlaceInQueue:
+    """The place that *invocation* gets: what is given here comes before what its workflow says.
+
+    Raises `InvalidDefinition` where the partition cannot be found, and for a partition or priority without a queue.
+    """
+    workflow = invocation.workflow
+    name = queue_name(workflow.queue if queue is None else queue, what)
+    if name is None:
+        if partition is not None or priority:
+            raise InvalidDefinition(f"{what}: partition= and priority= are places in a queue, and {workflow.name} is in none: give queue=")
+        return NO_QUEUE
+    if partition is None and workflow.partition is not None:
+        partition = workflow.partition.of(workflow.signature, invocation.args, invocation.kwargs, f"workflow {workflow.name}")
+    return PlaceInQueue(name, checked_partition(partition or "", what), checked_priority(priority, what))
 
 
 def _checked(invocation: object, what: str) -> Invocation[Any]:

@@ -27,6 +27,7 @@ from redrive_interpreter.commands.command import Branch, Built, Command, Flow, b
 from redrive_interpreter.commands.decorators import refuse_method, refuse_self
 from redrive_interpreter.commands.durations import Duration, positive_duration
 from redrive_interpreter.commands.messages import Source, apart, signal_of
+from redrive_interpreter.commands.queue_values import PartitionBy, Partitioning, Queue, queue_name
 from redrive_interpreter.commands.retry import raised_types
 from redrive_interpreter.commands.signatures import Signature
 from redrive_interpreter.errors import InvalidDefinition
@@ -82,6 +83,7 @@ class Workflow(Generic[P, R_co]):
 
     ``Workflow("orders.process", returns=str)`` stands for one whose code cannot be imported here; its *fn* is None.
     *signals* None means that none were declared, and any is taken. *timeout* is the execution's, over all its runs.
+    *queue* is the one that its executions are in unless their start says otherwise, *partition* finds theirs.
     """
 
     name: str
@@ -92,6 +94,8 @@ class Workflow(Generic[P, R_co]):
     timeout: timedelta | None
     on_failure: Policy
     on_cancel: Policy
+    queue: Queue | str | None
+    partition: Partitioning | None
     _result: Any
 
     @overload
@@ -150,6 +154,8 @@ class Workflow(Generic[P, R_co]):
         timeout: Duration | None = None,
         on_failure: Policy = None,
         on_cancel: Policy = None,
+        queue: Queue | str | None = None,
+        partition: PartitionBy | None = None,
     ) -> None:
         where = f"workflow {name}"
         self.name = check_id(name, "workflow name")
@@ -164,6 +170,11 @@ class Workflow(Generic[P, R_co]):
                 raise InvalidDefinition(f"{where}: on_failure and on_cancel are 'rollback' or None, not {option!r}")
         self.on_failure = on_failure
         self.on_cancel = on_cancel
+        queue_name(queue, where)
+        self.queue = queue
+        if partition is not None and queue is None:
+            raise InvalidDefinition(f"{where}: partition= divides a queue: give queue= too")
+        self.partition = None if partition is None else Partitioning(partition, fn, where)
 
     @classmethod
     def _of(cls, fn: Callable[..., Any], name: str | None, depth: int, options: dict[str, Any]) -> Workflow[..., Any]:
@@ -228,12 +239,15 @@ def workflow(
     raises: Iterable[type[BaseException]] = (),
     signals: Iterable[Source[Any]] | None = None,
     timeout: Duration | None = None,
+    queue: Queue | str | None = None,
+    partition: PartitionBy | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(fn: Any = None, /, **options: Any) -> Any:
     """Make a workflow of a generator function: bare, with a name, or with options.
 
     *on_failure* and *on_cancel* ``"rollback"`` run the undos of its scope, inline too; the rest belongs to
-    executions: *timeout* (over all runs), the *signals* it takes, the errors it *raises*.
+    executions: *timeout* (over all runs), the *signals* it takes, the errors it *raises*, the *queue* that they are in
+    and the function that finds their *partition*, of one to five of the workflow's parameters by their names.
     Raises `InvalidDefinition` for anything but a generator function, and for a local one without a name.
     """
     if fn is None or isinstance(fn, str):

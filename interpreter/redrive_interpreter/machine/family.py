@@ -107,6 +107,15 @@ class Family:
         """Whether only the children keep the run from its end."""
         return self.ending is not None
 
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The ids of the children whose end somebody waits for: a command, or the end of the run."""
+        if not self._children:
+            return ()
+        wanted = {id for id, waits in self._waits.items() if waits}
+        wanted |= {child.id for child in self.open} if self.is_awaited else set()
+        return tuple(sorted(id for id in wanted if self.knows(id)))
+
     def ended_at(self, id: str) -> datetime | None:
         """The time at which a child ended; None if it ended in an earlier run."""
         return self._children[id].ended_at

@@ -172,6 +172,11 @@ class Machine(Generic[R_co]):
         return any(wait.ended_by == "body" and wait.retry_due is None for wait in self.pending.values())
 
     @property
+    def awaited_children(self) -> tuple[str, ...]:
+        """The ids of the children whose end the run waits for, sorted."""
+        return self._run.family.awaited
+
+    @property
     def info(self) -> RunInfo:
         """The answer to `Info`."""
         return info_of(self._run, self._begun())

@@ -26,6 +26,7 @@ from redrive.cli.logs import LEVELS
 from redrive.cli.moving_verbs import add_moving
 from redrive.cli.operator_verbs import add_operator
 from redrive.cli.preparing import add_preparing
+from redrive.cli.queue_verbs import add_queues
 from redrive.cli.schedule_verbs import add_schedules
 from redrive.cli.stuck_verbs import add_stuck
 from redrive.cli.worker_verbs import add_workers
@@ -116,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     worker = words.add_parser("worker", help="run workers until SIGTERM or Ctrl-C; a second one ends at once")
     worker.add_argument("app", metavar="MODULE:SERVICE", nargs="?", help="a service, or a function that makes one")
     worker.add_argument("--app", dest="app_option", metavar="MODULE:SERVICE", help=argparse.SUPPRESS)
+    worker.add_argument("--queues", metavar="NAMES", help="admit from these queues only: crm,reports (default: those of the service)")
     worker.set_defaults(verb=verbs.worker)
 
     start = _client(words, "start", "start an execution; prints its id", verbs.start, json=False)
@@ -160,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     add_workers(partial(_client, words))
     add_stuck(partial(_client, words))
     add_schedules(partial(_client, words))
+    add_queues(partial(_client, words))
     add_replay(words)
     add_lint(words)
     add_diagram(words)

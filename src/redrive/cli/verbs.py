@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from redrive import AsyncDurableService
 from redrive.attendance import unattended, workers_of
 from redrive.cli import tables
 from redrive.cli.apps import load_app
 from redrive.cli.arguments import parse_input, parse_json
-from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError
+from redrive.cli.cli_errors import DONE, FAILED, LATE, CommandError, did_you_mean
 from redrive.cli.client import client_for
 from redrive.cli.colors import colors_for
 from redrive.cli.execution_pages import View, told_of_a_cancel
@@ -46,7 +47,19 @@ async def worker(given: argparse.Namespace) -> int:
     name = given.app or given.app_option
     if name is None:
         raise CommandError("which service?", "redrive worker module:service")
-    return await serve(load_app(name), given.log_level)
+    service = load_app(name)
+    if given.queues is not None:
+        serve_only(service, given.queues)
+    return await serve(service, given.log_level)
+
+
+def serve_only(service: AsyncDurableService, names: str) -> None:
+    """Have the worker of *service* admit from these queues only: their names, separated by commas."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in service.serves]
+    if unknown:
+        raise CommandError(f"this service has no queue {unknown[0]!r}", did_you_mean(unknown[0], service.serves))
+    service.serves = {name: service.serves[name] for name in wanted}
 
 
 async def start(given: argparse.Namespace) -> int:

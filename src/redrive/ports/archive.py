@@ -37,6 +37,81 @@ class ArchivedRun:
 
 
 @attrs.frozen(kw_only=True)
+class ArchivedTicket:
+    """What an execution has in its queue; see the tables of the stores."""
+
+    seq: int
+    queue: str
+    partition: str
+    priority: int
+    since: datetime
+    due: datetime | None
+    held: datetime | None
+    idle: bool
+    again: bool
+    borrowed: int
+    lender: int | None
+    lent_to: int | None
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedDedup:
+    """The dedup key of an execution in its queue, a long one as its digest (`short_key`)."""
+
+    queue: str
+    dedup: str
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedQueue:
+    name: str
+    limits: Json
+    override: Json | None
+    paused: str | None
+    floor: int
+    turn: int
+    due_us: int
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedDeclaration:
+    queue: str
+    build: str
+    limits: Json
+    first: datetime
+    seen: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedWorkflowQueue:
+    workflow: str
+    queue: str | None
+    partitioned: bool
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedBegun:
+    """What began in the last window of a rate."""
+
+    queue: str
+    scope: int
+    partition: str
+    since: datetime
+    at: datetime
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class ArchivedQueues:
+    """What a store keeps of queues beside their tickets."""
+
+    queues: Sequence[ArchivedQueue] = ()
+    declarations: Sequence[ArchivedDeclaration] = ()
+    workflows: Sequence[ArchivedWorkflowQueue] = ()
+    begun: Sequence[ArchivedBegun] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Archived:
     """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
     *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
@@ -71,6 +146,14 @@ class Archived:
     root: str | None = None
     waits: str | None = ""
     searched: Sequence[tuple[str, str]] = ()
+    queue: str | None = None
+    partition: str | None = None
+    queued: int = 0
+    host: int | None = None
+    """Not null: an execution above it is in a queue."""
+    awaits: Json | None = None
+    tickets: Sequence[ArchivedTicket] = ()
+    dedups: Sequence[ArchivedDedup] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +216,8 @@ class Archive(Protocol):
         """All of them, by seq, in pages."""
         ...
 
+    async def queues(self) -> ArchivedQueues: ...
+
     async def handlers(self) -> Sequence[ArchivedHandler]:
         """By id."""
         ...
@@ -160,6 +245,10 @@ class Archive(Protocol):
         ...
 
     async def write_handlers(self, handlers: Sequence[ArchivedHandler]) -> None: ...
+
+    async def write_queues(self, queues: ArchivedQueues) -> None:
+        """After all executions: what waits is put into its lanes."""
+        ...
 
     async def write_audits(self, audits: Sequence[Audit]) -> None:
         """Their seqs are kept, and new ones come after them."""

@@ -27,15 +27,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
 from redrive.ports.aside_values import HoldsEvents, KeepsAside, NewAside
 from redrive.ports.creators import Creator as Creator
 from redrive.ports.finding import FindsExecutions, Searchable
-from redrive.ports.parks import NewPark, Park, ParkKind
+from redrive.ports.parks import NewPark, ParkKind
 from redrive.ports.rewrites import NewAudit, PutBack, RewritesHistories
+from redrive.ports.snapshot import Snapshot as Snapshot
 from redrive.ports.store_errors import LostClaim as LostClaim
 from redrive.ports.store_errors import Overdue as Overdue
 from redrive.ports.store_errors import Stale as Stale
@@ -47,6 +49,8 @@ from redrive.status import ExecutionStatus as ExecutionStatus
 
 Json: TypeAlias = str
 """A value as JSON text, pure ASCII."""
+NO_ROOM: Final[Mapping[str, int]] = MappingProxyType({})
+"""The room of a worker that serves no queue."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +59,8 @@ class NewExecution:
 
     A copy of the execution *copy_of* comes with the rows of its *history* behind the start, with what goes *back* into its inbox,
     and with an *audit*, which is stored for both.
+    With a *queue* it waits there, in *partition*, by *priority* (lower is sooner), until it is admitted; *dedup* names it in the queue
+    until it has ended.
     """
 
     id: str
@@ -73,6 +79,10 @@ class NewExecution:
     history: Sequence[Json] = ()
     back: Sequence[PutBack] = ()
     audit: NewAudit | None = None
+    queue: str | None = None
+    partition: str = ""
+    priority: int = 0
+    dedup: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -117,6 +127,8 @@ class Claim:
     how many of those were of this worker's build, died since that build parked it last, and did not come back. *tries* is how
     often the build has parked it without a new row, the last time as *parked*. *at_rest*: its last owner gave it back and said
     that no body which it asks for had begun.
+    *in_family*: it is in a queue, or an execution that waits for it may be: its turns say what it waits for (`Turn.awaits`).
+    *queue* and *partition* are where it has a place.
     """
 
     id: str
@@ -131,6 +143,9 @@ class Claim:
     tries: int = 0
     parked: ParkKind | None = None
     at_rest: bool = False
+    in_family: bool = False
+    queue: str | None = None
+    partition: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +231,8 @@ class Turn:
     *attributes*: all of them, as one JSON object; None leaves them; *searchable* are the texts of those that changed. *waits* is what it
     waits for, as `redrive.wait_lines` writes it. *aside*: signals to be kept aside.
     *held* goes into the execution's own inbox, and nothing else is applied: what bodies gave while it was paused.
+    *awaits*: the ids of all children that the execution waits for now, None where that is what it was; only of an execution
+    whose claim says `Claim.in_family`.
     A turn with rows sets the count of recoveries to 0. *deadline* is the execution's, where the turn goes on as if it had not
     passed: then the store refuses it from that moment on, by its own clock.
     """
@@ -239,48 +256,19 @@ class Turn:
     aside: Sequence[NewAside] = ()
     deadline: datetime | None = None
     held: Sequence[NewMessage] = ()
+    awaits: Sequence[str] | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Committed:
-    """*inbox*: the messages newer than ``turn.seen``, oldest first (all of them the worker has not seen)."""
+    """*inbox*: the messages newer than ``turn.seen``, oldest first (all of them the worker has not seen).
+
+    *waits_for_place*: the turn is stored, but the execution's queue has no place for it: it was parked, and lent its place. The
+    worker has lost its claim, and must begin nothing; the execution is claimed again once it has a place.
+    """
 
     inbox: Sequence[Message] = ()
-
-
-@attrs.frozen(kw_only=True)
-class Snapshot:
-    """An execution as the outside sees it. *outcome* as in `Turn`, *parks* by build;
-    *cancel* is the data of a cancel that lies in the inbox. *waits* is as in `Turn`; *error_type* is the class of the error that it
-    ended with."""
-
-    id: str
-    workflow: str
-    status: ExecutionStatus
-    run: str
-    number: int
-    length: int
-    input: Json
-    created_at: datetime
-    updated_at: datetime
-    wake_at: datetime | None
-    deadline: datetime | None
-    owner: str | None
-    recoveries: int
-    attributes: Json
-    outcome: Json | None
-    unread: int
-    parks: tuple[Park, ...] = ()
-    creator: Creator | None
-    cancel: Json | None = None
-    waits: str = ""
-    ended_at: datetime | None = None
-    error_type: str | None = None
-
-    @property
-    def parked(self) -> dict[str, str]:
-        """Build → reason."""
-        return {park.build: park.reason for park in self.parks}
+    waits_for_place: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -328,6 +316,9 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         (has called `claim`); `Begun.claim` says so. The turn *first* of such a one (``expects=1``, nothing taken or seen) is
         then applied in the same transaction, as by `commit`; it is ignored where the execution existed or was not claimed,
         or with ``new.first_message``. `Begun.snapshot` is that before the turn or after it.
+
+        What is in a queue is never claimed here. Where no execution has the id and another one holds ``new.dedup`` in that queue,
+        the holder is given back. (Both only of a store that is a `KeepsQueues`.)
         """
         ...
 
@@ -353,6 +344,7 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         holds: Sequence[str] | None = None,
         retries: int = 0,
         turns_only: Sequence[str] = (),
+        room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
         """Take up to *limit* executions that are due (``wake_at`` reached), oldest first, of these *workflows*, whose owner is
         nobody or dead, and which this *build* has not parked. A dead owner's raises ``recoveries`` and the deaths of its build
@@ -373,6 +365,9 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
 
         Of the workflows in *turns_only* the worker takes no execution that only wants a body run, for it has no room for it: none
         that is ``running`` without a message in its inbox, or ``pending`` without a cancel, unless its deadline has passed.
+
+        *room* are the queues that the worker serves, and how many executions it may admit from each, within *limit*; a quarter of
+        that is kept for them. What it admits becomes due; those of *workflows* are among the claims. (See `KeepsQueues`.)
         """
         ...
 
@@ -403,9 +398,12 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         messages, oldest first: a live machine takes them up without a `load`."""
         ...
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+    async def next_wake(
+        self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
+    ) -> datetime | None:
         """The earliest ``wake_at`` of executions without an owner (or with a dead one) that *build* has not parked: when `claim` is
-        next worth a call. With *worker*, also the earliest time at which it may retry what *build* has parked."""
+        next worth a call. With *worker*, also the earliest time at which it may retry what *build* has parked; with *queues*, also
+        when something may next be admitted from one of them."""
         ...
 
     async def read(self, id: str) -> Snapshot | None: ...

@@ -5,13 +5,27 @@ A new column of users' data is a line here, a field of its class in `redrive.por
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedLeftOut, ArchivedRun, ArchivedSchedule, Chunk
+from redrive.ports.archive import (
+    Archived,
+    ArchivedBegun,
+    ArchivedDeclaration,
+    ArchivedDedup,
+    ArchivedEvent,
+    ArchivedHandler,
+    ArchivedLeftOut,
+    ArchivedQueue,
+    ArchivedRun,
+    ArchivedSchedule,
+    ArchivedTicket,
+    ArchivedWorkflowQueue,
+    Chunk,
+)
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.parks import Park
 from redrive.ports.rewrites import Audit
@@ -134,6 +148,11 @@ EXECUTIONS: Final = Table(
         plain("outcome"),
         text("root_id", "root"),
         text("waits"),
+        text("queue"),
+        text("partition"),
+        plain("queued"),
+        plain("host"),
+        plain("awaits"),
     ),
     make=_archived,
     order="n",
@@ -221,6 +240,26 @@ class _Text:
 
 
 ATTRIBUTES: Final = Table(name="attributes", columns=(text("name"), plain("value")), make=_Text, order="name, value")
+TICKETS: Final = Table(
+    name="tickets",
+    columns=(
+        plain("seq"),
+        text("queue"),
+        text("partition"),
+        plain("priority"),
+        time("since_us", "since"),
+        time("due_us", "due"),
+        time("held_us", "held"),
+        Column("idle", "idle", "flag"),
+        Column("again", "again", "flag"),
+        plain("borrowed"),
+        plain("lender"),
+        plain("lent_to"),
+    ),
+    make=ArchivedTicket,
+    order="seq",
+)
+DEDUPS: Final = Table(name="dedups", columns=(text("queue"), text("dedup")), make=ArchivedDedup, order="queue, dedup")
 
 
 class _Runs(Part[_ChunkRow]):
@@ -270,6 +309,8 @@ PARTS: Final[Sequence[Part[Any]]] = (
     _Parks(PARKED, "parks"),
     _Aside(ASIDE, "aside"),
     _Searched(ATTRIBUTES, "searched"),
+    Part(TICKETS, "tickets"),
+    Part(DEDUPS, "dedups"),
 )
 
 # ── the rest ────────────────────────────────────────────────────────────────────────────────────
@@ -325,6 +366,37 @@ LEFT_OUT: Final = Table(
     make=ArchivedLeftOut,
     order="seq",
 )
-_OTHERS: Final[Sequence[Table[Any]]] = (EVENTS, HANDLERS, HELD_EVENTS, AUDIT, SCHEDULES, LEFT_OUT)
+QUEUES: Final = Table(
+    name="queues",
+    columns=(text("name"), plain("limits"), plain("override"), text("paused"), plain("floor"), plain("turn"), plain("due_us")),
+    make=ArchivedQueue,
+    order="name",
+)
+DECLARATIONS: Final = Table(
+    name="declarations",
+    columns=(text("queue"), text("build"), plain("limits"), time("first_us", "first"), time("seen_us", "seen")),
+    make=ArchivedDeclaration,
+    order="queue, build",
+)
+WORKFLOW_QUEUES: Final = Table(
+    name="workflow_queues",
+    columns=(text("workflow"), text("queue"), Column("partitioned", "partitioned", "flag")),
+    make=ArchivedWorkflowQueue,
+    order="workflow",
+)
+BEGUN: Final = Table(
+    name="begun",
+    columns=(text("queue"), plain("scope"), text("partition"), time("since_us", "since"), time("at_us", "at"), plain("count")),
+    make=ArchivedBegun,
+    order="queue, scope, partition, since_us",
+)
+QUEUE_TABLES: Final[Mapping[str, Table[Any]]] = {
+    "queues": QUEUES,
+    "declarations": DECLARATIONS,
+    "workflows": WORKFLOW_QUEUES,
+    "begun": BEGUN,
+}
+"""By the field of an `ArchivedQueues`."""
+_OTHERS: Final[Sequence[Table[Any]]] = (EVENTS, HANDLERS, HELD_EVENTS, AUDIT, SCHEDULES, LEFT_OUT, *QUEUE_TABLES.values())
 TABLES: Final[Sequence[Table[Any]]] = (EXECUTIONS, *(part.table for part in PARTS), *_OTHERS)
 """Every table that is carried."""

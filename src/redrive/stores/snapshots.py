@@ -18,7 +18,7 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
     """The snapshot of *columns*, which are in the order in which they are taken apart here; *read* gives the text of a stored one."""
     id, workflow, status, run, number, length, input, created_us, updated_us, wake_us, deadline_us, owner, recoveries = columns[:13]
     attributes, outcome, unread, *creator = columns[13:19]
-    waits, ended_us, error_type = columns[19:]
+    waits, ended_us, error_type, queue, partition = columns[19:]
     return Snapshot(
         id=read(id),
         workflow=read(workflow),
@@ -42,16 +42,19 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
         waits=read(waits or ""),
         ended_at=maybe_from_us(ended_us),
         error_type=error_type,
+        queue=None if queue is None else read(queue),
+        partition=read(partition or ""),
     )
 
 
 def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: Committed | None) -> Begun:
     """The result of starting an execution that is new, with the snapshot and the claim of before its first turn."""
-    wake_us = now_us if new.not_before is None else to_us(new.not_before)
+    wake_us = maybe_us(new.deadline) if new.queue is not None else now_us if new.not_before is None else to_us(new.not_before)
     times = (now_us, now_us, wake_us, maybe_us(new.deadline))
     creator = (None, None, None) if new.creator is None else (new.creator.id, new.creator.run, new.creator.key)
     names = (new.id, new.workflow, PENDING, new.run, 1, 1, new.input)
-    snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *creator, "", None, None), (), None, str)
+    rest = (*creator, "", None, None, new.queue, new.partition)
+    snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *rest), (), None, str)
     claim = None if owner is None else claim_of(snapshot, owner, 1)
     return Begun(created=True, snapshot=snapshot, claim=claim, committed=committed)
 

@@ -12,15 +12,35 @@ from contextlib import AbstractAsyncContextManager
 from itertools import groupby
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
-from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedLeftOut, ArchivedSchedule
+from redrive.ports.archive import Archived, ArchivedEvent, ArchivedHandler, ArchivedLeftOut, ArchivedQueues, ArchivedSchedule
 from redrive.ports.aside_values import HeldEvent
 from redrive.ports.rewrites import Audit
-from redrive.stores.archived_tables import AUDIT, EVENTS, EXECUTIONS, HANDLERS, HELD_EVENTS, LEFT_OUT, PARTS, SCHEDULES, Row, Table, Texts
+from redrive.stores.archived_tables import (
+    AUDIT,
+    EVENTS,
+    EXECUTIONS,
+    HANDLERS,
+    HELD_EVENTS,
+    LEFT_OUT,
+    PARTS,
+    QUEUE_TABLES,
+    SCHEDULES,
+    Row,
+    Table,
+    Texts,
+)
 
 T = TypeVar("T")
 Own: TypeAlias = Mapping[str, Mapping[str, Callable[[Any], object]]]
 """By table: the columns that only one database has, and how each is made of a value."""
 _PAGE: Final = 200
+_FILL_LANES: Final = """
+INSERT INTO {}lanes (queue, partition, state, level, tag, oldest_us)
+SELECT t.queue, t.partition, CASE WHEN count(CASE WHEN held_us IS NULL THEN 1 END) > 0 THEN 'ready' ELSE 'idle' END,
+    min(CASE WHEN held_us IS NULL THEN priority ELSE 2147483647 END), coalesce(max(q.floor), 0), min(since_us)
+FROM {}tickets t LEFT JOIN {}queues q ON q.name = t.queue WHERE t.due_us IS NULL OR held_us IS NOT NULL GROUP BY t.queue, t.partition
+"""
+"""What waits is in its lanes again; who admits counts what they say."""
 
 
 class TableArchive(ABC):
@@ -44,6 +64,10 @@ class TableArchive(ABC):
     @abstractmethod
     async def _insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert *rows* into *table*."""
+
+    @abstractmethod
+    async def _fill_lanes(self, sql: str) -> None:
+        """Run *sql*, which writes and gives nothing back."""
 
     @abstractmethod
     def _errors(self) -> AbstractAsyncContextManager[None]:
@@ -92,6 +116,10 @@ class TableArchive(ABC):
             named = await self._rows(self._every(HANDLERS))
         found = [HANDLERS.value_of(row, self.texts) for row in named]
         return [ArchivedHandler(id=one.id, event=one.event, done=one.done, held=by_handler.get(one.id, [])) for one in found]
+
+    async def queues(self) -> ArchivedQueues:
+        async with self._errors():
+            return ArchivedQueues(**{field: await self._all(table) for field, table in QUEUE_TABLES.items()})
 
     async def _pages(self, table: Table[T], key: str, after: int | str) -> AsyncIterator[Sequence[T]]:
         """All of *table* behind *after*, by *key*, which is its first column."""
@@ -166,6 +194,12 @@ class TableArchive(ABC):
     async def write_left_out(self, slots: Sequence[ArchivedLeftOut]) -> None:
         async with self._errors(), self._transaction():
             await self._write(LEFT_OUT, slots)
+
+    async def write_queues(self, queues: ArchivedQueues) -> None:
+        async with self._errors(), self._transaction():
+            for field, table in QUEUE_TABLES.items():
+                await self._write(table, getattr(queues, field))
+            await self._fill_lanes(_FILL_LANES.replace("{}", self.prefix))
 
     async def _write(self, table: Table[T], values: Iterable[T]) -> None:
         own = self.own.get(table.name, {})

@@ -52,13 +52,43 @@ class ActiveExecution:
     *orphan*: its last worker died or lost it, and the log does not say so yet.
     *unsure*: it was loaded, and what the store says of its status may be old (parked, say). *unbegun*: bodies that were asked
     for are not begun here any more, so somebody else must look at it, whatever its other bodies give. *slow*: its turns are
-    computed apart from the event loop; *apart*: one is now.
+    computed apart from the event loop; *apart*: one is now. *awaits* are the children that the store knows it to wait for; None: not known.
     """
 
     __slots__ = (
-        "ahead", "announced", "apart", "attempts", "attributes", "began", "cancelling", "claim", "driving", "due", "facts", "gone",
-        "held", "inbox", "interrupt_first", "length", "machine", "orphan", "overdue", "requests", "rows", "seen", "slow", "started", "told",
-        "unbegun", "uncertain", "unsure", "untouched", "used", "waiting", "workflow",
+        "ahead",
+        "announced",
+        "apart",
+        "attempts",
+        "attributes",
+        "awaits",
+        "began",
+        "cancelling",
+        "claim",
+        "driving",
+        "due",
+        "facts",
+        "gone",
+        "held",
+        "inbox",
+        "interrupt_first",
+        "length",
+        "machine",
+        "orphan",
+        "overdue",
+        "requests",
+        "rows",
+        "seen",
+        "slow",
+        "started",
+        "told",
+        "unbegun",
+        "uncertain",
+        "unsure",
+        "untouched",
+        "used",
+        "waiting",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, workflow: Workflow[..., Any], started: str | None = None) -> None:
@@ -67,6 +97,7 @@ class ActiveExecution:
         self.started = started
         self.machine: Machine[Any] | None = None
         self.length = claim.length
+        self.awaits: tuple[str, ...] | None = () if claim.length == 1 and claim.number == 1 else None
         self.seen = 0
         self.used = 0.0
         self.driving = False

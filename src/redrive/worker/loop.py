@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from redrive.injection import Resources
     from redrive.ports.store import Begun, Claim, NewExecution, Store
     from redrive.worker.clock import Clock
+    from redrive.worker.serving import Serving
     from redrive_interpreter.commands.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
@@ -78,6 +79,7 @@ class Worker:
         max_recoveries: int,
         max_stall: timedelta,
         turn_limit: timedelta,
+        serving: Serving,
         ended: Callable[[str, str, str], None],
         broken: Callable[[BaseException], None],
     ) -> None:
@@ -87,7 +89,7 @@ class Worker:
         self._store = store
         self._workflows = workflows
         self._names = tuple(workflows)
-        self._owned = Ownership(store=store, worker=id, build=build, workflows=self._names, lease=lease)
+        self._owned = Ownership(store=store, worker=id, build=build, workflows=self._names, lease=lease, serving=serving)
         self.lives: dict[str, ActiveExecution] = self._owned.lives
         self._build = build
         self._clock = clock
@@ -99,11 +101,9 @@ class Worker:
         self._threads = Threads(max_threads, self._loop)
         self._watchdog = Watchdog(turn_limit.total_seconds())
         self._apart = Apart(self._watchdog, self._loop)
-        self._mail_seen = 0
-        self._in_vain = 0
-        self._stopping = self._gave_back = False
+        self._mail_seen = self._in_vain = 0
+        self._stopping = self._gave_back = self._look_again = False
         self._looking: asyncio.Future[None] | None = None
-        self._look_again = False
         self._handle: asyncio.TimerHandle | None = None
         self._handle_due: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,8 +111,7 @@ class Worker:
         self._pulse = Pulse(self, lifeline_of(store, id, lease, max_stall), lease, max_stall)
         self._orphans = False
         """Whether somebody has died whose work is to be claimed."""
-        self._sweeping = False
-        self._sweep_up = Eviction(self.lives, cache)
+        self._sweeping, self._sweep_up = False, Eviction(self.lives, cache)
         self._on_broken = broken
         self._stop_task: asyncio.Task[None] | None = None
         context = contextvars.copy_context()
@@ -318,7 +317,7 @@ class Worker:
             self._orphans = False
             await self._claim(self.room.first())
         retries = self._quarantine.retries()
-        wake = await self._store.next_wake(self._names, self._build, self.id if retries else None)
+        wake = await self._owned.next_wake(retries=bool(retries))
         if wake is None:
             return _POLL
         wait = self._clock.seconds_to(wake)
@@ -379,6 +378,7 @@ class Worker:
         before = self._clock.said
         self._owned.look_for_strays()
         await self._claim(NOTHING if self._stopping else self.room.first())
+        await self._owned.declare()
         await self._clock.ask(self._store)
         await self.lose_lost(self._clock.said - before)
 

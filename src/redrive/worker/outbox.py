@@ -11,6 +11,7 @@ from redrive.codec.searchable import searchable
 from redrive.ports.aside_values import NewAside
 from redrive.ports.store import Creator, NewChild, NewEvent, NewExecution, NewMessage, Outgoing, Turn
 from redrive.status import CANCELLED, FAILED
+from redrive_interpreter.commands.child_workflows import NO_QUEUE, PlaceInQueue
 from redrive_interpreter.errors import Cancelled
 from redrive_interpreter.history.row_json import dump_outcome, dump_row
 from redrive_interpreter.history.rows import THE_RUN, CancelRequested, Ended, Parent, Started
@@ -78,6 +79,7 @@ def child(request: StartExecution, parent: str, run: str, now: datetime, codec: 
         texts=searchable(command.attributes),
         parent=Parent(id=parent, run=request.run or UUID(run), key=request.key if again is None else again.of),
         restart=frozenset() if again is None else _FAILED,
+        place=PlaceInQueue(command.queue, command.partition, command.priority),
     )
     return NewChild(execution=new, answer_to=request.key if again is None else None)
 
@@ -99,6 +101,8 @@ def new_execution(
     scheduled_for: datetime | None = None,
     restart: frozenset[str] = frozenset(),
     first_message: NewMessage | None = None,
+    place: PlaceInQueue = NO_QUEUE,
+    dedup: str | None = None,
 ) -> NewExecution:
     """An execution of *workflow* with a run of its own; its *timeout* counts from when it may begin.
 
@@ -132,6 +136,10 @@ def new_execution(
         creator=creator,
         restart=restart,
         first_message=first_message,
+        queue=place.queue,
+        partition=place.partition,
+        priority=place.priority,
+        dedup=dedup,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.room import Wanted
+    from redrive.worker.serving import Serving
 
 _LATE: Final = 0.7
 """A heartbeat that comes after so much of the lease may have been too late: the store may keep three quarters of it only."""
@@ -37,6 +38,7 @@ class Ownership:
     build: str
     workflows: tuple[str, ...]
     lease: timedelta
+    serving: Serving
     lives: dict[str, ActiveExecution] = attrs.field(factory=dict[str, "ActiveExecution"], init=False)
     unsure: bool = attrs.field(default=False, init=False)
     """Whether the store may count as ours what we do not know of. While it lets go of that, nothing new becomes ours."""
@@ -87,6 +89,7 @@ class Ownership:
                 holds=holds,
                 retries=retries,
                 turns_only=want.turns_only,
+                **({"room": self.serving.room(want.limit)} if self.serving.queues else {}),
             )
         except StoreError:
             self.unsure = True  # the answer may have been lost after we were given something
@@ -94,6 +97,16 @@ class Ownership:
         if holds is not None:
             self.unsure = False
         return claims
+
+    async def next_wake(self, *, retries: bool) -> datetime | None:
+        """When a claim is next worth a call; with *retries*, also of what is parked."""
+        me, queues = self.worker if retries else None, self.serving.names
+        if not queues:
+            return await self.store.next_wake(self.workflows, self.build, me)
+        return await self.store.next_wake(self.workflows, self.build, me, queues)
+
+    async def declare(self) -> None:
+        await self.serving.declare(self.store, self.worker, self.build)
 
     async def lost(self, since_last_beat: timedelta) -> Sequence[ActiveExecution]:
         """What is not ours any more: rewritten by operators since the last call, or taken by others while we were away."""

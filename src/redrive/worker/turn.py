@@ -77,6 +77,7 @@ class Draft:
     next_run: NextRun | None = None
     aside: tuple[NewAside, ...] = ()
     deadline: datetime | None = None
+    awaits: tuple[str, ...] | None = None
     drops: tuple[str, ...] = ()
     fed: tuple[tuple[datetime, Fact], ...] = ()
     overtaken: bool = False
@@ -106,6 +107,7 @@ class Draft:
             next_run=self.next_run,
             aside=self.aside,
             deadline=self.deadline,
+            awaits=self.awaits,
         )
 
 
@@ -253,6 +255,8 @@ def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list
         draft.taken = min(draft.taken, live.inbox[0].seq - 1)
     verdict = machine.finished
     draft.unread = machine.unread
+    if live.claim.in_family and (awaits := machine.awaited_children) != live.awaits:
+        draft.awaits = awaits
     if verdict is None:
         draft.waits = waits_of(machine.pending)
         if _busy(live, draft, now):

@@ -28,6 +28,7 @@ from redrive.ports.store import FINAL, LostClaim, Overdue, Stale, StoreError
 from redrive.stored import Origin
 from redrive.worker import beginnings, giving_back, holding, reporting
 from redrive.worker.apart import LONG, Gone
+from redrive.worker.insisting import LONGEST_WAIT, insist
 from redrive.worker.os_signals import is_interrupt
 from redrive.worker.soon import Soon
 from redrive.worker.watchdog import TurnApart
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("redrive.worker")
 LONG_HISTORY: Final = 10_000
 """From so many rows on, a run is worth a warning (E8)."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0
 
 
 @attrs.define(kw_only=True)
@@ -193,8 +193,8 @@ class TurnRunner:
                 self._later(live, self.load(live))
                 return
             case StoreError():
-                log.error("execution %r: %s; trying again in %d s", live.id, error, _LONGEST_WAIT)
-                self._loop.call_later(_LONGEST_WAIT, self.wake, live)
+                log.error("execution %r: %s; trying again in %d s", live.id, error, LONGEST_WAIT)
+                self._loop.call_later(LONGEST_WAIT, self.wake, live)
             case _ if is_interrupt(error):  # it ends the process
                 self._loop.call_soon(_raise, error)
             case _:
@@ -326,6 +326,8 @@ class TurnRunner:
     def _stored(self, live: ActiveExecution, draft: Draft, committed: Committed) -> None:
         """Act on what the turn asked for, now that it is stored."""
         before, live.length = live.length, live.length + len(draft.rows)
+        if draft.awaits is not None:
+            live.awaits = draft.awaits
         if before < LONG_HISTORY <= live.length:
             log.warning("execution %r: the history of its run has %d rows; ContinueAs keeps it short", live.id, live.length)
         for aside in draft.aside:
@@ -337,6 +339,9 @@ class TurnRunner:
             self.leave(live)
             reporting.execution_ended(live.id, live.workflow.name, draft.status, draft.outcome)
             self.ended(live.id, draft.status, draft.outcome)
+            return
+        if committed.waits_for_place:  # somebody begins its bodies once it is admitted
+            self.leave(live)
             return
         if committed.inbox:
             live.add_messages(committed.inbox)
@@ -426,19 +431,7 @@ class TurnRunner:
         self.rest(live)
 
     async def patiently(self, call: Callable[[], Awaitable[Any]], id: str) -> Any:
-        """Call the store again while it says that this may help (W3)."""
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                return await call()
-            except (LostClaim, Stale):
-                raise
-            except StoreError as error:
-                if not error.retry_helps or (self.draining and wait >= 1):
-                    raise
-                log.warning("execution %r: %s; trying again in %.2f s", id, error, wait)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+        return await insist(call, id, lambda: self.draining)
 
 
 def _raise(error: BaseException) -> None:

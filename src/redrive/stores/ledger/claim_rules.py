@@ -100,6 +100,9 @@ class Found:
     fence: int
     recoveries: int
     rested: int = 0
+    in_family: bool = False
+    queue: str | None = None
+    partition: str = ""
 
 
 def claim_of(execution: Identified, worker: str, fence: int) -> Claim:
@@ -125,6 +128,9 @@ def claim_found(found: Found, worker: str, deaths: Deaths | None = None, parked:
         tries=tried.tries,
         parked=tried.parked,
         at_rest=found.rested == found.fence > 0,
+        in_family=found.in_family,
+        queue=found.queue,
+        partition=found.partition,
     )
 
 

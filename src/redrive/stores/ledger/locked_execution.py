@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from redrive.ports.store import NewExecution, NewMessage
 
 NEW: Final = 0
+UNQUEUED: Final = 0
+WAITING: Final = 1
+PLACED: Final = 2
+"""Where an execution stands in its queue: in none, waiting for a place, or with one."""
 
 
 @attrs.define(eq=False)
@@ -46,13 +50,18 @@ class LockedExecution:
     has_outcome: bool = False
     """True if *outcome* is to be written."""
     changed: bool = False
+    queue: str | None = None
+    partition: str = ""
+    queued: int = UNQUEUED
+    host: int | None = None
+    """The row of the nearest execution above it that is in a queue."""
     inbox: list[Message] = attrs.Factory(list[Message])
     """The messages that lay there when it was locked, as far as the inbox was asked for."""
     arrived: list[NewMessage] = attrs.Factory(list["NewMessage"])
     """The messages that this transaction stores."""
 
     @classmethod
-    def begin(cls, new: NewExecution, owner: str | None, wake_us: int, now_us: int, root: str | None) -> LockedExecution:
+    def begin(cls, new: NewExecution, owner: str | None, wake_us: int | None, now_us: int, root: str | None) -> LockedExecution:
         return cls(
             n=NEW,
             id=new.id,
@@ -70,9 +79,12 @@ class LockedExecution:
             cancelled_run=0,
             creator=new.creator,
             root=root,
+            queue=new.queue,
+            partition=new.partition,
+            queued=UNQUEUED if new.queue is None else WAITING,
         )
 
-    def begin_again(self, new: NewExecution, owner: str | None, wake_us: int, root: str | None) -> None:
+    def begin_again(self, new: NewExecution, owner: str | None, wake_us: int | None, root: str | None) -> None:
         """Begin the next run of an execution that has ended; its fence and the time of its last message stay."""
         self.number += 1
         self.first_run = self.number
@@ -82,6 +94,7 @@ class LockedExecution:
         self.fence += 0 if owner is None else 1
         self.root, self.waits = root, ""
         self.length, self.recoveries, self.unread, self.cancelled_run, self.wake_us = 1, 0, 0, 0, wake_us
+        self.queue, self.partition, self.queued = new.queue, new.partition, UNQUEUED if new.queue is None else WAITING
         self.outcome, self.has_outcome, self.changed = None, True, True
         self.inbox.clear()
         self.newest = 0
@@ -94,8 +107,17 @@ class LockedExecution:
     @property
     def never_began(self) -> bool:
         """True if it is pending or parked, nobody owns it, none of it ever ran, and no cancel was accepted."""
-        at_its_start = self.number == self.first_run and self.length == 1 and self.cancelled_run != self.number
-        return self.status in UNBEGUN and self.owner is None and at_its_start
+        return self.status in UNBEGUN and self.owner is None and self.at_its_start and self.cancelled_run != self.number
+
+    @property
+    def at_its_start(self) -> bool:
+        """True if no turn of it was ever stored since it was started."""
+        return self.number == self.first_run and self.length == 1
+
+    @property
+    def waits_again(self) -> bool:
+        """True if it had begun, and waits for a place in its queue: nothing but that wakes it."""
+        return self.queued == WAITING and not self.at_its_start
 
     @property
     def is_new(self) -> bool:
@@ -113,4 +135,9 @@ class LockedExecution:
         return self.newest > taken or bool(self.arrived)
 
     def claim(self, worker: str) -> Claim:
-        return claim_of(self, worker, self.fence)
+        return attrs.evolve(
+            claim_of(self, worker, self.fence),
+            in_family=self.queued != UNQUEUED or self.host is not None,
+            queue=None if self.queued == UNQUEUED else self.queue,
+            partition=self.partition,
+        )

@@ -32,6 +32,19 @@ class Reach:
     """Executions and keys of audits that may be stored already."""
     schedules: list[str] = attrs.Factory(list[str])
     """Schedules that are locked besides those of the executions in *parents_of*; after all executions, in the order of their ids."""
+    dedups: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
+    """Queues and dedup keys whose holders are looked up."""
+    lanes: dict[tuple[str, str], bool] = attrs.Factory(dict[tuple[str, str], bool])
+    """Queues and partitions that are joined or left; True where a ticket that waits may be taken away."""
+    queues: set[str] = attrs.Factory(set[str])
+    """Queues whose free places are counted."""
+    may_leave: set[str] = attrs.Factory(set[str])
+    """Executions whose ticket may be deleted or moved."""
+
+    def add_start(self, new: NewExecution) -> None:
+        if new.queue is not None:
+            self.lanes.setdefault((new.queue, new.partition), False)
+            self.dedups += [] if new.dedup is None else [(new.queue, new.dedup)]
 
     def read(self, id: str, after: int = 0) -> None:
         self.inboxes[id] = min(after, self.inboxes.get(id, after))
@@ -39,6 +52,8 @@ class Reach:
     def add_message(self, id: str, message: NewMessage) -> None:
         self.ids.append(id)
         self.messages.append((id, message))
+        if message.kind in ("cancel", "retry_rollback"):
+            self.may_leave.add(id)
         if message.unbegun is not None:
             self.read(id)
             self.parents_of.append(id)
@@ -47,7 +62,9 @@ class Reach:
         """The other executions that *turn* may write to."""
         for outgoing in turn.outgoing:
             self.add_message(outgoing.target, outgoing.message)
-        self.ids += [child.execution.id for child in turn.children]
+        for child in turn.children:
+            self.ids.append(child.execution.id)
+            self.add_start(child.execution)
 
 
 def reach_of_message(id: str, message: NewMessage) -> Reach:
@@ -64,6 +81,9 @@ def reach_of_turns(asked: Sequence[AskedTurn]) -> Reach:
         reach.read(claim.id, 0 if turn.status in FINAL else turn.seen)
         if turn.status in FINAL:
             reach.parents_of.append(claim.id)
+            reach.may_leave.add(claim.id)
+            if claim.queue is not None:
+                reach.lanes.setdefault((claim.queue, claim.partition), False)
         reach.messages += [(claim.id, message) for message in turn.held]
         reach.add_effects(turn)
     return reach
@@ -83,6 +103,7 @@ def reach_of_starts(asked: Sequence[AskedStart]) -> Reach:
     for new, _, first in asked:
         reach.ids.append(new.id)
         reach.read(new.id)
+        reach.add_start(new)
         if new.first_message is not None:
             reach.messages.append((new.id, new.first_message))
         if new.creator is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, NewMessage, Stale
-from redrive.status import CANCELLING, PAUSED, PENDING
+from redrive.status import CANCELLING, HELD_BACK, PAUSED, PENDING
 from redrive.stores.ledger.changes import ENDS, WORK
+from redrive.stores.ledger.locked_execution import PLACED, WAITING
+from redrive.stores.ledger.place_rules import begin_again, keep_place
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.ledger.search import unknown_texts
 from redrive.stores.ledger.turn_rules import post, tell_of_the_end
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def reach_of_rewrite(id: str, change: Rewrite) -> Reach:
-    reach = Reach(ids=[id], audits=[(id, change.audit.key)])
+    reach = Reach(ids=[id], audits=[(id, change.audit.key)], may_leave={id})
     reach.read(id)
     if change.status in FINAL:
         reach.parents_of.append(id)
@@ -100,6 +102,7 @@ def _is_wanted(message: Message, change: Rewrite) -> bool:
 
 def _settle(work: UnitOfWork, execution: LockedExecution, change: Rewrite, left: Sequence[StoredMessage]) -> None:
     paused = execution.status == PAUSED and change.status not in FINAL
+    was_held_back, had_ended = execution.status in HELD_BACK, execution.ended
     cancel = any(stored.message.kind == "cancel" for stored in left)
     execution.cancelled_run = execution.number if cancel or change.cancelled else 0
     execution.outcome, execution.has_outcome, execution.changed = None, True, True
@@ -116,6 +119,10 @@ def _settle(work: UnitOfWork, execution: LockedExecution, change: Rewrite, left:
     else:
         execution.status = CANCELLING if cancel else change.status
         execution.wake_us = work.now_us if left or change.wake_at is None else maybe_us(change.wake_at)
+    if had_ended:
+        begin_again(work, execution)
+    else:
+        keep_place(work, execution, was_held_back=was_held_back and not paused)
 
 
 def reach_of_hold(id: str, change: Hold) -> Reach:
@@ -135,11 +142,16 @@ def hold(work: UnitOfWork, id: str, change: Hold) -> bool:
         return False
     if change.paused:
         execution.status, execution.wake_us = PAUSED, None
+        work.idled += [execution] if execution.queued == PLACED else []
+    elif execution.queued == WAITING:
+        execution.status, execution.wake_us = PENDING, maybe_us(change.wake_at)
     else:
         execution.status = change.status
         waits = change.status == PENDING and change.wake_at is not None
         execution.wake_us = maybe_us(change.wake_at) if waits else work.now_us
     execution.changed = True
+    if not change.paused:
+        keep_place(work, execution, was_held_back=True)
     work.audits.append((id, change.audit))
     work.changes |= WORK
     return True

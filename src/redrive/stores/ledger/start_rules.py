@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from redrive.ports.store import Stale
+from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import WORK
 from redrive.stores.ledger.rewrite_rules import back_into
 from redrive.stores.ledger.search import unknown_texts
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Started:
-    """The result of a start; *committed*: its first turn is applied, or was before."""
+    """The result of a start; *committed*: its first turn is applied, or was before. *id* is another execution's if that holds the
+    dedup key."""
 
     created: bool
     claim: Claim | None
     committed: bool = False
+    id: str = ""
 
 
 def first_turns(work: UnitOfWork, asked: Iterable[AskedStart]) -> list[AskedTurn]:
@@ -48,7 +51,10 @@ def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Tur
         return None
     repeat = standing is not None and standing.run == new.run
     created = standing is None or repeat or standing.status in new.restart
-    owner = claim_for if alive and work.wake_us(new) <= work.now_us else None
+    if created and not repeat and (holder := _holder(work, new)) is not None:
+        return Started(created=False, claim=None, id=holder)
+    wake_us = work.wake_us(new)
+    owner = claim_for if alive and new.queue is None and wake_us is not None and wake_us <= work.now_us else None
     if standing is None:
         standing = work.begin(new, owner)
         if new.history:
@@ -58,7 +64,7 @@ def start(work: UnitOfWork, new: NewExecution, claim_for: str | None, first: Tur
     if new.first_message is not None and not standing.ended and not repeat:
         work.deliver(standing, new.first_message)
     claim = standing.claim(claim_for) if created and claim_for is not None and standing.owner == claim_for else None
-    started = Started(created, claim)
+    started = Started(created, claim, id=new.id)
     work.changes |= WORK if claim is None else 0
     if claim is not None and first is not None and new.first_message is None:
         claim = _first_claim(standing, claim.worker)
@@ -80,6 +86,11 @@ def _copy(work: UnitOfWork, copy: LockedExecution, new: NewExecution) -> None:
     work.messages += back_into(copy, new.back, ())
     if new.audit is not None:
         work.audits += [(id, new.audit) for id in (new.id, new.copy_of) if id is not None]
+
+
+def _holder(work: UnitOfWork, new: NewExecution) -> str | None:
+    """The execution that holds the dedup key of *new* in its queue."""
+    return None if new.queue is None or new.dedup is None else work.holders.get((new.queue, short_key(new.dedup)))
 
 
 def _first_claim(execution: LockedExecution, worker: str) -> Claim:

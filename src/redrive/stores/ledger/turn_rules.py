@@ -6,10 +6,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from redrive.ports.store import FINAL, Claim, LostClaim, NewMessage, Overdue, Stale
-from redrive.status import CANCELLING, FAILED, PAUSED, PENDING
+from redrive.status import CANCELLING, FAILED, HELD_BACK, PAUSED, PENDING
 from redrive.stores.ledger import schedule_rules
 from redrive.stores.ledger.answers import OK, child_result, refusal
 from redrive.stores.ledger.changes import ENDS, EVENTS, WORK
+from redrive.stores.ledger.locked_execution import WAITING
+from redrive.stores.ledger.place_rules import keep_place
 from redrive.stores.ledger.unit_of_work import Chunk, EmittedEvents, UnitOfWork
 from redrive.stores.times import maybe_us, to_us
 from redrive_interpreter.errors import ExecutionFinished
@@ -58,6 +60,8 @@ def apply(work: UnitOfWork, claim: Claim, turn: Turn, *, alone: bool = False) ->
     if execution.status == PAUSED:
         raise Stale(f"execution {claim.id!r} is paused")
     check(claim, turn, [message for message in execution.inbox if message.seq > turn.seen], work.now_us)
+    if execution.queued == WAITING and turn.status not in FINAL:
+        raise Stale(f"execution {claim.id!r} has no place in queue {execution.queue!r}: it can only end")
 
     for child in turn.children:
         _start_child(work, execution, child)
@@ -114,11 +118,15 @@ def _change(work: UnitOfWork, execution: LockedExecution, turn: Turn) -> None:
         work.events.append(EmittedEvents(execution, execution.number, execution.run, turn.events))
     work.aside += [(execution, one) for one in turn.aside]
     work.unpark(execution, for_all=turn.next_run is not None)
+    was_held_back = execution.status in HELD_BACK
     _settle(work, execution, turn)
+    if turn.awaits is not None and not execution.ended:
+        work.awaits.append((execution, turn.awaits))
     if turn.next_run is not None:
         execution.run, execution.workflow = turn.next_run.run, turn.next_run.workflow
         execution.number, execution.length, execution.recoveries = execution.number + 1, 1, 0
         work.append(execution, turn.next_run.started)
+    keep_place(work, execution, was_held_back=was_held_back)
     if turn.status in FINAL:
         execution.end(turn.outcome)
         tell_of_the_end(work, execution, turn.status, turn.outcome)

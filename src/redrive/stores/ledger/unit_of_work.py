@@ -10,17 +10,20 @@ from redrive.ports.aside_values import NewAside
 from redrive.ports.rewrites import NewAudit
 from redrive.ports.store import NewEvent, NewExecution, NewMessage
 from redrive.ports.stored_schedules import LeftOut, StoredSchedule
-from redrive.status import CANCELLING, COMPENSATION_FAILED, PARKED, PAUSED, PENDING, RUNNING
+from redrive.status import CANCELLING, COMPENSATION_FAILED, HELD_BACK, PARKED, PAUSED, PENDING, RUNNING
 from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import WORK
-from redrive.stores.ledger.locked_execution import LockedExecution
-from redrive.stores.times import to_us
+from redrive.stores.ledger.locked_execution import PLACED, WAITING, LockedExecution
+from redrive.stores.times import maybe_us, to_us
 from redrive_interpreter.errors import ExecutionFinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from redrive.ports.finding import Searchable
+
+FIRST: Final = -(2**31)
+"""The priority of a ticket that comes before all others of its partition."""
 
 
 REMEMBERED: Final = 100
@@ -72,6 +75,16 @@ class Refilled:
     messages: Sequence[StoredMessage]
 
 
+@attrs.frozen
+class Join:
+    """A ticket to be written; *due_us* is when it begins to wait, None for at once."""
+
+    execution: LockedExecution
+    priority: int
+    due_us: int | None = None
+    dedup: str | None = None
+
+
 @attrs.define(eq=False)
 class UnitOfWork:
     """A store writes *begun* and *restarts* first, then *refilled*, then the rest in any order; *events* last, whose lock
@@ -118,6 +131,28 @@ class UnitOfWork:
     """The same schedules as they were when they were locked."""
     left_out: list[tuple[str, LeftOut]] = attrs.Factory(list[tuple[str, LeftOut]])
 
+    # Of queues.
+    idle: set[str] = attrs.Factory(set[str])
+    """Executions that are held back and have lent their place in their queue."""
+    free_places: dict[str, int] = attrs.Factory(dict[str, int])
+    """How many places each queue has, of those that have a limit and were asked about."""
+    holders: dict[tuple[str, str], str] = attrs.Factory(dict[tuple[str, str], str])
+    """The executions that hold dedup keys of queues, as far as they were asked about."""
+    joined: list[Join] = attrs.Factory(list[Join])
+    """Tickets, in this order."""
+    left: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions whose ticket and dedup key are deleted."""
+    idled: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions that are held back from now on, and lend their place in the queue."""
+    resumed: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions that were parked and have their place in the queue back."""
+    again: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Executions that were parked and wait for their place in the queue again."""
+    first_in_line: list[LockedExecution] = attrs.Factory(list[LockedExecution])
+    """Waiting executions that come before all others of their partition."""
+    awaits: list[tuple[LockedExecution, Sequence[str]]] = attrs.Factory(list[tuple[LockedExecution, "Sequence[str]"]])
+    """Executions, and the children that they wait for from now on."""
+
     def add(self, locked: Iterable[LockedExecution]) -> None:
         self.executions.update((execution.id, execution) for execution in locked)
 
@@ -144,8 +179,20 @@ class UnitOfWork:
         """The executions whose columns are to be saved."""
         return [execution for execution in self.executions.values() if execution.changed]
 
-    def wake_us(self, new: NewExecution) -> int:
+    def wake_us(self, new: NewExecution) -> int | None:
+        """When *new* is due; what is in a queue not before it is admitted, but at its deadline."""
+        if new.queue is not None:
+            return maybe_us(new.deadline)
         return self.now_us if new.not_before is None else to_us(new.not_before)
+
+    @property
+    def held_back(self) -> list[LockedExecution]:
+        """The executions in a queue that may have lent their place."""
+        return [execution for execution in self.executions.values() if execution.queued == PLACED and execution.status in HELD_BACK]
+
+    @property
+    def concerns_queues(self) -> bool:
+        return bool(self.joined or self.left or self.idled or self.resumed or self.again or self.first_in_line or self.awaits)
 
     # ── the rules of inboxes ────────────────────────────────────────────────────────────────────
     def deliver(self, target: LockedExecution, message: NewMessage) -> bool:
@@ -163,12 +210,17 @@ class UnitOfWork:
         target.stored_us = max(self.now_us, target.stored_us)
         target.arrived.append(message)
         self.messages.append(StoredMessage(target, message, dedup, target.stored_us))
-        # A signal must not start an execution that is to start later.
-        if target.status not in (PENDING, PAUSED) or cancel:
+        # A signal must not start an execution that is to start later, and no message one that has no place yet.
+        if target.waits_again:
+            self.first_in_line += [target] if cancel else []
+        elif target.status not in (PENDING, PAUSED) or cancel:
             target.wake_us = self.now_us if target.wake_us is None else min(target.wake_us, self.now_us)
         if again:
             self.reopen(target)
             target.status, target.outcome, target.has_outcome = RUNNING, None, True
+            if target.queue is not None:
+                target.status, target.queued, target.wake_us = PENDING, WAITING, None
+                self.rejoin(target)
         elif cancel and target.status == PARKED:
             self.hurried.append(target)
         elif cancel:
@@ -184,6 +236,7 @@ class UnitOfWork:
         begun = self.executions[new.id] = LockedExecution.begin(new, owner, self.wake_us(new), self.now_us, self._root_of(new))
         self.begun.append((begun, new))
         self.index(begun, new.searchable)
+        self._join(begun, new)
         return begun
 
     def begin_again(self, ended: LockedExecution, new: NewExecution, owner: str | None) -> None:
@@ -198,6 +251,21 @@ class UnitOfWork:
         self.restarts.append(Restart(ended, ended.number, new))
         self.texts = [noted for noted in self.texts if noted[0] is not ended]
         self.index(ended, new.searchable)
+        self._join(ended, new)
+
+    def rejoin(self, execution: LockedExecution) -> None:
+        """Give what had ended a ticket again: it was admitted before all that wait."""
+        self.joined.append(Join(execution, FIRST))
+
+    def _join(self, execution: LockedExecution, new: NewExecution) -> None:
+        parent = None if new.creator is None else self.executions.get(new.creator.id)
+        execution.host = None if parent is None else parent.n if parent.queue is not None else parent.host
+        if new.queue is not None:
+            later = new.not_before is not None and to_us(new.not_before) > self.now_us
+            dedup = None if new.dedup is None else short_key(new.dedup)
+            self.joined.append(Join(execution, new.priority, maybe_us(new.not_before) if later else None, dedup))
+            if dedup is not None:
+                self.holders[new.queue, dedup] = execution.id
 
     def _root_of(self, new: NewExecution) -> str | None:
         """The execution at the top of the family that *new* is started into; None if nobody starts it."""

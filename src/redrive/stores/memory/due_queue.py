@@ -10,6 +10,7 @@ from typing import TypeAlias
 import attrs
 
 from redrive.status import PARKED
+from redrive.stores.ledger.locked_execution import WAITING
 from redrive.stores.memory.record import Record
 
 Entry: TypeAlias = tuple[int, int, str]
@@ -54,7 +55,7 @@ class DueQueue:
         latest_us, self.latest_us = self.latest_us, now_us
         if now_us < latest_us:
             for record in self.records.values():
-                if record.wake_us is not None and now_us < record.wake_us <= latest_us:
+                if record.wake_us is not None and now_us < record.wake_us <= latest_us and record.queued != WAITING:
                     record.wake_us = now_us
                     self.put(record)
 

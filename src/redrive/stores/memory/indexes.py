@@ -13,6 +13,7 @@ from redrive.stores.ledger.claim_rules import expire, lease_end
 from redrive.stores.memory.due_queue import DueQueue
 from redrive.stores.memory.event_log import EventLog
 from redrive.stores.memory.park_index import ParkIndex, Worker
+from redrive.stores.memory.queue_tables import QueueTables
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.schedule_table import ScheduleTable
 from redrive_interpreter.errors import ExecutionNotFound
@@ -33,11 +34,13 @@ class Indexes:
     due: DueQueue = attrs.field(init=False)
     parks: ParkIndex = attrs.field(init=False)
     _numbers: Iterator[int] = attrs.Factory(lambda: itertools.count(1))
+    queues: QueueTables = attrs.field(init=False)
     _aside_seqs: Iterator[int] = attrs.Factory(lambda: itertools.count(1))
 
     def __attrs_post_init__(self) -> None:
         self.due = DueQueue(self.records)
-        self.parks = ParkIndex(self.records, self.workers)
+        self.queues = QueueTables(self.records)
+        self.parks = ParkIndex(self.records, self.workers, self.queues)
 
     def known(self, id: str) -> Record:
         try:
@@ -73,10 +76,12 @@ class Indexes:
         return [self.records[id] for id in self.owned.get(worker, ())]
 
     # ── workers ─────────────────────────────────────────────────────────────────────────────────
-    def beat(self, worker: str, lease_us: int, build: str, workflows: frozenset[str], now_us: int) -> None:
+    def beat(
+        self, worker: str, lease_us: int, build: str, workflows: frozenset[str], now_us: int, queues: frozenset[str] = frozenset()
+    ) -> None:
         known = self.workers.get(worker)
         started_us = now_us if known is None else known.started_us
-        self.workers[worker] = Worker(now_us + lease_us, lease_us, build, workflows, started_us)
+        self.workers[worker] = Worker(now_us + lease_us, lease_us, build, workflows, started_us, queues)
         if known is None:
             self.parks.came_back(worker)
 

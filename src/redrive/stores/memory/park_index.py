@@ -14,6 +14,7 @@ from redrive.status import PARKED, PAUSED
 from redrive.stores.common import log_unlisted, nobody_has
 from redrive.stores.ledger.claim_rules import Claimant, take_back
 from redrive.stores.ledger.parking import Parked, deaths_after, hurried, parked_by
+from redrive.stores.memory.queue_tables import QueueTables
 from redrive.stores.memory.record import Record
 from redrive.stores.times import from_us
 
@@ -29,6 +30,7 @@ class Worker:
     build: str
     workflows: frozenset[str]
     started_us: int
+    queues: frozenset[str] = frozenset()
 
     def known(self, id: str, now_us: int, owned: int) -> KnownWorker:
         return KnownWorker(
@@ -49,6 +51,7 @@ class ParkIndex:
 
     records: Mapping[str, Record]
     workers: Mapping[str, Worker]
+    queues: QueueTables | None = None
     _of: dict[str, dict[str, None]] = attrs.Factory(dict[str, dict[str, None]])
 
     def add(self, record: Record, new: NewPark, now_us: int) -> None:
@@ -77,6 +80,8 @@ class ParkIndex:
         record.status = record.status if record.status == PAUSED else PARKED
         record.updated_us = now_us
         self._of.setdefault(build, {})[record.id] = None
+        if record.queued and self.queues is not None:
+            self.queues.park(record.id)
 
     def end(self, record: Record, build: str) -> None:
         """Forget that *build* could not go on with *record*."""

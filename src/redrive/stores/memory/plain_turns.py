@@ -9,6 +9,7 @@ from redrive.ports.store import FINAL, Message
 from redrive.status import PAUSED, PENDING
 from redrive.stores.common import short_key
 from redrive.stores.ledger.changes import ENDS, EVENTS
+from redrive.stores.ledger.locked_execution import WAITING
 from redrive.stores.times import from_us, to_us
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None:
     """Write *turn* if it is plain: nothing refuses it, no message is there that it does not know of, and no other execution is to
     be told. Returns the changes to announce; None if the turn is not plain."""
-    if turn.children or turn.outgoing or turn.aside or turn.held or turn.next_run is not None:
+    others = turn.children or turn.outgoing or turn.aside or turn.held
+    if others or turn.next_run is not None or turn.awaits is not None:
         return None
     record = tables.records.get(claim.id)
     if record is None or record.fence != claim.fence or record.owner != claim.worker or record.status == PAUSED:
@@ -35,6 +37,8 @@ def commit(tables: Indexes, claim: Claim, turn: Turn, now_us: int) -> int | None
         if newest > turn.seen or (newest > turn.taken and (ends or record.cancelled_run)):
             return None
     if ends and record.creator is not None:
+        return None
+    if record.queued and (ends or record.queued == WAITING or record.is_parked):
         return None
 
     while inbox and inbox[0].seq <= turn.taken:
@@ -85,6 +89,8 @@ def send(tables: Indexes, record: Record, message: NewMessage, now_us: int) -> b
         )
     )
     record.updated_us = now_us
+    if record.queued == WAITING:
+        return True
     if record.status not in (PENDING, PAUSED) and (record.wake_us is None or record.wake_us > now_us):
         record.wake_us = now_us
         tables.due.put(record)

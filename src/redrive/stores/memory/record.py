@@ -9,9 +9,9 @@ import attrs
 
 from redrive.ports.aside_values import Aside
 from redrive.ports.store import FINAL, Claim, Creator, ExecutionStatus, Json, Message, NewExecution, Snapshot
-from redrive.status import PENDING
+from redrive.status import PARKED, PENDING
 from redrive.stores.ledger.claim_rules import Found, claim_found
-from redrive.stores.ledger.locked_execution import LockedExecution
+from redrive.stores.ledger.locked_execution import UNQUEUED, LockedExecution
 from redrive.stores.ledger.parking import Deaths, Parked, park_of
 from redrive.stores.ledger.search import error_type_of
 from redrive.stores.snapshots import snapshot_of
@@ -67,6 +67,10 @@ class Record:
     recoveries: int = 0
     outcome: Json | None = None
     unread: int = 0
+    queue: str | None = None
+    partition: str = ""
+    queued: int = UNQUEUED
+    host: int | None = None
     parks: dict[str, Parked] = attrs.Factory(dict[str, Parked])
     """By build."""
     deaths: dict[str, Deaths] = attrs.Factory(dict[str, Deaths])
@@ -91,7 +95,7 @@ class Record:
     """The place in the queue of the due that counts; 0: in none."""
 
     @classmethod
-    def begin(cls, new: NewExecution, wake_us: int, now_us: int, n: int, root: str | None) -> Record:
+    def begin(cls, new: NewExecution, wake_us: int | None, now_us: int, n: int, root: str | None) -> Record:
         run = Run([new.started])
         return cls(
             id=new.id,
@@ -133,6 +137,10 @@ class Record:
     @property
     def length(self) -> int:
         return self.current.length
+
+    @property
+    def is_parked(self) -> bool:
+        return self.status == PARKED
 
     @property
     def ended(self) -> bool:
@@ -184,6 +192,10 @@ class Record:
             first_run=self.first_run,
             newest=self.newest,
             root=self.root,
+            queue=self.queue,
+            partition=self.partition,
+            queued=self.queued,
+            host=self.host,
         )
 
     # ── for the rules of claims ─────────────────────────────────────────────────────────────────
@@ -198,6 +210,8 @@ class Record:
     def claim(self, worker: str, build: str) -> Claim:
         """The claim of *worker*, of *build*, which is about to take the execution."""
         found = Found(self.id, self.workflow, self.run, self.number, self.length, self.fence, self.recoveries, self.rested)
+        if self.queued != UNQUEUED or self.host is not None:
+            found = attrs.evolve(found, in_family=True, queue=self.queue if self.queued else None, partition=self.partition)
         return claim_found(found, worker, self.deaths.get(build), self.parks.get(build))
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
@@ -217,6 +231,8 @@ class Record:
                     self.waits,
                     self.ended_us,
                     self.error_type,
+                    self.queue,
+                    self.partition,
                 ),
             ),
             tuple(park_of(build, parked) for build, parked in sorted(self.parks.items())),

@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 from redrive.ports.answer import Answer, failed, given
 from redrive.ports.ends import End
 from redrive.ports.parks import NewPark
+from redrive.ports.queue_port import PartitionState, QueueLimits, QueuePlace, QueueState, WorkflowQueue
 from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     FINAL,
+    NO_ROOM,
     Begun,
     Claim,
     Committed,
@@ -33,12 +35,14 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.ports.workers import KnownWorker
-from redrive.status import PARKED, PAUSED
+from redrive.status import HELD_BACK, PARKED, PAUSED
 from redrive.stores.bell import WORK
 from redrive.stores.common import wall_clock
 from redrive.stores.ledger import claim_rules, purge_rules, rewrite_rules, start_rules, turn_rules
+from redrive.stores.ledger.locked_execution import PLACED
+from redrive.stores.ledger.parking import reserved
 from redrive.stores.ledger.reach import reach_of_message, reach_of_starts, reach_of_turns
-from redrive.stores.memory import plain_turns
+from redrive.stores.memory import plain_turns, queue_views
 from redrive.stores.memory.forgetting import PurgesInMemory
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.scans import ScansMemory
@@ -77,7 +81,7 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             started = start_rules.start(work, new, claim_for, first, alive=alive)
             assert started is not None  # which waits for others of its transaction only
             write(tables, work)
-            record = tables.records[new.id]
+            record = tables.records[started.id]
             committed = Committed(inbox=tuple(record.inbox)) if started.committed else None
             begun = Begun(created=started.created, snapshot=record.snapshot(), claim=started.claim, committed=committed)
         self._tell(work.changes)
@@ -108,12 +112,13 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         holds: Sequence[str] | None = None,
         retries: int = 0,
         turns_only: Sequence[str] = (),
+        room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
         tables = self._tables
         with self._lock:
             now_us = self._now_us()
             tables.due.keep(now_us)
-            tables.beat(worker, lease // _MICROSECOND, build, frozenset(workflows), now_us)
+            tables.beat(worker, lease // _MICROSECOND, build, frozenset(workflows), now_us, frozenset(room))
             tables.expire_the_dead(now_us)
             if holds is not None:
                 kept = frozenset(holds)
@@ -125,6 +130,8 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             self._park_unlisted(now_us)
             claims: list[Claim] = []
             passed_over: list[Record] = []
+            admitting = reserved(limit, sum(room.values())) if room else 0
+            limit -= admitting
             for_due = limit - claim_rules.kept_for_retries(limit, retries, ready)
             for due in tables.due.take(now_us, claimant.workflows) if for_due > 0 else ():
                 if claim_rules.may_claim(claimant, due, now_us):
@@ -138,7 +145,26 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             for record in ready[: limit - len(claims)]:
                 claims.append(self._claim(record, claimant))
                 record.status = PARKED
-            return claims
+            if admitting:
+                claims += self._admit(claimant, room, limit + admitting - len(claims), now_us)
+        if room:
+            self._tell(WORK if any(claim.queue for claim in claims) else 0)
+        return claims
+
+    def _admit(self, claimant: claim_rules.Claimant, room: Mapping[str, int], limit: int, now_us: int) -> list[Claim]:
+        """Admit from the worker's queues, and give it what it has the code of; the rest is due for others."""
+        claims: list[Claim] = []
+        for id in self._tables.queues.admit(room, limit, now_us):
+            record = self._tables.records[id]
+            record.queued, record.updated_us = PLACED, now_us
+            if record.status in HELD_BACK:  # it has its turn, and lends its place
+                self._tables.queues.park(id)
+                continue
+            record.wake_us = now_us
+            self._tables.due.put(record)
+            if claim_rules.may_claim(claimant, record, now_us):
+                claims.append(self._claim(record, claimant))
+        return claims
 
     def _park_unlisted(self, now_us: int) -> None:
         due = list(self._tables.due.take_unlisted(now_us, self._tables.listed()))
@@ -179,6 +205,8 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         look_for(tables, work, turn_rules.possible_repeats(work, asked))
         turn_rules.apply(work, claim, turn, alone=True)
         write(tables, work)
+        if work.again:
+            return Committed(waits_for_place=True), work.changes
         return Committed(inbox=tables.records[claim.id].messages_after(turn.seen)), work.changes
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
@@ -204,7 +232,9 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
                         found[record.id] = new
             return self._tables.newest_message, found
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
+    async def next_wake(
+        self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
+    ) -> datetime | None:
         tables = self._tables
         with self._lock:
             now_us = self._now_us()
@@ -216,6 +246,7 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             wakes = [
                 tables.due.first(claimant.workflows, lambda record: claim_rules.fits(claimant, record)),
                 claim_rules.next_wake(claimant, left, dead, retries=worker is not None),
+                *(tables.queues.next_us(queue, now_us) for queue in queues),
             ]
             return maybe_from_us(min((us for us in wakes if us is not None), default=None))
 
@@ -225,6 +256,41 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             for record in self._tables.of(worker):
                 self._tables.give(record, None)
         self._bell.ring(WORK)
+
+    # ── queues ──────────────────────────────────────────────────────────────────────────────────
+    async def declare(
+        self, worker: str, build: str, queues: Mapping[str, QueueLimits | None], workflows: Mapping[str, WorkflowQueue]
+    ) -> None:
+        """See `KeepsQueues`, for this and the next."""
+        with self._lock:
+            self._tables.queues.declare(build, queues, workflows, self._now_us())
+        self._tell(WORK)
+
+    async def workflow_queue(self, workflow: str) -> WorkflowQueue | None:
+        with self._lock:
+            return self._tables.queues.workflows.get(workflow)
+
+    async def queues(self, names: Sequence[str] | None = None) -> Sequence[QueueState]:
+        with self._lock:
+            return queue_views.states(self._tables.queues, names, self._tables.workers.values(), self._now_us())
+
+    async def queue_partitions(self, queue: str, limit: int, after: str | None = None) -> Sequence[PartitionState]:
+        with self._lock:
+            return queue_views.partitions(self._tables.queues, queue, limit, after)
+
+    async def queue_place(self, id: str) -> QueuePlace | None:
+        with self._lock:
+            return queue_views.place(self._tables.queues, id)
+
+    async def limit_queue(self, queue: str, limits: QueueLimits | None) -> None:
+        with self._lock:
+            self._tables.queues.override(queue, limits)
+        self._tell(WORK)
+
+    async def pause_queue(self, queue: str, reason: str | None) -> None:
+        with self._lock:
+            self._tables.queues.known(queue).paused = reason
+        self._tell(WORK)
 
     # ── what operators do ───────────────────────────────────────────────────────────────────────
     async def rewrite(self, id: str, change: Rewrite) -> Snapshot:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage
     from redrive.stores.memory.event_log import EventLog
     from redrive.stores.memory.park_index import ParkIndex
+    from redrive.stores.memory.queue_tables import QueueTables
     from redrive.stores.memory.schedule_table import ScheduleTable
 
 
@@ -47,6 +48,10 @@ class Tables(Protocol):
     def parks(self) -> ParkIndex: ...
     @property
     def schedules(self) -> ScheduleTable: ...
+    @property
+    def queues(self) -> QueueTables | None:
+        """None of a store without queues."""
+        ...
 
     def next_number(self) -> int:
         """The number of the next execution that is new."""
@@ -80,6 +85,8 @@ def lock(tables: Tables, reach: Reach, now_us: int) -> UnitOfWork:
             work.dedup_keys.add((id, key))
     if reach.audits:
         work.stored_audits = {(one.execution, one.key) for one in tables.audits} & set(reach.audits)
+    if tables.queues is not None and (reach.dedups or work.held_back):
+        tables.queues.read_places(work)
     return work
 
 
@@ -153,6 +160,8 @@ def write(tables: Tables, work: UnitOfWork) -> None:
     tables.schedules.write(work, from_us(now_us))
     for execution in work.changed:
         _save(tables, execution, now_us)
+    if tables.queues is not None and work.concerns_queues:
+        tables.queues.write(work)
 
 
 def _store(tables: Tables, messages: Iterable[StoredMessage]) -> None:
@@ -180,6 +189,7 @@ def _save(tables: Tables, it: LockedExecution, now_us: int) -> None:
     record.updated_us = now_us
     if it.waits is not None:
         record.waits = it.waits
+    record.queue, record.partition, record.queued, record.host = it.queue, it.partition, it.queued, it.host
     if it.has_outcome:
         record.outcome = it.outcome
     if not stays:

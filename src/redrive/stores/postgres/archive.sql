@@ -3,7 +3,7 @@
 -- name: alone
 -- Who reads goes on; who would write waits until we are done.
 LOCK TABLE redrive.executions, redrive.workers, redrive.events, redrive.handlers, redrive.held_events, redrive.aside, redrive.audit, redrive.attributes,
-    redrive.schedules, redrive.left_out IN SHARE ROW EXCLUSIVE MODE;
+    redrive.schedules, redrive.left_out, redrive.queues, redrive.tickets IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: refusal
 -- Who had opened a store before it was moved away, or before it was filled, would go on with it: it is told when it
@@ -47,6 +47,7 @@ SELECT setval(pg_get_serial_sequence('redrive.executions', 'n'), greatest(1, (SE
     setval(pg_get_serial_sequence('redrive.aside', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.aside))),
     setval(pg_get_serial_sequence('redrive.audit', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.audit))),
     setval(pg_get_serial_sequence('redrive.left_out', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.left_out))),
+    setval(pg_get_serial_sequence('redrive.tickets', 'seq'), greatest(1, (SELECT max(seq) FROM redrive.tickets))),
     setval('redrive.messages', greatest(1, (SELECT max(seq) FROM redrive.inbox)));
 
 -- name: events_from

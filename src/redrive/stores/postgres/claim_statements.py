@@ -10,23 +10,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from redrive.ports.parks import NewPark
-from redrive.ports.store import Claim
+from redrive.ports.store import NO_ROOM, Claim
 from redrive.stores.bell import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.ledger.claim_rules import Found, claim_found
 from redrive.stores.ledger.parking import Deaths, Parked, reserved
 from redrive.stores.postgres import park_statements
+from redrive.stores.postgres.admission_statements import admit, next_admission, recheck
 from redrive.stores.postgres.limits import LONG
-from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, to_text
+from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_text, numbers, to_text
 from redrive.stores.postgres.session import Cursor, Session, Sessions
 from redrive.stores.postgres.session_witness import Evidence, Witness, WorkerRow
+
+_EVER: Final = 2**62
 
 
 @attrs.define(eq=False)
@@ -40,6 +43,8 @@ class Memo:
     nothing_to_retry: dict[str, int] = attrs.Factory(dict[str, int])
     """By build: the count of parks at which it had parked nothing."""
 
+    rechecked_us: int = 0
+    """When lanes and tickets were last looked at again."""
     evidence: dict[str, Evidence] = attrs.Factory(dict[str, Evidence])
     """By worker: what its claims show of it. The one thing here that is not to be forgotten."""
     witness: Witness = attrs.Factory(Witness)
@@ -62,6 +67,7 @@ class Claiming:
     holds: Sequence[str] | None
     retries: int = 0
     turns_only: frozenset[str] = frozenset()
+    room: Mapping[str, int] = NO_ROOM
     now_us: int = 0
     news: int = 0
     burials: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
@@ -117,8 +123,34 @@ class Claiming:
         shown = self.memo.evidence.get(self.worker)
         evidence = (None, None, 0, None) if shown is None else (shown.life, shown.server_us, shown.stall_us, shown.text)
         return await self.session.run(
-            "heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing, *evidence
+            "heartbeat", to_text(self.worker), self.now_us, self.lease_us, to_text(self.build), listing, *evidence, self._served
         )
+
+    @property
+    def _served(self) -> str:
+        return json.dumps(sorted(self.room)) if self.room else "[]"
+
+    @property
+    def kept(self) -> int:
+        """How many of its limit are kept for what it admits."""
+        return reserved(self.limit, sum(self.room.values())) if self.room else 0
+
+    async def admit(self, session: Session, limit: int) -> list[Claim]:
+        """Admit up to *limit* from the worker's queues, and claim what it has the code of.
+
+        In a transaction of its own: queues and lanes are locked first.
+        """
+        if self.now_us - self.memo.rechecked_us >= self.lease_us or self.now_us < self.memo.rechecked_us:
+            self.memo.rechecked_us = self.now_us
+            await recheck(session, self.room)
+        admitted = await admit(session, self.room, limit)
+        if not admitted:
+            return []
+        self.news |= WORK
+        names = SEPARATOR.join(map(to_text, self.workflows))
+        asked = to_text(self.worker), names, _EVER, to_text(self.build), numbers(admitted)
+        rows = sorted(await (await session.run("claim_admitted", *asked)).fetchall())
+        return [self._claim(*row[1:]) for row in rows]
 
     async def _bury(self, owners: set[str], workers: Sequence[WorkerRow]) -> set[str]:
         """Disown what the dead had; who they are, also those whom another one is just burying."""
@@ -151,18 +183,21 @@ class Claiming:
             name = from_text(workflow)
             if name not in listed:
                 parked = await self.session.run("park_due", workflow, self.now_us, to_text(nobody_has(name)))
-                ((count, ids),) = await parked.fetchall()
+                ((count, ids, placed),) = await parked.fetchall()
+                if placed:
+                    await self.session.run("idle_tickets", placed)
                 if count:
                     self.parks = True
                     self.unlisted.append((name, count, [from_text(id) for id in ids.split(SEPARATOR)]))
 
     async def _take(self, parks: int) -> list[Claim]:
         claims, memo = list[tuple[int, Claim]](), self.memo
-        share = reserved(self.limit, self.retries)
+        wanted = self.limit - self.kept
+        share = reserved(wanted, self.retries)
         nothing_parked = not self.parks and memo.nothing_parked.get((self.build, self.workflows)) == parks
         nothing_to_retry = not self.parks and memo.nothing_to_retry.get(self.build) == parks
         retried = [] if nothing_to_retry else await self._ask("claim_retries", share)
-        limit = self.limit - len(retried)
+        limit = wanted - len(retried)
         if not nothing_parked:
             claims += await self._ask("claim_parked", limit)
         claims += await self._ask("claim_due", limit - len(claims), but=self.turns_only)
@@ -191,14 +226,18 @@ class Claiming:
         fence: int,
         recoveries: int,
         rested: int,
+        in_family: bool,
+        queue: str | None,
+        partition: str | None,
         kind: Any,
         tries: int,
         *died: Any,
     ) -> Claim:
         deaths = None if died[0] is None else Deaths(number=died[0], length=died[1], count=died[2], parks=died[3])
         parked = None if kind is None else Parked(kind=kind, reason="", parked_us=0, tries=tries)
-        found = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested)
-        return claim_found(found, self.worker, deaths, parked)
+        it = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested, in_family)
+        it = it if queue is None else attrs.evolve(it, queue=from_text(queue), partition=from_text(partition or ""))
+        return claim_found(it, self.worker, deaths, parked)
 
 
 async def _names(found: Cursor) -> list[str]:
@@ -226,7 +265,9 @@ async def retire(session: Session, worker: str) -> None:
     await session.run("raise_parks")
 
 
-async def next_wake(sessions: Sessions, memo: Memo, workflows: tuple[str, ...], build: str, worker: str | None) -> int | None:
+async def next_wake(
+    sessions: Sessions, memo: Memo, workflows: tuple[str, ...], build: str, worker: str | None, queues: Sequence[str] = ()
+) -> int | None:
     key = (build, workflows)
     names = SEPARATOR.join(map(to_text, workflows))
     seen = memo.nothing_parked.get(key, -1)
@@ -241,4 +282,5 @@ async def next_wake(sessions: Sessions, memo: Memo, workflows: tuple[str, ...], 
         memo.nothing_to_retry[build] = count
     if worker is None:
         retry_us = None
-    return min((us for us in (due_us, orphans_us, parked_us, retry_us) if us is not None), default=None)
+    admission_us = await next_admission(sessions, queues) if queues else None
+    return min((us for us in (due_us, orphans_us, parked_us, retry_us, admission_us) if us is not None), default=None)

@@ -51,7 +51,7 @@ async def start_in_async(cursor: AsyncCursor, schema: str, new: NewExecution) ->
 
 def _start(schema: str, new: NewExecution) -> Talk:
     sql = {name: in_schema(text, schema) for name, text in _SQL.items()}
-    values = {
+    values: dict[str, Any] = {
         "id": to_text(new.id),
         "workflow": to_text(new.workflow),
         "run": to_text(new.run),
@@ -63,7 +63,11 @@ def _start(schema: str, new: NewExecution) -> Talk:
         "started": new.started,
         "input": new.input,
     }
-    if (yield sql["begin"], values) is not None:
+    begin = "begin"
+    if new.queue is not None:
+        begin = "begin_queued"
+        values |= {"queue": to_text(new.queue), "partition": to_text(new.partition), "priority": new.priority}
+    if (yield sql[begin], values) is not None:
         yield sql["tell"], {"channel": channel_of(schema), "payload": f"outside {WORK}"}
         return None
     n, workflow, number, input = _values((yield sql["standing"], {"id": values["id"]}))

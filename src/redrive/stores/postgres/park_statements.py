@@ -25,7 +25,7 @@ async def park(session: Session, new: NewPark, claims: tuple[str, str, str]) -> 
     alive = {from_text(id) for (id,) in await found_alive.fetchall()}
 
     await session.run("forget_deaths", ns, build)
-    for n, number, length, owner in held:
+    for n, number, length, owner, _ in held:
         before = deaths[n].at(number, length) if n in deaths else None
         it = parked_by(new, parked.get(n), before, from_text(owner), alive, now_us)
         tried = SEPARATOR.join(map(to_text, it.tried))
@@ -34,6 +34,8 @@ async def park(session: Session, new: NewPark, claims: tuple[str, str, str]) -> 
         if (after := deaths_after(it, number, length)) is not None:
             await session.run("set_deaths", n, build, number, length, after.count, after.parks)
     await session.run("release_parked", ns, now_us)
+    if queued := [n for n, *_, queued in held if queued]:
+        await session.run("idle_tickets", ",".join(map(str, queued)))
     if held:
         await session.run("raise_parks")
 

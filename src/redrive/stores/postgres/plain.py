@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -24,7 +25,14 @@ Told: TypeAlias = Callable[[int, int], None]
 
 def is_plain(turn: Turn) -> bool:
     return not (
-        turn.next_run is not None or turn.events or turn.outgoing or turn.children or turn.aside or turn.held or turn.seen < turn.taken
+        turn.next_run is not None
+        or turn.events
+        or turn.outgoing
+        or turn.children
+        or turn.aside
+        or turn.held
+        or turn.awaits is not None
+        or turn.seen < turn.taken
     )
 
 
@@ -147,6 +155,23 @@ async def _begin_one(session: Session, asked: AskedStart) -> Cursor:
     rest = (maybe_us(new.not_before), maybe_us(new.deadline), new.attributes, new.started, new.input)
     changes = (turn.status, maybe_us(turn.wake_at), turn.unread, rows_of(turn), turn.outcome, turn.status in FINAL, to_text(turn.waits))
     return await session.run("begin_one", *names, *rest, None if first is None else len(first.rows), *changes)
+
+
+async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Told) -> list[Begun | None]:
+    news = [job.asked[0] for job in jobs]
+    texts = [(to_text(new.id), to_text(new.workflow), to_text(new.run), new.attributes, new.started, new.input) for new in news]
+    places = [(to_text(new.queue or ""), to_text(new.partition), str(new.priority)) for new in news]
+    times = [(maybe_us(new.deadline), maybe_us(new.not_before)) for new in news]
+    rows = [
+        (*text, *place, *("" if us is None else str(us) for us in both)) for text, place, both in zip(texts, places, times, strict=True)
+    ]
+    cursor = await session.run("begin_queued", *(json.dumps(column) for column in zip(*rows, strict=True)))
+    answers: list[Begun | None] = [None] * len(jobs)
+    at_us = 0
+    for i, now_us in await cursor.fetchall():
+        answers[i - 1], at_us = begun_of(news[i - 1], None, now_us, None), now_us
+    told(at_us, WORK if at_us else 0)
+    return answers
 
 
 async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: Told) -> list[bool | None]:

@@ -1,4 +1,4 @@
-"""The named statements of ``queries.sql``, which are written for the schema ``redrive``."""
+"""The named statements of ``queries.sql`` and ``queue_queries.sql``, which are written for the schema ``redrive``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 from redrive.stores.statements import read_queries
 
 TEXT: Final = read_queries(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+QUEUE_TEXT: Final = read_queries(Path(__file__).with_name("queue_queries.sql").read_text(encoding="utf-8"))
 _IN_SCHEMA: Final = re.compile(r"\bredrive\.")
 
 
@@ -23,6 +24,6 @@ def in_schema(script: str, schema: str) -> bytes:
 @lru_cache(maxsize=64)
 def queries(schema: str) -> Mapping[str, bytes]:
     end = "\nSELECT turned.i"
-    texts = {**TEXT, "advance_and_index": TEXT["advance"].replace(end, f",\n{TEXT['index_turned']}{end}")}
+    texts = {**TEXT, **QUEUE_TEXT, "advance_and_index": TEXT["advance"].replace(end, f",\n{TEXT['index_turned']}{end}")}
     del texts["index_turned"]  # which is no statement of its own
     return {name: in_schema(text, schema) for name, text in texts.items()}

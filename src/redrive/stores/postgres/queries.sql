@@ -34,6 +34,7 @@ held AS MATERIALIZED (
     WHERE e.fence = asked.fence AND coalesce(e.owner, '') <> '' AND e.number = asked.number AND e.length = asked.expects
         AND e.newest <= asked.taken AND e.status NOT IN ('parked', 'paused')
         AND coalesce(asked.deadline_us > (SELECT now_us FROM moment), true)
+        AND (e.queued = 0 OR (e.queued = 2 AND asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled')))
         AND (e.creator_id IS NULL OR asked.status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled'))
     ORDER BY e.n + 0 FOR NO KEY UPDATE OF e
 ),
@@ -87,6 +88,7 @@ turned AS (
     FROM moment
     WHERE e.id = $1 AND e.fence = $2::bigint AND coalesce(e.owner, '') <> '' AND e.number = $3::integer AND e.length = $4::integer
         AND e.newest = 0 AND e.status NOT IN ('parked', 'paused') AND (e.creator_id IS NULL OR NOT $12)
+        AND (e.queued = 0 OR (e.queued = 2 AND NOT $12))
         AND coalesce($13::bigint > moment.now_us, true)
     RETURNING e.n, e.number, e.length, moment.now_us
 ),
@@ -109,7 +111,7 @@ SET LOCAL lock_timeout = '300ms';
 -- name: lock
 -- These, and the parents of some of them.
 SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run,
-    creator_id, creator_run, creator_key, first_run, newest, root_id
+    creator_id, creator_run, creator_key, first_run, newest, root_id, queue, partition, queued, host
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
@@ -121,7 +123,7 @@ ORDER BY n + 0 FOR NO KEY UPDATE;
 UPDATE redrive.executions e
 SET workflow = new.workflow, run = new.run, number = new.number, length = new.length, status = new.status, owner = new.owner,
     fence = new.fence, wake_us = new.wake_us, recoveries = new.recoveries, unread = new.unread, stored_us = new.stored_us,
-    cancelled_run = new.cancelled_run, updated_us = $14,
+    cancelled_run = new.cancelled_run, queued = new.queued, updated_us = $14,
     waits = CASE WHEN new.sets_waits = 1 THEN coalesce(new.waits, '') ELSE e.waits END,
     newest = (SELECT coalesce(max(seq), 0) FROM redrive.inbox WHERE inbox.n = e.n),
     outcome = CASE WHEN new.has_outcome = 1 THEN new.outcome ELSE e.outcome END
@@ -130,9 +132,10 @@ FROM unnest(
     string_to_array($5, ',')::integer[], string_to_array($6, ','), string_to_array($7, E'\x1e', ''), string_to_array($8, ',')::bigint[],
     string_to_array($9, ',', '')::bigint[], string_to_array($10, ',')::integer[], string_to_array($11, ',')::integer[],
     string_to_array($12, ',')::bigint[], string_to_array($13, ',')::integer[], string_to_array($15, ',')::integer[],
-    string_to_array($16, E'\x1e', ''), string_to_array($17, ',')::integer[], string_to_array($18, E'\x1e', '')
+    string_to_array($16, E'\x1e', ''), string_to_array($17, ',')::integer[], string_to_array($18, E'\x1e', ''),
+    string_to_array($19, ',')::smallint[]
 ) AS new (n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, has_outcome, outcome,
-    sets_waits, waits)
+    sets_waits, waits, queued)
 WHERE e.n = ANY (ARRAY[new.n]);
 
 -- name: same_chunk
@@ -264,17 +267,20 @@ SELECT 1, ready.now_us, ready.worker IS NOT NULL, ready.turns FROM made CROSS JO
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest(
         string_to_array($1, E'\x1e'), string_to_array($2, E'\x1e'), string_to_array($3, E'\x1e'), string_to_array($4, E'\x1e', ''),
-        string_to_array($5, ',')::bigint[], string_to_array($6, ',')::bigint[], string_to_array($8, ',', '')::bigint[],
+        string_to_array($5, ',')::bigint[], string_to_array($6, ',', '')::bigint[], string_to_array($8, ',', '')::bigint[],
         string_to_array($9, E'\x1e', ''), string_to_array($10, E'\x1e', ''), string_to_array($11, E'\x1e', ''),
         string_to_array($12, E'\x1e'), string_to_array($13, E'\x1e'), string_to_array($14, E'\x1e'),
-        string_to_array($15, E'\x1e', '')
-    ) AS asked (id, workflow, run, owner, fence, wake_us, deadline_us, creator_id, creator_run, creator_key, attributes, started, input, root_id)
+        string_to_array($15, E'\x1e', ''), string_to_array($16, E'\x1e', ''), string_to_array($17, E'\x1e', ''),
+        string_to_array($18, ',', '')::bigint[]
+    ) AS asked (id, workflow, run, owner, fence, wake_us, deadline_us, creator_id, creator_run, creator_key, attributes, started, input,
+        root_id, queue, partition, host)
 ),
 made AS (
     INSERT INTO redrive.executions (id, workflow, run, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
-        creator_id, creator_run, creator_key, attributes, root_id, waits)
+        creator_id, creator_run, creator_key, attributes, root_id, waits, queue, partition, queued, host)
     SELECT id, workflow, run, owner, fence, wake_us, $7, $7, $7, deadline_us, creator_id, coalesce(creator_run, CASE WHEN creator_id IS NOT NULL THEN '' END),
-        coalesce(creator_key, CASE WHEN creator_id IS NOT NULL THEN '' END), attributes, root_id, ''
+        coalesce(creator_key, CASE WHEN creator_id IS NOT NULL THEN '' END), attributes, root_id, '', queue,
+        CASE WHEN queue IS NOT NULL THEN coalesce(partition, '') END, CASE WHEN queue IS NULL THEN 0 ELSE 1 END, host
     FROM asked ORDER BY id
     ON CONFLICT (id) DO NOTHING
     RETURNING n, id
@@ -288,7 +294,7 @@ SELECT id, n FROM made;
 -- name: begin_again
 -- The next run of what has ended; the rest is saved with the others.
 UPDATE redrive.executions SET deadline_us = $2, creator_id = $3, creator_run = $4, creator_key = $5, attributes = $6,
-    first_run = $7, root_id = $8, outcome = NULL
+    first_run = $7, root_id = $8, outcome = NULL, queue = $9, partition = $10, host = $11, awaits = NULL
 WHERE n = $1;
 
 -- name: begin_history
@@ -448,16 +454,17 @@ SELECT workflow FROM found WHERE workflow IS NOT NULL;
 
 -- name: heartbeat
 -- Nothing is written where the last one is fresh enough: no wait for the disk for a claim that finds nothing.
-INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows, started_us, life, server_us, stalls_us, evidence)
-SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5, $2, $6::bigint, $7::bigint, $2::bigint + $8::bigint, $9
+INSERT INTO redrive.workers (id, expires_us, lease_us, beat_us, build, workflows, started_us, life, server_us, stalls_us, evidence,
+    queues, release)
+SELECT $1, $2::bigint + $3::bigint, $3, $2, $4, $5, $2, $6::bigint, $7::bigint, $2::bigint + $8::bigint, $9, $10, 1
 WHERE NOT EXISTS (
     SELECT 1 FROM redrive.workers
     WHERE id = $1 AND build = $4 AND workflows = $5 AND beat_us <= $2 AND expires_us BETWEEN $2 + $3 * 3 / 4 AND $2 + $3
-        AND life IS NOT DISTINCT FROM $6 AND server_us IS NOT DISTINCT FROM $7
+        AND life IS NOT DISTINCT FROM $6 AND server_us IS NOT DISTINCT FROM $7 AND queues = $10 AND release = 1
 )
 ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, beat_us = excluded.beat_us,
     build = excluded.build, workflows = excluded.workflows, life = excluded.life, server_us = excluded.server_us,
-    stalls_us = excluded.stalls_us, evidence = excluded.evidence
+    stalls_us = excluded.stalls_us, evidence = excluded.evidence, queues = excluded.queues, release = 1
 RETURNING xmax::text = '0';
 
 -- name: take_back_deaths
@@ -503,6 +510,7 @@ UPDATE redrive.executions e SET wake_us = $1
 FROM (
     SELECT n FROM redrive.executions
     WHERE id >= '' AND wake_us > $1 AND (wake_us <= $2 OR wake_us <= updated_us + CASE WHEN owner IS NULL THEN 0 ELSE 1000000 END)
+        AND queued <> 1
     ORDER BY n + 0 FOR NO KEY UPDATE
 ) AS held
 WHERE e.n = ANY (ARRAY[held.n]);
@@ -565,7 +573,7 @@ WHERE e.n = ANY (ARRAY[held.n]);
 
 -- name: park_due
 WITH held AS MATERIALIZED (
-    SELECT n, id FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n + 0 FOR NO KEY UPDATE
+    SELECT n, id, queued FROM redrive.executions WHERE workflow = $1 AND due_us <= $2 ORDER BY n + 0 FOR NO KEY UPDATE
 ),
 shown AS (
     UPDATE redrive.executions e SET status = 'parked', updated_us = $2 FROM held WHERE e.n = ANY (ARRAY[held.n])
@@ -574,7 +582,8 @@ parks AS (
     INSERT INTO redrive.parked (n, build, kind, reason, parked_us) SELECT n, '*', 'unknown_workflow', $3, $2 FROM held
     ON CONFLICT (n, build) DO UPDATE SET reason = excluded.reason, parked_us = excluded.parked_us
 )
-SELECT count(*), array_to_string((array_agg(held.id))[1:10], E'\x1e') FROM held;
+SELECT count(*), array_to_string((array_agg(held.id))[1:10], E'\x1e'), array_to_string(array_agg(held.n) FILTER (WHERE held.queued = 2), ',')
+FROM held;
 
 -- name: raise_parks
 UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks';
@@ -597,7 +606,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, e.queued > 0 OR e.host IS NOT NULL, CASE WHEN e.queued > 0 THEN e.queue END, e.partition, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_turns
 -- The same without those that only want a body run.
@@ -620,7 +629,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, e.queued > 0 OR e.host IS NOT NULL, CASE WHEN e.queued > 0 THEN e.queue END, e.partition, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_parked
 WITH due AS MATERIALIZED (
@@ -636,7 +645,7 @@ WITH due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, NULL, 0, d.number, d.length, d.count, d.parks;
+RETURNING due.due_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, e.queued > 0 OR e.host IS NOT NULL, CASE WHEN e.queued > 0 THEN e.queue END, e.partition, NULL, 0, d.number, d.length, d.count, d.parks;
 
 -- name: claim_retries
 -- What this build has parked: before the worker was first heard of, or so long ago that the others may try again.
@@ -659,7 +668,7 @@ due AS MATERIALIZED (
 UPDATE redrive.executions e SET owner = $1, fence = e.fence + 1, status = 'parked'
 FROM due LEFT JOIN LATERAL (SELECT number, length, count, parks FROM redrive.deaths WHERE deaths.n = due.n AND build = $4 OFFSET 0) AS d ON true
 WHERE e.n = ANY (ARRAY[due.n])
-RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, due.kind, due.tries, d.number, d.length, d.count, d.parks;
+RETURNING due.parked_us, e.id, e.workflow, e.run, e.number, e.length, e.fence - 1, e.recoveries, e.rested, e.queued > 0 OR e.host IS NOT NULL, CASE WHEN e.queued > 0 THEN e.queue END, e.partition, due.kind, due.tries, d.number, d.length, d.count, d.parks;
 
 -- name: forget_old_parks
 -- Of what has ended: nobody asks any more who could not go on with it.
@@ -685,7 +694,7 @@ UPDATE redrive.counters SET value = value + 1 WHERE name = 'parks' AND EXISTS (S
 
 -- name: hold_to_park
 -- What a worker parks, while it is the worker's.
-SELECT e.n, e.number, e.length, asked.owner
+SELECT e.n, e.number, e.length, asked.owner, e.queued
 FROM unnest(string_to_array($1, E'\x1e'), string_to_array($2, ',')::bigint[], string_to_array($3, E'\x1e')) AS asked (id, fence, owner)
 JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]) AND e.fence = asked.fence AND coalesce(e.owner, '') = asked.owner
 ORDER BY e.n + 0 FOR NO KEY UPDATE OF e;
@@ -772,7 +781,7 @@ SELECT 1 FROM redrive.workers WHERE id = $1 AND expires_us > (SELECT redrive.now
 SELECT id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    waits, ended_us, error_type,
+    waits, ended_us, error_type, queue, partition,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM redrive.executions e WHERE id = $1;
@@ -782,7 +791,7 @@ FROM redrive.executions e WHERE id = $1;
 SELECT asked.i, e.id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    waits, ended_us, error_type,
+    waits, ended_us, error_type, queue, partition,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM unnest(string_to_array($1, E'\x1e')) WITH ORDINALITY AS asked (id, i) JOIN redrive.executions e ON e.id = ANY (ARRAY[asked.id]);
@@ -798,7 +807,7 @@ WHERE (CASE WHEN status IN ('completed', 'failed', 'compensation_failed', 'cance
 SELECT n, id, workflow, status, run, number, length,
     (SELECT input FROM redrive.history h WHERE h.n = e.n AND h.number = e.first_run AND h.upto = 1),
     created_us, updated_us, wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
-    waits, ended_us, error_type,
+    waits, ended_us, error_type, queue, partition,
     (SELECT json_agg(json_build_array(build, kind, reason, parked_us, tries, retry_us))::text FROM redrive.parked WHERE parked.n = e.n),
     (SELECT max(data) FROM redrive.inbox WHERE inbox.n = e.n AND inbox.kind = 'cancel'), fence
 FROM unnest(string_to_array($1, ',')::bigint[]) AS wanted (place) JOIN redrive.executions e ON e.n = ANY (ARRAY[wanted.place]);

@@ -125,6 +125,9 @@ class PostgresArchive(TableArchive):
             for row in rows:
                 await copy.write_row(row)
 
+    async def _fill_lanes(self, sql: str) -> None:
+        await self._db.execute(in_schema(sql, self.address.schema))
+
     def _transaction(self) -> AbstractAsyncContextManager[object]:
         return self._db.transaction()
 

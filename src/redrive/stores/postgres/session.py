@@ -47,6 +47,10 @@ class Session:
     connection: Connection
     sql: Mapping[str, bytes]
     limit: Limit | None = None
+    lanes: dict[str, tuple[str, str]] = attrs.Factory(dict[str, tuple[str, str]])
+    """Queue and partition of executions whose lane had to be locked and was not known in time."""
+    held_back: dict[str, str] = attrs.Factory(dict[str, str])
+    """The queues of executions that were held back, and had to be locked and were not known in time."""
 
     def allow(self, seconds: float) -> None:
         """Let what is asked next take *seconds* from now."""
@@ -73,6 +77,9 @@ class Sessions:
     pool: Pool
     sql: Mapping[str, bytes]
     address: Address
+    lanes: dict[str, tuple[str, str]] = attrs.Factory(dict[str, tuple[str, str]])
+    held_back: dict[str, str] = attrs.Factory(dict[str, str])
+    """See `Session`: what one transaction found out, the next one goes by."""
     _kept: int = 0
     """Connections that are not in the pool while they are idle."""
     _places: asyncio.Semaphore = attrs.field(init=False)
@@ -96,7 +103,7 @@ class Sessions:
         try:
             with limited(connection, seconds) as limit:
                 async with connection:  # which rolls back what was not committed
-                    yield Session(connection, self.sql, limit)
+                    yield Session(connection, self.sql, limit, self.lanes, self.held_back)
         finally:
             await self.give_back(connection)
 
@@ -222,7 +229,8 @@ class Line:
     async def session(self) -> AsyncGenerator[Session]:
         session = await self._still_there()
         if session is None:
-            session = Session(await self.sessions.take(), self.sessions.sql)
+            sessions = self.sessions
+            session = Session(await sessions.take(), sessions.sql, None, sessions.lanes, sessions.held_back)
             self._keeps = self.sessions.may_keep()
             await self._wait_for_locks(session, IMPATIENCE)
         try:

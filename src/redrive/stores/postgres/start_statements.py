@@ -25,7 +25,8 @@ async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list
     alive = {worker for worker in {claim_for for _, claim_for, _ in asked} if worker is not None and await _is_alive(session, worker)}
     started = [start(work, new, claim_for, first, alive=claim_for in alive) for new, claim_for, first in asked]
     await write(session, work)
-    cursors = [await session.run("snapshot", to_text(new.id)) for new, _, _ in asked]
+    ids = [new.id if one is None else one.id for (new, _, _), one in zip(asked, started, strict=True)]
+    cursors = [await session.run("snapshot", to_text(id)) for id in ids]
     snapshots = [snapshot((await cursor.fetchall())[0]) for cursor in cursors]
     left = await inboxes(session, {new.id: 0 for (new, _, _), one in zip(asked, started, strict=True) if one is not None and one.committed})
     begun: list[Begun | None] = []

@@ -14,11 +14,11 @@ import attrs
 
 from redrive.home import Place
 from redrive.ports.answer import Answer
-from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
+    NO_ROOM,
     Begun,
     Claim,
     Committed,
@@ -35,11 +35,11 @@ from redrive.ports.store import (
     Turn,
 )
 from redrive.ports.workers import KnownWorker
-from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.bell import WORK, Bell
 from redrive.stores.common import log_unlisted
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
+from redrive.stores.postgres import claim_statements as owning
 from redrive.stores.postgres import (
-    aside_statements,
     event_statements,
     inbox_statements,
     outside,
@@ -47,12 +47,12 @@ from redrive.stores.postgres import (
     start_statements,
     turn_statements,
 )
-from redrive.stores.postgres import claim_statements as owning
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connection_pool import check, connect, make_pool, parameters
 from redrive.stores.postgres.find_statements import FindsInPostgres
 from redrive.stores.postgres.groups import Group, Job
 from redrive.stores.postgres.inbox_statements import Mailbox
+from redrive.stores.postgres.kept_verbs import KeptVerbs
 from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
 from redrive.stores.postgres.notifications import News
 from redrive.stores.postgres.parameters import from_us, maybe_from_us, to_key
@@ -60,12 +60,14 @@ from redrive.stores.postgres.plain import (
     AskedSend,
     is_plain,
     size_of,
+    write_queued_starts,
     write_signals,
     write_starts,
     write_turns,
 )
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
+from redrive.stores.postgres.queue_mixin import QueueVerbs
 from redrive.stores.postgres.schema import bring_up_to_date
 from redrive.stores.postgres.schema_purging import PurgesPostgres
 from redrive.stores.postgres.schema_rewrites import PostgresRewrites
@@ -108,6 +110,7 @@ class _Opened:
     long_turns: Group[AskedTurn]
     loads: Group[Claim]
     starts: Group[AskedStart]
+    queued_starts: Group[AskedStart]
     long_starts: Group[AskedStart]
     signals: Group[AskedSend]
     reads: Group[str]
@@ -115,7 +118,7 @@ class _Opened:
     alone: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(_ALONE))
 
 
-class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresSchedules):
+class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresSchedules, QueueVerbs, KeptVerbs):
     """A `Store` in the PostgreSQL database at *url*, in a schema of its own; used on the event loop that opened it.
 
     Besides libpq's, the URL takes ``schema=`` (``redrive``), ``migrate=false`` (tables are neither created nor changed),
@@ -171,6 +174,7 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
             long_turns=Group(sessions, self._write_long, self._commit_alone, lanes=1),
             loads=Group(sessions, _load, self._load_alone, lanes=1, most=_LOADS_AT_ONCE),
             starts=Group(sessions, partial(write_starts, told=self._told), self._start_long, lanes=1, impatient=True),
+            queued_starts=Group(sessions, partial(write_queued_starts, told=self._told), self._start_long, lanes=1, impatient=True),
             long_starts=Group(sessions, self._write_long_starts, self._start_alone, lanes=1),
             signals=Group(sessions, partial(write_signals, told=self._told), self._send_alone, lanes=1),
             reads=Group(sessions, _read, self._read_alone, lanes=1, most=_READS_AT_ONCE),
@@ -182,7 +186,16 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         if state is None:
             return
         state.place.check()
-        groups = (state.turns, state.long_turns, state.loads, state.starts, state.long_starts, state.signals, state.reads)
+        groups = (
+            state.turns,
+            state.long_turns,
+            state.loads,
+            state.starts,
+            state.queued_starts,
+            state.long_starts,
+            state.signals,
+            state.reads,
+        )
         late = asyncio.get_running_loop().call_later(_CLOSE_WITHIN, self._refuse, groups)
         try:
             for group in groups:
@@ -222,7 +235,11 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
     # ── from outside ────────────────────────────────────────────────────────────────────────────
     async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
         asked: AskedStart = (new, claim_for, None if claim_for is None else first)
-        plain = new.creator is None and new.first_message is None and not (new.history or new.searchable)
+        plain = new.first_message is None and new.creator is None and not (new.history or new.searchable)
+        if new.queue is not None and plain and new.dedup is None:
+            queued: Begun = await self._open.queued_starts.do((new, None, None), new.id, _size_of_start(new, None))
+            return queued
+        plain = plain and new.queue is None
         if plain and (first is None or (is_plain(first) and first.attributes is None)):
             begun: Begun = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
             return begun
@@ -283,13 +300,16 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         holds: Sequence[str] | None = None,
         retries: int = 0,
         turns_only: Sequence[str] = (),
+        room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
         async def run(session: Session) -> tuple[list[Claim], owning.Claiming]:
-            asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
+            asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only), room
             claiming = owning.Claiming(session, self._memo, *asked)
             return await claiming.run(), claiming
 
         claims, claiming = await self._open.sessions.transact(run)
+        if claiming.kept and len(claims) < limit:
+            claims += await self._open.sessions.transact(partial(claiming.admit, limit=limit - len(claims)))
         self._told(0, claiming.news)
         for buried, why in claiming.burials:
             log.warning("worker %s is taken for dead: %s", buried, why)
@@ -347,8 +367,10 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         return await self._open.mailbox.mail(worker, after)
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
-        return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build, worker))
+    async def next_wake(
+        self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
+    ) -> datetime | None:
+        return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build, worker, queues))
 
     async def retire(self, worker: str) -> None:
         await self._open.sessions.transact(partial(owning.retire, worker=worker))
@@ -395,38 +417,6 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
 
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await event_statements.events_done(self._open.sessions, handler, worker, through)
-
-    # ── what is kept for people ─────────────────────────────────────────────────────────────────
-    async def set_aside(self, id: str | None, limit: int) -> Sequence[Aside]:
-        return await aside_statements.set_aside(self._open.sessions, id, limit)
-
-    async def redeliver(self, id: str, seqs: Sequence[int] | None) -> int:
-        found, news, now_us = await self._open.sessions.transact(partial(aside_statements.redeliver, id=id, seqs=seqs))
-        self._told(now_us, news)
-        return found
-
-    async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
-        return await aside_statements.drop_aside(self._open.sessions, id, seqs)
-
-    async def hold_events(self, worker: str, held: Sequence[HeldEvent]) -> None:
-        await aside_statements.hold_events(self._open.sessions, worker, held)
-
-    async def held_events(self, handler: str, event: str, worker: str, limit: int) -> Sequence[HeldEvent]:
-        return await aside_statements.held_events(self._open.sessions, handler, event, worker, limit)
-
-    async def held_done(self, handler: str, worker: str, seq: int) -> None:
-        await aside_statements.held_done(self._open.sessions, handler, worker, seq)
-
-    async def list_held(self, handler: str | None, dead: bool | None, limit: int) -> Sequence[HeldEvent]:
-        return await aside_statements.list_held(self._open.sessions, handler, dead, limit)
-
-    async def retry_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        found = await aside_statements.retry_held(self._open.sessions, handler, seqs)
-        self._told(0, EVENTS if found else 0)
-        return found
-
-    async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:
-        return await aside_statements.drop_held(self._open.sessions, handler, seqs)
 
     async def changed(self, timeout: float, since: Told | None = None) -> Told:
         return await self._bell.wait(timeout, since)

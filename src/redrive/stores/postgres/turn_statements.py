@@ -31,7 +31,10 @@ async def commit_all(session: Session, asked: Sequence[AskedTurn]) -> tuple[list
         if isinstance(answer, Committed):
             seen.read(claim.id, turn.seen)
     left = await inboxes(session, seen.inboxes)
+    again = {execution.id for execution in work.again}
     for i, (claim, turn) in enumerate(asked):
-        if isinstance(answers[i], Committed):
+        if isinstance(answers[i], Committed) and claim.id in again:
+            answers[i] = Committed(waits_for_place=True)
+        elif isinstance(answers[i], Committed):
             answers[i] = Committed(inbox=tuple(message for message in left.get(claim.id, ()) if message.seq > turn.seen))
     return answers, work.changes, work.now_us

@@ -13,6 +13,7 @@ from redrive.stores.ledger.unit_of_work import Chunk, StoredMessage, UnitOfWork
 from redrive.stores.postgres.event_statements import emit
 from redrive.stores.postgres.parameters import SEPARATOR, from_text, from_us, joined, maybe_text, maybe_us, numbers, to_key, to_text, to_us
 from redrive.stores.postgres.session import Again, Session
+from redrive.stores.postgres.ticket_statements import lock_lanes, read_places, require_lanes, write_tickets
 from redrive.stores.schedule_records import SLOTS_KEPT, dump_left_out, dump_schedule, load_schedule
 from redrive.stores.snapshots import creator_of
 
@@ -21,6 +22,7 @@ from redrive.stores.snapshots import creator_of
 async def lock(session: Session, reach: Reach) -> UnitOfWork:
     """Lock what exists of *reach* in one order, and read it. Raises `Again` if an execution began meanwhile."""
     keys = [(to_text(id), to_key(message.dedup)) for id, message in reach.messages if message.dedup is not None]
+    await lock_lanes(session, reach)
     rows = await session.run("lock", _list(reach.ids), _list(reach.parents_of))
     now = await session.run("now")
     found = await session.run("inboxes_after", _list(reach.inboxes), numbers(reach.inboxes.values()))
@@ -42,6 +44,9 @@ async def lock(session: Session, reach: Reach) -> UnitOfWork:
         work.dedup_keys = {(from_text(id), from_text(key)) for id, key in await stored.fetchall()}
     if wanted := [*reach.schedules, *work.schedule_ids]:
         work.add_schedules(await lock_schedules(session, wanted))
+    require_lanes(session, reach, work)
+    if reach.dedups or work.held_back:
+        await read_places(session, work, reach.dedups)
     return work
 
 
@@ -83,9 +88,9 @@ async def write(session: Session, work: UnitOfWork) -> None:
         n, new, root = restart.execution.n, restart.new, maybe_text(restart.execution.root)
         for forget in ("forget_inbox", "forget_landed", "forget_parks", "forget_attributes"):
             await session.run(forget, str(n))
-        await session.run(
-            "begin_again", n, maybe_us(new.deadline), *_creator(restart.execution.creator), new.attributes, restart.number, root
-        )
+        place = (maybe_text(new.queue), None if new.queue is None else to_text(new.partition), restart.execution.host)
+        creator = _creator(restart.execution.creator)
+        await session.run("begin_again", n, maybe_us(new.deadline), *creator, new.attributes, restart.number, root, *place)
         await session.run("begin_history", n, restart.number, work.now_us, new.started, new.input)
     for refilled in work.refilled:
         await session.run("forget_inbox", str(refilled.execution.n))
@@ -128,6 +133,8 @@ async def write(session: Session, work: UnitOfWork) -> None:
         await save_schedules(session, schedules)
     if work.left_out:
         await _leave_out(session, work)
+    if work.concerns_queues:
+        await write_tickets(session, work)
     if work.events:
         await emit(session, work.events, work.now_us)
 
@@ -168,6 +175,9 @@ async def _begin(session: Session, work: UnitOfWork) -> None:
         SEPARATOR.join(new.started for new in news),
         SEPARATOR.join(new.input for new in news),
         joined(maybe_text(execution.root) for execution in begun),
+        joined(maybe_text(new.queue) for new in news),
+        joined(to_text(new.partition) for new in news),
+        numbers(execution.host for execution in begun),
     )
     for id, n in await made.fetchall():
         work.executions[from_text(id)].n = n
@@ -230,6 +240,7 @@ async def _save(session: Session, changed: Sequence[LockedExecution], now_us: in
         joined(it.outcome for it in changed),
         numbers(int(it.waits is not None) for it in changed),
         joined(maybe_text(it.waits) for it in changed),
+        numbers(it.queued for it in changed),
     )
 
 
@@ -254,6 +265,10 @@ def _locked(row: Sequence[Any]) -> LockedExecution:
         first_run=row[17],
         newest=row[18],
         root=None if row[19] is None else from_text(row[19]),
+        queue=None if row[20] is None else from_text(row[20]),
+        partition=from_text(row[21] or ""),
+        queued=row[22],
+        host=row[23],
     )
 
 

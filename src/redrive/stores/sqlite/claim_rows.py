@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import attrs
 
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
@@ -21,7 +23,8 @@ from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
 from redrive.stores.ledger.claim_rules import Found, claim_found, lease_end
 from redrive.stores.ledger.parking import reserved
-from redrive.stores.sqlite import park_rows
+from redrive.stores.sqlite import park_rows, ticket_rows
+from redrive.stores.sqlite.admission_rows import admit, next_admission
 from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.lock_witness import Fate, workers
@@ -54,20 +57,33 @@ def claim(
     holds: Sequence[str] | None,
     retries: int,
     turns_only: frozenset[str],
+    room: Mapping[str, int],
 ) -> tuple[list[Claim], list[Burial], list[Unlisted]]:
-    _beat(tx, worker, lease_us, build, workflows)
+    _beat(tx, worker, lease_us, build, workflows, room)
     _keep_due(tx, workflows)
     listed, burials = _bury_the_dead(tx, worker)
     if holds is not None:
         _let_go(tx, worker, holds)
     unlisted = _park_unlisted(tx, listed)
+    admitting = reserved(limit, sum(room.values())) if room else 0
+    limit -= admitting
     share = reserved(limit, retries)
     retried = park_rows.retry(tx, worker, build, workflows, share)
     due = _due(tx, build, workflows, limit - len(retried), turns_only)
     claims = [_give(tx, worker, build, *row[1:]) for row in due] + retried
     if len(retried) == share:
         claims += park_rows.retry(tx, worker, build, workflows, min(retries - share, limit - len(claims)))
+    if admitting:
+        claims += _admit(tx, worker, build, workflows, room, limit + admitting - len(claims))
     return claims, burials, unlisted
+
+
+def _admit(tx: Transaction, worker: str, build: str, workflows: tuple[str, ...], room: Mapping[str, int], limit: int) -> list[Claim]:
+    """Admit from the worker's queues, and give it what it has the code of; the rest is due for others."""
+    mine = {to_text(workflow) for workflow in workflows}
+    rows = (tx.execute(SQL["admitted"], (n, tx.now_us, to_text(build))).fetchone() for n in admit(tx, room, limit))
+    found = [row for row in rows if row is not None and row[-1] in mine]
+    return [_give(tx, worker, build, *(*row[:-1], from_text(row[-1]))) for row in found]
 
 
 def _give(
@@ -82,27 +98,31 @@ def _give(
     fence: int,
     recoveries: int,
     rested: int,
+    in_family: int,
+    queue: str | None,
+    partition: str | None,
     workflow: str,
 ) -> Claim:
     tx.execute(SQL["give"], (to_text(worker), n))
-    found = Found(from_text(id), workflow, from_text(run), number, length, fence, recoveries, rested)
-    return claim_found(found, worker, park_rows.deaths(tx, n, build))
+    it = Found(from_text(id), workflow, from_text(run), number, length, fence, recoveries, rested, bool(in_family))
+    it = it if queue is None else attrs.evolve(it, queue=from_text(queue), partition=from_text(partition or ""))
+    return claim_found(it, worker, park_rows.deaths(tx, n, build))
 
 
-def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str]) -> None:
+def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Sequence[str], queues: Iterable[str]) -> None:
     known = tx.execute(SQL["worker"], (to_text(worker),)).fetchone()
-    listing = json.dumps(sorted(workflows))
+    listing, served = json.dumps(sorted(workflows)), json.dumps(sorted(queues)) if queues else "[]"
     shown = tx.memo.evidence.get(worker)
     kernel, text, stall_us = (None, None, 0) if shown is None else (shown.kernel, shown.text, shown.stall_us)
     ticks = None if kernel is None else ticks_us()
-    if known is not None and known[2:5] == (to_text(build), listing, text):
+    if known is not None and known[2:5] == (to_text(build), listing, text) and known[6] == served:
         left = [known[0] - tx.now_us, *(() if ticks is None else (known[1] - ticks,))]
         if all(lease_us * 3 / 4 <= us <= lease_us for us in left):
             return  # fresh enough: no write, so no fsync for a claim that finds nothing
     if known is None:
         park_rows.came_back(tx, worker)
     by_ticks = (None, None) if ticks is None else (ticks + lease_us, ticks + stall_us)
-    row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text, tx.now_us)
+    row = (to_text(worker), tx.now_us + lease_us, lease_us, to_text(build), listing, kernel, *by_ticks, text, tx.now_us, served)
     tx.execute(SQL["heartbeat"], row)
 
 
@@ -162,6 +182,8 @@ def _park_unlisted(tx: Transaction, listed: frozenset[str]) -> list[Unlisted]:
         if some:
             count = tx.execute(SQL["park_due"], (to_text(nobody_has(workflow)), tx.now_us, name, tx.now_us)).rowcount
             tx.execute(SQL["show_parked"], (tx.now_us, name, tx.now_us))
+            for (n,) in tx.execute(SQL["parked_tickets"], (name,)).fetchall():
+                ticket_rows.idle(tx, n)
             tx.execute(SQL["raise_counter"], ("parks",))
             parked.append(Unlisted(workflow, count, [from_text(id) for (id,) in some]))
     return parked
@@ -200,9 +222,11 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None, at
         held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
         if held is None:
             continue
-        n, status, number, length = held
+        n, status, number, length, queued = held
         if parked is not None:
             park_rows.park(tx, n, number, length, claim.worker, parked)
+            if queued:
+                ticket_rows.idle(tx, n)
         else:
             tx.execute(SQL["release_at_rest" if at_rest else "release"], (n,))
         changed = changed or parked is not None or status == PARKED
@@ -215,7 +239,7 @@ def retire(tx: Transaction, worker: str) -> None:
     _forget(tx, to_text(worker))
 
 
-def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...], worker: str | None) -> int | None:
+def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...], worker: str | None, queues: Sequence[str] = ()) -> int | None:
     wakes = list(_wakes(tx, "next_wake", build, workflows))
     if tx.memo.nothing_parked.get((build, workflows)) != _parks(tx):
         wakes.extend(_wakes(tx, "next_parked_wake", build, workflows))
@@ -225,6 +249,7 @@ def next_wake(tx: Transaction, build: str, workflows: tuple[str, ...], worker: s
         if fate is not Fate.ALIVE:
             orphans = tx.execute(SQL["orphans_wake"], (row.id, to_text(build)))
             wakes.extend(wake_us for wake_us, workflow in orphans if from_text(workflow) in workflows)
+    wakes.extend(at_us for queue in queues if (at_us := next_admission(tx, to_text(queue))) is not None)
     return min(wakes, default=None)
 
 

@@ -120,6 +120,9 @@ class SQLiteArchive(TableArchive):
         marks = ", ".join("?" * len(columns))
         self._db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
 
+    async def _fill_lanes(self, sql: str) -> None:
+        self._db.execute(sql)
+
     @contextlib.asynccontextmanager
     async def _errors(self) -> AsyncGenerator[None]:
         try:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.stores.ledger.claim_rules import Found, claim_found
@@ -50,9 +52,10 @@ def retry(tx: Transaction, worker: str, build: str, workflows: Sequence[str], li
         tx.execute(SQL["forget_old_parks"], (to_text(build), to_text(build)))
     claims: list[Claim] = []
     for row in sorted(found.values(), key=_parked_us)[:limit]:
-        _, n, id, run, number, length, fence, recoveries, rested, workflow, kind, tries, parked_us = row
+        _, n, id, run, number, length, fence, recoveries, rested, in_family, queue, partition, workflow, kind, tries, parked_us = row
         tx.execute(SQL["retry"], (to_text(worker), n))
-        it = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested)
+        it = Found(from_text(id), from_text(workflow), from_text(run), number, length, fence, recoveries, rested, bool(in_family))
+        it = it if queue is None else attrs.evolve(it, queue=from_text(queue), partition=from_text(partition or ""))
         claims.append(claim_found(it, worker, deaths(tx, n, build), Parked(kind=kind, reason="", parked_us=parked_us, tries=tries)))
     return claims
 

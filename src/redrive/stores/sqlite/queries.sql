@@ -7,13 +7,13 @@ SELECT n, run, status FROM executions WHERE id = ?;
 
 -- name: insert_execution
 INSERT INTO executions (id, workflow, run, number, status, owner, fence, wake_us, stored_us, updated_us, created_us, deadline_us,
-    creator_id, creator_run, creator_key, attributes, root_id)
-VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    creator_id, creator_run, creator_key, attributes, root_id, queue, partition, queued, host)
+VALUES (?, ?, ?, 1, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: begin_again
 -- The next run of what has ended; the rest is saved with what changes.
 UPDATE executions SET first_run = ?, deadline_us = ?, creator_id = ?, creator_run = ?, creator_key = ?, attributes = ?, root_id = ?,
-    outcome = NULL
+    outcome = NULL, queue = ?, partition = ?, host = ?, awaits = NULL
 WHERE n = ?;
 
 -- name: locked
@@ -21,12 +21,12 @@ WHERE n = ?;
 SELECT n, workflow, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
     status, owner, fence, wake_us, recoveries, unread, stored_us, cancelled_run, first_run, newest, creator_id, creator_run, creator_key,
-    root_id
+    root_id, queue, partition, queued, host
 FROM executions WHERE id = ?;
 
 -- name: save
 UPDATE executions SET workflow = ?, run = ?, number = ?, status = ?, owner = ?, fence = ?, wake_us = ?, recoveries = ?, unread = ?,
-    stored_us = ?, cancelled_run = ?, newest = ?, updated_us = ?, outcome = CASE WHEN ? THEN ? ELSE outcome END
+    stored_us = ?, cancelled_run = ?, newest = ?, updated_us = ?, queued = ?, outcome = CASE WHEN ? THEN ? ELSE outcome END
 WHERE n = ?;
 
 -- name: begin_history
@@ -82,7 +82,7 @@ INSERT INTO history (n, number, upto, at_us, rows, waits) VALUES (?, ?, ?, ?, ?,
 -- What a turn is checked against.
 SELECT n, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, owner, status, unread, wake_us, recoveries, newest, creator_id, cancelled_run
+    fence, owner, status, unread, wake_us, recoveries, newest, creator_id, cancelled_run, queued
 FROM executions WHERE id = ?;
 
 -- name: last_chunk
@@ -134,14 +134,14 @@ SELECT seq, execution, at_us, operator, verb, reason, detail, key FROM audit WHE
 -- ── claims ────────────────────────────────────────────────────────────────────────────────────
 
 -- name: worker
-SELECT expires_us, expires_ticks, build, workflows, evidence, started_us FROM workers WHERE id = ?;
+SELECT expires_us, expires_ticks, build, workflows, evidence, started_us, queues FROM workers WHERE id = ?;
 
 -- name: heartbeat
-INSERT INTO workers (id, expires_us, lease_us, build, workflows, kernel, expires_ticks, stalls_until, evidence, started_us)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO workers (id, expires_us, lease_us, build, workflows, kernel, expires_ticks, stalls_until, evidence, started_us, queues, release)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT (id) DO UPDATE SET expires_us = excluded.expires_us, lease_us = excluded.lease_us, build = excluded.build,
     workflows = excluded.workflows, kernel = excluded.kernel, expires_ticks = excluded.expires_ticks,
-    stalls_until = excluded.stalls_until, evidence = excluded.evidence;
+    stalls_until = excluded.stalls_until, evidence = excluded.evidence, queues = excluded.queues, release = 1;
 
 -- name: beat
 -- From a thread, while the worker's event loop is not to be heard: nothing but the lease.
@@ -198,12 +198,13 @@ UPDATE executions SET owner = NULL WHERE owner = ?;
 
 -- name: due_before
 -- The clock went back: what was due by then stays due. To wake a sleeper early is harmless.
-UPDATE executions SET wake_us = ? WHERE wake_us > ? AND wake_us <= ?;
+UPDATE executions SET wake_us = ? WHERE wake_us > ? AND wake_us <= ? AND queued <> 1;
 
 -- name: due_still
 -- The same where nobody here saw the clock go back: what was due when it was written is due at once.
 UPDATE executions SET wake_us = ?
-WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us > ? AND wake_us <= updated_us;
+WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us > ? AND wake_us <= updated_us
+    AND queued <> 1;
 
 -- name: parked_due_still
 UPDATE executions SET wake_us = ?
@@ -216,7 +217,7 @@ UPDATE executions SET wake_us = ? WHERE owner = ? AND wake_us > ? AND wake_us <=
 -- name: due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, rested
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -226,7 +227,7 @@ ORDER BY wake_us LIMIT ?;
 -- The same without those that only want a body run.
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, rested
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -237,7 +238,7 @@ ORDER BY wake_us LIMIT ?;
 -- name: parked_due
 SELECT wake_us, n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, rested
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition
 FROM executions
 WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status = 'parked' AND wake_us <= ?
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?)
@@ -261,7 +262,7 @@ SELECT 1 FROM parked WHERE build = ? LIMIT 1;
 -- What a build parked before one of its workers was first heard of.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, rested, workflow, kind, tries, parked_us
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition, workflow, kind, tries, parked_us
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND parked_us < ? AND rest_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))
@@ -271,7 +272,7 @@ ORDER BY parked_us LIMIT ?;
 -- What a build parked, and its workers may try again by now.
 SELECT wake_us, executions.n, id, run, number,
     (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
-    fence, recoveries, rested, workflow, kind, tries, parked_us
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition, workflow, kind, tries, parked_us
 FROM parked CROSS JOIN executions USING (n)
 WHERE build = ? AND retry_us <= ? AND instr(tried, ?) = 0 AND owner IS NULL AND wake_us <= ?
     AND workflow IN (SELECT value FROM json_each(?))
@@ -312,7 +313,7 @@ WHERE workflow = ? AND owner IS NULL AND wake_us IS NOT NULL AND status <> 'park
 SELECT n, id FROM executions WHERE owner = ?;
 
 -- name: held
-SELECT n, status, number, (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number)
+SELECT n, status, number, (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number), queued
 FROM executions WHERE id = ? AND fence = ? AND owner = ?;
 
 -- name: release
@@ -372,7 +373,7 @@ SELECT n, id, workflow, status, run, number,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
     wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
     (SELECT waits FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    ended_us, error_type
+    ended_us, error_type, queue, partition
 FROM executions WHERE id = ?;
 
 -- name: ends
@@ -389,7 +390,7 @@ SELECT n, executions.id, workflow, status, run, number,
     (SELECT at_us FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
     wake_us, deadline_us, owner, recoveries, attributes, outcome, unread, creator_id, creator_run, creator_key,
     (SELECT waits FROM history WHERE history.n = executions.n AND history.number = executions.number ORDER BY upto DESC LIMIT 1),
-    ended_us, error_type
+    ended_us, error_type, queue, partition
 FROM json_each(?) CROSS JOIN executions ON executions.n = json_each.value;
 
 -- name: behind_attribute
@@ -618,3 +619,276 @@ ON CONFLICT (app, build) DO UPDATE SET last_us = max(last_us, excluded.last_us);
 
 -- name: declaring_build
 SELECT build FROM app_builds WHERE app = ? ORDER BY first_us DESC, build DESC LIMIT 1;
+-- ── queues: joining and leaving ───────────────────────────────────────────────────────────────
+
+-- name: join_lane
+-- One more waits in a lane: it is ready, unless what waited there already cannot be admitted.
+INSERT INTO lanes (queue, partition, state, level, tag, oldest_us)
+VALUES (:queue, :partition, 'ready', :priority, coalesce((SELECT floor FROM queues WHERE name = :queue), 0), :now)
+ON CONFLICT (queue, partition) DO UPDATE SET
+    level = CASE WHEN state = 'idle' THEN excluded.level ELSE min(level, excluded.level) END,
+    tag = CASE WHEN state = 'idle' THEN max(tag, excluded.tag) ELSE tag END,
+    oldest_us = CASE WHEN state = 'idle' THEN excluded.oldest_us ELSE oldest_us END,
+    state = CASE WHEN state = 'idle' THEN 'ready' ELSE state END
+WHERE state = 'idle' OR excluded.level < level;
+
+-- name: insert_ticket
+INSERT INTO tickets (queue, partition, priority, n, since_us, due_us) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: insert_dedup
+INSERT OR REPLACE INTO dedups (queue, dedup, n) VALUES (?, ?, ?);
+
+-- name: dedup_holder
+SELECT executions.id FROM dedups CROSS JOIN executions ON executions.n = dedups.n WHERE dedups.queue = ? AND dedups.dedup = ?;
+
+-- name: ticket
+SELECT seq, queue, partition, priority, held_us, due_us, idle, again, borrowed, lender, lent_to FROM tickets WHERE n = ?;
+
+-- name: ticket_by_seq
+SELECT seq, idle, borrowed, lender FROM tickets WHERE seq = ?;
+
+-- name: delete_ticket
+DELETE FROM tickets WHERE n = ?;
+
+-- name: delete_dedup
+DELETE FROM dedups WHERE n = ?;
+
+-- name: open_lane
+-- A place has become free: what waits in the lane may be admitted.
+UPDATE lanes SET state = 'ready' WHERE queue = ? AND partition = ? AND state = 'full';
+
+-- name: idle_lane
+-- The last that waited in the lane is gone.
+UPDATE lanes SET state = 'idle' WHERE queue = :queue AND partition = :partition AND NOT EXISTS (
+    SELECT 1 FROM tickets WHERE tickets.queue = :queue AND tickets.partition = :partition AND held_us IS NULL AND due_us IS NULL);
+
+-- name: heir_of
+-- Who uses the place of a ticket that goes: the eldest.
+SELECT seq, partition FROM tickets WHERE lender = ? AND held_us IS NOT NULL ORDER BY seq LIMIT 1;
+
+-- name: inherit
+UPDATE tickets SET borrowed = ?, lender = ? WHERE seq = ?;
+
+-- name: lend_to
+UPDATE tickets SET lent_to = ? WHERE seq = ?;
+
+-- name: lend_no_more
+UPDATE tickets SET lender = NULL WHERE lender = ?;
+
+-- name: idle_ticket
+-- It is parked: its place in the queue is free, that in its partition is not. Unless somebody uses it.
+UPDATE tickets SET idle = 1, again = 0 WHERE n = ? AND held_us IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM tickets user WHERE user.seq = tickets.lent_to AND user.idle = 0);
+
+-- name: idle_lent_ticket
+UPDATE tickets SET idle = 1 WHERE seq = ?;
+
+-- name: parked_tickets
+SELECT executions.n FROM executions INDEXED BY notable
+WHERE status NOT IN ('pending', 'running', 'suspended') AND status = 'parked' AND queued = 2 AND workflow = ?;
+
+-- name: returned
+-- Nobody uses its place any more; that is free if it is parked.
+UPDATE tickets SET lent_to = NULL, idle = (SELECT status IN ('parked', 'paused') FROM executions WHERE executions.n = tickets.n) WHERE seq = ?;
+
+-- name: resume_ticket
+UPDATE tickets SET idle = 0, again = 0 WHERE seq = ?;
+
+-- name: await_place_again
+UPDATE tickets SET again = 1 WHERE n = ?;
+
+-- name: come_first
+UPDATE tickets SET priority = ? WHERE n = ?;
+
+-- ── queues: admission ─────────────────────────────────────────────────────────────────────────
+
+-- name: queue
+SELECT limits, override, paused, floor, turn, due_us FROM queues WHERE name = ?;
+
+-- name: insert_queue
+INSERT OR IGNORE INTO queues (name) VALUES (?);
+
+-- name: due_tickets
+SELECT seq, partition, priority FROM tickets WHERE queue = ? AND held_us IS NULL AND due_us IS NOT NULL AND due_us <= ? ORDER BY due_us LIMIT 100;
+
+-- name: wait_now
+UPDATE tickets SET due_us = NULL, since_us = ? WHERE seq = ?;
+
+-- name: open_later_lanes
+-- Also those that are due later than any token can be: the clock went back.
+UPDATE lanes SET state = 'ready' WHERE queue = ? AND state = 'later' AND (due_us <= ? OR due_us > ?);
+
+-- name: begun_no_later
+UPDATE begun SET at_us = :now, since_us = min(since_us, :now) WHERE queue = :queue AND at_us > :now;
+
+-- name: forget_begun
+DELETE FROM begun WHERE queue = ? AND at_us <= ?;
+
+-- name: begun
+SELECT since_us, at_us, count FROM begun WHERE queue = ? AND scope = ? AND partition = ?;
+
+-- name: count_begun
+INSERT OR REPLACE INTO begun (queue, scope, partition, since_us, at_us, count) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: active
+SELECT count(*) FROM (
+    SELECT 1 FROM tickets INDEXED BY active_tickets WHERE queue = ? AND held_us IS NOT NULL AND borrowed = 0 AND idle = 0 LIMIT ?);
+
+-- name: ready_lanes
+SELECT partition, level, tag, oldest_us FROM lanes INDEXED BY ready_lanes WHERE queue = ? AND state = 'ready' ORDER BY level, tag LIMIT ?;
+
+-- name: old_lanes
+SELECT partition, level, tag, oldest_us FROM lanes INDEXED BY old_lanes WHERE queue = ? AND state = 'ready' ORDER BY oldest_us LIMIT ?;
+
+-- name: lane
+SELECT partition, level, tag, oldest_us FROM lanes WHERE queue = ? AND partition = ?;
+
+-- name: lane_held
+SELECT count(*) FROM (
+    SELECT 1 FROM tickets INDEXED BY held_tickets WHERE queue = ? AND partition = ? AND held_us IS NOT NULL AND borrowed < 2 LIMIT ?);
+
+-- name: lane_heads
+SELECT seq, priority, since_us FROM tickets INDEXED BY waiting_tickets
+WHERE queue = ? AND partition = ? AND held_us IS NULL AND due_us IS NULL ORDER BY priority, seq LIMIT ?;
+
+-- name: lane_elders
+SELECT seq, priority, since_us FROM tickets INDEXED BY old_tickets
+WHERE queue = ? AND partition = ? AND held_us IS NULL AND due_us IS NULL ORDER BY seq LIMIT ?;
+
+-- name: again_tickets
+SELECT seq FROM tickets INDEXED BY again_tickets WHERE queue = ? AND again = 1 ORDER BY priority, seq LIMIT ?;
+
+-- name: next_borrower
+-- The first of the next lender.
+SELECT seq, partition, priority, lender FROM tickets INDEXED BY borrowing_tickets
+WHERE queue = ? AND lender IS NOT NULL AND lender > ? AND held_us IS NULL AND due_us IS NULL ORDER BY lender, priority, seq LIMIT 1;
+
+-- name: may_lend
+SELECT partition FROM tickets WHERE seq = ? AND queue = ? AND held_us IS NOT NULL AND lent_to IS NULL;
+
+-- name: hold_ticket
+UPDATE tickets SET held_us = ?, lender = ?, borrowed = ? WHERE seq = ? RETURNING n;
+
+-- name: place_again
+UPDATE tickets SET idle = 0, again = 0 WHERE seq = ? RETURNING n;
+
+-- name: save_lane
+UPDATE lanes SET state = ?, level = ?, tag = ?, oldest_us = ?, due_us = ? WHERE queue = ? AND partition = ?;
+
+-- name: save_queue
+UPDATE queues SET floor = ?, turn = ?, due_us = ? WHERE name = ?;
+
+-- name: admit_execution
+-- What has ended, or has no place to get, is not woken.
+UPDATE executions SET queued = 2, wake_us = CASE WHEN status = 'paused' THEN wake_us ELSE ? END, updated_us = ?
+WHERE n = ? AND queued = 1 AND status NOT IN ('completed', 'failed', 'compensation_failed', 'cancelled');
+
+-- name: is_held_back
+SELECT 1 FROM executions WHERE n = ? AND status IN ('paused', 'parked');
+
+-- name: admitted
+SELECT n, id, run, number,
+    (SELECT max(upto) FROM history WHERE history.n = executions.n AND history.number = executions.number),
+    fence, recoveries, rested, queued > 0 OR host IS NOT NULL, CASE WHEN queued > 0 THEN queue END, partition, workflow
+FROM executions WHERE n = ? AND owner IS NULL AND status NOT IN ('parked', 'paused') AND wake_us <= ?
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.n = executions.n AND build = ?);
+
+-- name: next_admission
+-- Of one queue: whether it is paused, its limits, when its next token is due, whether something waits, and when something will.
+SELECT paused, limits, override, due_us,
+    EXISTS (SELECT 1 FROM lanes INDEXED BY ready_lanes WHERE queue = :queue AND state = 'ready'),
+    EXISTS (SELECT 1 FROM tickets INDEXED BY again_tickets WHERE queue = :queue AND again = 1),
+    EXISTS (SELECT 1 FROM tickets t INDEXED BY borrowing_tickets CROSS JOIN tickets l ON l.seq = t.lender
+        WHERE t.queue = :queue AND t.lender IS NOT NULL AND t.held_us IS NULL AND t.due_us IS NULL AND l.held_us IS NOT NULL AND l.lent_to IS NULL),
+    (SELECT min(due_us) FROM lanes INDEXED BY later_lanes WHERE queue = :queue AND state = 'later'),
+    (SELECT min(due_us) FROM tickets INDEXED BY later_tickets WHERE queue = :queue AND held_us IS NULL AND due_us IS NOT NULL)
+FROM queues WHERE name = :queue;
+
+-- ── queues: what each execution waits for ─────────────────────────────────────────────────────
+
+-- name: set_awaits
+UPDATE executions SET awaits = ? WHERE n = ?;
+
+-- name: kin
+SELECT e.n, e.awaits, e.creator_id, t.seq, t.queue, t.held_us FROM executions e LEFT JOIN tickets t ON t.n = e.n WHERE e.id = ?;
+
+-- name: set_lender
+UPDATE tickets SET lender = ? WHERE n = ? AND held_us IS NULL AND lender IS NOT ?;
+
+-- ── queues: sweeping ──────────────────────────────────────────────────────────────────────────
+
+-- name: ended_tickets
+-- Of executions that were ended by a release that knows of no queues, or that are gone.
+SELECT t.seq, t.n FROM tickets t LEFT JOIN executions e ON e.n = t.n
+WHERE t.seq > ? AND (e.n IS NULL OR e.status IN ('completed', 'failed', 'compensation_failed', 'cancelled')) ORDER BY t.seq LIMIT 100;
+
+-- name: look_again
+-- Whatever the lanes of a queue say: the next admission counts.
+UPDATE lanes SET state = 'ready', oldest_us = min(oldest_us, :now) WHERE queue = :queue AND state <> 'ready' AND EXISTS (
+    SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NULL AND due_us IS NULL);
+
+-- name: forget_lanes
+DELETE FROM lanes WHERE queue = ? AND state = 'idle' AND NOT EXISTS (
+    SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition);
+
+-- ── queues: what is declared, and what people see ─────────────────────────────────────────────
+
+-- name: old_workers
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build FROM workers WHERE release = 0;
+
+-- name: declarations
+SELECT build, limits, first_us, seen_us FROM declarations WHERE queue = ?;
+
+-- name: set_declaration
+INSERT OR REPLACE INTO declarations (queue, build, limits, first_us, seen_us) VALUES (?, ?, ?, ?, ?);
+
+-- name: forget_declarations
+DELETE FROM declarations WHERE queue = ? AND seen_us < ?;
+
+-- name: set_limits
+UPDATE queues SET limits = ?, due_us = 0 WHERE name = ?;
+
+-- name: set_override
+UPDATE queues SET override = ?, due_us = 0 WHERE name = ?;
+
+-- name: set_paused
+UPDATE queues SET paused = ? WHERE name = ?;
+
+-- name: open_lanes
+-- The limits have changed: what was full may not be.
+UPDATE lanes SET state = 'ready' WHERE queue = ? AND state IN ('full', 'later');
+
+-- name: set_workflow_queue
+INSERT INTO workflow_queues (workflow, queue, partitioned) VALUES (?, ?, ?)
+ON CONFLICT (workflow) DO UPDATE SET queue = excluded.queue, partitioned = excluded.partitioned
+WHERE queue IS NOT excluded.queue OR partitioned <> excluded.partitioned;
+
+-- name: workflow_queue
+SELECT queue, partitioned FROM workflow_queues WHERE workflow = ?;
+
+-- name: queue_names
+SELECT name FROM queues UNION SELECT DISTINCT queue FROM lanes ORDER BY 1;
+
+-- name: queue_counts
+SELECT count(*), coalesce(sum(held_us IS NOT NULL), 0), coalesce(sum(held_us IS NOT NULL AND idle), 0),
+    min(CASE WHEN held_us IS NULL AND due_us IS NULL THEN since_us END)
+FROM tickets WHERE queue = ?;
+
+-- name: begun_since
+SELECT coalesce(sum(count), 0) FROM begun WHERE queue = ? AND scope = ? AND at_us > ?;
+
+-- name: serving
+SELECT id, expires_us, lease_us, workflows, kernel, expires_ticks, stalls_until, evidence, build, queues FROM workers WHERE queues <> '[]';
+
+-- name: partitions
+SELECT partition, sum(held_us IS NULL), sum(held_us IS NOT NULL), min(CASE WHEN held_us IS NULL THEN since_us END) AS oldest
+FROM tickets WHERE queue = ? GROUP BY partition ORDER BY oldest IS NULL, oldest, partition;
+
+-- name: ahead
+SELECT count(*) FROM (
+    SELECT 1 FROM tickets INDEXED BY waiting_tickets
+    WHERE queue = ? AND partition = ? AND held_us IS NULL AND due_us IS NULL AND (priority, seq) < (?, ?) LIMIT ?);
+
+-- name: waiting
+SELECT count(*) FROM (
+    SELECT 1 FROM tickets INDEXED BY waiting_tickets WHERE queue = ? AND partition = ? AND held_us IS NULL AND due_us IS NULL LIMIT ?);

@@ -44,7 +44,7 @@ def load(tx: Transaction, claim: Claim) -> Loaded:
     held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
     if held is None:
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-    n, status, number, _ = held
+    n, status, number, *_ = held
     return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n), paused=status == PAUSED)
 
 

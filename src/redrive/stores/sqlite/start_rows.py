@@ -13,8 +13,8 @@ from redrive.stores.ledger import schedule_rules, start_rules
 from redrive.stores.ledger.reach import reach_of_firings, reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
 from redrive.stores.snapshots import begun_of
-from redrive.stores.sqlite.beginning import begin, index, wake_us
-from redrive.stores.sqlite.column_values import to_text
+from redrive.stores.sqlite.beginning import begin, index
+from redrive.stores.sqlite.column_values import to_text, to_us
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.lock_witness import is_alive
@@ -25,12 +25,8 @@ from redrive.stores.sqlite.unit_rows import lock, look_for, write
 
 
 def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:
-    if (
-        new.first_message is None
-        and new.creator is None
-        and not new.history
-        and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None
-    ):
+    plain = new.first_message is None and new.creator is None and new.queue is None and not new.history
+    if plain and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None:
         return _begin(tx, new, claim_for, first)
     asked = [(new, claim_for, first)]
     work = lock(tx, reach_of_starts(asked))
@@ -38,7 +34,7 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn
     started = start_rules.start(work, new, claim_for, first, alive=claim_for is not None and is_alive(tx, claim_for))
     assert started is not None  # which waits for others of its transaction only
     write(tx, work)
-    now = snapshot(tx, new.id)
+    now = snapshot(tx, started.id)
     assert now is not None
     committed = Committed(inbox=inbox(tx, work.executions[new.id].n)) if started.committed else None
     return Begun(created=started.created, snapshot=now, claim=started.claim, committed=committed)
@@ -55,7 +51,8 @@ def fire(tx: Transaction, firings: Sequence[Firing]) -> Sequence[bool]:
 
 def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None) -> Begun:
     """Start an execution that is new, the fast path: it is not read back."""
-    owner = claim_for if claim_for is not None and wake_us(tx, new) <= tx.now_us and is_alive(tx, claim_for) else None
+    due = new.not_before is None or to_us(new.not_before) <= tx.now_us
+    owner = claim_for if claim_for is not None and due and is_alive(tx, claim_for) else None
     n = begin(tx, new, owner)
     for name, texts in new.searchable:
         index(tx, n, name, texts)

@@ -17,8 +17,10 @@ from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.ends import End
 from redrive.ports.finding import EVERYTHING, MOST_COUNTED, Behind, Count, FoundPage, StoredFilter
 from redrive.ports.parks import NewPark
+from redrive.ports.queue_port import PartitionState, QueueLimits, QueuePlace, QueueState, WorkflowQueue
 from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
+    NO_ROOM,
     Begun,
     Claim,
     Committed,
@@ -41,6 +43,7 @@ from redrive.stores.sqlite import (
     aside_rows,
     event_rows,
     inbox_rows,
+    queue_rows,
     read_rows,
     rewrite_rows,
     schedule_rows,
@@ -184,8 +187,9 @@ class SQLiteStore(PurgesSQLite):
         holds: Sequence[str] | None = None,
         retries: int = 0,
         turns_only: Sequence[str] = (),
+        room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
-        asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only)
+        asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only), room
         claims, burials, unlisted = await self._writer.do(owning.claim, *asked)
         for buried, fate, left in burials:
             log.warning(
@@ -219,11 +223,38 @@ class SQLiteStore(PurgesSQLite):
     async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         return await self._reader.do_at_once(inbox_rows.mail, worker, after)
 
-    async def next_wake(self, workflows: Sequence[str], build: str = "", worker: str | None = None) -> datetime | None:
-        return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows), worker))
+    async def next_wake(
+        self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
+    ) -> datetime | None:
+        return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows), worker, queues))
 
     async def retire(self, worker: str) -> None:
         await self._writer.do(owning.retire, worker)
+
+    # ── queues ──────────────────────────────────────────────────────────────────────────────────
+    async def declare(
+        self, worker: str, build: str, queues: Mapping[str, QueueLimits | None], workflows: Mapping[str, WorkflowQueue]
+    ) -> None:
+        """See `KeepsQueues`, for this and the next."""
+        await self._writer.do(queue_rows.declare, worker, build, queues, workflows)
+
+    async def workflow_queue(self, workflow: str) -> WorkflowQueue | None:
+        return await self._reader.do_at_once(queue_rows.workflow_queue, workflow)
+
+    async def queues(self, names: Sequence[str] | None = None) -> Sequence[QueueState]:
+        return await self._reader.do(queue_rows.states, names)
+
+    async def queue_partitions(self, queue: str, limit: int, after: str | None = None) -> Sequence[PartitionState]:
+        return await self._reader.do(queue_rows.partitions, queue, limit, after)
+
+    async def queue_place(self, id: str) -> QueuePlace | None:
+        return await self._reader.do(queue_rows.place, id)
+
+    async def limit_queue(self, queue: str, limits: QueueLimits | None) -> None:
+        await self._writer.do(queue_rows.limit, queue, limits)
+
+    async def pause_queue(self, queue: str, reason: str | None) -> None:
+        await self._writer.do(queue_rows.pause, queue, reason)
 
     # ── for readers ─────────────────────────────────────────────────────────────────────────────
     async def read(self, id: str) -> Snapshot | None:

@@ -15,6 +15,7 @@ from redrive.status import PARKED, PAUSED, PENDING
 from redrive.stores.bell import ENDS, EVENTS, WORK
 from redrive.stores.common import short_key
 from redrive.stores.ledger import turn_rules
+from redrive.stores.ledger.locked_execution import WAITING
 from redrive.stores.ledger.reach import reach_of_message, reach_of_turns
 from redrive.stores.sqlite.beginning import index
 from redrive.stores.sqlite.column_values import maybe_us, to_text, to_us
@@ -34,7 +35,7 @@ _NOTHING = Committed()
 
 
 def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
-    if not (turn.children or turn.outgoing or turn.aside or turn.next_run is not None):
+    if not (turn.children or turn.outgoing or turn.aside or turn.next_run is not None or turn.awaits is not None):
         standing = tx.execute(_STANDING, (to_text(claim.id),)).fetchone()
         if standing is not None and _is_plain(claim, turn, standing, tx.now_us):
             _write_plain(tx, turn, standing)
@@ -65,6 +66,8 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     turn_rules.apply(work, claim, turn, alone=True)
     write(tx, work)
     execution = work.executions[claim.id]
+    if work.again:
+        return Committed(waits_for_place=True)
     return Committed(inbox=inbox(tx, execution.n, turn.seen)) if execution.newest > turn.seen else _NOTHING
 
 
@@ -77,12 +80,14 @@ Columns: TypeAlias = tuple[str, int | None, int, int, int]
 
 def _is_plain(claim: Claim, turn: Turn, standing: Standing, now_us: int) -> bool:
     """True if nothing refuses *turn*, no message is there that it does not know of, and nobody else is to be told or counted."""
-    _, number, length, fence, owner, status, _, _, _, newest, creator, cancelled_run = standing
+    _, number, length, fence, owner, status, _, _, _, newest, creator, cancelled_run, queued = standing
     if status == PAUSED or turn.held:
         return False
     if fence != claim.fence or number != claim.number or length != turn.expects or owner != to_text(claim.worker):
         return False
     if turn.deadline is not None and to_us(turn.deadline) <= now_us:
+        return False
+    if queued and (queued == WAITING or turn.status in FINAL or status == PARKED):
         return False
     if newest > turn.seen or (cancelled_run and newest > turn.taken):
         return False
@@ -90,7 +95,7 @@ def _is_plain(claim: Claim, turn: Turn, standing: Standing, now_us: int) -> bool
 
 
 def _write_plain(tx: Transaction, turn: Turn, standing: Standing) -> None:
-    n, number, length, _, owner, status, unread, wake_us, recoveries, newest, _, _ = standing
+    n, number, length, _, owner, status, unread, wake_us, recoveries, newest, _, _, _ = standing
     if turn.rows:
         tx.execute(_APPEND, (n, number, length + len(turn.rows), tx.now_us, ",".join(turn.rows), to_text(turn.waits)))
     if turn.attributes is not None:

@@ -14,6 +14,7 @@ from redrive.stores.sqlite.event_rows import emit
 from redrive.stores.sqlite.inbox_rows import inbox
 from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.schedule_rows import leave_out, save_schedule, schedules_of
+from redrive.stores.sqlite.ticket_rows import read_places, write_tickets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,6 +50,8 @@ def lock(tx: Transaction, reach: Reach) -> UnitOfWork:
     for id, key in reach.audits:
         if tx.execute(SQL["has_audit"], (to_text(id), to_text(key))).fetchone():
             work.stored_audits.add((id, key))
+    if reach.dedups or work.held_back:
+        read_places(tx, work, reach.dedups)
     return work
 
 
@@ -69,7 +72,7 @@ def _lock(tx: Transaction, work: UnitOfWork, id: str) -> None:
 
 def _locked(id: str, row: Sequence[Any]) -> LockedExecution:
     n, workflow, run, number, length, status, owner, fence, wake_us, recoveries, unread = row[:11]
-    stored_us, cancelled_run, first_run, newest, *creator, root = row[11:]
+    stored_us, cancelled_run, first_run, newest, *creator, root, queue, partition, queued, host = row[11:]
     return LockedExecution(
         n=n,
         id=id,
@@ -89,13 +92,17 @@ def _locked(id: str, row: Sequence[Any]) -> LockedExecution:
         first_run=first_run,
         newest=newest,
         root=None if root is None else from_text(root),
+        queue=None if queue is None else from_text(queue),
+        partition=from_text(partition or ""),
+        queued=queued,
+        host=host,
     )
 
 
 # ── after ───────────────────────────────────────────────────────────────────────────────────────
 def write(tx: Transaction, work: UnitOfWork) -> None:
     for execution, new in work.begun:
-        execution.n = begin(tx, new, execution.owner, execution.root)
+        execution.n = begin(tx, new, execution.owner, execution.root, execution.host)
     for restart in work.restarts:
         begin_again(tx, restart)
     for refilled in work.refilled:
@@ -130,6 +137,8 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         tx.execute(SQL["keep_aside"], (execution.n, *signal, tx.now_us))
     for execution in work.changed:
         _save(tx, execution)
+    if work.concerns_queues:
+        write_tickets(tx, work)
     for emitted in work.events:
         emit(tx, emitted.execution.id, to_text(emitted.run), emitted.events)
     for schedule in work.changed_schedules:
@@ -151,5 +160,5 @@ def _store_messages(tx: Transaction, messages: Iterable[StoredMessage]) -> None:
 def _save(tx: Transaction, it: LockedExecution) -> None:
     owner = None if it.owner is None else to_text(it.owner)
     names = (to_text(it.workflow), to_text(it.run), it.number, it.status, owner, it.fence, it.wake_us)
-    counts = (it.recoveries, it.unread, it.stored_us, it.cancelled_run, it.newest, tx.now_us)
+    counts = (it.recoveries, it.unread, it.stored_us, it.cancelled_run, it.newest, tx.now_us, it.queued)
     tx.execute(_SAVE, (*names, *counts, it.has_outcome, it.outcome, it.n))

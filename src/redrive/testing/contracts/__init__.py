@@ -1,10 +1,10 @@
 """The tests that every `Store` must pass, also one of a third party.
 
-from redrive.testing.contracts import Lab, StoreContract
+from redrive.testing.contracts import Lab, QueueContract, StoreContract
 
 class MyLab(Lab): ...                       # how to connect, and how time passes
 
-class TestMyStore(StoreContract):           # and ScheduleContract, if it keeps schedules
+class TestMyStore(StoreContract):           # and ScheduleContract, QueueContract, if it keeps schedules and queues
     @pytest.fixture
     def lab(self) -> Lab:
         return MyLab()
@@ -23,6 +23,9 @@ from redrive.testing.contracts.inbox_contract import InboxContract
 from redrive.testing.contracts.lab import Lab
 from redrive.testing.contracts.park_contract import ParkContract
 from redrive.testing.contracts.purge_contract import PurgeContract
+from redrive.testing.contracts.queue_contract import QueuePlaceContract
+from redrive.testing.contracts.queue_control_contract import QueueControlContract
+from redrive.testing.contracts.queue_order_contract import QueueOrderContract
 from redrive.testing.contracts.read_contract import ReadingContract
 from redrive.testing.contracts.rewrite_contract import RewriteContract
 from redrive.testing.contracts.schedule_contract import ScheduleContract
@@ -51,4 +54,8 @@ class StoreContract(
     """Every promise of the store port; a subclass gives the fixture ``lab``."""
 
 
-__all__ = ["Lab", "ScheduleContract", "StoreContract"]
+class QueueContract(QueuePlaceContract, QueueOrderContract, QueueControlContract):
+    """Every promise of `KeepsQueues`."""
+
+
+__all__ = ["Lab", "QueueContract", "ScheduleContract", "StoreContract"]
