@@ -244,7 +244,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What is for annotations only is imported when somebody asks for it."""
+    """Names for annotations are imported when they are first used."""
     if name == "Change":
         from redrive.operating import change_report
 

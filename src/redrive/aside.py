@@ -1,4 +1,4 @@
-"""What is kept for people, as they see it: signals that were set aside, and events whose handler failed."""
+"""Messages that are kept for people, as they see them: signals that were set aside, and events whose handler failed."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Listing:
         try:
             workers = await workers_of(self._store)
         except StoreError:
-            return  # the warning is a courtesy; whoever needs the store next is told what it refuses
+            return  # the warning is a courtesy; the next call to the store raises its error
         alive = [worker for worker in workers or () if worker.alive and worker.workflows]
         if workers is None or any(workflow in worker.workflows for worker in alive) or not (alive or self._works):
             return  # a client may well start something before the first worker runs
@@ -71,7 +71,7 @@ class Listing:
 
 
 def _meant(workflow: str, workers: Iterable[KnownWorker]) -> str:
-    """What *workflow* may be a slip of the pen for, of all that *workers* list."""
+    """The workflow that *workflow* may be a misspelling of, among all that *workers* list."""
     from difflib import get_close_matches
 
     close = get_close_matches(workflow, {name for worker in workers for name in worker.workflows}, 1, 0.8)

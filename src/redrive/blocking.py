@@ -196,7 +196,7 @@ class DurableService(Finds):
 
     @property
     def operator(self) -> BlockingOperator:
-        """What people do about executions that cannot help themselves, such as `BlockingOperator.retry_rollback`."""
+        """The verbs of operators, for executions that need a person: `BlockingOperator.retry_rollback` and others."""
         return BlockingOperator(self)
 
     @property

@@ -1,4 +1,4 @@
-"""What goes wrong at the surface of a service; the kernel's errors are under `redrive_interpreter.errors`.
+"""Errors at the surface of a service; the kernel's errors are under `redrive_interpreter.errors`.
 
 RedriveError
 ├── ExecutionEnded                      an execution ended without a result: raised by `Execution.result`
@@ -72,7 +72,7 @@ class ExecutionCancelled(ExecutionEnded):
 
 
 class CompensationFailed(ExecutionEnded):
-    """An undo of the execution failed after its retries; `operator.retry_rollback` goes on with the undos."""
+    """An undo of the execution failed after its retries; `operator.retry_rollback` runs the remaining undos."""
 
     _says = "could not be rolled back"
 
@@ -98,7 +98,7 @@ class UndeclaredSignal(RedriveError, ValueError):
 
 
 class DamagedData(RedriveError, ValueError):
-    """What *store* keeps of an execution in *column* cannot be read: somebody or something has changed it.
+    """The *column* of an execution in *store* cannot be read: it was changed from outside.
 
     Nothing else is touched by it: other executions, and what else is kept of this one, are as they were.
     """
@@ -154,7 +154,7 @@ class WrongContext(RedriveError, RuntimeError):
 
 
 def stopped_by(error: BaseException) -> ServiceClosed:
-    """What those who wait are told when the body of a step ended the worker."""
+    """The error for callers that wait when the body of a step has ended the worker."""
     return ServiceClosed(f"the worker stopped: the body of a step raised {error!r}")
 
 

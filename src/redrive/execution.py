@@ -147,7 +147,7 @@ class AsyncExecution(Generic[R_co]):
         self._checked = True
 
     async def _first_workflow(self) -> str | None:
-        """What it was started as: it may have continued as another workflow. None: that run was purged."""
+        """The workflow it was started as: it may have continued as another one. None: that run was purged."""
         try:
             started = (await self.history(1))[0]
         except ExecutionNotFound:

@@ -2,7 +2,7 @@
 
 1.  A handler's place is stored under its name. Events come in the order in which they were emitted, one at a time.
 2.  An event that fails is *held*: stored with the number of its attempts and the time of the next one, so that a restart
-    continues there. The handler goes on with other events meanwhile.
+    continues there. The handler takes other events meanwhile.
 3.  The order within an execution is kept: while one of its events is held, its later ones wait behind it, held too.
 4.  Past the handler's policy an event is *dead*: kept for people, who redeliver or drop it. So is at once what cannot be
     read as the event's type (G6). What waited behind it comes next.
@@ -198,7 +198,7 @@ class _Listener:
                 await self._begin_again(LOOK)
 
     async def _begin_again(self, seconds: float) -> None:
-        """What is stored is known to the store alone."""
+        """Forget the places known here: only the store knows what is stored."""
         self._found.clear()
         self._held.clear()
         self._look_at = 0.0
@@ -242,7 +242,7 @@ class _Listener:
         return False
 
     async def _handle(self, held: HeldEvent, *, new: bool) -> bool:
-        """Call the handler once, and store what came of it; False if the event is held now."""
+        """Call the handler once, and store its result; False if the event is held now."""
         all, name, seq = self._all, self._handler.name, held.event.seq
         if held.attempts and held.due is None:  # the last attempt began, and its process ended
             await self._store.hold_events(all.worker, [attrs.evolve(held, dead=True)])
@@ -274,7 +274,7 @@ class _Listener:
             all.end()
 
     async def _call(self, event: StoredEvent) -> BaseException | None:
-        """What the handler raised, or None."""
+        """Call the handler; returns the error it raised, or None."""
         try:
             payload = payload_of(event, self._handler.source, self._all.codec)  # a copy of its own for each call
         except CodecError as error:

@@ -237,7 +237,7 @@ def _was_cut(rows: Sequence[Row]) -> bool:
 
 
 def _waiting(line: Timeline, standing: Standing | None) -> tuple[Pending, ...]:
-    """What the run waits for: by its machine, else as far as the rows say it."""
+    """The waits of the run: by its machine, else as far as the rows say it."""
     open_ = {pending.key: pending for pending in _open(line)}
     if standing is None:
         return tuple(open_.values())

@@ -1,4 +1,4 @@
-"""What step bodies get by type: services from a `svcs.Registry`.
+"""Injection into step bodies by type: services from a `svcs.Registry`.
 
 svcs is imported only where a registry was given.
 """

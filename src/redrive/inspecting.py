@@ -230,7 +230,7 @@ def _time_of(rows: Sequence[Row]) -> datetime | None:
 
 
 def _waits(rows: Sequence[Row], keys: Container[Key | None]) -> dict[Key | None, str]:
-    """What the commands at *keys* are, in words."""
+    """The commands at *keys*, in words."""
     return {row.key: f"{kind_of(row.kind).noun} {row.label}".rstrip() for row in rows if type(row) is Asked and row.key in keys}
 
 

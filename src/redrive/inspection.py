@@ -97,7 +97,7 @@ class Inspector:
         return await self._lane.run(told, contextvars.copy_context())
 
     async def work(self, id: str, call: Callable[[Watch], T]) -> T:
-        """What *call* gives, which replays the execution *id*: in a thread, under the watchdog."""
+        """The result of *call*, which replays the execution *id*: in a thread, under the watchdog."""
         return await self._lane.run(call, contextvars.copy_context())
 
     def attributes(self, snapshot: Snapshot) -> dict[str, Any]:

@@ -20,7 +20,7 @@ __all__ = ["Moved", "NotTheSame", "archive_of", "copy", "move"]
 
 @attrs.frozen(kw_only=True)
 class Moved:
-    """What was carried over: *live* of the *executions* have not ended."""
+    """Counts of what was carried over: *live* of the *executions* have not ended."""
 
     executions: int = 0
     live: int = 0
@@ -30,7 +30,7 @@ class Moved:
 
 
 class NotTheSame(StoreError):
-    """What was read back is not what was written; neither store was changed for others."""
+    """The data read back differ from the data written; neither store was changed for others."""
 
 
 async def move(source: Archive, target: Archive, progress: Callable[[Moved, int], None] = lambda moved, total: None) -> Moved:

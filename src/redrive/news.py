@@ -17,7 +17,7 @@ class News:
         self._told = asyncio.Event()
 
     def waiter(self) -> asyncio.Event:
-        """What to wait for; taken before looking, so that nothing is missed in between."""
+        """The event to wait for; taken before looking, so that nothing is missed in between."""
         return self._told
 
 

@@ -1,4 +1,4 @@
-"""What people do about executions that cannot help themselves."""
+"""The verbs of operators, for executions that need a person."""
 
 from __future__ import annotations
 

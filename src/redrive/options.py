@@ -1,4 +1,4 @@
-"""What a service is made of: its options, and its workflows by name."""
+"""The parts of a service: its options, and its workflows by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of a store's URL: everything but its password."""
+"""The URL of a store as it is shown: without its password."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Batches:
 
 
 async def ended(store: Purges, before: datetime) -> AsyncIterator[Sequence[EndedExecution]]:
-    """What ended before that time, the longest ago first, in pages."""
+    """The executions that ended before that time, the longest ago first, in pages."""
     page = await patiently(lambda: store.ended(before, None, PAGE))
     while page:
         yield page

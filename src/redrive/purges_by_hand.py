@@ -113,7 +113,7 @@ class PurgesByHand:
         yield Purged(executions=executions, runs=runs, dry_run=dry_run)
 
     async def _fitting(self, where: StoredFilter) -> AsyncIterator[Sequence[EndedExecution]]:
-        """What has ended and fits, in pages."""
+        """The executions that have ended and fit, in pages."""
         statuses = FINAL if where.statuses is None else where.statuses & FINAL
         asked = attrs.evolve(where, statuses=frozenset(statuses))
         cursor: str | None = None

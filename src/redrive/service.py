@@ -358,7 +358,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues)
 
     @property
     def operator(self) -> Operator:
-        """What people do about executions that cannot help themselves."""
+        """The verbs of operators, for executions that need a person."""
         return Operator(self)
 
     # ── what handles ask ────────────────────────────────────────────────────────────────────────
@@ -407,7 +407,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues)
         return AsyncExecution(self, begun.snapshot.id, invocation.workflow, checked=True)
 
     async def _listen(self) -> None:
-        """What is caused here after `subscribe` is heard: first it is settled where subscriptions begin."""
+        """Settle where subscriptions begin, so that they hear the events that the caller causes next."""
         while self._listening:
             await self._listening.pop().settled()
 

@@ -1,4 +1,4 @@
-"""What it takes to start an execution: its options, its first row, and whether one that exists is the one asked for."""
+"""Starting an execution: its options, its first row, and whether one that exists is the one asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a body is called with."""
+"""The arguments that a body is called with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step's body can know of itself while it runs."""
+"""The context of a step's body while it runs."""
 
 from __future__ import annotations
 

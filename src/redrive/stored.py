@@ -1,4 +1,4 @@
-"""What a store gave back, read as what it must be: damage is told by execution, column and store, not by where it was stumbled over."""
+"""Data from a store, decoded and checked: damage is told by execution, column and store, not by where it was stumbled over."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def diagnosis(
     now: datetime,
     limits: Limits,
 ) -> Stuck | None:
-    """What is wrong with an execution; None: nothing."""
+    """The reason why an execution is stuck; None if it is not."""
 
     def stuck(reason: Reason, since: datetime, detail: str, suggestion: str, verb: str = "") -> Stuck:
         named = {"id": snapshot.id, "workflow": snapshot.workflow, "status": snapshot.status}

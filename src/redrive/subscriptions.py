@@ -56,7 +56,7 @@ class Subscription(Generic[T]):
         await asyncio.shield(self._place)
 
     async def settled(self) -> None:
-        """Wait until it is known where it begins, or that this cannot be known: then whoever iterates is told."""
+        """Wait until it is known where it begins, or that this cannot be known: then the iteration raises."""
         await asyncio.wait([self._place])
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -83,7 +83,7 @@ class Subscription(Generic[T]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End it: whoever iterates is told that there is no more."""
+        """End the subscription: its iteration stops."""
         self._done = True
         self._news.tell()
 

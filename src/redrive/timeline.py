@@ -1,4 +1,4 @@
-"""A run's rows as one line for each command: when it was asked, what came of it, how long it took.
+"""A run's rows as one line for each command: when it was asked, its result, how long it took.
 
 Works on the rows alone, so it can be read where the workflow's code is not at hand. The rows do not say when
 a combinator or an abandoned wait was over; that is read off the next command of the same scope.
@@ -63,7 +63,7 @@ class Timeline:
 
     @property
     def open(self) -> list[Entry]:
-        """What the run waits for."""
+        """The entries that the run waits for."""
         return [] if self.ended else [entry for entry in self.entries if entry.state == "waiting" and kind_of(entry.kind).waits]
 
 
@@ -99,7 +99,7 @@ class _Waiting(dict[str, Entry]):
                 self._scopes[prefix].pop(entry.key, None)
 
     def inside(self, prefix: str) -> list[Entry]:
-        """Those whose keys begin with *prefix*, which ends with a slash or is empty."""
+        """The entries whose keys begin with *prefix*, which ends with a slash or is empty."""
         return list(self._scopes.get(prefix, {}).values() if prefix else self.values())
 
 
@@ -165,7 +165,7 @@ class _Reader:
                 self.line.ended, self.line.ended_at = row, self._at
 
     def _reopen(self) -> None:
-        """The run goes on with the undos that failed."""
+        """The run tries the failed undos again."""
         self.line.ended = self.line.ended_at = None
         for entry in self._commands.values():
             if entry.kind == kinds.UNDO and entry.state == "failed":
@@ -173,7 +173,7 @@ class _Reader:
                 self._waiting.add(entry)
 
     def finish(self) -> None:
-        """What nothing ended is over if the run is."""
+        """End the entries that have no end of their own, if the run has ended."""
         self.line.unread = tuple(name for name, signals in self._unread.items() if signals)
         if self.line.ended is not None:
             for entry in list(self._waiting.values()):
@@ -283,7 +283,7 @@ class _Reader:
             self._waited_for_child.append(entry)
 
     def _child_again(self, row: r.Asked) -> None:
-        """The child that has just failed is started again: whoever waited for it still does."""
+        """The child that has just failed is started again: its waiters keep waiting."""
         due = (json_object(row.input) or {}).get("due")
         if due is None:
             return

@@ -1,4 +1,4 @@
-"""Those who wait for the end of an execution, told by the worker here, or by looking when something changed."""
+"""Waiters for the end of an execution, told by the worker here, or by looking when something changed."""
 
 from __future__ import annotations
 

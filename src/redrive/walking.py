@@ -125,7 +125,7 @@ class _Walker:
         return self._coded(value, cls, depth)
 
     def _coded(self, value: Any, cls: type, depth: int) -> Any:
-        """What the user's own hooks make of it, who wrote them to have it stored."""
+        """The value as the user's own hooks encode it for the store."""
         if self._codec is not None and self._codec.converter is not None:
             try:
                 return self.data(self._codec.dump(value, cls, "inspect"), depth - 1)

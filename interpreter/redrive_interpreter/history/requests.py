@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Request:
-    """What all requests have."""
+    """The field that all requests have."""
 
     __slots__ = ()
 

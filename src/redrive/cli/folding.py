@@ -20,7 +20,7 @@ _RANK: Final = {"failed": 0, "timed out": 1, "waiting": 2}
 
 @attrs.frozen
 class Fold:
-    """What is left out below *entry*: *counts* of its branches by how they stand, and how many are *hidden*."""
+    """The branches left out below *entry*: *counts* of its branches by how they stand, and how many are *hidden*."""
 
     entry: Entry
     counts: dict[str, int]

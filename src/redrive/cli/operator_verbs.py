@@ -1,4 +1,4 @@
-"""What operators do, from a shell: each act is shown first, and stored when it is confirmed."""
+"""The verbs of operators, from a shell: each act is shown first, and stored when it is confirmed."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def _done(change: Change) -> str:
 
 
 def _as_options(instead: str) -> str:
-    """What a refusal names, in the words of the command line."""
+    """A refusal with the options of the command line in place of Python arguments."""
     for word, option in (("since=", "--since "), ("timeout=", "--timeout "), ("children=", "--children "), ("before=", "--before ")):
         instead = instead.replace(word, option)
     return instead.replace("retry_rollback", "retry-rollback").replace("edit_step", "edit-step").replace("skip_step", "skip-step")

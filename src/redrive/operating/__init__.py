@@ -1,4 +1,4 @@
-"""What operators do to executions: each act works out an edited history from the old one, shows it, and has it stored.
+"""Acts of operators on executions: each act works out an edited history from the old one, shows it, and has it stored.
 
 1.  Pure: `cuts` takes a history apart, `causes_of_ends` finds out what ended it, `edits` makes a new one for each act,
     `rehearsals` replays that on the code here, `change_report` tells the difference. The test kit plays the same functions.

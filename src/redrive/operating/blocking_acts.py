@@ -113,5 +113,5 @@ class BlockingHistoryActs:
         return self._service._call(operator.fork(execution, before, input, id, timeout=timeout, **why))
 
     def audit(self, id: str | None = None, *, limit: int = 100) -> Sequence[AuditEntry]:
-        """What operators did to one execution, or to all: the newest *limit* acts, oldest first."""
+        """The acts of operators on one execution, or to all: the newest *limit* acts, oldest first."""
         return self._service._call(self._service.aio.operator.audit(id, limit=limit))

@@ -1,4 +1,4 @@
-"""What ended a run: the fact whose error went through the workflow to its end, found by replay."""
+"""Causes of ends: the fact whose error went through the workflow to its end, found by replay."""
 
 from __future__ import annotations
 

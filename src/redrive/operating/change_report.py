@@ -1,4 +1,4 @@
-"""What an act of an operator changes, told before it is stored and kept with it."""
+"""Reports of the changes that an operator makes, shown before they are stored and kept with them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MOST_LINES: Final = 200
 
 @attrs.frozen(kw_only=True)
 class Change:
-    """What an operator's act changed, or would change: a dry run gives the same, with *stored* False.
+    """The changes of an operator's act, stored or planned: a dry run gives the same, with *stored* False.
 
     *number* is the number of the run whose history the act makes, or has made; *run* its id. *asks* is what the workflow asks for
     next, by a replay on the code here; *ends* the status in which it would end at once. *in_doubt* are the steps that may have taken

@@ -30,7 +30,7 @@ def retry(subject: Subject, since: str | None = None) -> Edited:
     """Go on from before the failure, every stored success kept; or perform all anew that was asked from *since* on (F5)."""
     verb, rows = "retry", subject.rows
     if subject.status == COMPENSATION_FAILED:
-        raise subject.refuse(verb, "its undos failed", "retry_rollback goes on with them; skip_step gives one of them its outcome")
+        raise subject.refuse(verb, "its undos failed", "retry_rollback runs them again; skip_step gives one of them its outcome")
     if since is not None:
         if subject.status not in (FAILED, CANCELLED, PARKED):
             raise subject.refuse(verb, f"it is {subject.status}", "fork makes a copy of it; edit_step changes an answer")

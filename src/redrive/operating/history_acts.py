@@ -151,7 +151,7 @@ class HistoryActs:
         return await stored_acts.copy(self._service, self._wish(execution, "fork", why), copy_id, edit, limit)
 
     async def audit(self, id: str | None = None, *, limit: int = 100) -> Sequence[AuditEntry]:
-        """What operators did to one execution, or to all: the newest *limit* acts, oldest first."""
+        """The acts of operators on one execution, or to all: the newest *limit* acts, oldest first."""
         from redrive.operating.audit_entries import audit_entry
 
         service = self._service

@@ -77,7 +77,7 @@ def fits(subject: Subject, rows: Sequence[Row]) -> bool:
 
 
 def spec_at(subject: Subject, key: str, before: int | None) -> StepSpec | None:
-    """What the code says of the step at *key*, which it waits for behind the first *before* rows."""
+    """The specification in the code of the step at *key*, which it waits for behind the first *before* rows."""
     rows = subject.rows if before is None else subject.rows[:before]
     machine = replay(subject.workflow, rows, subject.codec, **_make(subject)).machine
     try:

@@ -47,7 +47,7 @@ Edit: TypeAlias = Callable[[Subject], Edited]
 
 @attrs.frozen(kw_only=True)
 class Wish:
-    """What an operator wants done to execution *id*, and why; *key* makes it land once."""
+    """An act that an operator asks for on execution *id*, with the reason; *key* makes it land once."""
 
     id: str
     verb: str

@@ -50,7 +50,7 @@ class Subject:
 
 @attrs.frozen(kw_only=True)
 class Edited:
-    """A history and what comes of the one before: *rows* are the new ones, of which the first *kept* are old ones.
+    """A history that replaces another: *rows* are the new ones, of which the first *kept* are old ones.
 
     *back* goes into the inbox again; *removed* are the old rows that are not in the new ones, *added* the new ones that were not in
     the old. *in_doubt* are steps that may have taken effect without a result, *again* those that had succeeded and will be performed

@@ -1,9 +1,9 @@
-"""What if a step had said something else: the history replayed in memory with other answers, and nothing stored.
+"""Hypothetical answers: the history replayed in memory with other answers, and nothing stored.
 
 1.  The run is replayed up to the first answer that is another. From there on, what it asks is answered by the *answers* given, by what
     is recorded for the same question (same step, same arguments), or by a stub; time passes by itself.
 2.  Signals and ends of children that are recorded behind that point come in their order, when the run waits for nothing else.
-3.  What nobody answers is what the workflow would ask.
+3.  Commands without an answer are those that the workflow would ask next.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TIMELESS: Final = (Asked, Noted, AttributeSet, SetAside, Ended)
 
 @attrs.frozen(kw_only=True)
 class WhatIf:
-    """What would have happened. *asks* is what the workflow would ask for, and nobody answered; *status* how it would have ended, None if
+    """The hypothetical end of a run. *asks* are the commands that it would ask next; *status* how it would have ended, None if
     it would not, with *result* or *error* (its type and message). *rows* is the history that it would have."""
 
     id: str

@@ -1,4 +1,4 @@
-"""What an operator would do to a run, played: the same edits that a service has stored, on a run in memory."""
+"""Acts of operators on played runs: the same edits that a service has stored, on a run in memory."""
 
 from __future__ import annotations
 

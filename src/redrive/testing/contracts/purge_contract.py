@@ -1,4 +1,4 @@
-"""What a store forgets, when it is asked to (F10)."""
+"""Purges: what a store forgets when it is asked to (F10)."""
 
 from __future__ import annotations
 
