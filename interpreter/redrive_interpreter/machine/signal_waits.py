@@ -32,7 +32,7 @@ class SignalWait(Wait):
 
     __slots__ = ("due", "name", "texts")
     ended_by: ClassVar[EndedBy] = "signal"
-    command: WaitSignal[Any]
+    command: WaitSignal[Any]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, key: Key, command: WaitSignal[Any], fiber: Fiber, name: str, due: datetime | None) -> None:
         super().__init__(key, command, fiber)

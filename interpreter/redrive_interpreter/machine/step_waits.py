@@ -36,7 +36,7 @@ class StepWait(Wait):
     """
 
     __slots__ = ("asked_at", "attempt", "doubt", "input", "retry_due", "run", "started", "undoing")
-    command: Step[Any]
+    command: Step[Any]  # pyright: ignore[reportIncompatibleVariableOverride]
     ended_by: ClassVar[EndedBy] = "body"
 
     def __init__(self, key: Key, command: Step[Any], fiber: Fiber, input: Any, asked_at: datetime, run: UUID) -> None:
