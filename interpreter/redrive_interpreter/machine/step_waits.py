@@ -36,12 +36,12 @@ class StepWait(Wait):
     """
 
     __slots__ = ("asked_at", "attempt", "doubt", "input", "retry_due", "run", "started", "undoing")
-    command: Step[Any]  # pyright: ignore[reportIncompatibleVariableOverride]
+    command: Step[Any]
     ended_by: ClassVar[EndedBy] = "body"
 
     def __init__(self, key: Key, command: Step[Any], fiber: Fiber, input: Any, asked_at: datetime, run: UUID) -> None:
         self.key = key
-        self.command = command
+        self.command = command  # pyright: ignore[reportIncompatibleVariableOverride]
         self.fiber = fiber
         self.input: Any = input
         self.asked_at: datetime = asked_at
