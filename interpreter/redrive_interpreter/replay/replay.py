@@ -116,7 +116,9 @@ def _fold(machine: Machine[Any], history: Sequence[Row]) -> list[Request]:
         last = end >= total
         watched.at = at
         turn = run.recorded = RecordedTurn(asked, last and (ended is None or ended.forced), watched, forks)
-        turn.beyond = last and end == at + 1 + len(forks or ())  # only the fact is stored: everything that the turn does is new
+        turn.beyond = last and end == at + 1 + (
+            0 if forks is None else len(forks)
+        )  # only the fact is stored: everything that the turn does is new
         if aside:
             turn.aside = aside
         before = run.counted
