@@ -84,8 +84,11 @@ def cause_of_end(workflow: Workflow[..., Any], rows: Sequence[Row], codec: Codec
     return EndCause("other", at=len(rows) - 1)
 
 
-def _tracing(make: Make | None) -> Any:
-    return _TracingMachine if make is None else lambda workflow, codec: make(workflow, codec, _TracingMachine)
+def _tracing(make: Make | None) -> Callable[[Workflow[..., Any], Codec], Machine[Any]]:
+    def made(workflow: Workflow[..., Any], codec: Codec) -> Machine[Any]:
+        return _TracingMachine(workflow, codec) if make is None else make(workflow, codec, _TracingMachine)
+
+    return made
 
 
 def _index(rows: Sequence[Row], fact: Fact) -> int:

@@ -183,6 +183,7 @@ class HistoryActs:
         check_means_step(verb, step)
         if (error is None) == (not result) or len(result) > 1:
             raise InvalidDefinition(f"{verb} takes a result or error=, one of them")
+        value: Any = next(iter(result), None)
 
         def edit(subject: Subject) -> Edited:
             key = key_of(subject, verb, step)
@@ -191,7 +192,7 @@ class HistoryActs:
                 edits.check_skipped(subject, key)
             if error is not None:
                 return edits.answer(subject, verb, key, Err(edits.encoded_error(subject, verb, key, error)), since)
-            return edits.answer(subject, verb, key, Ok(edits.encoded(subject, verb, key, result[0])), since)
+            return edits.answer(subject, verb, key, Ok(edits.encoded(subject, verb, key, value)), since)
 
         return await self._act(id, verb, why, edit)
 

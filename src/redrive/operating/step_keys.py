@@ -29,7 +29,7 @@ def key_of(subject: Subject, verb: str, step: Any) -> str:
         codec = subject.codec
         input = codec.dump_call(step.spec.signature, step.args, step.kwargs, step.step_id)
         alike = [row for row in _steps(subject) if row.label == step.step_id and codec.same(row.input, input)]
-        return _only(subject, verb, repr(step), alike)
+        return _only(subject, verb, f"{step!r}", alike)
     assert isinstance(step, str)
     return step
 

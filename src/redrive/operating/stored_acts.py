@@ -25,6 +25,7 @@ from redrive.status import CANCELLING, FAILED, FINAL, PARKED, PAUSED, PENDING, R
 from redrive.stored import Origin
 from redrive.worker.facts import put_back
 from redrive.worker.outbox import cancel_message
+from redrive_interpreter import kinds
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionFinished, ExecutionNotFound, RedriveError
 from redrive_interpreter.history.row_json import dump_row
 from redrive_interpreter.history.rows import Answered, Asked, AttemptStarted, AttributeSet, CancelRequested, DeadlinePassed, Ended, Started
@@ -394,9 +395,9 @@ async def force_fail(service: AsyncDurableService, wish: Wish, outcome: Err) -> 
 def _policy(rows: Sequence[Row], id: str) -> str:
     started = rows[0]
     assert isinstance(started, Started)
-    asked = next((row for row in rows if isinstance(row, Asked) and isinstance(row.input, dict) and row.input.get("id") == id), None)
-    if asked is not None:
-        return str(asked.input.get("on_parent_close", "cancel"))
+    for row in rows:
+        if isinstance(row, Asked) and row.kind in kinds.CHILD_STARTS and row.input["id"] == id:
+            return str(row.input["on_parent_close"])
     return next((child.on_parent_close for child in started.children if child.id == id), "cancel")
 
 

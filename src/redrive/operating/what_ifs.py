@@ -120,8 +120,8 @@ class _Imagined:
         places = {view.key: str(view.place) for view in self._machine.fibers() if view.key is not None and view.place is not None}
         asks = [
             Asking(key=key, kind=rows[key].kind, label=rows[key].label, input=rows[key].input, place=places.get(key, ""))
-            for key in ({} if finished is not None else self._machine.pending)
-            if key in rows
+            for key in self._machine.pending
+            if key in rows and finished is None
         ]
         return WhatIf(
             id=subject.id,
