@@ -91,7 +91,8 @@ def _test_of(attribute: Attribute[T], test: Any) -> Callable[[T], bool]:
     if isinstance(test, Condition):
         if test.attribute != attribute:
             raise InvalidDefinition(f"wait_for_attribute({attribute!r}, …) takes a condition on this attribute, not {test!r}")
-        stored = stored_condition(test)
+        condition: Any = test
+        stored = stored_condition(condition)
         return lambda value: stored.fits(texts_of(value))
     if callable(test) and not isinstance(test, type):
         return lambda value: bool(test(value))

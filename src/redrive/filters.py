@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from redrive.codec.searchable import fitting
 from redrive.ports.finding import StoredCondition, StoredFilter
@@ -97,7 +97,8 @@ def stored_filter(filter: Filter | Criteria | Mapping[str, Any]) -> StoredFilter
 
 def conditions_of(given: Any) -> tuple[Condition[Any], ...]:
     """Raises `InvalidDefinition` for what are none."""
-    conditions = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, Mapping)) else (given,)
+    several = isinstance(given, Iterable) and not isinstance(given, (str, Mapping))
+    conditions = tuple(cast("Iterable[Any]", given)) if several else (cast("Any", given),)
     for condition in conditions:
         if not isinstance(condition, Condition):
             raise InvalidDefinition(f"attributes= of a filter takes conditions, like [state.is_('paid')], not {given!r:.100}")

@@ -54,7 +54,7 @@ class AsyncFinds:
             raise InvalidDefinition(f"limit={limit} leaves nothing to find")
         workflow = filter.get("workflow")
         service = cast("AsyncDurableService", self)
-        typed = workflow if isinstance(workflow, Workflow) else None
+        typed = cast("Workflow[..., Any]", workflow) if isinstance(workflow, Workflow) else None
         return AsyncFound(service, stored_filter(filter), typed, limit, _attributes(filter))
 
     @overload
@@ -73,12 +73,13 @@ class AsyncFinds:
         """
         service, asked = cast("AsyncDurableService", self), stored_filter(filter)
         service._check_open()
-        attribute = by if isinstance(by, Attribute) else None
+        wanted: Any = by
+        attribute: Attribute[Any] | None = wanted if isinstance(by, Attribute) else None
         if attribute is None and by is not None and by not in _BY:
             raise InvalidDefinition(f"by= is one of {', '.join(_BY)}, or an Attribute, not {by!r}")
         attributes = (*_attributes(filter), *(() if attribute is None else (attribute,)))
         await catch_up(service, attributes, waits=asked.waiting_on is not None or by == "waiting_on")
-        grouped = by if attribute is None else f"attribute:{attribute.name}"
+        grouped: str | None = wanted if attribute is None else f"attribute:{attribute.name}"
         counts = await patiently(lambda: service.store.count(asked, grouped))
         if by is None:
             return counts[""]

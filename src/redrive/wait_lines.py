@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 255
 """Of all lines together."""
 _LONGEST: Final = 120
+_SHORT: Final = 25
+"""Characters up to which a step's id is as it is in a line, whatever they are."""
 _MOST: Final = 64
 """Waits that are looked at. Of ten thousand steps in parallel, most are the same one."""
 TIMER: Final = "timer"
@@ -53,9 +55,11 @@ def lines_of(waits: Iterable[tuple[str, str]]) -> str:
 
 def waits_of(pending: Mapping[Any, Any]) -> str:
     """The lines for what a machine waits for."""
-    if len(pending) == 1:  # nearly always
+    if len(pending) == 1:  # nearly always, and of a step
         for wait in pending.values():
             command = wait.command
+            if type(command) is Step and len(command.step_id) < _SHORT and "\n" not in command.step_id:
+                return f"step:{command.step_id}"
             return line(command.kind, _label(command))
     return lines_of((wait.command.kind, _label(wait.command)) for wait in pending.values())
 

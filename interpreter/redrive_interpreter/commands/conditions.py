@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from redrive_interpreter.errors import InvalidDefinition
 from redrive_interpreter.frozen import Frozen, put
@@ -159,8 +159,9 @@ def can_be_searched(value: object) -> str:
         length = len(value.encode("utf-8", "surrogatepass"))
         return "" if length <= MAX_SEARCHED_BYTES else f"it has {length} bytes, and text of up to {MAX_SEARCHED_BYTES} is searched"
     if isinstance(value, (set, frozenset)):
-        if all(isinstance(member, str) for member in value):  # pyright: ignore[reportUnknownVariableType]
-            return next(filter(None, map(can_be_searched, value)), "")  # pyright: ignore[reportUnknownArgumentType]
+        members = cast("set[object]", value)
+        if all(isinstance(member, str) for member in members):
+            return next((problem for member in members if (problem := can_be_searched(member))), "")
         return "of sets, those of text are searched"
     return f"values of type {type(value).__name__} are stored and read only"
 

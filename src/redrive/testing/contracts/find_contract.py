@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -245,7 +245,7 @@ class FindContract:
     @in_lab
     async def test_a_window_has_its_first_moment_and_not_its_last(self, lab: Lab) -> None:
         store = await lab.open()
-        times = []
+        times: list[datetime] = []
         for i in range(3):
             begun = await store.start(execution(f"e-{i}"))
             times.append(begun.snapshot.created_at)
