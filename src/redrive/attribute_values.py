@@ -1,7 +1,8 @@
 """The values that an attribute of an execution has had, one after another: none is missed, for they are read from its history.
 
-An execution that sets nothing is asked for its length only; its rows are read when there are more. Changes in other processes are told by
-the store, turns of this process are not (`Store.changed`), so the store is also asked now and then: soon after a change, less often later.
+An execution that sets nothing is asked for its length only; its rows are read when there are more. Changes in other processes are told
+by the store, turns of this process are not (`Store.wait_for_changes`), so the store is also asked now and then: soon after a change, less
+often later.
 """
 
 from __future__ import annotations

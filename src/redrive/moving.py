@@ -92,7 +92,7 @@ def _counted(moved: Moved, page: Sequence[Archived]) -> Moved:
         moved,
         executions=moved.executions + len(page),
         live=moved.live + sum(execution.status not in FINAL for execution in page),
-        rows=moved.rows + sum(run.chunks[-1].upto for execution in page for run in execution.runs if run.chunks),
+        rows=moved.rows + sum(run.chunks[-1].end for execution in page for run in execution.runs if run.chunks),
         messages=moved.messages + sum(len(execution.inbox) for execution in page),
     )
 

@@ -306,12 +306,12 @@ class _Triggered(AsyncExecution[Any]):
 
     async def _begun(self) -> None:
         store: Any = self._service.store
-        seen = await store.changed(0)
+        seen = await store.wait_for_changes(0)
         while await store.read(self.id) is None:
             found = await store.schedules([self._schedule])
             if not found or all(one.id != self.id for one in found[0].by_hand):
                 return  # nobody is going to start it, or somebody just has
-            seen = await store.changed(1.0, seen)
+            seen = await store.wait_for_changes(1.0, seen)
 
 
 def texts_by_name(attributes: Mapping[Any, Any]) -> Searchable:

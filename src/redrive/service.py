@@ -184,7 +184,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues)
         alive = None if self._presence is None else self._presence.show
         self._handlers = Handlers(self.store, self.codec, self._news, self.worker_id, self._clock, alive)
         loop = asyncio.get_running_loop()
-        watching = partial(watch, self.store, await self.store.changed(0), work=self._look, events=self._news.tell)
+        watching = partial(watch, self.store, await self.store.wait_for_changes(0), work=self._look, events=self._news.tell)
         self._tasks += [loop.create_task(watching(ends=self._look_for_ends, schedules=self._look_at_schedules))]
         for handler in self._on:
             await self._handlers.add(handler)

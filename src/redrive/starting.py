@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redrive.attendance import Listing
     from redrive.codec import JsonCodec
     from redrive.ports.inside import AsyncCursor, Standing
-    from redrive.ports.store import Begun, NewExecution, NewMessage, Snapshot, Store
+    from redrive.ports.store import NewExecution, NewMessage, Snapshot, StartResult, Store
     from redrive_interpreter.commands.conditions import Equals
     from redrive_interpreter.commands.queue_values import Queue
 
@@ -197,7 +197,7 @@ async def check_message(
 
 
 async def check_begun(
-    begun: Begun, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store, listing: Listing | None
+    begun: StartResult, new: NewExecution, workflow: Workflow[..., Any], codec: JsonCodec, store: Store, listing: Listing | None
 ) -> None:
     """Raises what `compare` and `check_message` raise where *new* existed; *listing* warns where nobody will begin it."""
     if not begun.created:

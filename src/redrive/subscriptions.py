@@ -44,7 +44,7 @@ class Subscription(Generic[T]):
         self._reading = reading
         self._ready: list[StoredEvent] = []
         self._done = False
-        # Begun at once: what is emitted between `subscribe` and the first `anext` counts.
+        # StartResult at once: what is emitted between `subscribe` and the first `anext` counts.
         self._place: asyncio.Future[int] = asyncio.get_running_loop().create_task(self._begin())
 
     async def _begin(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from redrive.ports.store import StoreError
 
 if TYPE_CHECKING:
-    from redrive.ports.store import Store, Told
+    from redrive.ports.store import ChangeCounts, Store
 
 POLL: Final = 1.0
 _REST: Final = 2.0
@@ -18,7 +18,7 @@ _REST: Final = 2.0
 
 async def watch(
     store: Store,
-    seen: Told,
+    seen: ChangeCounts,
     *,
     work: Callable[[], None],
     events: Callable[[], None],
@@ -32,7 +32,7 @@ async def watch(
     ended = False
     while True:
         try:
-            told = await store.changed(max(0.001, min(POLL, rested - clock())) if ended else POLL, seen)
+            told = await store.wait_for_changes(max(0.001, min(POLL, rested - clock())) if ended else POLL, seen)
             before, seen = seen, told
             everybody = clock() - last >= POLL
             if everybody:

@@ -53,5 +53,5 @@ async def _fill(path: Path, executions: int, done: int) -> None:
         assert begun.claim is not None
         await store.commit(begun.claim, Turn(expects=1, rows=rows, status="suspended"))
         machine.close()
-    await store.retire("bench")
+    await store.deregister_worker("bench")
     await store.close()

@@ -396,7 +396,7 @@ def park(id: str) -> None:
         (claim,) = await store.claim("w", timedelta(seconds=1), "b1", ["orders.process"], 10)
         assert claim.id == id
         await store.release([claim], parked=NewPark(build="b1", kind="diverged", reason="it asks for something else"))
-        await store.retire("w")
+        await store.deregister_worker("w")
         await store.close()
 
     asyncio.run(run())

@@ -246,7 +246,7 @@ class Driver:
                     await store.release([self.claims[-1 - n % len(self.claims)]], parked=park)
                 return None
             case Retire(worker):
-                return await store.retire(worker)
+                return await store.deregister_worker(worker)
             case Handle(handler, worker, done):
                 events = await store.take_events(handler, "x", worker, 2)
                 if done and events:
@@ -356,7 +356,7 @@ class Driver:
         snapshots = sorted(await newest(self.store, limit=1000), key=lambda found: found.id)
         self.check_transitions(snapshots)
         histories = [await self.store.history(found.id, run) for found in snapshots for run in range(1, found.number + 1)]
-        mail = [await self.store.mail(worker, 0) for worker in ("ada", "bob")]
+        mail = [await self.store.poll_inboxes(worker, 0) for worker in ("ada", "bob")]
         events = await self.store.events(0, ["x", "y"], 100)
         wakes = [await self.store.next_wake(["w", "v"], build) for build in ("", "b-1", "b-2")]
         wakes += [await self.store.next_wake(["w", "v"], build, worker) for build in ("b-1", "b-2") for worker in ("ada", "bob", "eve")]

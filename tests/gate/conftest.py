@@ -118,7 +118,7 @@ async def put(store: Store, histories: list[tuple[str, list[Row]]]) -> None:
         texts = [to_json(dump_row(row)) for row in rows[1:]]
         await store.commit(begun.claim, Turn(expects=1, rows=texts, status="suspended"))
         await store.release([begun.claim])
-    await store.retire("me")
+    await store.deregister_worker("me")
     await store.close()
 
 

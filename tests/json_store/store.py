@@ -13,22 +13,22 @@ from redrive.ports.parks import NewPark
 from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     NO_ROOM,
-    Begun,
+    ChangeCounts,
     Claim,
-    Committed,
+    ClaimedState,
+    CommitResult,
     Event,
     Json,
-    Loaded,
     LostClaim,
     Message,
     NewExecution,
     NewMessage,
     Snapshot,
-    Told,
+    StartResult,
     Turn,
 )
 from redrive.stores.backends import Backend
-from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.change_notifier import EVENTS, WORK, ChangeNotifier
 from redrive.stores.common import wall_clock
 from redrive.stores.ledger import claim_rules, rewrite_rules, start_rules, turn_rules
 from redrive.stores.ledger.reach import Reach, reach_of_message, reach_of_starts, reach_of_turns
@@ -41,7 +41,7 @@ from redrive_interpreter.errors import ExecutionNotFound
 from tests.json_store.files import Transaction, locked
 
 _MICROSECOND = timedelta(microseconds=1)
-_bells: dict[Path, Bell] = {}
+_notifiers: dict[Path, ChangeNotifier] = {}
 
 
 class JsonStore:
@@ -49,7 +49,7 @@ class JsonStore:
 
     def __init__(self, path: str | Path, clock: Callable[[], datetime] = wall_clock) -> None:
         self.path, self._clock = Path(path), clock
-        self._bell = _bells.setdefault(self.path.absolute(), Bell())
+        self._notifier = _notifiers.setdefault(self.path.absolute(), ChangeNotifier())
 
     async def open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ class JsonStore:
     async def now(self) -> datetime:
         return self._clock()
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
-        return await self._bell.wait(timeout, since)
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
+        return await self._notifier.wait(timeout, since)
 
     @contextlib.contextmanager
     def _transaction(self) -> Generator[Transaction]:
@@ -70,10 +70,10 @@ class JsonStore:
             yield tx
             tx.write()
         if tx.changes:
-            self._bell.ring(tx.changes)
+            self._notifier.ring(tx.changes)
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> StartResult:
         with self._transaction() as tx:
             asked = [(new, claim_for, first)]
             work = lock(tx, reach_of_starts(asked), tx.now_us)
@@ -83,8 +83,8 @@ class JsonStore:
             assert started is not None
             write(tx, work)
             tx.changes |= work.changes
-            committed = Committed(inbox=tuple(tx[new.id].inbox)) if started.committed else None
-            return Begun(created=started.created, snapshot=tx[new.id].snapshot(), claim=started.claim, committed=committed)
+            committed = CommitResult(inbox=tuple(tx[new.id].inbox)) if started.committed else None
+            return StartResult(created=started.created, snapshot=tx[new.id].snapshot(), claim=started.claim, committed=committed)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         with self._transaction() as tx:
@@ -154,14 +154,14 @@ class JsonStore:
                 record.status = "parked"
             return [_give(record, worker, build) for record in (*due, *retried)]
 
-    async def load(self, claim: Claim) -> Loaded:
+    async def load(self, claim: Claim) -> ClaimedState:
         with self._transaction() as tx:
             record = _held(tx, claim)
             if record is None:
                 raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-            return Loaded(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == "paused")
+            return ClaimedState(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == "paused")
 
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+    async def commit(self, claim: Claim, turn: Turn) -> CommitResult:
         with self._transaction() as tx:
             asked = [(claim, turn)]
             work = lock(tx, reach_of_turns(asked), tx.now_us)
@@ -169,7 +169,7 @@ class JsonStore:
             turn_rules.apply(work, claim, turn, alone=True)
             write(tx, work)
             tx.changes |= work.changes
-            return Committed(inbox=tx[claim.id].messages_after(turn.seen))
+            return CommitResult(inbox=tx[claim.id].messages_after(turn.seen))
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         with self._transaction() as tx:
@@ -181,7 +181,7 @@ class JsonStore:
                 record.owner = None
             tx.changes |= WORK
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         with self._transaction() as tx:
             return tx.newest_message, {one.id: new for one in tx.of(worker) if (new := one.messages_after(after))}
 
@@ -193,7 +193,7 @@ class JsonStore:
             dead = frozenset(id for id in tx.workers if not _is_alive(tx, id))
             return maybe_from_us(claim_rules.next_wake(claimant, tx.every(), dead, retries=worker is not None))
 
-    async def retire(self, worker: str) -> None:
+    async def deregister_worker(self, worker: str) -> None:
         with self._transaction() as tx:
             tx.workers.pop(worker, None)
             for record in tx.of(worker):

@@ -163,7 +163,7 @@ async def test_callers_that_go_away_cost_no_connection(postgres: Server, schema:
         for _ in range(20):
             calls = [
                 asyncio.ensure_future(call)
-                for call in (newest(store), store.now(), store.read("x"), store.mail("ada", 0), store.next_wake(["w"]))
+                for call in (newest(store), store.now(), store.read("x"), store.poll_inboxes("ada", 0), store.next_wake(["w"]))
             ]
             calls.append(asyncio.ensure_future(store.claim("ada", timedelta(seconds=5), "b", ["w"], 1)))
             await asyncio.sleep(delay)

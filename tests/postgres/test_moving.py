@@ -63,7 +63,7 @@ async def test_a_handler_hears_what_is_emitted_after_the_move_and_nothing_twice(
             for name in names:
                 await service.start(waits(name), id=name)
             while len(heard) < int(names[-1]):
-                await service.store.changed(0.01)
+                await service.store.wait_for_changes(0.01)
 
     await listen(old, "1", "2")
     await move(archive_of(old), archive_of(target))

@@ -210,9 +210,9 @@ def test_a_worker_needs_no_more_than_to_read_and_write_the_tables(postgres: Serv
         await store.open()
         claim = await claimed(store)
         await store.send("e-1", signal())
-        assert len((await store.mail("ada", 0))[1]) == 1
+        assert len((await store.poll_inboxes("ada", 0))[1]) == 1
         await store.commit(claim, Turn(expects=1, rows=["1"], status="completed", outcome="{}"))
-        await store.retire("ada")
+        await store.deregister_worker("ada")
         await store.close()
 
     asyncio.run(run())

@@ -27,18 +27,18 @@ def test_mail_that_is_committed_after_younger_mail_is_not_missed(postgres: Serve
         async with opened(postgres.url(schema=schema)) as store:
             await claimed(store, "slow")
             await claimed(store, "fast")
-            newest, _ = await store.mail("ada", 0)
+            newest, _ = await store.poll_inboxes("ada", 0)
             with postgres.connect() as sender, sender.transaction():
                 lock = f"SELECT n FROM {schema}.executions WHERE id = 'slow' FOR NO KEY UPDATE"
                 ((n,),) = sender.execute(lock).fetchall()  # type: ignore[arg-type]
                 insert = f"INSERT INTO {schema}.inbox (n, kind, name, data, stored_us) VALUES ({n}, 'signal', 'late', '1', 1)"
                 sender.execute(insert)  # type: ignore[arg-type]
                 await store.send("fast", signal())
-                newest, mail = await store.mail("ada", newest)
+                newest, mail = await store.poll_inboxes("ada", newest)
                 assert list(mail) == ["fast"]
-            newest, mail = await store.mail("ada", newest)
+            newest, mail = await store.poll_inboxes("ada", newest)
             assert [message.name for message in mail["slow"]] == ["late"]
-            assert (await store.mail("ada", newest))[0] == newest
+            assert (await store.poll_inboxes("ada", newest))[0] == newest
 
     asyncio.run(run())
 
@@ -124,7 +124,7 @@ def test_who_retires_and_who_buries_him_lock_in_one_order(postgres: Server, sche
             with postgres.connect() as looking, postgres.connect() as other, other.transaction():
                 bury = f"DELETE FROM {schema}.workers WHERE id = 'bob'"
                 other.execute(bury)  # type: ignore[arg-type]
-                retiring = asyncio.create_task(store.retire("bob"))
+                retiring = asyncio.create_task(store.deregister_worker("bob"))
                 waits = f"SELECT FROM pg_stat_activity WHERE application_name = '{schema}' AND wait_event_type = 'Lock'"
                 while not looking.execute(waits).fetchall():  # type: ignore[arg-type]
                     await asyncio.sleep(0.01)

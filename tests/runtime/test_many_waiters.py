@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from redrive.ports.ends import End
-from redrive.ports.store import Snapshot, Told
+from redrive.ports.store import ChangeCounts, Snapshot
 from redrive.stores.memory import MemoryStore
 from redrive.waiters import Waiters
 from redrive.watching import watch
@@ -67,10 +67,10 @@ class Telling(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.news: asyncio.Queue[Told] = asyncio.Queue()
-        self.said = Told()
+        self.news: asyncio.Queue[ChangeCounts] = asyncio.Queue()
+        self.said = ChangeCounts()
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
         try:
             async with asyncio.timeout(timeout):
                 self.said = await self.news.get()
@@ -88,10 +88,10 @@ async def test_news_for_others_does_not_wait_while_looks_for_ends_rest(kind: str
         heard["ends"].set()
         await asyncio.sleep(0.3)  # thousands of them: the next look comes in twice that
 
-    watching = loop.create_task(watch(store, Told(), work=heard["work"].set, events=heard["events"].set, ends=ends))
-    store.news.put_nowait(Told(ends=1))
+    watching = loop.create_task(watch(store, ChangeCounts(), work=heard["work"].set, events=heard["events"].set, ends=ends))
+    store.news.put_nowait(ChangeCounts(ends=1))
     await heard["ends"].wait()
-    store.news.put_nowait(Told(ends=1, **{kind: 1}))
+    store.news.put_nowait(ChangeCounts(ends=1, **{kind: 1}))
     begun = loop.time()
     await heard[kind].wait()
     assert loop.time() - begun < 0.6, "the look ends in 0.3 s, and its rest in 0.9"
@@ -106,9 +106,9 @@ async def test_what_ends_while_looks_rest_is_looked_for_after_that() -> None:
         looked.put_nowait(loop.time())
         await asyncio.sleep(0.05)
 
-    watching = loop.create_task(watch(store, Told(), work=lambda: None, events=lambda: None, ends=ends))
-    store.news.put_nowait(Told(ends=1))
+    watching = loop.create_task(watch(store, ChangeCounts(), work=lambda: None, events=lambda: None, ends=ends))
+    store.news.put_nowait(ChangeCounts(ends=1))
     first = await looked.get()
-    store.news.put_nowait(Told(ends=2))
+    store.news.put_nowait(ChangeCounts(ends=2))
     assert 0.14 < await looked.get() - first < 0.9, "after its rest, and before the look that everybody takes each second"
     watching.cancel()

@@ -93,14 +93,14 @@ async def fill(store: str) -> None:
         await unread.signal(other, "never waited for", key="k")
         await stranger.signal("unread", Signal("moving.word", int), 5)
         while not await service.store.set_aside("unread", 1):
-            await service.store.changed(0.01)
+            await service.store.wait_for_changes(0.01)
         await service.start(sleeps(3600 * 24 * 365), id="asleep")
         await service.start(parent(), id="parent")
         assert await service.execute(sleeps(0), id="done") == "slept"
         with pytest.raises(ExecutionFailed):
             await service.execute(fails(), id="failed")
         while {status.status for status in await newest(service.store, limit=100)} & {"pending", "running"}:
-            await service.store.changed(0.01)
+            await service.store.wait_for_changes(0.01)
         dead, waiting, *_ = await service.store.take_events("moving.handler", told.name, service.worker_id, 10)
         now = await service.store.now()
         held = HeldEvent(handler="moving.handler", event=dead, attempts=3, first_at=now, error="odd \ud800", dead=True)
@@ -208,7 +208,7 @@ class _Forgetful(SQLiteArchive):
         await super().write_executions([attrs.evolve(one, **self._changes) if one.id == "unread" else one for one in executions])
 
 
-@pytest.mark.parametrize("changes", [{"inbox": ()}, {"landed": ()}, {"unread": 7}, {"runs": ()}, {"status": "failed"}])
+@pytest.mark.parametrize("changes", [{"inbox": ()}, {"dedup_keys": ()}, {"unread": 7}, {"runs": ()}, {"status": "failed"}])
 async def test_a_difference_is_found_and_neither_store_is_changed_for_others(tmp_path: Path, changes: dict[str, Any]) -> None:
     old = url(tmp_path / "old.db")
     await fill(old)

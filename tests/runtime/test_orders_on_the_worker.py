@@ -36,7 +36,7 @@ from redrive import (
     workflow,
 )
 from redrive.codec import JsonCodec
-from redrive.ports.store import Claim, Committed, Turn
+from redrive.ports.store import Claim, CommitResult, Turn
 from redrive.stores.memory import MemoryStore
 from redrive_interpreter import Finished, drive
 from tests.contracts.clocks import Clock
@@ -66,7 +66,7 @@ DIRECTOR = Director()
 
 
 class DirectedStore(MemoryStore):
-    async def commit(self, claim: Claim, turn: Turn) -> Committed:
+    async def commit(self, claim: Claim, turn: Turn) -> CommitResult:
         if claim.id != "x":
             return await super().commit(claim, turn)
         await DIRECTOR.point("before a commit")

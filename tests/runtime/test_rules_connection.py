@@ -34,7 +34,7 @@ from tests.runtime.support import true
 word = Signal("rules.word", int)
 heard = Event("rules.heard", int)
 VERBS = {
-    "start", "send", "claim", "load", "commit", "release", "mail", "next_wake",
+    "start", "send", "claim", "load", "commit", "release", "poll_inboxes", "next_wake",
     "read", "history", "events", "take_events", "events_done", "now",
 }  # fmt: skip
 

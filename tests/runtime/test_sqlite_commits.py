@@ -159,7 +159,7 @@ def test_short_reads_wake_no_thread_on_a_fast_disk_and_hold_up_no_loop_on_a_slow
         store._reader._took = took
         assert (await store.read(claim.id)) is not None
         store._reader._took = took
-        assert (await store.mail("ada", 0))[1].keys() == {claim.id}
+        assert (await store.poll_inboxes("ada", 0))[1].keys() == {claim.id}
         store._reader._took = took
         assert await store.next_wake(["w"]) is None
         assert {thread == threading.current_thread().name for _, thread in statements} == {on_the_spot}
@@ -227,11 +227,11 @@ def test_one_store_serves_several_event_loops(tmp_path: Path) -> None:
             landed.extend(await asyncio.gather(*(store.send("e-1", signal(name, str(n))) for n in range(20))))
 
         threads = [threading.Thread(target=asyncio.run, args=(send_some(f"loop {n}"),)) for n in range(3)]
-        seen = await store.changed(0)
+        seen = await store.wait_for_changes(0)
         for thread in threads:
             thread.start()
         await send_some("main")
-        assert await store.changed(10, seen) != seen
+        assert await store.wait_for_changes(10, seen) != seen
         for thread in threads:
             await asyncio.to_thread(thread.join)
         assert landed == [True] * 80

@@ -64,7 +64,7 @@ def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> 
         "next_parked_wake",
         "inbox",
         "history",
-        "mail",
+        "poll_inboxes",
     ],
 )
 def test_what_comes_in_an_order_is_read_in_it(db: sqlite3.Connection, name: str) -> None:

@@ -131,7 +131,7 @@ async def read_and_retire(path: Path, worker: str) -> list[int]:
     store = SQLiteStore(str(path))
     await store.open()
     try:
-        await store.retire(worker)
+        await store.deregister_worker(worker)
         await store.send("e-1", approval())
         return list(json.loads(await store.history("e-1")))
     finally:
@@ -249,7 +249,7 @@ def test_a_store_on_the_same_file_goes_on_where_another_stopped(tmp_path: Path) 
         await one.commit(claim, Turn(expects=1, rows=['"a"'], wake_at=await one.now()))
         await one.close()
         await other.commit(attrs.evolve(claim, length=2), Turn(expects=2, rows=['"b"'], wake_at=await other.now()))
-        await other.retire("ada")
+        await other.deregister_worker("ada")
         assert (await other.claim("bob", LEASE, "b-1", ["w"], 1))[0].length == 3
         await other.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from redrive.passwords import without_password
-from redrive.ports.store import Told
+from redrive.ports.store import ChangeCounts
 from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
@@ -99,19 +99,19 @@ def test_a_url_that_names_no_store_says_what_would(url: str, hint: str) -> None:
 
 def test_a_memory_store_wakes_waiters_on_other_event_loops() -> None:
     store = MemoryStore()
-    ready, woken = threading.Event(), list[Told]()
+    ready, woken = threading.Event(), list[ChangeCounts]()
 
     async def wait() -> None:
-        seen = await store.changed(0)
+        seen = await store.wait_for_changes(0)
         ready.set()
-        woken.append(await store.changed(60, seen))
+        woken.append(await store.wait_for_changes(60, seen))
 
     waiter = threading.Thread(target=asyncio.run, args=(wait(),))
     waiter.start()
     assert ready.wait(10)
     asyncio.run(store.start(execution()))
     waiter.join(10)
-    assert woken == [Told(work=1)]
+    assert woken == [ChangeCounts(work=1)]
 
 
 @pytest.mark.parametrize("url", ["sqlite:///orders.db", "sqlite:///./data/../orders.db?synchronous=normal"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from redrive import AsyncDurableService, ContinueAs, Flow, Signal, WaitSignal, Workflow, step, workflow
-from redrive.ports.store import Begun, StoreError
+from redrive.ports.store import StartResult, StoreError
 from redrive.stores.backends import open_url
 from redrive.stores.memory import MemoryStore
 
@@ -48,7 +48,7 @@ class Answering(MemoryStore):
         super().__init__()
         self._then = then
 
-    async def start(self, *args: Any, **kwargs: Any) -> Begun:
+    async def start(self, *args: Any, **kwargs: Any) -> StartResult:
         begun = await super().start(*args, **kwargs)
         await self._then()
         return begun
@@ -167,11 +167,11 @@ class Late:
         await self.leaving.wait()
         return begun
 
-    async def retire(self, worker: str) -> None:
+    async def deregister_worker(self, worker: str) -> None:
         self.leaving.set()
         for _ in range(10):
             await asyncio.sleep(0)
-        await self._store.retire(worker)
+        await self._store.deregister_worker(worker)
 
 
 async def test_an_answer_that_comes_when_the_worker_has_given_all_back_begins_nothing(store_url: str) -> None:

@@ -20,9 +20,9 @@ from redrive.ports.store import Creator, Json, Message
 
 @attrs.frozen(kw_only=True)
 class Chunk:
-    """Rows that were stored together, as JSON texts joined by commas; *upto* is the length of the run up to their end."""
+    """Rows that were stored together, as JSON texts joined by commas; *end* is the length of the run up to their end."""
 
-    upto: int
+    end: int
     at: datetime
     rows: str
 
@@ -115,7 +115,7 @@ class ArchivedQueues:
 class Archived:
     """All that a store keeps of one execution. *first_run* is the number of the run that its last start or restart began,
     *cancelled_run* of the last one that a cancel was accepted for (0: none), *stored_at* the time of the last message it
-    ever got, *landed* the dedup keys of all of them, sorted, long ones as digests (`short_key`),
+    ever got, *dedup_keys* are those of all of them, sorted, long ones as digests (`short_key`),
     *aside* the signals that were set aside. *root* is the execution at the top of its family, *waits* as in `Turn` (None: an older
     release wrote its last turn); *searched* are the texts by which it is found, each with its attribute, sorted."""
 
@@ -140,7 +140,7 @@ class Archived:
     outcome: Json | None
     runs: Sequence[ArchivedRun]
     inbox: Sequence[Message]
-    landed: Sequence[str]
+    dedup_keys: Sequence[str]
     parks: Sequence[Park]
     aside: Sequence[Aside] = ()
     root: str | None = None

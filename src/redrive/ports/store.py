@@ -10,7 +10,7 @@ The promises, each with a test in `redrive.testing.contracts`:
 4.  Senders write to the inbox only; a commit takes a prefix of the inbox, in the order in which it was stored.
     Stored times never decrease within one execution's inbox.
 5.  No lost wake-up: `commit` gives back every inbox message that it has not been told of (``turn.seen``), and
-    anything stored later makes the execution claimable, or shows in `mail` to its owner.
+    anything stored later makes the execution claimable, or shows in `poll_inboxes` to its owner.
 6.  A commit that ends the run, or is its first turn, while a cancel request lies unseen in the inbox, or that fires a timer while a
     message stored at or before ``turn.not_after`` lies unseen, raises `Stale` and writes nothing. One that comes when the store's
     clock has reached ``turn.deadline`` raises `Overdue` and writes nothing; with a start, the start alone is written.
@@ -149,7 +149,7 @@ class Claim:
 
 
 @attrs.frozen(kw_only=True)
-class Loaded:
+class ClaimedState:
     """The state of an execution, for the holder of its claim.
 
     *history* is one JSON array text of all rows of the current run (``json.loads(loaded.history)`` is the list of
@@ -260,7 +260,7 @@ class Turn:
 
 
 @attrs.frozen(kw_only=True)
-class Committed:
+class CommitResult:
     """*inbox*: the messages newer than ``turn.seen``, oldest first (all of them the worker has not seen).
 
     *waits_for_place*: the turn is stored, but the execution's queue has no place for it: it was parked, and lent its place. The
@@ -272,17 +272,17 @@ class Committed:
 
 
 @attrs.frozen(kw_only=True)
-class Begun:
+class StartResult:
     """The result of `start`: *created* is False where the same execution existed; *claim* where it was claimed at once,
     as it is before the first turn; *committed*: the first turn was applied with it."""
 
     created: bool
     snapshot: Snapshot
     claim: Claim | None = None
-    committed: Committed | None = None
+    committed: CommitResult | None = None
 
 
-class Told(NamedTuple):
+class ChangeCounts(NamedTuple):
     """How often it was told that an execution may be due or has mail (*work*), has ended, or has emitted an event, and that a
     schedule has changed or is due."""
 
@@ -305,7 +305,7 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         """The clock by which due times and leases are judged."""
         ...
 
-    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> StartResult:
         """Store *new*, or give back the execution that has its id (whatever its input: the caller compares).
 
         An existing one in a status of ``new.restart`` starts anew as its next run: history kept; input, creator, deadline,
@@ -313,9 +313,9 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         answered like the first time.
         ``new.first_message`` is put into the inbox in the same transaction, also of an existing one that has not ended.
         With *claim_for*, a new execution that may run now belongs to that worker from the start, if that worker is alive
-        (has called `claim`); `Begun.claim` says so. The turn *first* of such a one (``expects=1``, nothing taken or seen) is
+        (has called `claim`); `StartResult.claim` says so. The turn *first* of such a one (``expects=1``, nothing taken or seen) is
         then applied in the same transaction, as by `commit`; it is ignored where the execution existed or was not claimed,
-        or with ``new.first_message``. `Begun.snapshot` is that before the turn or after it.
+        or with ``new.first_message``. `StartResult.snapshot` is that before the turn or after it.
 
         What is in a queue is never claimed here. Where no execution has the id and another one holds ``new.dedup`` in that queue,
         the holder is given back. (Both only of a store that is a `KeepsQueues`.)
@@ -371,11 +371,11 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         """
         ...
 
-    async def load(self, claim: Claim) -> Loaded:
+    async def load(self, claim: Claim) -> ClaimedState:
         """Raises `LostClaim`."""
         ...
 
-    def commit(self, claim: Claim, turn: Turn) -> Awaitable[Committed]:
+    def commit(self, claim: Claim, turn: Turn) -> Awaitable[CommitResult]:
         """Apply *turn*. Raises `LostClaim` or `Stale`; either way nothing was written.
 
         Any other error (`StoreError`) leaves open whether it was written: repeat the same turn. A store that gives back an
@@ -393,7 +393,7 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         """
         ...
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         """The newest seq there is, and this worker's executions that have messages with a seq above *after*, with those
         messages, oldest first: a live machine takes them up without a `load`."""
         ...
@@ -427,16 +427,16 @@ class Store(KeepsAside, HoldsEvents, RewritesHistories, FindsExecutions, Protoco
         """*handler* has done its events up to seq *through*."""
         ...
 
-    async def retire(self, worker: str) -> None:
+    async def deregister_worker(self, worker: str) -> None:
         """The worker is gone for good: its executions and handlers have no owner from now on."""
         ...
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
         """Return when something may have been written that a worker, a waiter or a subscriber did not cause himself, or
         after *timeout* seconds at the latest. Plain turns (rows, status, timers) of this process are not told.
 
         Gives back counts of what was told; what another process wrote may count as all of them. With *since*, an earlier
-        answer, returns at once if there was more in between: ``seen = await changed(0)``, look,
-        ``seen = await changed(30, seen)``, look again: nothing is missed. A hint only: what it misses costs time, never progress.
+        answer, returns at once if there was more in between: ``seen = await wait_for_changes(0)``, look,
+        ``seen = await wait_for_changes(30, seen)``, look again: nothing is missed. A hint only: what it misses costs time, never progress.
         """
         ...

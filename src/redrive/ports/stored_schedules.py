@@ -9,7 +9,7 @@ The promises, each with a test in `redrive.testing.contracts`:
     *alone* does not succeed.
 3.  The commit that ends an execution of a schedule makes the schedule due, if it waits for that, and counts its failures in a
     row: at `StoredSchedule.pause_after` the schedule is paused.
-4.  What is stored here and what *becomes due* is told by `changed`.
+4.  What is stored here and what *becomes due* is told by `wait_for_changes`.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class Part(Generic[T]):
 
 HISTORY: Final = Table(
     name="history",
-    columns=(plain("number"), plain("upto", "chunk.upto"), time("at_us", "chunk.at"), plain("rows", "chunk.rows"), plain("input")),
+    columns=(plain("number"), plain("upto", "chunk.end"), time("at_us", "chunk.at"), plain("rows", "chunk.rows"), plain("input")),
     make=_chunk_row,
     order="number, upto",
 )
@@ -278,7 +278,7 @@ class _Runs(Part[_ChunkRow]):
 
 class _DedupKeys(Part[_Landed]):
     def scatter(self, it: Archived) -> Iterable[_Landed]:
-        return map(_Landed, it.landed)
+        return map(_Landed, it.dedup_keys)
 
     def gather(self, rows: Sequence[_Landed], id: str) -> Sequence[str]:
         return sorted(row.dedup for row in rows)
@@ -305,7 +305,7 @@ class _Searched(Part[_Text]):
 PARTS: Final[Sequence[Part[Any]]] = (
     _Runs(HISTORY, "runs"),
     Part(INBOX, "inbox"),
-    _DedupKeys(LANDED, "landed"),
+    _DedupKeys(LANDED, "dedup_keys"),
     _Parks(PARKED, "parks"),
     _Aside(ASIDE, "aside"),
     _Searched(ATTRIBUTES, "searched"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redrive.ports.parks import Park
-from redrive.ports.store import Begun, Committed, Creator, Json, NewExecution, Snapshot
+from redrive.ports.store import CommitResult, Creator, Json, NewExecution, Snapshot, StartResult
 from redrive.ports.workers import KnownWorker
 from redrive.status import PENDING
 from redrive.stores.ledger.claim_rules import claim_of
@@ -47,7 +47,7 @@ def snapshot_of(columns: Sequence[Any], parks: tuple[Park, ...], cancel: Json | 
     )
 
 
-def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: Committed | None) -> Begun:
+def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: CommitResult | None) -> StartResult:
     """The result of starting an execution that is new, with the snapshot and the claim of before its first turn."""
     wake_us = maybe_us(new.deadline) if new.queue is not None else now_us if new.not_before is None else to_us(new.not_before)
     times = (now_us, now_us, wake_us, maybe_us(new.deadline))
@@ -56,7 +56,7 @@ def begun_of(new: NewExecution, owner: str | None, now_us: int, committed: Commi
     rest = (*creator, "", None, None, new.queue, new.partition)
     snapshot = snapshot_of((*names, *times, owner, 0, new.attributes, None, 0, *rest), (), None, str)
     claim = None if owner is None else claim_of(snapshot, owner, 1)
-    return Begun(created=True, snapshot=snapshot, claim=claim, committed=committed)
+    return StartResult(created=True, snapshot=snapshot, claim=claim, committed=committed)
 
 
 def known_worker(id: str, alive: bool, expires_us: int, workflows: str, details: Sequence[Any] | None) -> KnownWorker:

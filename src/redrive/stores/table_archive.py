@@ -214,7 +214,7 @@ def newest_message(it: Archived) -> int:
 
 def length(it: Archived) -> int:
     """The number of rows of the newest run."""
-    return it.runs[-1].chunks[-1].upto if it.runs and it.runs[-1].chunks else 0
+    return it.runs[-1].chunks[-1].end if it.runs and it.runs[-1].chunks else 0
 
 
 def moved_key(event: ArchivedEvent) -> str:

@@ -33,7 +33,7 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
-        if name == "changed":
+        if name == "wait_for_changes":
             return verb if self.news else _no_news
         if name in ("open", "close") or not callable(verb):
             return verb

@@ -40,7 +40,7 @@ from redrive.worker.watchdog import Watchdog
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.injection import Resources
-    from redrive.ports.store import Begun, Claim, NewExecution, Store
+    from redrive.ports.store import Claim, NewExecution, StartResult, Store
     from redrive.worker.clock import Clock
     from redrive.worker.serving import Serving
     from redrive_interpreter.commands.workflows import Workflow
@@ -182,12 +182,12 @@ class Worker:
         if len(self.lives) > self._cache:
             self._sweep_soon()
 
-    async def begin(self, new: NewExecution) -> Begun:
+    async def begin(self, new: NewExecution) -> StartResult:
         """Start *new* as this worker's, its first turn in the same transaction."""
         opening, asked = open_with(new, self._workflows[new.workflow], self.id, self._runner), 0
         first = None if opening is None else opening.turn
 
-        def ask() -> Coroutine[Any, Any, Begun]:
+        def ask() -> Coroutine[Any, Any, StartResult]:
             nonlocal asked
             asked += 1
             return self._store.start(new, claim_for=self.id, first=first)
@@ -224,7 +224,7 @@ class Worker:
             self.adopt(claim, new.started if first is None and new.first_message is None and not has_mail else None)
         return begun
 
-    async def _settle(self, ask: Callable[[], Coroutine[Any, Any, Begun]]) -> None:
+    async def _settle(self, ask: Callable[[], Coroutine[Any, Any, StartResult]]) -> None:
         """Whoever asked for a start went away before the answer: it may be under way, so it is asked for again."""
         with contextlib.suppress(StoreError):  # nobody is there to be told
             begun = await patiently(ask)
@@ -277,7 +277,7 @@ class Worker:
             async with asyncio.timeout(_FAREWELL):
                 if at_rest:
                     await self._store.release(at_rest, at_rest=True)
-                await self._store.retire(self.id)
+                await self._store.deregister_worker(self.id)
         except (StoreError, TimeoutError) as error:  # the lease will pass
             log.warning("worker %s could not say that it is gone: %s", self.id, error)
         await self._pulse.close()
@@ -304,7 +304,7 @@ class Worker:
     async def _round(self) -> float:
         """Take in mail and claim what is due; how many seconds until the next round."""
         await self._release(self.room.surplus())
-        self._mail_seen, mail = await self._store.mail(self.id, self._mail_seen)
+        self._mail_seen, mail = await self._store.poll_inboxes(self.id, self._mail_seen)
         for id, messages in mail.items():
             live = self.lives.get(id)
             if live is None:

@@ -38,7 +38,7 @@ class Presence:
         if self._beating is not None:
             self._beating.cancel()
         with contextlib.suppress(StoreError):
-            await self._store.retire(self.id)
+            await self._store.deregister_worker(self.id)
         if self._pulses:
             await self._pulse.close()
 

@@ -77,7 +77,7 @@ class Threads:
         self._kept = max(1, limit // _KEPT)
         self._loop = loop
         self._lock = threading.Lock()
-        self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._notifier: SimpleQueue[bool] = SimpleQueue()
         """One True for each job that is put into a queue, a False for each thread that is to end."""
         self._queues: OrderedDict[Hashable, dict[Job, None]] = OrderedDict()
         self._held_back: dict[str, dict[Job, None]] = {}
@@ -136,7 +136,7 @@ class Threads:
         """Let idle threads end, and those that are busy end after their body."""
         self._closed = True
         for _ in range(self._started):
-            self._bell.put(False)
+            self._notifier.put(False)
 
     # ── what is told of it ──────────────────────────────────────────────────────────────────────
     @property
@@ -206,7 +206,7 @@ class Threads:
 
     def _put(self, job: Job) -> None:
         self._queues.setdefault(job.owner, {})[job] = None
-        self._bell.put(True)
+        self._notifier.put(True)
 
     def _remove(self, job: Job) -> None:
         self.waiting -= 1
@@ -279,7 +279,7 @@ class Threads:
         self._start_threads()
 
     def _work(self) -> None:
-        while self._bell.get():
+        while self._notifier.get():
             with self._lock:
                 job = self._next()
                 if job is None:

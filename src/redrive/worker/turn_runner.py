@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redrive.codec import JsonCodec
-    from redrive.ports.store import Committed, Store, Turn
+    from redrive.ports.store import CommitResult, Store, Turn
     from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.clock import Clock
     from redrive.worker.computing import Computing
@@ -76,7 +76,7 @@ class TurnRunner:
     _outside: Context = attrs.field(init=False)
     """Where turns are called from: none can be entered twice, and `context` is where they run."""
     _woken: Soon[ActiveExecution] = attrs.field(init=False)
-    _answers: Soon[tuple[ActiveExecution, Draft, Turn, Answer[Committed]]] = attrs.field(init=False)
+    _answers: Soon[tuple[ActiveExecution, Draft, Turn, Answer[CommitResult]]] = attrs.field(init=False)
     """Turns that the store answered on the spot."""
     _listing: Listing = attrs.field(init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
@@ -225,7 +225,7 @@ class TurnRunner:
             self.forget(live)
             return None
 
-    def began(self, live: ActiveExecution, draft: Draft, committed: Committed) -> None:
+    def began(self, live: ActiveExecution, draft: Draft, committed: CommitResult) -> None:
         """The first turn of *live* was stored: go on."""
         live.started, live.driving, live.used = None, False, time.monotonic()
         self._stored(live, draft, committed)
@@ -274,7 +274,7 @@ class TurnRunner:
             assert live.attributes is not None
             live.attributes.update(draft.attributes)
             turn = draft.turn(live.seen, to_json(live.attributes))
-        answer: Awaitable[Committed] | Answer[Committed]
+        answer: Awaitable[CommitResult] | Answer[CommitResult]
         try:
             answer = self.store.commit(live.claim, turn)
         except StoreError as error:
@@ -292,15 +292,17 @@ class TurnRunner:
         live.attributes = {} if snapshot is None else Origin.of(live.id, self.store).attributes(snapshot)
         self._ask(live, draft)
 
-    async def _wait_for(self, live: ActiveExecution, draft: Draft, turn: Turn, asked: Awaitable[Committed], *, again: bool = False) -> None:
-        answer: Answer[Committed] = Answer()
+    async def _wait_for(
+        self, live: ActiveExecution, draft: Draft, turn: Turn, asked: Awaitable[CommitResult], *, again: bool = False
+    ) -> None:
+        answer: Answer[CommitResult] = Answer()
         try:
             answer.result = await asked
         except StoreError as error:
             answer.error = error
         self._answered(live, draft, turn, answer, again=again)
 
-    def _answered(self, live: ActiveExecution, draft: Draft, turn: Turn, answer: Answer[Committed], *, again: bool = False) -> None:
+    def _answered(self, live: ActiveExecution, draft: Draft, turn: Turn, answer: Answer[CommitResult], *, again: bool = False) -> None:
         """Go on after what the store said of *turn*; *again*: it was patiently asked again."""
         try:
             error = answer.error
@@ -323,7 +325,7 @@ class TurnRunner:
         except BaseException as raised:
             self._trouble(live, raised)
 
-    def _stored(self, live: ActiveExecution, draft: Draft, committed: Committed) -> None:
+    def _stored(self, live: ActiveExecution, draft: Draft, committed: CommitResult) -> None:
         """Act on what the turn asked for, now that it is stored."""
         before, live.length = live.length, live.length + len(draft.rows)
         if draft.awaits is not None:

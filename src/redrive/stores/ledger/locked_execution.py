@@ -44,7 +44,7 @@ class LockedExecution:
     """The execution at the top of its family; None of one that nobody started."""
     waits: str | None = None
     """If it is to be written: what it waits for."""
-    newest: int = 0
+    last_message_seq: int = 0
     """The seq of the last message in the inbox when it was locked; 0: it was empty."""
     outcome: str | None = None
     has_outcome: bool = False
@@ -97,7 +97,7 @@ class LockedExecution:
         self.queue, self.partition, self.queued = new.queue, new.partition, UNQUEUED if new.queue is None else WAITING
         self.outcome, self.has_outcome, self.changed = None, True, True
         self.inbox.clear()
-        self.newest = 0
+        self.last_message_seq = 0
         self.arrived.clear()
 
     @property
@@ -132,7 +132,7 @@ class LockedExecution:
         return [*(message for message in self.inbox if message.seq > taken), *self.arrived]
 
     def has_messages_after(self, taken: int) -> bool:
-        return self.newest > taken or bool(self.arrived)
+        return self.last_message_seq > taken or bool(self.arrived)
 
     def claim(self, worker: str) -> Claim:
         return attrs.evolve(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import NewMessage
-from redrive.stores.bell import EVENTS, WORK, Bell
+from redrive.stores.change_notifier import EVENTS, WORK, ChangeNotifier
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.memory.indexes import Indexes
 from redrive.stores.memory.unit_records import lock, write
@@ -21,7 +21,7 @@ class AsideInMemory:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self._bell = Bell()
+        self._notifier = ChangeNotifier()
         self._tables = Indexes()
 
     def _now_us(self) -> int:
@@ -47,7 +47,7 @@ class AsideInMemory:
             write(self._tables, work)
             record.aside = [one for one in record.aside if one not in found]
         if found:
-            self._bell.ring(WORK)
+            self._notifier.ring(WORK)
         return len(found)
 
     async def drop_aside(self, id: str, seqs: Sequence[int] | None) -> int:
@@ -78,7 +78,7 @@ class AsideInMemory:
         with self._lock:
             found = self._tables.events.retry_held(handler, seqs)
         if found:
-            self._bell.ring(EVENTS)
+            self._notifier.ring(EVENTS)
         return found
 
     async def drop_held(self, handler: str, seqs: Sequence[int] | None) -> int:

@@ -12,7 +12,7 @@ import attrs
 from redrive.ports.purging import EndedExecution, EndedRuns, Retention
 from redrive.ports.suspects import Suspects
 from redrive.status import CANCELLING, PARKED, SUSPENDED
-from redrive.stores.bell import ENDS
+from redrive.stores.change_notifier import ENDS
 from redrive.stores.ledger import purge_rules
 from redrive.stores.memory.aside_lists import AsideInMemory
 from redrive.stores.memory.unit_records import note
@@ -63,7 +63,7 @@ class PurgesInMemory(AsideInMemory):
                 note(tables, one.id, _with(act, purge_rules.detail_of(one)), from_us(now_us))
                 gone.append(one.id)
         if gone:
-            self._bell.ring(ENDS)  # those who wait for its end look, and find nothing
+            self._notifier.ring(ENDS)  # those who wait for its end look, and find nothing
         return gone
 
     async def purge_runs(self, chosen: Sequence[EndedRuns], act: NewAudit) -> int:

@@ -162,7 +162,7 @@ class Record:
             self.texts.pop(attribute, None)
 
     @property
-    def newest(self) -> int:
+    def last_message_seq(self) -> int:
         """The seq of the last message in the inbox; 0: it is empty."""
         return self.inbox[-1].seq if self.inbox else 0
 
@@ -190,7 +190,7 @@ class Record:
             cancelled_run=self.cancelled_run,
             creator=self.creator,
             first_run=self.first_run,
-            newest=self.newest,
+            last_message_seq=self.last_message_seq,
             root=self.root,
             queue=self.queue,
             partition=self.partition,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from redrive.ports.stored_schedules import Firing, LeftOut, StoredSchedule
-from redrive.stores.bell import SCHEDULES
+from redrive.stores.change_notifier import SCHEDULES
 from redrive.stores.ledger import schedule_rules
 from redrive.stores.ledger.reach import reach_of_firings
 from redrive.stores.memory.aside_lists import AsideInMemory
@@ -53,7 +53,7 @@ class SchedulesInMemory(AsideInMemory):
             if stored is None:
                 return False
             self._table.by_id[new.id] = stored
-        self._bell.ring(SCHEDULES)
+        self._notifier.ring(SCHEDULES)
         return True
 
     async def remove_schedule(self, id: str, expects: int) -> bool:
@@ -63,7 +63,7 @@ class SchedulesInMemory(AsideInMemory):
                 return False
             del self._table.by_id[id]
             self._table.left_out.pop(id, None)
-        self._bell.ring(SCHEDULES)
+        self._notifier.ring(SCHEDULES)
         return True
 
     async def fire(self, firings: Sequence[Firing]) -> Sequence[bool]:
@@ -76,7 +76,7 @@ class SchedulesInMemory(AsideInMemory):
                 write(self._tables, work)
                 changes |= work.changes
         if changes:
-            self._bell.ring(changes)
+            self._notifier.ring(changes)
         return fired
 
     async def left_out(self, id: str, limit: int) -> Sequence[LeftOut]:

@@ -1,7 +1,7 @@
 """The memory store: what a store does, for as long as its process lives.
 
 All services that hold the same object share it, on whatever thread or event loop; ``memory://name`` is one such
-object per name and process. Every verb runs under one lock. Plain turns and signals are written at once (`plain_turns`); all else
+object per name and process. Every verb runs under one lock. Plain turns and signals are written at once (`fast_turns`); all else
 is worked out by the rules of the ledger.
 """
 
@@ -19,30 +19,30 @@ from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     FINAL,
     NO_ROOM,
-    Begun,
+    ChangeCounts,
     Claim,
-    Committed,
+    ClaimedState,
+    CommitResult,
     Event,
     Json,
-    Loaded,
     LostClaim,
     Message,
     NewExecution,
     NewMessage,
     Snapshot,
+    StartResult,
     StoreError,
-    Told,
     Turn,
 )
 from redrive.ports.workers import KnownWorker
 from redrive.status import HELD_BACK, PARKED, PAUSED
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.common import wall_clock
 from redrive.stores.ledger import claim_rules, purge_rules, rewrite_rules, start_rules, turn_rules
 from redrive.stores.ledger.locked_execution import PLACED
 from redrive.stores.ledger.parking import reserved
 from redrive.stores.ledger.reach import reach_of_message, reach_of_starts, reach_of_turns
-from redrive.stores.memory import plain_turns, queue_views
+from redrive.stores.memory import fast_turns, queue_views
 from redrive.stores.memory.forgetting import PurgesInMemory
 from redrive.stores.memory.record import Record
 from redrive.stores.memory.scans import ScansMemory
@@ -52,7 +52,7 @@ from redrive.stores.times import maybe_from_us
 from redrive_interpreter.errors import ExecutionNotFound
 
 _MICROSECOND = timedelta(microseconds=1)
-_NOTHING = Committed()
+_NOTHING = CommitResult()
 
 
 class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
@@ -71,7 +71,7 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         return self._clock()
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> StartResult:
         tables, asked = self._tables, [(new, claim_for, first)]
         with self._lock:
             now_us = self._now_us()
@@ -82,8 +82,8 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             assert started is not None  # which waits for others of its transaction only
             write(tables, work)
             record = tables.records[started.id]
-            committed = Committed(inbox=tuple(record.inbox)) if started.committed else None
-            begun = Begun(created=started.created, snapshot=record.snapshot(), claim=started.claim, committed=committed)
+            committed = CommitResult(inbox=tuple(record.inbox)) if started.committed else None
+            begun = StartResult(created=started.created, snapshot=record.snapshot(), claim=started.claim, committed=committed)
         self._tell(work.changes)
         return begun
 
@@ -91,7 +91,7 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         with self._lock:
             now_us = self._now_us()
             record, changes = self._tables.known(id), WORK
-            stored = plain_turns.send(self._tables, record, message, now_us)
+            stored = fast_turns.send(self._tables, record, message, now_us)
             if stored is None:
                 work = lock(self._tables, reach_of_message(id, message), now_us)
                 stored = turn_rules.send(work, work.executions[id], message)
@@ -178,17 +178,17 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         record.fence = claim.fence
         return claim
 
-    async def load(self, claim: Claim) -> Loaded:
+    async def load(self, claim: Claim) -> ClaimedState:
         with self._lock:
             record = self._tables.records.get(claim.id)
             if record is None or record.fence != claim.fence or record.owner != claim.worker:
                 raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
-            return Loaded(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == PAUSED)
+            return ClaimedState(history=record.current.history, inbox=tuple(record.inbox), paused=record.status == PAUSED)
 
-    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
+    def commit(self, claim: Claim, turn: Turn) -> Answer[CommitResult]:
         with self._lock:
             now_us = self._now_us()
-            changes = plain_turns.commit(self._tables, claim, turn, now_us)
+            changes = fast_turns.commit(self._tables, claim, turn, now_us)
             if changes is None:
                 try:
                     committed, changes = self._commit(claim, turn, now_us)
@@ -199,15 +199,15 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         self._tell(changes)
         return given(committed)
 
-    def _commit(self, claim: Claim, turn: Turn, now_us: int) -> tuple[Committed, int]:
+    def _commit(self, claim: Claim, turn: Turn, now_us: int) -> tuple[CommitResult, int]:
         tables, asked = self._tables, [(claim, turn)]
         work = lock(tables, reach_of_turns(asked), now_us)
         look_for(tables, work, turn_rules.possible_repeats(work, asked))
         turn_rules.apply(work, claim, turn, alone=True)
         write(tables, work)
         if work.again:
-            return Committed(waits_for_place=True), work.changes
-        return Committed(inbox=tables.records[claim.id].messages_after(turn.seen)), work.changes
+            return CommitResult(waits_for_place=True), work.changes
+        return CommitResult(inbox=tables.records[claim.id].messages_after(turn.seen)), work.changes
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         with self._lock:
@@ -221,9 +221,9 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
                 elif at_rest:
                     record.rested = record.fence
                 self._tables.give(record, None)
-        self._bell.ring(WORK)
+        self._notifier.ring(WORK)
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         with self._lock:
             found: dict[str, Sequence[Message]] = {}
             if after < self._tables.newest_message:
@@ -250,12 +250,12 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
             ]
             return maybe_from_us(min((us for us in wakes if us is not None), default=None))
 
-    async def retire(self, worker: str) -> None:
+    async def deregister_worker(self, worker: str) -> None:
         with self._lock:
             self._tables.workers.pop(worker, None)
             for record in self._tables.of(worker):
                 self._tables.give(record, None)
-        self._bell.ring(WORK)
+        self._notifier.ring(WORK)
 
     # ── queues ──────────────────────────────────────────────────────────────────────────────────
     async def declare(
@@ -363,9 +363,9 @@ class MemoryStore(SchedulesInMemory, PurgesInMemory, ScansMemory):
         with self._lock:
             self._tables.events.done(handler, worker, through)
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
-        return await self._bell.wait(timeout, since)
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
+        return await self._notifier.wait(timeout, since)
 
     def _tell(self, kinds: int) -> None:
         if kinds:
-            self._bell.ring(kinds)
+            self._notifier.ring(kinds)

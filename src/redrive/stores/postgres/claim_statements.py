@@ -18,7 +18,7 @@ import attrs
 
 from redrive.ports.parks import NewPark
 from redrive.ports.store import NO_ROOM, Claim
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.ledger.claim_rules import Found, claim_found
 from redrive.stores.ledger.parking import Deaths, Parked, reserved
@@ -70,7 +70,7 @@ class Claiming:
     room: Mapping[str, int] = NO_ROOM
     now_us: int = 0
     news: int = 0
-    burials: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
+    expired: list[tuple[str, str]] = attrs.Factory(list[tuple[str, str]])
     """Whom this call has found dead, and why."""
     unlisted: list[tuple[str, int, list[str]]] = attrs.Factory(list[tuple[str, int, list[str]]])
     """What was parked because no live worker lists its workflow: the workflow, how many, and some of their ids."""
@@ -103,7 +103,7 @@ class Claiming:
             await session.run("keep_due", self.now_us, latest_us)
             await session.run("clock_went_back", self.now_us)
             workers = [WorkerRow(*row) for row in await (await session.run("workers")).fetchall()]
-        dead = await self._bury(owners, workers)
+        dead = await self._expire(owners, workers)
         if self.news:  # the executions of the dead have no owner now
             due = await _names(await session.run("due_workflows"))
         if is_new:
@@ -152,7 +152,7 @@ class Claiming:
         rows = sorted(await (await session.run("claim_admitted", *asked)).fetchall())
         return [self._claim(*row[1:]) for row in rows]
 
-    async def _bury(self, owners: set[str], workers: Sequence[WorkerRow]) -> set[str]:
+    async def _expire(self, owners: set[str], workers: Sequence[WorkerRow]) -> set[str]:
         """Disown what the dead had; who they are, also those whom another one is just burying."""
         dead = [(owner, "") for owner in owners - {row.id for row in workers}]
         me, witness, found = to_text(self.worker), self.memo.witness, set[str]()
@@ -160,16 +160,16 @@ class Claiming:
             if row.id == me:
                 continue
             if witness.is_dead(row):
-                buried, why = await self.session.run("bury_dead", row.id, row.life), "its session has ended, and it is not back"
+                buried, why = await self.session.run("expire_dead", row.id, row.life), "its session has ended, and it is not back"
             elif row.expires_us <= self.now_us and not witness.may_stall(row, self.now_us):
-                buried, why = await self.session.run("bury", row.id, self.now_us), "its lease has passed"
+                buried, why = await self.session.run("expire", row.id, self.now_us), "its lease has passed"
             else:
                 continue
             found.add(row.id)
             witness.forget(row)
             for name, build in await buried.fetchall():
                 dead.append((name, build))
-                self.burials.append((from_text(name), why))
+                self.expired.append((from_text(name), why))
         if dead:
             ids, builds = SEPARATOR.join(id for id, _ in dead), SEPARATOR.join(build for _, build in dead)
             await self.session.run("disown_dead", ids, self.now_us, builds)
@@ -256,7 +256,7 @@ async def release(sessions: Sessions, claims: Sequence[Claim], parked: NewPark |
         await sessions.transact(partial(park_statements.park, new=parked, claims=(ids, fences, owners)))
 
 
-async def retire(session: Session, worker: str) -> None:
+async def deregister_worker(session: Session, worker: str) -> None:
     await (await session.run("now")).fetchall()
     session.allow(LONG)  # it answers: what the worker owns may be much
     # In this order, as who buries the dead.

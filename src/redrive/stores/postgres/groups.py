@@ -1,7 +1,7 @@
 """Group commit: what is asked for at once is written by one statement, in one transaction, with one wait for the disk.
 
 1.  A lane takes all that waits, writes it, and takes what has come meanwhile. Nothing waits for company.
-2.  What the statement leaves out goes the long way, each in a transaction of its own, which says why.
+2.  What the statement leaves out takes the slow path, each in a transaction of its own, which says why.
 3.  When a group fails in an unforeseen way, nothing of it is written; each then goes alone, so that none harms another.
 4.  *impatient* groups do not wait for locks: one may wait for a transaction of the user's that stays open, and go alone.
 """
@@ -48,7 +48,7 @@ class Job(Answer[Any], Generic[A]):
 
 
 Write = Callable[[Session, Sequence[Job[A]]], Awaitable[Sequence[Any]]]
-"""Gives the answer to each job (an error is raised to who asked), None where it goes the long way."""
+"""Gives the answer to each job (an error is raised to who asked), None where it takes the slow path."""
 
 
 class Group(Generic[A]):

@@ -1,4 +1,4 @@
-"""Inboxes: messages that go the long way, and a worker's mail.
+"""Inboxes: messages that take the slow path, and a worker's mail.
 
 A message becomes visible when its sender commits, which need not be in the order of seq. So each look at a worker's
 mail notes the oldest transaction that was under way; the next one begins with what that and later ones brought. What
@@ -38,12 +38,12 @@ class Mailbox:
     sessions: Sessions
     _looks: dict[str, tuple[int, str]] = attrs.Factory(dict[str, tuple[int, str]])
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
         look = self._looks.get(worker)
         if look is not None and look[0] == after:
             rows = await self.sessions.rows("mail_since", to_text(worker), look[1])
         else:
-            rows = await self.sessions.rows("mail", to_text(worker), after)
+            rows = await self.sessions.rows("poll_inboxes", to_text(worker), after)
         last, oldest = rows[0][:2]
         newest = max(after, last)
         self._looks[worker] = (newest, oldest)

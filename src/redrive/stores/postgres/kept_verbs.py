@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from redrive.ports.aside_values import Aside, HeldEvent
-from redrive.stores.bell import EVENTS
+from redrive.stores.change_notifier import EVENTS
 from redrive.stores.postgres import aside_statements
 from redrive.stores.postgres.session import Sessions
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import psycopg
 
 from redrive.ports.store import StoreError
-from redrive.stores.bell import EVERYTHING, Bell
+from redrive.stores.change_notifier import EVERYTHING, ChangeNotifier
 from redrive.stores.postgres.connection_pool import Connection, connect
 from redrive.stores.postgres.limits import limited
 from redrive.stores.postgres.session import FAILURES, Sessions
@@ -39,8 +39,8 @@ def channel_of(schema: str) -> str:
 class News:
     """Rings *bell* for what this store and others have written. Who *only asks* may do so on a replica, where nobody listens."""
 
-    def __init__(self, sessions: Sessions, bell: Bell, *, only_asks: bool = False) -> None:
-        self._sessions, self._bell, self._only_asks = sessions, bell, only_asks
+    def __init__(self, sessions: Sessions, bell: ChangeNotifier, *, only_asks: bool = False) -> None:
+        self._sessions, self._notifier, self._only_asks = sessions, bell, only_asks
         self._me = uuid4().hex[:12]
         self._channel = channel_of(sessions.address.schema)
         self._untold = 0
@@ -76,7 +76,7 @@ class News:
 
     def tell(self, kinds: int) -> None:
         if kinds:
-            self._bell.ring(kinds)
+            self._notifier.ring(kinds)
             self._untold |= kinds
             if self._telling is None or self._telling.done():
                 self._telling = asyncio.create_task(self._tell())
@@ -112,20 +112,20 @@ class News:
                     async for told in connection.notifies(timeout=ASK_EVERY):
                         sender, _, kinds = told.payload.partition(" ")
                         if sender != self._me:
-                            self._bell.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
+                            self._notifier.ring(int(kinds) if kinds.isdecimal() else EVERYTHING)
                     with limited(connection):
                         await connection.execute(b"SELECT 1")
             except FAILURES as error:
                 log.info("others are not heard at once: %s", error)
             await connection.close()
             await self._listen_again()
-            self._bell.ring(EVERYTHING)  # for what came while nobody listened
+            self._notifier.ring(EVERYTHING)  # for what came while nobody listened
 
     async def _listen_again(self) -> None:
         pause = LOOK_EVERY
         while True:
             await asyncio.sleep(pause)
-            self._bell.ring(EVERYTHING)
+            self._notifier.ring(EVERYTHING)
             try:
                 await self._listen()
                 return
@@ -136,5 +136,5 @@ class News:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if self._bell.awaited:
-                self._bell.ring(EVERYTHING)
+            if self._notifier.awaited:
+                self._notifier.ring(EVERYTHING)

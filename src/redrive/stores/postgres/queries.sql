@@ -407,7 +407,7 @@ woken AS (
 SELECT asked.i, moment.now_us, asked.dedup IS NULL OR fresh.n IS NOT NULL
 FROM asked JOIN held USING (id) CROSS JOIN moment LEFT JOIN fresh ON fresh.n = held.n AND fresh.dedup = asked.dedup;
 
--- name: mail
+-- name: poll_inboxes
 -- What a worker has not taken yet. The newest seq, and the oldest transaction that this look may have been too early for.
 SELECT moment.last, moment.oldest, found.*
 FROM (SELECT coalesce(pg_sequence_last_value('redrive.messages'), 0) AS last, pg_snapshot_xmin(pg_current_snapshot())::text AS oldest OFFSET 0) AS moment
@@ -515,14 +515,14 @@ FROM (
 ) AS held
 WHERE e.n = ANY (ARRAY[held.n]);
 
--- name: bury
+-- name: expire
 -- Who is just telling that he lives is not dead, and who is just being buried need not be once more: both hold the row.
 DELETE FROM redrive.workers WHERE id = (
     SELECT id FROM redrive.workers WHERE id = $1 AND expires_us <= $2 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, build;
 
--- name: bury_dead
+-- name: expire_dead
 -- The same before its lease has passed, where its death is certain.
 DELETE FROM redrive.workers WHERE id = (
     SELECT id FROM redrive.workers WHERE id = $1 AND life = $2 FOR UPDATE SKIP LOCKED

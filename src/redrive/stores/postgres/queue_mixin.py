@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from redrive.ports.queue_port import PartitionState, QueueLimits, QueuePlace, QueueState, WorkflowQueue
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.postgres import queue_statements
 from redrive.stores.postgres.session import Sessions
 

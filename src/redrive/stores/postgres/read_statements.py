@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redrive.ports.store import Claim, Json, Loaded, LostClaim, Message, Snapshot
+from redrive.ports.store import Claim, ClaimedState, Json, LostClaim, Message, Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive.stores.ledger.parking import parks_of
 from redrive.stores.ledger.purge_rules import no_run
@@ -49,7 +49,7 @@ async def workers(sessions: Sessions) -> list[KnownWorker]:
     ]
 
 
-async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | LostClaim]:
+async def load_all(session: Session, claims: Sequence[Claim]) -> list[ClaimedState | LostClaim]:
     """The state of each claimed execution, or the error that the claim is lost."""
     ids = SEPARATOR.join(to_text(claim.id) for claim in claims)
     owners = SEPARATOR.join(to_text(claim.worker) for claim in claims)
@@ -62,13 +62,13 @@ async def load_all(session: Session, claims: Sequence[Claim]) -> list[Loaded | L
         waiting: dict[str, list[Message]] = {}
         for id, *message in await inboxes.fetchall():
             waiting.setdefault(from_text(id), []).append(read_message(*message))
-    answers: list[Loaded | LostClaim] = []
+    answers: list[ClaimedState | LostClaim] = []
     for i, claim in enumerate(claims, start=1):
         rows, paused = found.get((i, claim.id), (None, False))
         if rows is None:
             answers.append(LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more"))
         else:
-            answers.append(Loaded(history=_array(rows), inbox=tuple(waiting.get(claim.id, ())), paused=paused))
+            answers.append(ClaimedState(history=_array(rows), inbox=tuple(waiting.get(claim.id, ())), paused=paused))
     return answers
 
 

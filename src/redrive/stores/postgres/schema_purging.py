@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from redrive.ports.suspects import Suspects
-from redrive.stores.bell import ENDS
+from redrive.stores.change_notifier import ENDS
 from redrive.stores.postgres import purge_statements
 from redrive.stores.postgres.limits import LONG
 from redrive.stores.postgres.parameters import from_text, to_us

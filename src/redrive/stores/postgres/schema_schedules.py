@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from redrive.ports.stored_schedules import Firing, LeftOut, StoredSchedule
-from redrive.stores.bell import SCHEDULES
+from redrive.stores.change_notifier import SCHEDULES
 from redrive.stores.postgres import schedule_statements
 from redrive.stores.postgres.session import Sessions
 

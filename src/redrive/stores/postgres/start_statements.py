@@ -1,4 +1,4 @@
-"""Starting executions, the long way: those that exist, or come with more than themselves.
+"""Starting executions, the slow path: those that exist, or come with more than themselves.
 
 Plain starts are written by one statement (`plain`); these are worked out one after another, and written together.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redrive.ports.store import Begun, Committed
+from redrive.ports.store import CommitResult, StartResult
 from redrive.stores.ledger.reach import AskedStart, reach_of_starts
 from redrive.stores.ledger.start_rules import first_turns, start
 from redrive.stores.ledger.turn_rules import possible_repeats
@@ -17,7 +17,7 @@ from redrive.stores.postgres.session import Session
 from redrive.stores.postgres.unit_statements import inboxes, lock, look_for, write
 
 
-async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list[Begun | None], int, int]:
+async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list[StartResult | None], int, int]:
     """The answer to each start (None: it has to wait), the changes, and the time."""
     await session.run("impatience")
     work = await lock(session, reach_of_starts(asked))
@@ -29,13 +29,13 @@ async def start_all(session: Session, asked: Sequence[AskedStart]) -> tuple[list
     cursors = [await session.run("snapshot", to_text(id)) for id in ids]
     snapshots = [snapshot((await cursor.fetchall())[0]) for cursor in cursors]
     left = await inboxes(session, {new.id: 0 for (new, _, _), one in zip(asked, started, strict=True) if one is not None and one.committed})
-    begun: list[Begun | None] = []
+    begun: list[StartResult | None] = []
     for (new, _, _), one, now in zip(asked, started, snapshots, strict=True):
         if one is None:
             begun.append(None)
             continue
-        committed = Committed(inbox=tuple(left.get(new.id, ()))) if one.committed else None
-        begun.append(Begun(created=one.created, snapshot=now, claim=one.claim, committed=committed))
+        committed = CommitResult(inbox=tuple(left.get(new.id, ()))) if one.committed else None
+        begun.append(StartResult(created=one.created, snapshot=now, claim=one.claim, committed=committed))
     return begun, work.changes, work.now_us
 
 

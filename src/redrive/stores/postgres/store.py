@@ -19,44 +19,37 @@ from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.parks import NewPark
 from redrive.ports.store import (
     NO_ROOM,
-    Begun,
+    ChangeCounts,
     Claim,
-    Committed,
+    ClaimedState,
+    CommitResult,
     Event,
     Json,
-    Loaded,
     LostClaim,
     Message,
     NewExecution,
     NewMessage,
     Snapshot,
+    StartResult,
     StoreError,
-    Told,
     Turn,
 )
 from redrive.ports.workers import KnownWorker
-from redrive.stores.bell import WORK, Bell
+from redrive.stores.change_notifier import WORK, ChangeNotifier
 from redrive.stores.common import log_unlisted
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres import claim_statements as owning
 from redrive.stores.postgres import (
     event_statements,
     inbox_statements,
-    outside,
     read_statements,
     start_statements,
+    transactional_start,
     turn_statements,
 )
 from redrive.stores.postgres.address import Address, parse
 from redrive.stores.postgres.connection_pool import check, connect, make_pool, parameters
-from redrive.stores.postgres.find_statements import FindsInPostgres
-from redrive.stores.postgres.groups import Group, Job
-from redrive.stores.postgres.inbox_statements import Mailbox
-from redrive.stores.postgres.kept_verbs import KeptVerbs
-from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
-from redrive.stores.postgres.notifications import News
-from redrive.stores.postgres.parameters import from_us, maybe_from_us, to_key
-from redrive.stores.postgres.plain import (
+from redrive.stores.postgres.fast_statements import (
     AskedSend,
     is_plain,
     size_of,
@@ -65,6 +58,13 @@ from redrive.stores.postgres.plain import (
     write_starts,
     write_turns,
 )
+from redrive.stores.postgres.find_statements import FindsInPostgres
+from redrive.stores.postgres.groups import Group, Job
+from redrive.stores.postgres.inbox_statements import Mailbox
+from redrive.stores.postgres.kept_verbs import KeptVerbs
+from redrive.stores.postgres.limits import MIGRATE_WITHIN, limited
+from redrive.stores.postgres.notifications import News
+from redrive.stores.postgres.parameters import from_us, maybe_from_us, to_key
 from redrive.stores.postgres.postgres_errors import as_store_error
 from redrive.stores.postgres.queries import queries
 from redrive.stores.postgres.queue_mixin import QueueVerbs
@@ -97,7 +97,7 @@ async def _read(session: Session, jobs: Sequence[Job[str]]) -> Sequence[tuple[Sn
     return await read_statements.read_all(session, [job.asked for job in jobs])
 
 
-async def _load(session: Session, jobs: Sequence[Job[Claim]]) -> Sequence[Loaded | LostClaim]:
+async def _load(session: Session, jobs: Sequence[Job[Claim]]) -> Sequence[ClaimedState | LostClaim]:
     return await read_statements.load_all(session, [job.asked for job in jobs])
 
 
@@ -129,7 +129,7 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
     def __init__(self, url: str) -> None:
         self.address: Address = parse(url)
         parameters(self.address)
-        self._bell = Bell()
+        self._notifier = ChangeNotifier()
         self._memo = owning.Memo()
         self._serial = itertools.count()
         self._only_asks = False
@@ -157,7 +157,7 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
             raise as_store_error(error, address.shown) from error
         sessions = Sessions(make_pool(address), queries(address.schema), address)
         await sessions.pool.open()
-        news = News(sessions, self._bell, only_asks=self._only_asks)
+        news = News(sessions, self._notifier, only_asks=self._only_asks)
         try:
             await news.open()
         except BaseException as error:
@@ -233,25 +233,25 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         return from_us(now_us)
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> StartResult:
         asked: AskedStart = (new, claim_for, None if claim_for is None else first)
         plain = new.first_message is None and new.creator is None and not (new.history or new.searchable)
         if new.queue is not None and plain and new.dedup is None:
-            queued: Begun = await self._open.queued_starts.do((new, None, None), new.id, _size_of_start(new, None))
+            queued: StartResult = await self._open.queued_starts.do((new, None, None), new.id, _size_of_start(new, None))
             return queued
         plain = plain and new.queue is None
         if plain and (first is None or (is_plain(first) and first.attributes is None)):
-            begun: Begun = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
+            begun: StartResult = await self._open.starts.do(asked, new.id, _size_of_start(new, first))
             return begun
         return await self._start_long(asked)
 
-    async def _start_long(self, asked: AskedStart) -> Begun:
+    async def _start_long(self, asked: AskedStart) -> StartResult:
         new, _, first = asked
-        begun: Begun = await self._open.long_starts.do(asked, new.id, _size_of_start(new, first))
+        begun: StartResult = await self._open.long_starts.do(asked, new.id, _size_of_start(new, first))
         return begun
 
-    async def _start_alone(self, asked: AskedStart) -> Begun:
-        async def run() -> tuple[list[Begun | None], int, int]:
+    async def _start_alone(self, asked: AskedStart) -> StartResult:
+        async def run() -> tuple[list[StartResult | None], int, int]:
             async with self._open.alone, self._open.sessions.session() as session:
                 return await session.transact(partial(start_statements.start_all, asked=[asked]))
 
@@ -260,18 +260,18 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         assert begun is not None
         return begun
 
-    async def _write_long_starts(self, session: Session, jobs: Sequence[Job[AskedStart]]) -> Sequence[Begun | None]:
+    async def _write_long_starts(self, session: Session, jobs: Sequence[Job[AskedStart]]) -> Sequence[StartResult | None]:
         answers, news, now_us = await session.transact(partial(start_statements.start_all, asked=[job.asked for job in jobs]))
         self._told(now_us, news)
         return answers
 
     def start_in(self, cursor: Cursor, new: NewExecution) -> Standing | None:
         """See `StartsInside`. The store need not be open, and *cursor* may be of any driver: it must be of the same database."""
-        return outside.start_in(cursor, self.address.schema, new)
+        return transactional_start.start_in(cursor, self.address.schema, new)
 
     async def start_in_async(self, cursor: AsyncCursor, new: NewExecution) -> Standing | None:
         """See `StartsInside`: the same on the caller's event loop."""
-        return await outside.start_in_async(cursor, self.address.schema, new)
+        return await transactional_start.start_in_async(cursor, self.address.schema, new)
 
     async def send(self, id: str, message: NewMessage) -> bool:
         if message.kind == "signal":
@@ -311,7 +311,7 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         if claiming.kept and len(claims) < limit:
             claims += await self._open.sessions.transact(partial(claiming.admit, limit=limit - len(claims)))
         self._told(0, claiming.news)
-        for buried, why in claiming.burials:
+        for buried, why in claiming.expired:
             log.warning("worker %s is taken for dead: %s", buried, why)
         for parked in claiming.unlisted:
             log_unlisted(log, *parked)
@@ -327,27 +327,27 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         else:
             self._memo.evidence[worker] = evidence
 
-    async def load(self, claim: Claim) -> Loaded:
-        loaded: Loaded = await self._open.loads.do(claim, claim)
+    async def load(self, claim: Claim) -> ClaimedState:
+        loaded: ClaimedState = await self._open.loads.do(claim, claim)
         return loaded
 
-    async def _load_alone(self, claim: Claim) -> Loaded | LostClaim:
-        async def run() -> Loaded | LostClaim:
+    async def _load_alone(self, claim: Claim) -> ClaimedState | LostClaim:
+        async def run() -> ClaimedState | LostClaim:
             async with self._open.sessions.session() as session:
                 return (await read_statements.load_all(session, [claim]))[0]
 
         return await self._open.sessions.patiently(run)
 
-    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
+    def commit(self, claim: Claim, turn: Turn) -> Answer[CommitResult]:
         group = self._open.turns if is_plain(turn) else self._open.long_turns
         return group.do((claim, turn), claim.id, size_of(turn))
 
-    async def _commit_long(self, asked: AskedTurn) -> Committed:
+    async def _commit_long(self, asked: AskedTurn) -> CommitResult:
         claim, turn = asked
-        committed: Committed = await self._open.long_turns.do(asked, claim.id, size_of(turn))
+        committed: CommitResult = await self._open.long_turns.do(asked, claim.id, size_of(turn))
         return committed
 
-    async def _commit_alone(self, asked: AskedTurn) -> Committed:
+    async def _commit_alone(self, asked: AskedTurn) -> CommitResult:
         (answer,), news, now_us = await self._open.sessions.transact(partial(turn_statements.commit_all, asked=[asked]))
         self._told(now_us, news)
         if isinstance(answer, StoreError):
@@ -355,7 +355,7 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         assert answer is not None
         return answer
 
-    async def _write_long(self, session: Session, jobs: Sequence[Job[AskedTurn]]) -> Sequence[Committed | StoreError | None]:
+    async def _write_long(self, session: Session, jobs: Sequence[Job[AskedTurn]]) -> Sequence[CommitResult | StoreError | None]:
         answers, news, now_us = await session.transact(partial(turn_statements.commit_all, asked=[job.asked for job in jobs]))
         self._told(now_us, news)
         return answers
@@ -364,16 +364,16 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
         await owning.release(self._open.sessions, claims, parked, at_rest)
         self._told(0, WORK)
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
-        return await self._open.mailbox.mail(worker, after)
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        return await self._open.mailbox.poll_inboxes(worker, after)
 
     async def next_wake(
         self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
     ) -> datetime | None:
         return maybe_from_us(await owning.next_wake(self._open.sessions, self._memo, tuple(workflows), build, worker, queues))
 
-    async def retire(self, worker: str) -> None:
-        await self._open.sessions.transact(partial(owning.retire, worker=worker))
+    async def deregister_worker(self, worker: str) -> None:
+        await self._open.sessions.transact(partial(owning.deregister_worker, worker=worker))
         self._open.mailbox.forget(worker)
         self._told(0, WORK)
 
@@ -418,5 +418,5 @@ class PostgresStore(FindsInPostgres, PurgesPostgres, PostgresRewrites, PostgresS
     async def events_done(self, handler: str, worker: str, through: int) -> None:
         await event_statements.events_done(self._open.sessions, handler, worker, through)
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
-        return await self._bell.wait(timeout, since)
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
+        return await self._notifier.wait(timeout, since)

@@ -263,7 +263,7 @@ def _locked(row: Sequence[Any]) -> LockedExecution:
         cancelled_run=cancelled_run,
         creator=creator_of(row[14:17], from_text),
         first_run=row[17],
-        newest=row[18],
+        last_message_seq=row[18],
         root=None if row[19] is None else from_text(row[19]),
         queue=None if row[20] is None else from_text(row[20]),
         partition=from_text(row[21] or ""),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from redrive.ports.queue_port import QueueLimits, RateLimit
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.ledger import admission, rates
 from redrive.stores.ledger.admission import Admission, Borrower, LaneFacts, QueueFacts, WaitingTicket
 from redrive.stores.ledger.queue_limits import load_limits

@@ -7,7 +7,7 @@ from typing import Any
 
 from redrive.ports.aside_values import Aside, HeldEvent
 from redrive.ports.store import Event, NewMessage
-from redrive.stores.bell import EVENTS
+from redrive.stores.change_notifier import EVENTS
 from redrive.stores.ledger.reach import Reach
 from redrive.stores.sqlite.column_values import from_text, from_us, maybe_from_us, maybe_us, to_text, to_us
 from redrive.stores.sqlite.jobs import Transaction

@@ -18,7 +18,7 @@ import attrs
 from redrive.ports.parks import NewPark
 from redrive.ports.store import Claim
 from redrive.status import PARKED
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.common import nobody_has
 from redrive.stores.kernel import ticks_us
 from redrive.stores.ledger.claim_rules import Found, claim_found, lease_end
@@ -31,7 +31,7 @@ from redrive.stores.sqlite.lock_witness import Fate, workers
 from redrive.stores.sqlite.queries import SQL
 
 
-class Burial(NamedTuple):
+class ExpiredWorker(NamedTuple):
     """A worker that others count as dead; *left* of its executions had something to do."""
 
     worker: str
@@ -58,10 +58,10 @@ def claim(
     retries: int,
     turns_only: frozenset[str],
     room: Mapping[str, int],
-) -> tuple[list[Claim], list[Burial], list[Unlisted]]:
+) -> tuple[list[Claim], list[ExpiredWorker], list[Unlisted]]:
     _beat(tx, worker, lease_us, build, workflows, room)
     _keep_due(tx, workflows)
-    listed, burials = _bury_the_dead(tx, worker)
+    listed, expired = _expire_the_dead(tx, worker)
     if holds is not None:
         _let_go(tx, worker, holds)
     unlisted = _park_unlisted(tx, listed)
@@ -75,7 +75,7 @@ def claim(
         claims += park_rows.retry(tx, worker, build, workflows, min(retries - share, limit - len(claims)))
     if admitting:
         claims += _admit(tx, worker, build, workflows, room, limit + admitting - len(claims))
-    return claims, burials, unlisted
+    return claims, expired, unlisted
 
 
 def _admit(tx: Transaction, worker: str, build: str, workflows: tuple[str, ...], room: Mapping[str, int], limit: int) -> list[Claim]:
@@ -126,21 +126,21 @@ def _beat(tx: Transaction, worker: str, lease_us: int, build: str, workflows: Se
     tx.execute(SQL["heartbeat"], row)
 
 
-def _bury_the_dead(tx: Transaction, worker: str) -> tuple[frozenset[str], list[Burial]]:
+def _expire_the_dead(tx: Transaction, worker: str) -> tuple[frozenset[str], list[ExpiredWorker]]:
     """Disown what dead workers had, as *worker* sees it; gives back the workflows that live ones list, and what the dead had that
     was due."""
     listed: set[str] = set()
-    burials: list[Burial] = []
+    expired: list[ExpiredWorker] = []
     for row, fate in workers(tx, worker):
         if fate is not Fate.ALIVE:
             left = park_rows.died(tx, row.id, row.build)
             _forget(tx, row.id)
-            burials.append(Burial(from_text(row.id), fate, left))
+            expired.append(ExpiredWorker(from_text(row.id), fate, left))
             continue
         if (expires_us := lease_end(row.expires_us, row.lease_us, tx.now_us)) < row.expires_us:
             tx.execute(SQL["shorten_lease"], (expires_us, row.id))
         listed.update(json.loads(row.workflows))
-    return frozenset(listed), burials
+    return frozenset(listed), expired
 
 
 def _forget(tx: Transaction, worker: str) -> None:
@@ -235,7 +235,7 @@ def release(tx: Transaction, claims: Sequence[Claim], parked: NewPark | None, at
     tx.news |= WORK
 
 
-def retire(tx: Transaction, worker: str) -> None:
+def deregister_worker(tx: Transaction, worker: str) -> None:
     _forget(tx, to_text(worker))
 
 

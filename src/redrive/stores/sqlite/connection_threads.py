@@ -12,7 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from redrive.ports.answer import Answer
 from redrive.ports.store import StoreError
-from redrive.stores.bell import Bell
+from redrive.stores.change_notifier import ChangeNotifier
 from redrive.stores.sqlite.jobs import Job, Transaction, answer_all
 from redrive.stores.sqlite.transactions import Session
 
@@ -184,9 +184,11 @@ class WriterThread(ConnectionThread):
     """The thread that writes, with up to a `FEW` jobs that come together on the spot. It rings *bell* when there is news,
     also from other processes."""
 
-    def __init__(self, name: str, connect: Callable[[], Session], bell: Bell, *, on_the_spot: bool, reader: ConnectionThread) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], Session], bell: ChangeNotifier, *, on_the_spot: bool, reader: ConnectionThread
+    ) -> None:
         super().__init__(name, connect, on_the_spot=on_the_spot)
-        self._bell, self._reader = bell, reader
+        self._notifier, self._reader = bell, reader
         self._arrived: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._polling = False
         self._version: int | None = None
@@ -223,7 +225,7 @@ class WriterThread(ConnectionThread):
             self._reader.call(self._checkpoint_elsewhere)
         if news:
             self._active = time.monotonic()
-            self._bell.ring(news)
+            self._notifier.ring(news)
 
     # ── on the threads ──────────────────────────────────────────────────────────────────────────
     def _checkpoint_elsewhere(self) -> None:
@@ -240,13 +242,13 @@ class WriterThread(ConnectionThread):
     def _wait(self) -> list[Job] | Callable[[], None] | None:
         while True:
             self._polling = True
-            while self._bell.awaited:
+            while self._notifier.awaited:
                 with contextlib.suppress(Empty):
                     busy = time.monotonic() - self._active < BUSY_FOR
                     return self._queue.get(timeout=POLL_SOON if busy else POLL_EVERY)
                 self._poll()
             self._polling = False
-            if not self._bell.awaited:  # who began to wait in between saw that we polled, and did not wake us
+            if not self._notifier.awaited:  # who began to wait in between saw that we polled, and did not wake us
                 return self._queue.get()
 
     def watch(self) -> None:
@@ -268,7 +270,7 @@ class WriterThread(ConnectionThread):
             first, self._version = self._version is None, version
             if not first:
                 self._active = self._polled
-                self._bell.ring()
+                self._notifier.ring()
 
 
 def _nothing() -> None:

@@ -15,11 +15,11 @@ def inbox(tx: Transaction, n: int, after: int = 0) -> tuple[Message, ...]:
     return tuple([_message(*row) for row in tx.execute(SQL["inbox"], (n, after))])
 
 
-def mail(tx: Transaction, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+def poll_inboxes(tx: Transaction, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
     newest = last_seq(tx, "inbox")
     found: dict[str, list[Message]] = {}
     if newest > after:
-        for id, *row in tx.execute(SQL["mail"], (after, to_text(worker))):
+        for id, *row in tx.execute(SQL["poll_inboxes"], (after, to_text(worker))):
             found.setdefault(from_text(id), []).append(_message(*row))
     return newest, {id: tuple(messages) for id, messages in found.items()}
 

@@ -32,7 +32,7 @@ class Memo:
 @attrs.define(eq=False)
 class Transaction:
     """The transaction of a job. *path* is the file; *now_us* is one moment for all of a transaction; *news*: the kinds of news, as
-    for `Bell.ring`."""
+    for `ChangeNotifier.ring`."""
 
     execute: Callable[..., sqlite3.Cursor]
     memo: Memo

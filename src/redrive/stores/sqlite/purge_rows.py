@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from redrive.ports.purging import EndedExecution, EndedRuns, Retention
-from redrive.stores.bell import ENDS
+from redrive.stores.change_notifier import ENDS
 from redrive.stores.ledger import purge_rules
 from redrive.stores.sqlite.column_values import from_text, from_us, to_text, to_us
 from redrive.stores.sqlite.lock_witness import is_alive

@@ -65,7 +65,7 @@ INSERT INTO inbox (n, kind, name, data, stored_us) VALUES (?, ?, ?, ?, ?);
 -- name: inbox
 SELECT seq, kind, name, data, stored_us FROM inbox WHERE n = ? AND seq > ? ORDER BY seq;
 
--- name: mail
+-- name: poll_inboxes
 SELECT executions.id, seq, kind, name, data, inbox.stored_us FROM inbox CROSS JOIN executions USING (n)
 WHERE seq > ? AND owner = ? ORDER BY seq;
 

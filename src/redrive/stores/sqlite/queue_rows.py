@@ -8,7 +8,7 @@ from typing import Final
 
 from redrive.ports.queue_port import MOST_COUNTED, PartitionState, QueueLimits, QueueNotFound, QueuePlace, QueueState, WorkflowQueue
 from redrive.ports.store import StoreError
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.ledger.queue_limits import REMEMBERED_US, Declaration, declared, dump_limits, in_force, load_limits, older_workers
 from redrive.stores.sqlite.column_values import from_text, from_us, maybe_from_us, to_text
 from redrive.stores.sqlite.jobs import Transaction

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from redrive.ports.store import Claim, Json, Loaded, LostClaim, Snapshot
+from redrive.ports.store import Claim, ClaimedState, Json, LostClaim, Snapshot
 from redrive.ports.workers import KnownWorker
 from redrive.status import PAUSED
 from redrive.stores.ledger.parking import parks_of
@@ -40,12 +40,12 @@ def workers(tx: Transaction) -> list[KnownWorker]:
     return [known_worker(from_text(row.id), fate is alive, row.expires_us, row.workflows, details.get(row.id)) for row, fate in found]
 
 
-def load(tx: Transaction, claim: Claim) -> Loaded:
+def load(tx: Transaction, claim: Claim) -> ClaimedState:
     held = tx.execute(SQL["held"], (to_text(claim.id), claim.fence, to_text(claim.worker))).fetchone()
     if held is None:
         raise LostClaim(f"execution {claim.id!r} is not {claim.worker!r}'s any more")
     n, status, number, *_ = held
-    return Loaded(history=_array(tx, n, number), inbox=inbox(tx, n), paused=status == PAUSED)
+    return ClaimedState(history=_array(tx, n, number), inbox=inbox(tx, n), paused=status == PAUSED)
 
 
 def history(tx: Transaction, id: str, run: int) -> Json:

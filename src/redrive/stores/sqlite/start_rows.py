@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from redrive.ports.store import Begun, Committed, NewExecution, Overdue, Turn
+from redrive.ports.store import CommitResult, NewExecution, Overdue, StartResult, Turn
 from redrive.ports.stored_schedules import Firing
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.ledger import schedule_rules, start_rules
 from redrive.stores.ledger.reach import reach_of_firings, reach_of_starts
 from redrive.stores.ledger.turn_rules import possible_repeats
@@ -24,7 +24,7 @@ from redrive.stores.sqlite.turn_rows import commit
 from redrive.stores.sqlite.unit_rows import lock, look_for, write
 
 
-def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> Begun:
+def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None = None) -> StartResult:
     plain = new.first_message is None and new.creator is None and new.queue is None and not new.history
     if plain and tx.execute(SQL["started"], (to_text(new.id),)).fetchone() is None:
         return _begin(tx, new, claim_for, first)
@@ -36,8 +36,8 @@ def start(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn
     write(tx, work)
     now = snapshot(tx, started.id)
     assert now is not None
-    committed = Committed(inbox=inbox(tx, work.executions[new.id].n)) if started.committed else None
-    return Begun(created=started.created, snapshot=now, claim=started.claim, committed=committed)
+    committed = CommitResult(inbox=inbox(tx, work.executions[new.id].n)) if started.committed else None
+    return StartResult(created=started.created, snapshot=now, claim=started.claim, committed=committed)
 
 
 def fire(tx: Transaction, firings: Sequence[Firing]) -> Sequence[bool]:
@@ -49,7 +49,7 @@ def fire(tx: Transaction, firings: Sequence[Firing]) -> Sequence[bool]:
     return fired
 
 
-def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None) -> Begun:
+def _begin(tx: Transaction, new: NewExecution, claim_for: str | None, first: Turn | None) -> StartResult:
     """Start an execution that is new, the fast path: it is not read back."""
     due = new.not_before is None or to_us(new.not_before) <= tx.now_us
     owner = claim_for if claim_for is not None and due and is_alive(tx, claim_for) else None

@@ -21,23 +21,23 @@ from redrive.ports.queue_port import PartitionState, QueueLimits, QueuePlace, Qu
 from redrive.ports.rewrites import Audit, Hold, Rewrite
 from redrive.ports.store import (
     NO_ROOM,
-    Begun,
+    ChangeCounts,
     Claim,
-    Committed,
+    ClaimedState,
+    CommitResult,
     Event,
     Json,
-    Loaded,
     Message,
     NewExecution,
     NewMessage,
     Snapshot,
+    StartResult,
     StoreError,
-    Told,
     Turn,
 )
 from redrive.ports.stored_schedules import Firing, LeftOut, StoredSchedule
 from redrive.ports.workers import KnownWorker
-from redrive.stores.bell import Bell
+from redrive.stores.change_notifier import ChangeNotifier
 from redrive.stores.common import log_unlisted
 from redrive.stores.sqlite import (
     aside_rows,
@@ -107,7 +107,7 @@ class SQLiteStore(PurgesSQLite):
         self.path = path
         self._synchronous, self._patience, self._on_the_spot = synchronous, patience.total_seconds(), on_the_spot
         self._clock_us = _wall_us if clock is None else lambda: to_us(clock())
-        self._bell = Bell(self._look_up)
+        self._notifier = ChangeNotifier(self._look_up)
         self._memo = Memo()
         self._threads: tuple[WriterThread, ConnectionThread] | None = None
         self._process = Process("this store")
@@ -121,7 +121,7 @@ class SQLiteStore(PurgesSQLite):
         writer = WriterThread(
             f"redrive writer {self.path}",
             partial(self._connect, "BEGIN IMMEDIATE"),
-            self._bell,
+            self._notifier,
             on_the_spot=self._on_the_spot,
             reader=reader,
         )
@@ -166,7 +166,7 @@ class SQLiteStore(PurgesSQLite):
         return from_us(self._clock_us())
 
     # ── from outside ────────────────────────────────────────────────────────────────────────────
-    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> Begun:
+    async def start(self, new: NewExecution, *, claim_for: str | None = None, first: Turn | None = None) -> StartResult:
         size = len(new.input) + len(new.started) + (0 if first is None else _size(first))
         do = self._writer.do_soon if size < _SHORT else self._writer.do
         return await do(start_rows.start, new, claim_for, first)
@@ -190,8 +190,8 @@ class SQLiteStore(PurgesSQLite):
         room: Mapping[str, int] = NO_ROOM,
     ) -> Sequence[Claim]:
         asked = worker, lease // _MICROSECOND, build, tuple(workflows), limit, holds, retries, frozenset(turns_only), room
-        claims, burials, unlisted = await self._writer.do(owning.claim, *asked)
-        for buried, fate, left in burials:
+        claims, expired, unlisted = await self._writer.do(owning.claim, *asked)
+        for buried, fate, left in expired:
             log.warning(
                 "worker %s is taken for dead: %s; it leaves %s with something to do", buried, fate.value, counted(left, "execution")
             )
@@ -209,27 +209,27 @@ class SQLiteStore(PurgesSQLite):
         else:
             self._memo.evidence[worker] = evidence
 
-    async def load(self, claim: Claim) -> Loaded:
+    async def load(self, claim: Claim) -> ClaimedState:
         do = self._reader.do_at_once if claim.length < _FEW_ROWS else self._reader.do
         return await do(read_rows.load, claim)
 
-    def commit(self, claim: Claim, turn: Turn) -> Answer[Committed]:
+    def commit(self, claim: Claim, turn: Turn) -> Answer[CommitResult]:
         do = self._writer.do_soon if _size(turn) < _SHORT else self._writer.do
         return do(turn_rows.commit, claim, turn)
 
     async def release(self, claims: Sequence[Claim], *, parked: NewPark | None = None, at_rest: bool = False) -> None:
         await self._writer.do(owning.release, claims, parked, at_rest)
 
-    async def mail(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
-        return await self._reader.do_at_once(inbox_rows.mail, worker, after)
+    async def poll_inboxes(self, worker: str, after: int) -> tuple[int, Mapping[str, Sequence[Message]]]:
+        return await self._reader.do_at_once(inbox_rows.poll_inboxes, worker, after)
 
     async def next_wake(
         self, workflows: Sequence[str], build: str = "", worker: str | None = None, queues: Sequence[str] = ()
     ) -> datetime | None:
         return maybe_from_us(await self._reader.do_at_once(owning.next_wake, build, tuple(workflows), worker, queues))
 
-    async def retire(self, worker: str) -> None:
-        await self._writer.do(owning.retire, worker)
+    async def deregister_worker(self, worker: str) -> None:
+        await self._writer.do(owning.deregister_worker, worker)
 
     # ── queues ──────────────────────────────────────────────────────────────────────────────────
     async def declare(
@@ -356,8 +356,8 @@ class SQLiteStore(PurgesSQLite):
     async def declaring_build(self, app: str, build: str, keep: timedelta) -> str:
         return await self._writer.do(schedule_rows.declaring_build, app, build, keep // _MICROSECOND)
 
-    async def changed(self, timeout: float, since: Told | None = None) -> Told:
-        return await self._bell.wait(timeout, since)
+    async def wait_for_changes(self, timeout: float, since: ChangeCounts | None = None) -> ChangeCounts:
+        return await self._notifier.wait(timeout, since)
 
     def _look_up(self) -> None:
         """Have the writer see that somebody waits for news."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from redrive.ports.store import FINAL, Claim, Committed, NewMessage, Turn
+from redrive.ports.store import FINAL, Claim, CommitResult, NewMessage, Turn
 from redrive.status import PARKED, PAUSED, PENDING
-from redrive.stores.bell import ENDS, EVENTS, WORK
+from redrive.stores.change_notifier import ENDS, EVENTS, WORK
 from redrive.stores.common import short_key
 from redrive.stores.ledger import turn_rules
 from redrive.stores.ledger.locked_execution import WAITING
@@ -31,10 +31,10 @@ _STANDING = SQL["standing"]
 _APPEND = SQL["append"]
 _TAKE = SQL["take"]
 _TURN = SQL["turn"]
-_NOTHING = Committed()
+_NOTHING = CommitResult()
 
 
-def commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
+def commit(tx: Transaction, claim: Claim, turn: Turn) -> CommitResult:
     if not (turn.children or turn.outgoing or turn.aside or turn.next_run is not None or turn.awaits is not None):
         standing = tx.execute(_STANDING, (to_text(claim.id),)).fetchone()
         if standing is not None and _is_plain(claim, turn, standing, tx.now_us):
@@ -59,7 +59,7 @@ def send(tx: Transaction, id: str, message: NewMessage) -> bool:
 
 
 # ── by the rules of the ledger ──────────────────────────────────────────────────────────────────
-def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
+def _commit(tx: Transaction, claim: Claim, turn: Turn) -> CommitResult:
     asked = [(claim, turn)]
     work = lock(tx, reach_of_turns(asked))
     look_for(tx, work, turn_rules.possible_repeats(work, asked))
@@ -67,8 +67,8 @@ def _commit(tx: Transaction, claim: Claim, turn: Turn) -> Committed:
     write(tx, work)
     execution = work.executions[claim.id]
     if work.again:
-        return Committed(waits_for_place=True)
-    return Committed(inbox=inbox(tx, execution.n, turn.seen)) if execution.newest > turn.seen else _NOTHING
+        return CommitResult(waits_for_place=True)
+    return CommitResult(inbox=inbox(tx, execution.n, turn.seen)) if execution.last_message_seq > turn.seen else _NOTHING
 
 
 # ── the fast path ───────────────────────────────────────────────────────────────────────────────

@@ -40,7 +40,7 @@ def lock(tx: Transaction, reach: Reach) -> UnitOfWork:
     for id, after in reach.inboxes.items():
         if (execution := held.get(id)) is not None:
             after = 0 if execution.cancelled_run else after
-            if execution.newest > after:
+            if execution.last_message_seq > after:
                 execution.inbox = list(inbox(tx, execution.n, after))
     for id, message in reach.messages:
         if message.dedup is not None and id in held:
@@ -90,7 +90,7 @@ def _locked(id: str, row: Sequence[Any]) -> LockedExecution:
         cancelled_run=cancelled_run,
         creator=creator_of(creator, from_text),
         first_run=first_run,
-        newest=newest,
+        last_message_seq=newest,
         root=None if root is None else from_text(root),
         queue=None if queue is None else from_text(queue),
         partition=from_text(partition or ""),
@@ -107,13 +107,13 @@ def write(tx: Transaction, work: UnitOfWork) -> None:
         begin_again(tx, restart)
     for refilled in work.refilled:
         tx.execute(SQL["forget_inbox"], (refilled.execution.n,))
-        refilled.execution.newest = 0
+        refilled.execution.last_message_seq = 0
         _store_messages(tx, refilled.messages)
     for execution, chunk in work.chunks:
         tx.execute(SQL["append"], (execution.n, chunk.number, chunk.end, tx.now_us, chunk.rows, to_text(execution.waits or "")))
     for execution, seq in work.taken:
         tx.execute(SQL["take"], (execution.n, seq))
-        execution.newest = execution.newest if execution.newest > seq else 0
+        execution.last_message_seq = execution.last_message_seq if execution.last_message_seq > seq else 0
     for execution, attributes in work.attributes.values():
         tx.execute(SQL["set_attributes"], (attributes, execution.n))
     for execution in work.reindexed:
@@ -154,11 +154,11 @@ def _store_messages(tx: Transaction, messages: Iterable[StoredMessage]) -> None:
         if stored.dedup is not None:
             tx.execute(SQL["insert_landed"], (n, to_text(stored.dedup)))
         row = (n, message.kind, to_text(message.name), message.data, stored.stored_us)
-        stored.execution.newest = tx.execute(SQL["insert_message"], row).lastrowid or 0
+        stored.execution.last_message_seq = tx.execute(SQL["insert_message"], row).lastrowid or 0
 
 
 def _save(tx: Transaction, it: LockedExecution) -> None:
     owner = None if it.owner is None else to_text(it.owner)
     names = (to_text(it.workflow), to_text(it.run), it.number, it.status, owner, it.fence, it.wake_us)
-    counts = (it.recoveries, it.unread, it.stored_us, it.cancelled_run, it.newest, tx.now_us, it.queued)
+    counts = (it.recoveries, it.unread, it.stored_us, it.cancelled_run, it.last_message_seq, tx.now_us, it.queued)
     tx.execute(_SAVE, (*names, *counts, it.has_outcome, it.outcome, it.n))

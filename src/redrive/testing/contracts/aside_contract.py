@@ -46,7 +46,7 @@ class AsideContract:
         assert await store.redeliver("e-1", [second.seq, third.seq]) == 2
         assert await store.redeliver("e-1", [second.seq]) == 0
         assert list(await store.set_aside("e-1", 10)) == [first]
-        _, mail = await store.mail("ada", 0)
+        _, mail = await store.poll_inboxes("ada", 0)
         assert [(message.kind, message.name, message.data, message.stored_at) for message in mail["e-1"]] == [
             ("signal", "approved", "2", await store.now()),
             ("signal", "approved", "3", await store.now()),

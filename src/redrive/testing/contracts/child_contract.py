@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from redrive.ports.store import Claim, Committed, Creator, ExecutionStatus, NewChild, Outgoing, Snapshot, Store, Turn
+from redrive.ports.store import Claim, CommitResult, Creator, ExecutionStatus, NewChild, Outgoing, Snapshot, Store, Turn
 from redrive.testing.contracts.lab import CANCEL, DAY, LEASE, Lab, claimed, execution, in_lab, take
 
 PARENT = Creator(id="e-1", run="run of e-1", key="child")
@@ -101,7 +101,7 @@ async def _with_child(store: Store, status: ExecutionStatus) -> Claim:
     return parent
 
 
-async def _turn(store: Store, parent: Claim, expects: int, child: NewChild, *outgoing: Outgoing) -> Committed:
+async def _turn(store: Store, parent: Claim, expects: int, child: NewChild, *outgoing: Outgoing) -> CommitResult:
     """A turn of the parent that takes all of its inbox."""
     seen = max((message.seq for message in (await store.load(parent)).inbox), default=0)
     turn = Turn(expects=expects, rows=[f'"{expects}"'], status="suspended", children=[child], outgoing=outgoing, taken=seen, seen=seen)

@@ -229,7 +229,7 @@ class ClaimContract:
     async def test_a_retired_workers_executions_are_nobodys_at_once(self, lab: Lab) -> None:
         store = await lab.open()
         claim = await claimed(store)
-        await store.retire("ada")
+        await store.deregister_worker("ada")
         assert (await take(store, "bob")).recoveries == 0
         with pytest.raises(LostClaim):
             await store.commit(claim, Turn(expects=1))
@@ -311,7 +311,7 @@ class ClaimContract:
         assert {id: set(worker.workflows) for id, worker in known.items()} == {"ada": {"w"}, "bob \N{SNOWMAN}": {"other"}}
         after = await store.now()
         assert all(worker.alive and before + LEASE <= worker.expires_at <= after + LEASE for worker in known.values())
-        await store.retire("ada")
+        await store.deregister_worker("ada")
         assert [worker.id for worker in await store.workers()] == ["bob \N{SNOWMAN}"]
         lab.pass_time(2 * LEASE)
         later = await store.now()

@@ -94,7 +94,7 @@ class EventContract:
         await store.take_events("h", "x", "ada", 10)
         await emit(store, await claimed(store), "x1")
         await store.take_events("h", "x", "ada", 10)
-        await store.retire("ada")
+        await store.deregister_worker("ada")
         assert payloads(await store.take_events("h", "x", "bob", 10)) == ["1"]
 
     @in_lab

@@ -33,15 +33,15 @@ class FirstTurnContract:
     async def test_an_execution_may_end_as_it_starts(self, lab: Lab) -> None:
         store = await lab.open()
         assert await nothing_for(store, "ada")
-        told = await store.changed(0)
+        told = await store.wait_for_changes(0)
         begun = await store.start(execution(), claim_for="ada", first=DONE)
         assert begun.committed is not None
         found = await store.read("e-1")
         assert found is not None
         assert (found.status, found.outcome, found.owner, found.wake_at) == ("completed", '{"ok": 7}', None, None)
         async with asyncio.timeout(10):
-            while (seen := await store.changed(0)).ends == told.ends:
-                await store.changed(10, seen)
+            while (seen := await store.wait_for_changes(0)).ends == told.ends:
+                await store.wait_for_changes(10, seen)
 
     @in_lab
     async def test_a_first_turn_past_the_deadline_is_left_out_and_the_execution_starts(self, lab: Lab) -> None:

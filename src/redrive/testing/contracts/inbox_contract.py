@@ -135,16 +135,16 @@ class InboxContract:
         await claimed(store, "e-1")
         await claimed(store, "e-2")
         await claimed(store, "e-3", "bob")
-        newest, mail = await store.mail("ada", 0)
+        newest, mail = await store.poll_inboxes("ada", 0)
         assert mail == {}
         await store.send("e-1", signal(data="1"))
         await store.send("e-3", signal(data="2"))
         await store.send("e-1", signal(data="3"))
-        later, mail = await store.mail("ada", newest)
+        later, mail = await store.poll_inboxes("ada", newest)
         assert {id: [message.data for message in messages] for id, messages in mail.items()} == {"e-1": ["1", "3"]}
-        assert (await store.mail("ada", later)) == (later, {})
+        assert (await store.poll_inboxes("ada", later)) == (later, {})
         await store.send("e-2", signal(data="4"))
-        last, mail = await store.mail("ada", later)
+        last, mail = await store.poll_inboxes("ada", later)
         assert list(mail) == ["e-2"]
         assert last == mail["e-2"][0].seq > later
 
@@ -153,11 +153,11 @@ class InboxContract:
         store = await lab.open()
         claim = await claimed(store)
         await store.send("e-1", signal())
-        newest, _ = await store.mail("ada", 0)
+        newest, _ = await store.poll_inboxes("ada", 0)
         await store.commit(claim, Turn(expects=1, rows=['"signalled"'], taken=newest, seen=newest))
-        assert await store.mail("ada", newest) == (newest, {})
+        assert await store.poll_inboxes("ada", newest) == (newest, {})
         await store.send("e-1", signal())
-        later, mail = await store.mail("ada", newest)
+        later, mail = await store.poll_inboxes("ada", newest)
         assert later > newest
         assert list(mail) == ["e-1"]
 
@@ -255,8 +255,8 @@ class InboxContract:
     async def test_a_waiter_is_told_of_a_message_sent_by_another_store(self, lab: Lab) -> None:
         store, other = await lab.open(), await lab.open()
         await store.start(execution())
-        seen = await store.changed(0)
-        waiting = asyncio.create_task(store.changed(60, seen))
+        seen = await store.wait_for_changes(0)
+        waiting = asyncio.create_task(store.wait_for_changes(60, seen))
         await asyncio.sleep(0)
         await other.send("e-1", signal())
         assert await asyncio.wait_for(waiting, 10) != seen
@@ -264,12 +264,12 @@ class InboxContract:
     @in_lab
     async def test_news_between_two_waits_is_not_missed(self, lab: Lab) -> None:
         store = await lab.open()
-        seen = await store.changed(0)
+        seen = await store.wait_for_changes(0)
         await store.start(execution())
-        assert await asyncio.wait_for(store.changed(60, seen), 10) != seen
+        assert await asyncio.wait_for(store.wait_for_changes(60, seen), 10) != seen
 
     @in_lab
     async def test_without_news_a_wait_ends_after_its_timeout(self, lab: Lab) -> None:
         store = await lab.open()
-        seen = await store.changed(0)
-        assert await store.changed(0.01, seen) == seen
+        seen = await store.wait_for_changes(0)
+        assert await store.wait_for_changes(0.01, seen) == seen

@@ -229,10 +229,10 @@ class ParkContract:
         for id, before in (("due", None), ("later", await store.now() + DAY)):
             await store.start(execution(id, not_before=before))
             await other.send(id, signal())
-            seen = told = await store.changed(0)
+            seen = told = await store.wait_for_changes(0)
             assert await store.send(id, CANCEL_ANYHOW)
             while told.ends == seen.ends:  # hears of the signal, too
-                told = await asyncio.wait_for(store.changed(60, told), 10)
+                told = await asyncio.wait_for(store.wait_for_changes(60, told), 10)
             found = await other.read(id)
             assert found is not None
             assert (found.status, found.outcome, found.wake_at, found.unread) == ("cancelled", ENDS.outcome, None, 1)

@@ -184,7 +184,7 @@ class RewriteContract:
         await store.commit(claim, Turn(expects=1, rows=['"signalled"'], taken=inbox[0].seq, seen=inbox[-1].seq))
         assert [message.data for message in (await store.load(claim)).inbox] == ['{"n": 1}', '"unread"']
         await store.send("e-1", signal(data='"new"'))
-        assert [message.data for message in (await store.mail("ada", inbox[-1].seq))[1]["e-1"]] == ['"new"']
+        assert [message.data for message in (await store.poll_inboxes("ada", inbox[-1].seq))[1]["e-1"]] == ['"new"']
 
     @in_lab
     async def test_answers_to_what_is_not_asked_any_more_are_deleted(self, lab: Lab) -> None:

@@ -182,9 +182,9 @@ class ScheduleContract:
         waits = firing(later, running=running, starts=[], slots=[], next=later, due=None, waits=True)
         assert list(await keeper.fire([waits])) == [True]
         assert (await one(keeper)).due is None
-        told = await store.changed(0)
+        told = await store.wait_for_changes(0)
         await ends(store, *running)
-        assert (await store.changed(5, told)).schedules > told.schedules
+        assert (await store.wait_for_changes(5, told)).schedules > told.schedules
         kept = await one(keeper)
         assert (kept.waits, kept.running, kept.due) == (True, (), await store.now())
         assert list(await keeper.fire([waits])) == [False]  # there is nothing to wait for

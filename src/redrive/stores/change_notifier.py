@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from redrive.ports.store import Told
+from redrive.ports.store import ChangeCounts
 from redrive.stores.ledger.changes import ENDS, EVENTS, EVERYTHING, SCHEDULES, WORK
 
-__all__ = ["BACK_WITHIN", "ENDS", "EVENTS", "EVERYTHING", "SCHEDULES", "WORK", "Bell"]
+__all__ = ["BACK_WITHIN", "ENDS", "EVENTS", "EVERYTHING", "SCHEDULES", "WORK", "ChangeNotifier"]
 
 BACK_WITHIN: Final = 0.5
 """Seconds within which who was told something and looked waits again."""
 
 
-class Bell:
+class ChangeNotifier:
     """Counts what was told, by kind, and wakes waiting tasks; may be rung from any thread. *on_wait* is called when somebody begins to."""
 
     def __init__(self, on_wait: Callable[[], None] | None = None) -> None:
@@ -26,7 +26,7 @@ class Bell:
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._until = 0.0
-        self.told = Told()
+        self.told = ChangeCounts()
 
     @property
     def awaited(self) -> bool:
@@ -36,7 +36,7 @@ class Bell:
     def ring(self, kinds: int = EVERYTHING) -> None:
         with self._lock:
             work, ends, events, schedules = self.told
-            self.told = Told(
+            self.told = ChangeCounts(
                 work + (kinds & WORK),
                 ends + (kinds & ENDS) // ENDS,
                 events + (kinds & EVENTS) // EVENTS,
@@ -51,7 +51,7 @@ class Bell:
             with contextlib.suppress(RuntimeError):  # a loop that was closed with a waiter on it: nobody to wake
                 loop.call_soon_threadsafe(_finish, future)
 
-    async def wait(self, seconds: float, since: Told | None = None) -> Told:
+    async def wait(self, seconds: float, since: ChangeCounts | None = None) -> ChangeCounts:
         """Return the counts when they are not *since* any more (None: what they are now), at the latest after *seconds*."""
         loop = asyncio.get_running_loop()
         with self._lock:

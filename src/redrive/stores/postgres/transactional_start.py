@@ -10,14 +10,14 @@ from typing import Any, Final, TypeAlias, cast
 
 from redrive.ports.inside import AsyncCursor, Cursor, Standing
 from redrive.ports.store import NewExecution
-from redrive.stores.bell import WORK
+from redrive.stores.change_notifier import WORK
 from redrive.stores.postgres.notifications import channel_of
 from redrive.stores.postgres.parameters import SEPARATOR, from_text, maybe_us, to_text
 from redrive.stores.postgres.queries import in_schema
 from redrive.stores.statements import read_queries
 from redrive_interpreter.errors import InvalidDefinition
 
-_SQL: Final = read_queries(Path(__file__).with_name("outside.sql").read_text(encoding="utf-8"))
+_SQL: Final = read_queries(Path(__file__).with_name("transactional_start.sql").read_text(encoding="utf-8"))
 
 
 Talk: TypeAlias = Generator[tuple[bytes, Mapping[str, Any]], Any, Standing | None]

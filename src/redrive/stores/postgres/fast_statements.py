@@ -6,20 +6,20 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from redrive.ports.store import FINAL, Begun, Claim, Committed, NewMessage, Turn
+from redrive.ports.store import FINAL, Claim, CommitResult, NewMessage, StartResult, Turn
 from redrive.status import PENDING
-from redrive.stores.bell import ENDS, WORK
+from redrive.stores.change_notifier import ENDS, WORK
 from redrive.stores.ledger.reach import AskedStart, AskedTurn
 from redrive.stores.postgres.groups import Job
 from redrive.stores.postgres.parameters import SEPARATOR, joined, maybe_text, maybe_us, numbers, to_key, to_text
 from redrive.stores.postgres.session import Cursor, Session
 from redrive.stores.snapshots import begun_of
 
-_NOTHING: Final = Committed()
+_NOTHING: Final = CommitResult()
 _NO_TURN: Final = Turn(expects=1, status=PENDING)
 
 AskedSend: TypeAlias = tuple[str, NewMessage]
-Told: TypeAlias = Callable[[int, int], None]
+Announce: TypeAlias = Callable[[int, int], None]
 """Is told the time and the news of what was written."""
 
 
@@ -44,7 +44,7 @@ def rows_of(turn: Turn) -> str | None:
     return ",".join(turn.rows) if turn.rows else None
 
 
-async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: Told) -> list[Committed | None]:
+async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: Announce) -> list[CommitResult | None]:
     asked = [job.asked for job in jobs]
     if len(asked) == 1 and not (asked[0][1].taken or asked[0][1].searchable):
         return [await _write_turn(session, *asked[0], told)]
@@ -75,7 +75,7 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
         joined([to_text(turn.waits) for turn in turns]),
         *more,
     )
-    answers: list[Committed | None] = [None] * len(jobs)
+    answers: list[CommitResult | None] = [None] * len(jobs)
     kinds, at_us = 0, 0
     for i, now_us in await cursor.fetchall():
         answers[i - 1], at_us = _NOTHING, now_us
@@ -85,7 +85,7 @@ async def write_turns(session: Session, jobs: Sequence[Job[AskedTurn]], told: To
     return answers
 
 
-async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Told) -> Committed | None:
+async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Announce) -> CommitResult | None:
     ends = turn.status in FINAL
     checked = (to_text(claim.id), claim.fence, claim.number, turn.expects)
     changes = (
@@ -107,10 +107,10 @@ async def _write_turn(session: Session, claim: Claim, turn: Turn, told: Told) ->
     return _NOTHING
 
 
-async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Told) -> list[Begun | None]:
+async def write_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Announce) -> list[StartResult | None]:
     asked = [job.asked for job in jobs]
     cursor = await (_begin_one(session, asked[0]) if len(asked) == 1 else _begin(session, asked))
-    answers: list[Begun | None] = [None] * len(jobs)
+    answers: list[StartResult | None] = [None] * len(jobs)
     kinds, at_us = 0, 0
     for i, now_us, claimed, turned in await cursor.fetchall():
         at_us = now_us
@@ -157,7 +157,7 @@ async def _begin_one(session: Session, asked: AskedStart) -> Cursor:
     return await session.run("begin_one", *names, *rest, None if first is None else len(first.rows), *changes)
 
 
-async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Told) -> list[Begun | None]:
+async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]], told: Announce) -> list[StartResult | None]:
     news = [job.asked[0] for job in jobs]
     texts = [(to_text(new.id), to_text(new.workflow), to_text(new.run), new.attributes, new.started, new.input) for new in news]
     places = [(to_text(new.queue or ""), to_text(new.partition), str(new.priority)) for new in news]
@@ -166,7 +166,7 @@ async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]],
         (*text, *place, *("" if us is None else str(us) for us in both)) for text, place, both in zip(texts, places, times, strict=True)
     ]
     cursor = await session.run("begin_queued", *(json.dumps(column) for column in zip(*rows, strict=True)))
-    answers: list[Begun | None] = [None] * len(jobs)
+    answers: list[StartResult | None] = [None] * len(jobs)
     at_us = 0
     for i, now_us in await cursor.fetchall():
         answers[i - 1], at_us = begun_of(news[i - 1], None, now_us, None), now_us
@@ -174,7 +174,7 @@ async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]],
     return answers
 
 
-async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: Told) -> list[bool | None]:
+async def write_signals(session: Session, jobs: Sequence[Job[AskedSend]], told: Announce) -> list[bool | None]:
     asked = [job.asked for job in jobs]
     cursor = await session.run(
         "send",
