@@ -27,8 +27,8 @@ BATCH: Final = 0.025
 """Seconds that a transaction may take."""
 MOST: Final = 500
 """Executions in a transaction."""
-_FIRST: Final = 50
-_LEAST: Final = 50
+_FIRST: Final = 100
+_LEAST: Final = 100
 """Executions in a transaction, if there are so many, however long it had to wait for the store: they take some milliseconds."""
 _MOST_ROWS: Final = 5_000
 """Rows of the histories in one transaction; one execution may have more."""

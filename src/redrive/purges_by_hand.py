@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from redrive.ports.store import Snapshot
     from redrive.service import AsyncDurableService
 
-REST: Final = 1.0
+REST: Final = 4.0
 """How long an operator's purge rests after a batch, in times that the batch took."""
 
 
