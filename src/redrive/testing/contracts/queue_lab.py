@@ -1,4 +1,4 @@
-"""What the contracts of queues have in common: how a store is asked to admit, and what its queues hold."""
+"""Helpers of the contracts of queues: ask a store to admit, and count what its queues hold."""
 
 from __future__ import annotations
 
