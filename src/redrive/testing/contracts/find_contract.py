@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from redrive.ports.finding import Count, StoredCondition, StoredFilter
+from redrive.ports.rewrites import NewAudit, Rewrite
 from redrive.ports.store import Creator, NewChild, NextRun, Outgoing, Store, Turn
 from redrive.status import LIVE, STATUSES
 from redrive.testing.contracts.lab import CANCEL, LEASE, SECOND, Lab, claimed, execution, in_lab, newest, signal
@@ -176,6 +177,27 @@ class FindContract:
         child = execution("child", creator=Creator(id="e-1", run=parent.run, key="k"), searchable=[("state", ("snew",))])
         await store.commit(parent, Turn(expects=1, rows=["2"], children=[NewChild(execution=child, answer_to="k")]))
         assert await ids(store, has("state", "snew")) == ["child"]
+
+    @in_lab
+    async def test_attributes_that_come_without_texts_are_made_searchable_when_somebody_asks(self, lab: Lab) -> None:
+        """F1, F7: a rewrite and a copy may say no more than the values."""
+        store = await lab.open()
+        claim = await claimed(store, attributes='{"state":"new","old":1}', searchable=[("state", ("snew",)), ("old", ("n3Pa11",))])
+        await store.commit(claim, Turn(expects=1, rows=["2"], status="failed", outcome=FAILURE))
+        audit = NewAudit(verb="retry")
+        change = Rewrite(
+            number=1, length=2, before="failed", rows=["1"], run=claim.run, status="running", attributes='{"state":"paid"}', audit=audit
+        )
+        await store.rewrite("e-1", change)
+        copy = execution("copy", history=["2"], copy_of="e-1", attributes='{"state":"copied"}')
+        await store.start(copy)
+        assert (await ids(store, has("state", "snew")), await ids(store, has("old", "n3Pa11"))) == ([], [])
+        behind = await store.behind("state", 10)
+        assert [(one.id, one.data) for one in behind] == [("e-1", '{"state":"paid"}'), ("copy", '{"state":"copied"}')]
+        await store.catch_up([(one, ("spaid",) if one.id == "e-1" else ("scopied",)) for one in behind])
+        await store.catch_up([(one, ("stoo late",)) for one in behind])
+        assert (await ids(store, has("state", "spaid")), await ids(store, has("state", "scopied"))) == (["e-1"], ["copy"])
+        assert list(await store.behind("state", 10)) == []
 
     # ── one filter each ─────────────────────────────────────────────────────────────────────────
     @in_lab
