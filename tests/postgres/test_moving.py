@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from redrive import AsyncDurableService, UnusableStore
+from redrive import AsyncDurableService, Attribute, UnusableStore
 from redrive.moving import NotTheSame, archive_of, copy, move
 from redrive.ports.store import StoreError
 from redrive.stores.postgres.schema_archive import PostgresArchive
@@ -51,6 +51,35 @@ async def test_there_and_back_again_is_the_same(tmp_path: Path, target: str) -> 
         async with AsyncDurableService(target, WORKFLOWS):
             pass
     assert await everything(sqlite(tmp_path / "back.db")) == before
+
+
+async def test_what_is_moved_is_found_by_what_it_was(tmp_path: Path, target: str) -> None:
+    """A1: attributes, waits and families come along, there and back."""
+    old, back, mark = sqlite(tmp_path / "old.db"), sqlite(tmp_path / "back.db"), Attribute("mark", str)
+    await fill(old)
+    async with AsyncDurableService(old, WORKFLOWS) as service:
+        await service.start(waits("marked"), id="marked", attributes=[mark.is_("odd \ud800\0 state")])
+        while not (await service.count(id_prefix="marked", waiting_on=word)).n:
+            await asyncio.sleep(0.01)
+
+    async def found(store: str) -> list[list[str]]:
+        async with AsyncDurableService(store, worker=False) as service:
+            asked = [
+                service.find(attributes=[mark.is_("odd \ud800\0 state")]),
+                service.find(waiting_on=word),
+                service.find(waiting_on="timer"),
+                service.find(root="parent"),
+                service.find(ended_after=datetime(2020, 1, 1, tzinfo=UTC)),
+            ]
+            return [[one.id async for one in each] for each in asked]
+
+    before = await found(old)
+    assert before[0] == ["marked"]
+    assert all(before)
+    await move(archive_of(old), archive_of(target))
+    assert await found(target) == before
+    await move(archive_of(target), archive_of(back))
+    assert await found(back) == before
 
 
 async def test_a_handler_hears_what_is_emitted_after_the_move_and_nothing_twice(tmp_path: Path, target: str) -> None:
