@@ -192,10 +192,10 @@ def info_of(state: QueueState) -> QueueInfo:
 # ── for people ──────────────────────────────────────────────────────────────────────────────────
 def standing(queue: QueueInfo) -> str:
     """Why nothing more is admitted from *queue*, or how much of it is in use."""
-    if not queue.served_by:
-        return "no worker serves it"
     if queue.paused is not None:
         return f"it is paused: {queue.paused}" if queue.paused else "it is paused"
+    if not queue.served_by:
+        return "no worker serves it"
     active = queue.held - queue.idle
     if queue.concurrency is not None:
         return f"{active} of {queue.concurrency} held"

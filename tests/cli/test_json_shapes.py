@@ -50,6 +50,7 @@ NOT_TRIED = {
     "retry-now": "needs a step between two attempts; its shape is that of retry",
     "resume": "needs a paused execution; its shape is that of retry",
     "schedules": "tried beside its command",
+    "queues": "tried in test_queues_verb",
 }
 
 

@@ -78,7 +78,7 @@ async def _list(given: argparse.Namespace) -> int:
         found, now = await client.service.queues.list(), await client.store.now()
     if given.json:
         for one in found:
-            print(json.dumps(plain(one)))
+            print(json.dumps(_object(one)))
     elif found:
         print("\n".join(_table(found, now, colors_for(sys.stdout))))
     else:
@@ -92,11 +92,19 @@ async def _show(given: argparse.Namespace, client: Client) -> None:
         raise QueueNotFound(given.name)
     partitions, now = await client.service.queues.partitions(given.name, limit=given.limit), await client.store.now()
     if given.json:
-        print(json.dumps({**plain(found[0]), "partitions": [plain(one) for one in partitions]}))
+        print(json.dumps({**_object(found[0]), "partitions": [plain(one) for one in partitions]}))
     else:
         print("\n".join(_page(found[0], partitions, now, colors_for(sys.stdout))))
         if partitions.cursor is not None:
             print(f"  … and more: the first {given.limit} are shown")
+
+
+def _object(one: QueueInfo) -> dict[str, Any]:
+    rates = {"rate": one.rate, "partition_rate": one.partition_rate}
+    return {
+        **plain(one),
+        **{name: rate and {"limit": rate.limit, "per": rate.per.total_seconds(), "spread": rate.spread} for name, rate in rates.items()},
+    }
 
 
 def _table(found: Sequence[QueueInfo], now: datetime, colors: Colors) -> list[str]:
