@@ -79,6 +79,9 @@ class Definition:
             input=to_json(self.input),
             attributes=to_json(self.attributes),
             searchable=self.texts,
+            queue=self.schedule.place.queue,
+            partition=self.schedule.place.partition,
+            priority=self.schedule.place.priority,
             timeout=timeout,
             app=self.app,
             declared_by=self.build,
@@ -93,7 +96,13 @@ class Definition:
     def _is(self, standing: StoredSchedule, spec: Spec, timeout: timedelta | None, codec: JsonCodec) -> bool:
         if (standing.workflow, standing.app, standing.timeout, standing.spec) != (self.workflow.name, self.app, timeout, spec.dump()):
             return False
-        if standing.searchable != self.texts:
+        place = self.schedule.place
+        if (standing.searchable, standing.queue, standing.partition, standing.priority) != (
+            self.texts,
+            place.queue,
+            place.partition,
+            place.priority,
+        ):
             return False
         return codec.same(from_json(standing.attributes), self.attributes) and codec.same(from_json(standing.input), self.input)
 

@@ -24,6 +24,7 @@ from redrive.scheduling.slot_names import check_schedule_id, slot_id, trigger_id
 from redrive.scheduling.spec import Spec
 from redrive.worker import outbox
 from redrive.worker.scheduler import new_execution
+from redrive_interpreter.commands.child_workflows import place_of
 from redrive_interpreter.commands.conditions import given_attributes
 from redrive_interpreter.commands.durations import moment, positive_duration
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound, InvalidDefinition
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from redrive.service import AsyncDurableService
     from redrive_interpreter.commands.conditions import Equals
     from redrive_interpreter.commands.durations import Duration
+    from redrive_interpreter.commands.queue_values import Queue
     from redrive_interpreter.commands.workflows import Invocation, Workflow
 
 R = TypeVar("R")
@@ -93,6 +95,9 @@ class Schedules:
         pause_after: int | None = _KEEP,
         timeout: Duration | None = _KEEP,
         attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None = _KEEP,
+        queue: Queue | str | None = _KEEP,
+        partition: str | None = None,
+        priority: int = 0,
     ) -> None:
         """Change some of the options of a schedule; what is not given stays. See `ensure` for what becomes of its next slot.
 
@@ -127,6 +132,11 @@ class Schedules:
                 workflow = known(service.workflows, invocation.workflow)
                 input = codec.dump_call(workflow.signature, invocation.args, invocation.kwargs, f"workflow {workflow.name}")
                 new = attrs.evolve(new, workflow=workflow.name, input=codec.to_json(input))
+            if queue is not _KEEP or partition is not None or priority:
+                if invocation is None:
+                    raise InvalidDefinition("update: queue=, partition= and priority= are given with invocation=, which they are places of")
+                place = place_of(invocation, None if queue is _KEEP else queue, partition, priority, f"schedule {id!r}")
+                new = attrs.evolve(new, queue=place.queue, partition=place.partition, priority=place.priority)
             if timeout is not _KEEP:
                 new = attrs.evolve(new, timeout=positive_duration(timeout, "timeout"))
             if attributes is not _KEEP:

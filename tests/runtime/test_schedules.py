@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from redrive import Flow, Info, InvalidDefinition, InvalidDuration, Signal, WaitSignal, workflow
+from redrive import Flow, Info, InvalidDefinition, InvalidDuration, Queue, Signal, WaitSignal, workflow
 from redrive.errors import ExecutionFailed, ScheduleBusy, ScheduleNotFound
 from redrive.scheduling.schedule import Schedule
 from redrive.scheduling.slot_names import slot_id
@@ -19,6 +19,7 @@ from redrive.service import AsyncDurableService
 from redrive.stores.memory import MemoryStore
 from redrive.stores.sqlite import SQLiteStore
 from tests.contracts.clocks import Clock
+from tests.postgres.clocks import ClockedStore
 
 HOUR = timedelta(hours=1)
 A_BIT_MORE = HOUR + timedelta(seconds=2)
@@ -72,13 +73,16 @@ class Stage:
         raise AssertionError("schedules stay due")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
     clock = Clock()
     if request.param == "memory":
         store = MemoryStore(clock)
         return Stage(clock, lambda: store)
-    return Stage(clock, lambda: SQLiteStore(str(tmp_path / "it.db"), clock=clock))
+    if request.param == "sqlite":
+        return Stage(clock, lambda: SQLiteStore(str(tmp_path / "it.db"), clock=clock))
+    server, schema = request.getfixturevalue("postgres"), request.getfixturevalue("schema")
+    return Stage(clock, lambda: ClockedStore(server, schema, clock))
 
 
 def scenario(test: Callable[[Stage], Any]) -> Callable[[Stage], None]:
@@ -327,6 +331,24 @@ async def test_a_backfill_runs_what_did_not_run_one_after_another(stage: Stage) 
         more = await service.schedules.backfill("it", since=begun - 5 * HOUR, until=begun - HOUR, overlap="allow")
         assert len(more) == 2
         assert len(await started(service)) == 5
+
+
+@scenario
+async def test_its_executions_wait_in_its_queue(stage: Stage) -> None:
+    """H6 is no queue of its own: ``queue=`` may be given, and limits hold for scheduled executions as for others."""
+    async with stage.service(queues=[Queue("one", concurrency=1)]) as service:
+        for name in ("a", "b"):
+            await service.schedules.ensure(name, long(), every=HOUR, queue="one", overlap="allow")
+        stage.pass_time(A_BIT_MORE)
+        await stage.fired(service)
+        first, second = await started(service)
+        async with asyncio.timeout(20):
+            while {(await service.execution(id).info()).status for id in (first, second)} != {"suspended", "pending"}:
+                await service.store.changed(0.05)
+        running = first if (await service.execution(first).info()).status == "suspended" else second
+        await ended(service, running)
+        other = second if running == first else first
+        await ended(service, other)
 
 
 # ── who declares, and who has the code ───────────────────────────────────────────────────────────

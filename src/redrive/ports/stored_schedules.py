@@ -34,7 +34,7 @@ class ByHand(NamedTuple):
 @attrs.frozen(kw_only=True)
 class StoredSchedule:
     """A schedule. *spec* is JSON that the store does not read, *input* the workflow's arguments, *attributes* the first ones of
-    its executions, with the texts by which they are *searchable*.
+    its executions, with the texts by which they are *searchable*; these wait in *queue*, if there is one.
 
     *version* rises whenever somebody changes the schedule; firing leaves it. *next* is its first slot that is neither started
     nor skipped, *due* when a worker has to look at it: None while it is paused, switched *off*, has no slot left, or *waits* for
@@ -48,6 +48,9 @@ class StoredSchedule:
     input: Json
     attributes: Json = "{}"
     searchable: Searchable = ()
+    queue: str | None = None
+    partition: str = ""
+    priority: int = 0
     timeout: timedelta | None = None
     app: str | None = None
     declared_by: str | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, overload
 
 from redrive.scheduling.slot_names import check_schedule_id
 from redrive.scheduling.spec import CatchUp, Overlap, Spec
+from redrive_interpreter.commands.child_workflows import place_of
 from redrive_interpreter.commands.conditions import given_attributes
 from redrive_interpreter.commands.durations import Duration, positive_duration
 from redrive_interpreter.commands.workflows import Invocation
@@ -17,7 +18,9 @@ from redrive_interpreter.frozen import Frozen, put
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from redrive_interpreter.commands.child_workflows import PlaceInQueue
     from redrive_interpreter.commands.conditions import Equals
+    from redrive_interpreter.commands.queue_values import Queue
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -29,8 +32,8 @@ class ScheduleOptions(TypedDict, total=False):
     of the schedule has not ended: ``skip`` records it as skipped, ``queue`` and ``cancel`` wait for the end (``cancel`` asks
     for it), ``allow`` starts. *catch_up* says what becomes of slots that no worker was there for: ``skip`` records them,
     ``once`` runs the newest, ``all`` runs up to 1,000. *jitter* delays each slot by a fixed part of it. Slots lie from
-    *start_at* to *end_at*. After *pause_after* failures in a row the schedule is paused. *timeout* and *attributes* are those
-    of its executions.
+    *start_at* to *end_at*. After *pause_after* failures in a row the schedule is paused. *timeout*, *attributes*, *queue*,
+    *partition* and *priority* are those of its executions.
     """
 
     timezone: str
@@ -43,6 +46,9 @@ class ScheduleOptions(TypedDict, total=False):
     pause_after: int | None
     timeout: Duration | None
     attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None
+    queue: Queue | str | None
+    partition: str | None
+    priority: int
 
 
 class Schedule(Frozen, Generic[R_co]):
@@ -53,12 +59,13 @@ class Schedule(Frozen, Generic[R_co]):
     on). The other options are those of `ScheduleOptions`. Raises `DefinitionError`.
     """
 
-    __slots__ = ("attributes", "id", "invocation", "spec", "timeout")
+    __slots__ = ("attributes", "id", "invocation", "place", "spec", "timeout")
     id: str
     invocation: Invocation[R_co]
     spec: Spec
     timeout: timedelta | None
     attributes: Mapping[Any, Any]
+    place: PlaceInQueue
 
     @overload
     def __init__(self, id: str, invocation: Invocation[R_co], /, *, cron: str, **options: Unpack[ScheduleOptions]) -> None: ...
@@ -82,6 +89,9 @@ class Schedule(Frozen, Generic[R_co]):
         pause_after: int | None = None,
         timeout: Duration | None = None,
         attributes: Mapping[Any, Any] | Iterable[Equals[Any]] | None = None,
+        queue: Queue | str | None = None,
+        partition: str | None = None,
+        priority: int = 0,
     ) -> None:
         put(self, "id", check_schedule_id(id))
         if not isinstance(invocation, Invocation):
@@ -102,3 +112,4 @@ class Schedule(Frozen, Generic[R_co]):
         put(self, "spec", spec)
         put(self, "timeout", positive_duration(timeout, "timeout"))
         put(self, "attributes", given_attributes(attributes))
+        put(self, "place", place_of(invocation, queue, partition, priority, f"schedule {id!r}"))

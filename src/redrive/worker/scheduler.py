@@ -25,6 +25,7 @@ from redrive.scheduling.decisions import Decision, decide
 from redrive.scheduling.slot_names import slot_id
 from redrive.scheduling.spec import Spec
 from redrive.worker import outbox
+from redrive_interpreter.commands.child_workflows import PlaceInQueue
 from redrive_interpreter.errors import CodecError, ExecutionFinished, ExecutionNotFound
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ def new_execution(schedule: StoredSchedule, workflow: Workflow[..., Any], id: st
         timeout=schedule.timeout,
         attributes=from_json(schedule.attributes),
         texts=schedule.searchable,
+        place=PlaceInQueue(schedule.queue, schedule.partition, schedule.priority),
         scheduled_for=slot,
         creator=Creator.of_schedule(schedule.id),
     )

@@ -92,7 +92,9 @@ def reach_of_turns(asked: Sequence[AskedTurn]) -> Reach:
 def reach_of_firings(firings: Sequence[Firing]) -> Reach:
     reach = Reach()
     for firing in firings:
-        reach.ids += [new.id for new in firing.starts]
+        for new in firing.starts:
+            reach.ids.append(new.id)
+            reach.add_start(new)
         reach.ids += firing.running
         reach.schedules.append(firing.schedule)
     return reach
