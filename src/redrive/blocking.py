@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from redrive.aside import DeadLetter, SetAsideSignal
     from redrive.blocking_schedules import BlockingSchedules
     from redrive.handling import Retries
+    from redrive.operating.change_report import Change
+    from redrive.operating.history_acts import Why
     from redrive.options import ServiceOptions, Workflows
     from redrive.ports.inside import Cursor
     from redrive.ports.store import Store
@@ -282,9 +284,9 @@ class BlockingOperator(BlockingHistoryActs, BlockingPurges, BlockingStuck):
     def __init__(self, service: DurableService) -> None:
         super().__init__(service)
 
-    def retry_rollback(self, id: str) -> None:
+    def retry_rollback(self, id: str, **why: Unpack[Why]) -> Change:
         """Try the undos of an execution that ended ``compensation_failed`` again, from the one that failed, and never forward."""
-        self._service._call(self._service.aio.operator.retry_rollback(id))
+        return self._service._call(self._service.aio.operator.retry_rollback(id, **why))
 
     def set_aside(self, id: str | None = None, *, limit: int = 100) -> Sequence[SetAsideSignal]:
         """The signals that were set aside because the execution could not read them, of one execution or of all; oldest first."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from redrive.entrances import checked_seqs, maybe_name
-from redrive.operating.history_acts import HistoryActs
+from redrive.operating.history_acts import HistoryActs, Why
 from redrive.patience import patiently
-from redrive.ports.store import NewMessage, Store
+from redrive.ports.store import Store
 from redrive.purges_by_hand import PurgesByHand
 from redrive.stuck import FindsStuck
 from redrive_interpreter.keys import check_name
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redrive.aside import DeadLetter, SetAsideSignal
+    from redrive.operating.change_report import Change
     from redrive.service import AsyncDurableService
 
 
@@ -25,15 +26,14 @@ class Operator(HistoryActs, PurgesByHand, FindsStuck):
     def __init__(self, service: AsyncDurableService) -> None:
         super().__init__(service)
 
-    async def retry_rollback(self, id: str) -> None:
+    async def retry_rollback(self, id: str, **why: Unpack[Why]) -> Change:
         """Try again the undos that failed, and those that were left; never forward from there.
 
         Raises `ExecutionNotFound`, or `ExecutionFinished` unless the execution is ``compensation_failed``.
         """
-        service = self._service
-        service._check_open()
-        await patiently(lambda: service.store.send(check_name(id, "execution id"), NewMessage(kind="retry_rollback")))
-        service._look()
+        from redrive.operating import stored_acts
+
+        return await stored_acts.retry_rollback(self._service, self._wish(id, "retry_rollback", why))
 
     # ── signals that could not be read ──────────────────────────────────────────────────────────
     async def set_aside(self, id: str | None = None, *, limit: int = 100) -> Sequence[SetAsideSignal]:

@@ -191,6 +191,8 @@ def test_an_undo_that_failed_is_given_its_outcome(store_url: str, bank: Provider
         await standing(execution, "compensation_failed")
         with pytest.raises(OperationRefused, match=r"its undos failed; retry_rollback"):
             await service.operator.retry("o-1")
+        again = await service.operator.retry_rollback("o-1", dry_run=True)
+        assert ([str(one.key) for one in again.asks], again.stored) == (["rollback:charge"], False)
         await service.operator.skip_step("o-1", "rollback:charge", None, reason="refunded by hand")
         info = await standing(execution, "failed")
         assert info.undone == ("charge", "reserve")

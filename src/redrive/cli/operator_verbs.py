@@ -54,8 +54,7 @@ def add_operator(add: Add) -> None:
     forks.add_argument("--new-id", metavar="ID", help="of the copy (default: one of its own)")
     forks.add_argument("--timeout", metavar="SECONDS", type=float, help="its deadline, from now")
 
-    rolls = add("retry-rollback", "try undos that failed again, and never forward", retry_rollback, json=False)
-    rolls.add_argument("id")
+    _act(add, "retry-rollback", "try undos that failed again, and never forward", retry_rollback)
 
     audits = add("audit", "what operators did, and why", audit)
     audits.add_argument("id", nargs="?", help="to this execution (default: to all)")
@@ -117,11 +116,7 @@ async def fork(given: argparse.Namespace) -> int:
 
 
 async def retry_rollback(given: argparse.Namespace) -> int:
-    async with client_for(given) as client:
-        await client.snapshot(given.id)
-        await client.service.operator.retry_rollback(given.id)
-        print(f"the undos of {visible(given.id)} are tried again")
-    return DONE
+    return await _do(given, lambda client, why: client.service.operator.retry_rollback(given.id, **why))
 
 
 async def audit(given: argparse.Namespace) -> int:

@@ -15,13 +15,13 @@ from redrive.errors import OperationRefused
 from redrive.operating import cuts
 from redrive.operating.change_report import Change, outcome_text, told
 from redrive.operating.edits import with_deadline
-from redrive.operating.rehearsals import Rehearsed, rehearse
+from redrive.operating.rehearsals import Asking, Rehearsed, rehearse
 from redrive.operating.subjects import Edited, Subject
 from redrive.patience import patiently
 from redrive.ports.ends import ends_of
 from redrive.ports.rewrites import Hold, NewAudit, Rewrite
-from redrive.ports.store import NewExecution, Outgoing, Stale
-from redrive.status import CANCELLING, FAILED, FINAL, PARKED, PAUSED, PENDING, RUNNING, ExecutionStatus
+from redrive.ports.store import NewExecution, NewMessage, Outgoing, Stale
+from redrive.status import CANCELLING, COMPENSATION_FAILED, FAILED, FINAL, PARKED, PAUSED, PENDING, RUNNING, ExecutionStatus
 from redrive.stored import Origin
 from redrive.worker.facts import put_back
 from redrive.worker.outbox import cancel_message
@@ -29,6 +29,7 @@ from redrive_interpreter import kinds
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionFinished, ExecutionNotFound, RedriveError
 from redrive_interpreter.history.row_json import dump_row
 from redrive_interpreter.history.rows import Answered, Asked, AttemptStarted, AttributeSet, CancelRequested, DeadlinePassed, Ended, Started
+from redrive_interpreter.keys import ROLLBACK
 from redrive_interpreter.outcomes import Err
 
 if TYPE_CHECKING:
@@ -415,3 +416,32 @@ async def imagine(service: AsyncDurableService, id: str, answers: Mapping[Any, o
         return watch.during(id, None, what_if, subject, answers, stubs)
 
     return await service._inspection.work(id, work)
+
+
+# ── undos that failed ───────────────────────────────────────────────────────────────────────────
+async def retry_rollback(service: AsyncDurableService, wish: Wish) -> Change:
+    """Have the undos tried again: a message, which the machine that knows them takes. Its code need not be here."""
+    found = await read(service, wish.id)
+    snapshot, rows = found.snapshot, found.rows
+    if snapshot.status in FINAL and snapshot.status != COMPENSATION_FAILED:
+        raise ExecutionFinished(wish.id, f"it is {snapshot.status}")
+    failed = {row.key for row in rows if isinstance(row, Answered) and row.key.startswith(ROLLBACK) and isinstance(row.outcome, Err)}
+    asks = [
+        Asking(key=row.key, kind=row.kind, label=row.label, input=row.input) for row in rows if isinstance(row, Asked) and row.key in failed
+    ]
+    change = Change(
+        id=wish.id,
+        verb=wish.verb,
+        status=RUNNING,
+        number=snapshot.number,
+        run=cuts.run_of(rows),
+        asks=tuple(asks),
+        reason=wish.reason,
+        by=wish.by,
+    )
+    if wish.dry_run:
+        return change
+    message = NewMessage(kind="retry_rollback", audit=audit_of(wish, change))
+    stored = await patiently(lambda: service.store.send(wish.id, message))
+    service._look()
+    return attrs.evolve(change, stored=stored)

@@ -93,6 +93,8 @@ class NewMessage:
     *dedup* makes it land once per execution, for the execution's life; a signal's ``key=`` is
     ``key:<signal name>:<key>``.
 
+    *audit* is stored with it, where an operator sends it.
+
     *unbegun* comes with a ``cancel``: the turn that ends a pending or parked execution that nobody owns, of which only the
     `Started` row is there, and no run before it but those that were restarted. The store applies it instead of storing the
     message: no worker and no code is needed.
@@ -103,6 +105,7 @@ class NewMessage:
     data: Json = "null"
     dedup: str | None = None
     unbegun: Turn | None = None
+    audit: NewAudit | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -227,6 +227,8 @@ class UnitOfWork:
             target.status = CANCELLING
         if cancel:
             target.cancelled_run = target.number
+        if message.audit is not None:
+            self.audits.append((target.id, message.audit))
         target.changed = True
         self.changes |= WORK
         return True

@@ -81,6 +81,16 @@ class RewriteContract:
         assert await store.audit("other", 10) == []
 
     @in_lab
+    async def test_a_message_of_an_operator_is_audited_with_it(self, lab: Lab) -> None:
+        """C2: retry_rollback."""
+        store = await lab.open()
+        claim = await claimed(store)
+        await store.commit(claim, Turn(expects=1, rows=['"ended"'], status="compensation_failed", outcome='{"err": 1}'))
+        message = NewMessage(kind="retry_rollback", audit=NewAudit(verb="retry_rollback", by="ada"))
+        assert await store.send("e-1", message)
+        assert [(act.verb, act.by) for act in await store.audit("e-1", 10)] == [("retry_rollback", "ada")]
+
+    @in_lab
     async def test_workers_hear_of_it(self, lab: Lab) -> None:
         """F4: bodies under way are told to stop."""
         store = await lab.open()
