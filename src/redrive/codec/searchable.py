@@ -22,7 +22,7 @@ from uuid import UUID
 
 import attrs
 
-from redrive_interpreter.commands.conditions import can_be_searched, is_nan
+from redrive_interpreter.commands.conditions import MAX_SEARCHED_BYTES, can_be_searched, is_nan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,8 @@ _AS_IT_WAS: Final = {written: char for char, written in _WRITTEN.items()}
 
 def texts_of(value: object) -> tuple[str, ...]:
     """The texts of *value*, one unless it is a set; none if it cannot be searched."""
+    if type(value) is str and len(value) * 4 <= MAX_SEARCHED_BYTES:  # nearly always
+        return (_TEXT + _storable(value),)
     if can_be_searched(value):
         return ()
     if isinstance(value, (set, frozenset)):
