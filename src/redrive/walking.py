@@ -7,6 +7,9 @@
 3.  What is shown is bounded in depth and size; what was left out is said.
 """
 
+# The values here are of any class: their items have no types that could be known.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from collections import deque

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -70,7 +70,8 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[Word]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            for name, word in action.choices.items():
+            words = cast("dict[str, argparse.ArgumentParser]", action.choices)
+            for name, word in words.items():
                 first = next((one for one in word._actions if not one.option_strings), None)
                 yield Word(name, helps.get(name, ""), list(_options(word)), [] if first is None else list(map(str, first.choices or ())))
 
