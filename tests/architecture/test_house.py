@@ -191,6 +191,19 @@ def test_every_column_of_a_postgres_schema_is_carried_by_a_move(postgres: Server
     check_carried(found, PostgresArchive.own, PostgresArchive.elsewhere)
 
 
+# ── values that every store gives out are built in one place ────────────────────────────────────
+@pytest.mark.parametrize("name", ["Claim", "Snapshot"])
+def test_a_value_that_every_store_gives_out_is_built_in_one_place(name: str) -> None:
+    """So that a new column of it is one edit."""
+    built = [
+        str(path.relative_to(STORES))
+        for path in STORES.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    ]
+    assert built == [{"Claim": "ledger/claim_rules.py", "Snapshot": "snapshots.py"}[name]]
+
+
 # ── stored data never runs ───────────────────────────────────────────────────────────────────────
 EXECUTES = {"eval", "exec", "compile", "__import__"}
 LOADERS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "runpy"}
