@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from redrive.codec import MAX_BYTES, JsonCodec
 from redrive.converters import remember
-from redrive.errors import ServiceClosed, stopped_by
+from redrive.errors import ServiceClosed
 from redrive.execution import AsyncExecution
 from redrive.finders import AsyncFinds
 from redrive.home import Home, new_worker_id
@@ -36,7 +36,7 @@ from redrive.shared_reading import SharedReading
 from redrive.signals import NOT_GIVEN, message_of
 from redrive.starting import StartOptions, build_of, check_begun, check_message, checked, new_execution, start_in
 from redrive.stores.backends import name_of, open_url
-from redrive.waiters import End, Waiters
+from redrive.waiters import Waiters
 from redrive.watching import watch
 from redrive.worker import outbox
 from redrive.worker.clock import Clock
@@ -171,8 +171,7 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues)
                 max_stall=self._max_stall,
                 turn_limit=self._turn_limit,
                 serving=serving(self.serves, runnable),
-                ended=self._ended,
-                broken=self._broken,
+                listener=self._waiters,
                 **self._limits,
             )
             self._tasks = await retain(self.store, self.worker_id, runnable, self._keep)
@@ -423,12 +422,6 @@ class AsyncDurableService(AsyncFinds, ReadsExecutions, RunsSchedules, HasQueues)
         if self._worker is not None:  # bodies of what an operator had rewritten are told to stop at once
             await self._worker.lose_lost()
         self._look()
-
-    def _ended(self, id: str, status: Any, outcome: str) -> None:
-        self._waiters.tell(id, End(status, outcome))
-
-    def _broken(self, error: BaseException) -> None:
-        self._waiters.fail(stopped_by(error))
 
     def _check_open(self) -> None:
         self._home.check()

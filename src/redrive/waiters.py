@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from redrive.errors import stopped_by
 from redrive.ports.ends import ends_of
 from redrive_interpreter.errors import ExecutionNotFound
 
@@ -55,6 +56,15 @@ class Waiters:
         for future in self._futures.pop(id, ()):
             if not future.done():
                 future.set_result(end)
+
+    def execution_ended(self, id: str, status: ExecutionStatus, outcome: Json) -> None:
+        """The worker here has stored the end of the execution *id*."""
+        if id in self._futures:
+            self.tell(id, End(status, outcome))
+
+    def worker_broke(self, error: BaseException) -> None:
+        """A body raised *error*, which ends the worker here."""
+        self.fail(stopped_by(error))
 
     def fail(self, error: BaseException) -> None:
         """Nobody here will ever be told: say so."""

@@ -28,15 +28,11 @@ STORES = ROOT / "src" / "redrive" / "stores"
 # ── no constructor takes more than one function ──────────────────────────────────────────────────
 SEVERAL_FUNCTIONS = {
     "Backend": {"archive", "open", "owns", "reader", "shown"},
-    "TurnRunner": {"alarm_set", "doubt", "ended", "left"},
     "Host": {"make", "refuse"},
-    "StepExecutor": {"alive", "broken", "drive", "wake"},
     "Plan": {"dump", "load"},
     "SQLiteLifeline": {"clock_us", "show"},
     "StepSpec": {"body", "undo"},
     "Texts": {"read", "stored"},
-    "CoroutineBatch": {"drive", "gave", "raised"},
-    "Worker": {"broken", "ended"},
 }
 """Classes that take several, and which: tables of functions (Backend, StepSpec), and objects that are to be taken apart."""
 

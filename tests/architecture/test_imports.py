@@ -72,6 +72,51 @@ def test_the_kernel_names_no_clock_chance_or_io(path: Path) -> None:
         assert not PURE & {name.partition(".")[0] for name in names}, f"{path}:{getattr(node, 'lineno', 0)}"
 
 
+LIFE = ROOT / "src" / "redrive" / "worker" / "life"
+OUTSIDE_OF_LIFE = (PURE - {"redrive", "random"}) | {"contextvars", "gc", "random", "queue", "signal", "weakref"}
+"""What the life of an execution must not name: its shell waits, logs and reads clocks for it."""
+
+
+def impurities(text: str) -> set[str]:
+    """What *text* imports, or calls, that the life of an execution must not."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            ours = name.startswith("redrive.worker.") and not name.startswith(("redrive.worker.life.", "redrive.worker.outbox"))
+            if name.partition(".")[0] in OUTSIDE_OF_LIFE or name.startswith("redrive.stores") or (ours and name != "redrive.worker.life"):
+                found.add(name)
+        if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}:
+            found.add(node.attr)
+        if isinstance(node, (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)):
+            found.add("await")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(LIFE.glob("*.py")), ids=lambda path: path.stem)
+def test_the_life_of_an_execution_waits_for_nothing_and_names_no_clock_or_store(path: Path) -> None:
+    assert impurities(path.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import asyncio",
+        "def f():\n    from threading import Lock",
+        "from redrive.stores.memory import MemoryStore",
+        "from redrive.worker.shell import Shell",
+        "from redrive.worker import loop",
+        "at = datetime.now(UTC)",
+        "async def f(): ...",
+    ],
+)
+def test_what_the_life_of_an_execution_must_not_do_is_found(text: str) -> None:
+    assert impurities(text)
+    assert not impurities("from redrive.ports.store import Turn\nfrom redrive.worker import outbox\nfrom redrive.worker.life import bodies")
+
+
 def test_no_other_file_is_called_as_one_of_the_kernel_is() -> None:
     """So that a traceback, an editor's tab and ``ls`` name one thing each."""
     files = [path for home in ("src", "interpreter") for path in (ROOT / home).rglob("*.py")]

@@ -10,8 +10,8 @@ import pytest
 
 from redrive.ports.store import Claim
 from redrive.worker import eviction
-from redrive.worker.active_execution import ActiveExecution
 from redrive.worker.eviction import Eviction
+from redrive.worker.life.active_execution import ActiveExecution
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 SOON = timedelta(seconds=5)

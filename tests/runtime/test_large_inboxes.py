@@ -12,7 +12,7 @@ import pytest
 from redrive.ports.store import Claim, Message, Store, Turn
 from redrive.stores.sqlite import SQLiteStore, unit_rows
 from redrive.testing.contracts.lab import claimed, signal
-from redrive.worker.active_execution import ActiveExecution
+from redrive.worker.life.active_execution import ActiveExecution
 
 MANY = 300
 

@@ -233,8 +233,7 @@ async def test_a_cancel_reaches_an_execution_whose_turns_are_computed_apart(stor
 async def test_a_long_history_is_read_and_replayed_off_the_loop(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """E8: others do not wait for it."""
     monkeypatch.setattr(apart, "LONG", 2_000)
-    monkeypatch.setattr("redrive.worker.computing.LONG", 2_000)
-    monkeypatch.setattr("redrive.worker.turn_runner.LONG", 2_000)
+    monkeypatch.setattr("redrive.worker.shell.LONG", 2_000)
     threads: set[str] = set()
 
     @workflow("long.history")
@@ -260,7 +259,7 @@ async def test_a_long_history_is_read_and_replayed_off_the_loop(store_url: str, 
 
 async def test_a_turn_that_no_store_can_take_fails_its_execution_and_nobody_else(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from redrive import ExecutionFailed
-    from redrive.worker import oversize
+    from redrive.worker.life import oversize
 
     monkeypatch.setattr(oversize, "MOST", 20_000)
     calls: list[str] = []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redrive.codec import to_json
-from redrive.worker.row_text import row_text
+from redrive.worker.life.row_text import row_text
 from redrive_interpreter import CodecError, Err, Failure, Key, Ok, Row
 from redrive_interpreter.history.row_json import dump_row
 from redrive_interpreter.history.rows import Answered, Asked, Noted

@@ -198,7 +198,7 @@ def runs_on(n: int) -> Flow[int]:
 
 async def test_a_run_that_ended_without_an_answer_is_gone_on_with_as_the_next_one(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """W3: the claim that is held is of a run that is over, and no turn of it can be stored any more."""
-    monkeypatch.setattr("redrive.worker.turn_runner._LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("redrive.worker.shell.LONGEST_WAIT", 0.01)
     store = FaultyStore(open_url(store_url), retry_helps=False)
 
     def loses_the_first_next_run(verb: str, *args: Any) -> Any:

@@ -73,10 +73,10 @@ def sleeper(n: int) -> Flow[None]:
 
 async def test_timers_that_are_late_together_fire_oldest_first_a_bounded_number_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """T2."""
-    from redrive.worker import loop
+    from redrive.worker import timers
     from redrive.worker.timers import Timers
 
-    monkeypatch.setattr(loop, "RINGS_AT_ONCE", 7)
+    monkeypatch.setattr(timers, "FIRED_AT_ONCE", 7)
     rung: list[int] = []
     due = Timers.due
 
@@ -108,7 +108,7 @@ def long(steps: int) -> Flow[int]:
 
 async def test_a_long_history_is_warned_of_once(store_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """E8."""
-    monkeypatch.setattr("redrive.worker.turn_runner.LONG_HISTORY", 50)
+    monkeypatch.setattr("redrive.worker.life.life.LONG_HISTORY", 50)
     async with AsyncDurableService(store_url, [long]) as service:
         await service.execute(long(10))
         assert "ContinueAs keeps it short" not in caplog.text

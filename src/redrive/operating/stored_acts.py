@@ -23,7 +23,7 @@ from redrive.ports.rewrites import Hold, NewAudit, Rewrite
 from redrive.ports.store import NewExecution, NewMessage, Outgoing, Stale
 from redrive.status import CANCELLING, COMPENSATION_FAILED, FAILED, FINAL, PARKED, PAUSED, PENDING, RUNNING, ExecutionStatus
 from redrive.stored import Origin
-from redrive.worker.facts import put_back
+from redrive.worker.life.inbox_facts import put_back
 from redrive.worker.outbox import cancel_message
 from redrive_interpreter import kinds
 from redrive_interpreter.errors import CodecError, ExecutionConflict, ExecutionFinished, ExecutionNotFound, RedriveError

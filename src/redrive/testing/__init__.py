@@ -5,6 +5,7 @@ from __future__ import annotations
 from redrive.testing.crashes import CrashChanged, assert_survives_crashes
 from redrive.testing.diagrams import diagram
 from redrive.testing.explore import Explored, explore
+from redrive.testing.explore_worker import ExploredWorker, WorkerViolation, explore_worker
 from redrive.testing.failure_report import Unexpected
 from redrive.testing.faulty_store import FaultyStore
 from redrive.testing.hiding import hide_frames as _hide_frames
@@ -21,6 +22,7 @@ from redrive.testing.unyielded import UnyieldedCommand
 __all__ = [
     "CrashChanged",
     "Explored",
+    "ExploredWorker",
     "FaultyStore",
     "Impure",
     "Invariant",
@@ -32,12 +34,14 @@ __all__ = [
     "UnyieldedCommand",
     "View",
     "Violation",
+    "WorkerViolation",
     "always_eventually",
     "assert_survives_crashes",
     "at_most_once",
     "compensated",
     "diagram",
     "explore",
+    "explore_worker",
     "in_turn",
     "never",
     "play",

@@ -72,7 +72,7 @@ class Choices:
             return [RetryRun()] if spent.retries < self._retries and may_retry(host) else []
         moves: list[Move] = []
         for perform in host.ready:
-            moves += [Attempt(perform.key, outcome) for outcome in self._attempts(perform, host)]
+            moves += [Attempt(perform.key, outcome) for outcome in self.attempts(perform, host)]
         moves += self._children(host)
         if (passing := tick(host)) is not None:
             moves.append(passing)
@@ -91,7 +91,7 @@ class Choices:
         return not any(arrival.signal.stored in waited for arrival in self._arrivals(host, spent))
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
-    def _attempts(self, perform: RunStep, host: Host) -> list[Ok[Any] | Err]:
+    def attempts(self, perform: RunStep, host: Host) -> list[Ok[Any] | Err]:
         spec = perform.step.spec
         for stubs in self._outcomes:
             found = [stub.step(perform, host) for stub in stubs]

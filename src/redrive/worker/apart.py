@@ -1,7 +1,7 @@
 """Turns that are computed in threads of their own: those that were too long for the event loop, and replays of long histories.
 
-The thread has all that the turn takes to itself: what comes in meanwhile is put down at the execution, and joined when
-the turn is back. A worker has few such threads, for they take processor time from its loop.
+The thread has the execution to itself: events that come for it meanwhile wait until the turn is back. A worker has few such
+threads, for they take processor time from its loop.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redrive.worker.threads import Threads
 
 if TYPE_CHECKING:
-    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.watchdog import Watch, Watchdog
 
 T = TypeVar("T")
@@ -26,16 +24,6 @@ LONG: Final = 100_000
 
 class Gone(BaseException):
     """The worker stopped before the turn was computed: the execution is as the store has it."""
-
-
-class LaidBy:
-    """Stands for the timers while a turn is computed apart: keeps what is to be set."""
-
-    def __init__(self) -> None:
-        self.set_: list[tuple[datetime, str]] = []
-
-    def set(self, due: datetime, live: ActiveExecution, key: str) -> None:
-        self.set_.append((due, key))
 
 
 class Apart:

@@ -9,24 +9,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from redrive.step_context import StepContext
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.actions import Run
+    from redrive.worker.life.active_execution import ActiveExecution
     from redrive.worker.step_executor import StepExecutor
     from redrive.worker.threads import Job
-    from redrive_interpreter.history.requests import RunStep
 
 
 class Attempt:
     """From its start until its fact is delivered or nobody wants it any more."""
 
     __slots__ = (
-        "_executor", "_unentered", "begun", "context", "coroutine", "job", "live", "over", "perform", "task", "timers", "waits",
+        "_executor", "begun", "context", "coroutine", "job", "live", "over", "perform", "run", "task", "timers", "waits",
         "waits_since",
     )  # fmt: skip
 
-    def __init__(self, executor: StepExecutor, live: ActiveExecution, perform: RunStep, context: StepContext) -> None:
+    def __init__(self, executor: StepExecutor, live: ActiveExecution, run: Run, context: StepContext) -> None:
         self._executor = executor
         self.live = live
-        self.perform = perform
+        self.run = run
+        self.perform = run.perform
         self.context = context
         self.task: asyncio.Task[None] | None = None
         """The task of the body, while it runs: then a cancel is for it."""
@@ -41,30 +42,10 @@ class Attempt:
         """How many bodies had begun in threads when that wait was looked at last."""
         self.begun: Callable[[], None] | None = None
         self.over = False
-        self._unentered = [None]
 
     def enter(self) -> bool:
         """The body is about to be called: False if it must not be. Any thread may ask."""
-        try:
-            self._unentered.pop()  # one of two threads gets it
-        except IndexError:
-            return False
-        return not self.over
-
-    def seize(self) -> bool:
-        """See to it that a body which has not begun never does; False if it has. Any thread may ask, and `stop` must follow."""
-        try:
-            self._unentered.pop()
-        except IndexError:
-            return False
-        return True
-
-    def withhold(self) -> bool:
-        """The same on the event loop: it gives no fact either."""
-        seized = self.seize()
-        if seized:
-            self.stop()
-        return seized
+        return self.run.enter() and not self.over
 
     @property
     def waits_for_thread(self) -> bool:
@@ -80,14 +61,14 @@ class Attempt:
         if self.over:
             return False
         self.over = True
+        self.run.body = None  # no circle that the collector would have to find
         for timer in self.timers:
             timer.cancel()
-        attempts = self.live.attempts
-        if attempts is not None and attempts.get(self.perform.key) is self:
-            del attempts[self.perform.key]
-            if not attempts:
-                self.live.attempts = None
-        self._executor.ended(self)
+        executor = self._executor
+        executor.running -= 1
+        executor.last_ended.append(self)
+        if executor.nothing_runs is not None and not executor.running and not executor.nothing_runs.done():
+            executor.nothing_runs.set_result(None)
         return True
 
     def stop(self) -> None:

@@ -10,32 +10,32 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from redrive.resumable_coroutine import ResumableCoroutine
 
 if TYPE_CHECKING:
-    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.attempt import Attempt
+    from redrive.worker.life.active_execution import ActiveExecution
 
 Opens: TypeAlias = "Callable[[Attempt], Coroutine[Any, Any, Any]]"
 """Gives the coroutine of an attempt; called in the attempt's context."""
 
 
-class CoroutineBatch:
-    """*gave* and *raised* are told what came of a body, and say whether its execution is to be driven; *drive* does it."""
+class Results(Protocol):
+    """Takes the results of bodies. `gave` and `raised` say whether the execution's next turn is to be computed; `turn` does it."""
 
-    def __init__(
-        self,
-        context: Context,
-        gave: Callable[[Attempt, Any], bool],
-        raised: Callable[[Attempt, BaseException], bool],
-        drive: Callable[[ActiveExecution], None],
-    ) -> None:
+    def gave(self, attempt: Attempt, value: Any) -> bool: ...
+    def raised(self, attempt: Attempt, error: BaseException) -> bool: ...
+    def turn(self, live: ActiveExecution) -> None: ...
+
+
+class CoroutineBatch:
+    """Begins bodies in copies of *context*, and gives their results to *results*."""
+
+    def __init__(self, context: Context, results: Results) -> None:
         self._context = context
-        self._gave = gave
-        self._raised = raised
-        self._drive = drive
+        self._results = results
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: deque[tuple[Attempt, Opens]] = deque()
@@ -76,20 +76,22 @@ class CoroutineBatch:
                 if attempt.over:
                     continue
                 suspended = self._begin(attempt, opens, task, ended)
-                if suspended is not None or _is_marked(task):
+                # Whoever waits next in a task that a body has cancelled is cancelled: until Python 3.13 also where the body took it
+                # back (`uncancel`), which `cancelling` does not tell.
+                if suspended is not None or task.cancelling() or getattr(task, "_must_cancel", False):
                     self._called = False
                     if self._waiting:
                         self._call()
-                    self._drive_all(ended)
+                    self._turn_all(ended)
                     if suspended is not None:
                         await self._go_on(attempt, suspended)
                     return
                 if not self._waiting:
-                    self._drive_all(ended)
+                    self._turn_all(ended)
                     # One round of the loop: turns that are stored at once have brought their next steps by then.
                     await asyncio.sleep(0)
         finally:
-            self._drive_all(ended)
+            self._turn_all(ended)
             # Not by a callback: that would be one more round of the loop for each step.
             self._tasks.discard(task)
             if self._newest is task:
@@ -105,9 +107,9 @@ class CoroutineBatch:
             coroutine = context.run(opens, attempt)
             waiting = context.run(coroutine.send, None)
         except StopIteration as end:
-            drive = self._gave(attempt, end.value)
+            drive = self._results.gave(attempt, end.value)
         except BaseException as error:
-            drive = self._raised(attempt, error)
+            drive = self._results.raised(attempt, error)
         else:
             attempt.coroutine = coroutine
             return ResumableCoroutine(coroutine, context, waiting, self._is_abandoned)
@@ -119,22 +121,14 @@ class CoroutineBatch:
         try:
             value = await suspended
         except BaseException as error:
-            drive = self._raised(attempt, error)
+            drive = self._results.raised(attempt, error)
         else:
-            drive = self._gave(attempt, value)
+            drive = self._results.gave(attempt, value)
         if drive:
-            self._drive(attempt.live)
+            self._results.turn(attempt.live)
 
-    def _drive_all(self, ended: list[ActiveExecution]) -> None:
+    def _turn_all(self, ended: list[ActiveExecution]) -> None:
         """Only now: what has ended together is one turn."""
         for live in ended:
-            self._drive(live)
+            self._results.turn(live)
         ended.clear()
-
-
-def _is_marked(task: asyncio.Task[None]) -> bool:
-    """Whether a body has cancelled the task that it ran in: then whoever waits in it next is cancelled.
-
-    Until Python 3.13, that is so also where the body took it back (`uncancel`), which `cancelling` does not tell.
-    """
-    return task.cancelling() > 0 or getattr(task, "_must_cancel", False)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.active_execution import ActiveExecution
 
 IDLE_SECONDS: Final = 30.0
 SOON: Final = timedelta(seconds=60)

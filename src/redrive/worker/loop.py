@@ -15,26 +15,25 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from redrive.patience import patiently
 from redrive.ports.store import StoreError
-from redrive.worker import beginnings, giving_back
-from redrive.worker.active_execution import ActiveExecution
 from redrive.worker.apart import Apart
-from redrive.worker.computing import Computing
 from redrive.worker.eviction import Eviction
-from redrive.worker.first_turn import open_with
 from redrive.worker.gc_pause import CROWD, no_collection_for_a_moment
+from redrive.worker.life import events
+from redrive.worker.life.active_execution import ActiveExecution
+from redrive.worker.life.life import Life
 from redrive.worker.ownership import Ownership
 from redrive.worker.pulse import Pulse, lifeline_of
 from redrive.worker.quarantine import Quarantine
 from redrive.worker.room import NOTHING, Room, Wanted
+from redrive.worker.shell import LoopGuard, Shell
 from redrive.worker.step_executor import StepExecutor
 from redrive.worker.threads import Threads
-from redrive.worker.timers import Timers
-from redrive.worker.turn_runner import TurnRunner
+from redrive.worker.timers import TimerLoop
 from redrive.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -43,11 +42,10 @@ if TYPE_CHECKING:
     from redrive.ports.store import Claim, NewExecution, StartResult, Store
     from redrive.worker.clock import Clock
     from redrive.worker.serving import Serving
+    from redrive.worker.shell import Listener
     from redrive_interpreter.commands.workflows import Workflow
 
 log: Final = logging.getLogger("redrive.worker")
-RINGS_AT_ONCE: Final = 2000
-"""Timers that ring before what they began is gone on with: so many are in time, and none starves the rest."""
 _FULL_WAIT, _SHORT_WAIT = 0.05, 0.25
 _POLL: Final = 1.0
 _LAST_TURNS: Final = 3.0
@@ -59,8 +57,7 @@ _LAST_WORDS: Final = 0.5
 
 
 class Worker:
-    """Drives the executions of *workflows* in *store*, on the running loop. *ended* is told id, status and outcome,
-    *broken* what a body raised to end the worker."""
+    """Drives the executions of *workflows* in *store*, on the running loop, and tells *listener* how they end."""
 
     def __init__(
         self,
@@ -80,8 +77,7 @@ class Worker:
         max_stall: timedelta,
         turn_limit: timedelta,
         serving: Serving,
-        ended: Callable[[str, str, str], None],
-        broken: Callable[[BaseException], None],
+        listener: Listener,
     ) -> None:
         self.id = id
         self.broken: BaseException | None = None
@@ -97,49 +93,36 @@ class Worker:
         self._cache = cache
         self._quarantine = Quarantine(store, build, self.lives, max_recoveries)
         self._loop = asyncio.get_running_loop()
-        self._timers = Timers()
+        self._timers = TimerLoop(clock)
         self._threads = Threads(max_threads, self._loop)
         self._watchdog = Watchdog(turn_limit.total_seconds())
         self._apart = Apart(self._watchdog, self._loop)
         self._mail_seen = self._in_vain = 0
         self._stopping = self._gave_back = self._look_again = False
         self._looking: asyncio.Future[None] | None = None
-        self._handle: asyncio.TimerHandle | None = None
-        self._handle_due: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._beating: asyncio.Task[None]
         self._pulse = Pulse(self, lifeline_of(store, id, lease, max_stall), lease, max_stall)
         self._orphans = False
         """Whether somebody has died whose work is to be claimed."""
         self._sweeping, self._sweep_up = False, Eviction(self.lives, cache)
-        self._on_broken = broken
+        self._listener = listener
         self._stop_task: asyncio.Task[None] | None = None
         context = contextvars.copy_context()
-        computing = Computing(
-            codec=codec,
-            clock=clock,
-            timers=self._timers,
-            context=context,
-            watch=self._watchdog.watch(on_loop=True),
-            lane=self._apart,
-        )
-        self._runner = TurnRunner(
+        self._shell = Shell(
             store=store,
-            codec=codec,
             clock=clock,
             timers=self._timers,
             context=context,
-            computing=computing,
-            workflows=workflows,
+            lane=self._apart,
+            life=Life(codec, workflows, LoopGuard(context, self._watchdog.watch(on_loop=True))),
             quarantine=self._quarantine,
-            left=self._owned.left,
-            ended=ended,
-            doubt=self._owned.doubt,
-            alarm_set=self._arm,
+            owned=self._owned,
+            listener=listener,
         )
-        self._runner.executor = self._executor = StepExecutor(
-            codec, resources, self._threads, clock, context, self._runner.wake, self._runner.drive, self._broke, self.is_alive
-        )
+        self._executor = StepExecutor(codec, resources, self._threads, clock, context, self._shell, self)
+        self._timers.connect(self._shell)
+        self._shell.connect(self._executor)
         self.room = Room(self.lives, self._threads, self._executor, concurrency, cache)
 
     async def start(self) -> None:
@@ -155,7 +138,7 @@ class Worker:
 
     def under_way(self) -> Sequence[object]:
         """The attempts under way, or that ended last, as far as another thread can tell."""
-        running = [attempt for live in list(self.lives.values()) for attempt in list((live.attempts or {}).values())]
+        running = [run.body for live in list(self.lives.values()) for run in list((live.bodies or {}).values())]
         return [*running, *self._executor.last_ended]
 
     def look_for_orphans(self) -> None:
@@ -175,17 +158,17 @@ class Worker:
         if old is not None and old.claim.fence >= claim.fence:
             return  # an answer that came late: we have it already, or let go of it and were given it again
         if old is not None:  # lost without our noticing, and claimed again
-            self._runner.lose(old)
+            self._shell.tell(old, events.LOST)
         live = self.lives[claim.id] = ActiveExecution(claim, self._workflows[claim.workflow], started)
         self.room.arrives(live)
-        self._runner.wake(live)
+        self._shell.tell(live, events.WANTED)
         if len(self.lives) > self._cache:
             self._sweep_soon()
 
     async def begin(self, new: NewExecution) -> StartResult:
         """Start *new* as this worker's, its first turn in the same transaction."""
-        opening, asked = open_with(new, self._workflows[new.workflow], self.id, self._runner), 0
-        first = None if opening is None else opening.turn
+        opened, asked = self._shell.first_turn(new, self._workflows[new.workflow], self.id), 0
+        live, first = (None, None) if opened is None else opened
 
         def ask() -> Coroutine[Any, Any, StartResult]:
             nonlocal asked
@@ -198,8 +181,8 @@ class Worker:
         try:
             begun = await patiently(ask)
         except BaseException as error:
-            if opening is not None:
-                self._runner.forget(opening.live)
+            if live is not None:
+                self._shell.forget(live)
             self._owned.doubt()  # it may be stored, and ours
             if isinstance(error, asyncio.CancelledError) and not self._stopping:
                 self._tasks.append(self._loop.create_task(self._settle(ask)))
@@ -211,15 +194,15 @@ class Worker:
             self._owned.doubt()  # what was stored first may have begun its next run: then it is ours, and not this answer's
         has_mail = new.id in self._owned.unknown  # which passed us by: what is in the store is to be loaded
         load = has_mail or self._stopping or new.id in self.lives
-        if opening is not None and claim is not None and committed is not None and not load:
-            opening.live.claim = claim
-            self.lives[new.id] = opening.live
-            self._runner.began(opening.live, opening.draft, committed)
+        if live is not None and claim is not None and committed is not None and not load:
+            live.claim = claim
+            self.lives[new.id] = live
+            self._shell.started(live, committed)
             if len(self.lives) > self._cache:
                 self._sweep_soon()
             return begun
-        if opening is not None:
-            self._runner.forget(opening.live)
+        if live is not None:
+            self._shell.forget(live)
         if claim is not None:
             self.adopt(claim, new.started if first is None and new.first_message is None and not has_mail else None)
         return begun
@@ -248,7 +231,7 @@ class Worker:
             await self.stopped.wait()
             return
         until = self._loop.time() + grace
-        self._stopping = self._runner.draining = True
+        self._stopping = self._shell.life.draining = True
         self.look()
         self._executor.stop_waiting()
         try:
@@ -259,19 +242,17 @@ class Worker:
     async def _give_back(self, until: float) -> None:
         for task in self._tasks:
             task.cancel()
-        for live in list(self.lives.values()):
-            giving_back.stop(live)
+        self._shell.stop_bodies(list(self.lives.values()))
         if self._tasks:  # a database driver that is told twice to leave a statement throws its connection away
             await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         self._apart.close()
-        await self._runner.idle(max(_LAST_TURNS, until - self._loop.time()))
+        await self._shell.idle(max(_LAST_TURNS, until - self._loop.time()))
         await self._executor.gone(_LAST_WORDS)
-        if self._handle is not None:
-            self._handle.cancel()
+        self._timers.close()
         self._threads.close()
         self._watchdog.close()
         self._gave_back = True
-        at_rest, _ = giving_back.put_away(list(self.lives.values()))
+        at_rest, _ = self._shell.put_away(list(self.lives.values()))
         self.lives.clear()
         try:
             async with asyncio.timeout(_FAREWELL):
@@ -309,8 +290,8 @@ class Worker:
             live = self.lives.get(id)
             if live is None:
                 self._owned.unknown.add(id)
-            elif live.add_messages(messages):
-                self._runner.wake(live)
+            else:
+                self._shell.tell(live, events.Mail(messages))
         if mail:
             await asyncio.sleep(0)  # the turns that the mail began come before the search for more
         if self._orphans:
@@ -372,7 +353,7 @@ class Worker:
                 wait = min(1.0, third / 2)
             self.look()
             self._sweep_soon()
-            self._rearm()
+            self._timers.rearm()
 
     async def _heartbeat(self) -> None:
         before = self._clock.said
@@ -383,43 +364,14 @@ class Worker:
         await self.lose_lost(self._clock.said - before)
 
     async def lose_lost(self, since_last_beat: timedelta = timedelta(0)) -> None:
-        """Stop what is not ours any more: operators had it rewritten, or others took it while we were away."""
-        self._runner.settle(await self._owned.lost(since_last_beat), self._owned.touched)
+        """Stop what is not ours any more (operators had it rewritten, or others took it), and load again what operators touched."""
+        for live in await self._owned.lost(since_last_beat):
+            if not live.driving and self.lives.get(live.id) is live:  # a turn under way is refused where it is stored
+                self._shell.tell(live, events.LOST)
+        for live in self._owned.touched:
+            self._shell.tell(live, events.TOUCHED)
 
-    # ── timers ──────────────────────────────────────────────────────────────────────────────────
-    def _arm(self) -> None:
-        due = self._timers.next()
-        if due is None or (self._handle_due is not None and self._handle_due <= due):
-            return
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle_due = due
-        self._handle = self._loop.call_later(min(self._clock.seconds_to(due), 3600.0), self._ring)
-
-    def _rearm(self) -> None:
-        """The clock was set: what was armed by the old one is armed anew."""
-        if self._handle is not None:
-            self._handle.cancel()
-        self._handle = self._handle_due = None
-        self._arm()
-
-    def _ring(self) -> None:
-        self._handle = self._handle_due = None
-        rung = self._timers.due(self._clock.now(), RINGS_AT_ONCE)
-        if len(rung) >= CROWD:
-            no_collection_for_a_moment()
-        for due, live, key in rung:
-            if live.waiting and key in live.waiting:
-                beginnings.attempt_due(self._runner, live, key)
-            else:
-                live.add_due(due, key)
-                self._runner.wake(live)
-        if len(rung) == RINGS_AT_ONCE:
-            self._loop.call_soon(self._ring)
-        else:
-            self._arm()
-
-    # ── letting go ──────────────────────────────────────────────────────────────────────────────
+    # ── eviction ──────────────────────────────────────────────────────────────────────────────
     def _sweep_soon(self) -> None:
         if not self._sweeping and not self._stopping:
             self._sweeping = True
@@ -437,14 +389,14 @@ class Worker:
         for live in lives:
             del self.lives[live.id]
         try:
-            await giving_back.give_back(self._store, lives)
+            await self._shell.give_back(lives)
         except StoreError as error:
             self._owned.doubt()
             log.warning("worker %s: %s", self.id, error)
 
-    def _broke(self, error: BaseException) -> None:
+    def broke(self, error: BaseException) -> None:
         """A body raised what ends a process: stop, and leave its step unrecorded."""
         log.critical("worker %s stops: the body of a step raised %r", self.id, error)
         self.broken = error
-        self._on_broken(error)
+        self._listener.worker_broke(error)
         self._stop_task = self._loop.create_task(self.stop(0.0))

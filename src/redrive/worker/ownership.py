@@ -21,7 +21,7 @@ from redrive.ports.store import StoreError
 
 if TYPE_CHECKING:
     from redrive.ports.store import Claim, Store
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.active_execution import ActiveExecution
     from redrive.worker.room import Wanted
     from redrive.worker.serving import Serving
 

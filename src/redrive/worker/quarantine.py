@@ -29,7 +29,7 @@ from redrive_interpreter.replay.divergence import Diverged
 if TYPE_CHECKING:
     from redrive.ports.parks import ParkKind
     from redrive.ports.store import Claim, Store
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.active_execution import ActiveExecution
 
 log: Final = logging.getLogger("redrive.worker")
 
@@ -78,7 +78,7 @@ class Quarantine:
     def suspect_at_work(self) -> bool:
         """Whether an execution that may kill this worker is being driven, or has bodies under way."""
         return any(
-            self._is_suspect(live.claim) and live.length == live.claim.length and (live.driving or live.attempts)
+            self._is_suspect(live.claim) and live.length == live.claim.length and (live.driving or live.bodies)
             for live in self._lives.values()
         )
 

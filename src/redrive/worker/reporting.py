@@ -19,9 +19,12 @@ from redrive_interpreter.raised import users_traceback
 from redrive_interpreter.source_names import read_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redrive.ports.aside_values import NewAside
     from redrive.ports.store import Json
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.actions import Note
+    from redrive.worker.life.active_execution import ActiveExecution
     from redrive_interpreter.history.rows import Answered
 
 log: Final = logging.getLogger("redrive.worker")
@@ -74,27 +77,30 @@ def execution_ended(id: str, workflow: str, status: str, outcome: Json) -> None:
 def signal_set_aside(id: str, aside: NewAside) -> None:
     """Log that a signal was set aside, once that is stored."""
     name, _ = read_name(aside.name)
-    log.warning("execution %r: a signal %s was set aside, and its wait goes on with the next one: %s", id, name, aside.error)
+    log.warning("execution %r: a signal %s was set aside, and its wait continues with the next one: %s", id, name, aside.error)
 
 
-def taken_over(live: ActiveExecution) -> None:
-    """Log that this worker goes on with what another one left: it died, or its lease passed."""
-    again = [request.key for request in live.requests if isinstance(request, RunStep)]
+def note(live: ActiveExecution, note: Note) -> None:
+    """Log what the life of *live* is worth a warning for."""
+    log.warning("execution %r: " + note.text, live.id, *note.values)
+
+
+def taken_over(live: ActiveExecution, again: Sequence[str]) -> None:
+    """Log that this worker continues what another one left: it died, or its lease passed."""
     log.warning(
         "execution %r is taken over here: its worker died, or lost its lease (%s in a row without a new row); %s",
         live.id,
         "once" if live.claim.recoveries == 1 else f"{live.claim.recoveries} times",
         f"to be run again: step {', '.join(again)}" if again else "no step was under way",
-        extra={"execution_id": live.id, "step_keys": again},
+        extra={"execution_id": live.id, "step_keys": list(again)},
     )
 
 
-def lease_lost(live: ActiveExecution) -> None:
+def lease_lost(live: ActiveExecution, stopped: Sequence[str]) -> None:
     """Log that another worker has taken over what this one holds; nothing is written for it here any more."""
-    stopped = list(live.attempts or ())
     log.warning(
         "execution %r is not this worker's any more: its lease was lost; %s",
         live.id,
         f"told to stop: step {', '.join(stopped)}" if stopped else "no step was under way",
-        extra={"execution_id": live.id, "step_keys": stopped},
+        extra={"execution_id": live.id, "step_keys": list(stopped)},
     )

@@ -20,7 +20,7 @@ import attrs
 from redrive.counting import counted
 
 if TYPE_CHECKING:
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.life.active_execution import ActiveExecution
     from redrive.worker.step_executor import StepExecutor
     from redrive.worker.threads import Threads
 
@@ -119,7 +119,7 @@ class Room:
     def _only_waits(live: ActiveExecution) -> bool:
         if live.driving or live.gone or live.facts or live.inbox or live.due or live.held or live.length > _LONG:
             return False
-        return all(attempt.waits_for_thread for attempt in (live.attempts or {}).values())
+        return all(run.body is not None and run.body.waits_for_thread for run in (live.bodies or {}).values())
 
 
 __all__ = ["NOTHING", "Room", "Wanted"]

@@ -21,7 +21,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
@@ -31,19 +32,23 @@ from redrive.worker import reporting
 from redrive.worker.attempt import Attempt
 from redrive.worker.coroutine_batch import CoroutineBatch
 from redrive.worker.gc_pause import CROWD, no_collection_for_a_moment
+from redrive.worker.life.events import NoThread
 from redrive.worker.pressure import Pressure
 from redrive_interpreter import step_results
 from redrive_interpreter.commands.command import performing
 from redrive_interpreter.errors import CodecError
-from redrive_interpreter.history.rows import AttemptStarted, Fact, Retrying
+from redrive_interpreter.history.rows import AttemptStarted, Retrying
 
 if TYPE_CHECKING:
     from redrive.codec import JsonCodec
     from redrive.injection import Resources
-    from redrive.worker.active_execution import ActiveExecution
     from redrive.worker.clock import Clock
+    from redrive.worker.life.actions import Run
+    from redrive.worker.life.active_execution import ActiveExecution
+    from redrive.worker.life.life import Life
     from redrive.worker.threads import Job, Threads
     from redrive_interpreter.history.requests import RunStep
+    from redrive_interpreter.history.rows import Answered
 
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 _REMEMBERED: Final = 8
@@ -54,71 +59,81 @@ _BRIEF: Final = 0.01
 """A heartbeat is looked at this much late, in seconds: one that comes just in time counts."""
 
 
-class StepExecutor:
-    """Starts bodies, and adds what comes of them to the facts of their execution.
+class Shell(Protocol):
+    """The worker's shell, as far as the executor knows it."""
 
-    *wake* then has a turn made of them, soon; *drive* makes it here and now. *broken* is told what must stop the worker,
-    which is *alive* unless somebody has cancelled its tasks.
-    """
+    life: Life
+
+    def tell(self, live: ActiveExecution, event: NoThread) -> None: ...
+    def tell_soon(self, live: ActiveExecution, fact: Answered | Retrying | AttemptStarted) -> None: ...
+    def turn(self, live: ActiveExecution) -> None: ...
+
+
+class Owner(Protocol):
+    """The worker, as far as the executor knows it."""
+
+    def is_alive(self) -> bool:
+        """Whether nobody has cancelled the worker's tasks but itself."""
+        ...
+
+    def broke(self, error: BaseException) -> None:
+        """A body raised what must stop the worker."""
+        ...
+
+
+class StepExecutor:
+    """Starts bodies, and tells the lives of their executions, by *shell*, what their attempts became."""
 
     def __init__(
-        self,
-        codec: JsonCodec,
-        resources: Resources,
-        threads: Threads,
-        clock: Clock,
-        context: Context,
-        wake: Callable[[ActiveExecution], None],
-        drive: Callable[[ActiveExecution], None],
-        broken: Callable[[BaseException], None],
-        alive: Callable[[], bool],
+        self, codec: JsonCodec, resources: Resources, threads: Threads, clock: Clock, context: Context, shell: Shell, owner: Owner
     ) -> None:
         self._codec = codec
         self._resources = resources
         self._threads = threads
         self._clock = clock
         self._context = context
-        self._wake = wake
-        self._broken = broken
-        self._alive = alive
+        self._shell = shell
+        self._receive = shell.life.receive
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._batch = CoroutineBatch(context, self._gave, self._raised, drive)
+        self.turn = shell.turn
+        self._batch = CoroutineBatch(context, self)
         self._pressure = Pressure(threads, self._loop)
-        self._quiet: asyncio.Future[None] | None = None
+        self.nothing_runs: asyncio.Future[None] | None = None
+        """Done once no body runs, if that is waited for."""
         self.running = 0
         self.last_ended: deque[Attempt] = deque(maxlen=_REMEMBERED)
         self.in_threads: dict[str, bool] = {}
         """Whether the last body of a workflow ran in a thread."""
 
-    def start(self, live: ActiveExecution, perform: RunStep) -> None:
+    def start(self, live: ActiveExecution, run: Run) -> None:
         """Begin an attempt whose `Asked` is stored and whose time has come."""
+        perform = run.perform
         spec = perform.step.spec
-        assert live.machine is not None
-        assert live.machine.started is not None
+        machine = live.machine
+        assert machine is not None
+        assert machine.started is not None
         if perform.interrupted:
-            now = self._clock.now()
             lost = step_results.interrupted(perform.key, perform.attempt)
-            live.add_fact(now, self._failed(live, perform, lost, now, in_doubt=True))
-            self._wake(live)
+            self._shell.tell_soon(live, self._failed(live, perform, lost, self._clock.now(), in_doubt=True))
             return
-        ends = live.machine.started.deadline
+        ends = machine.started.deadline
         context = StepContext(
             live.id,
-            perform.run or live.machine.run,
+            perform.run or machine.run,
             perform.key,
             perform.attempt,
             ends if spec.timeout is None else self._deadline(ends, spec.timeout),
             spec.key,
-            None if live.told is None else live.told.get(perform.key),
+            run.details,
         )
-        attempt = Attempt(self, live, perform, context)
+        attempt = run.body = Attempt(self, live, run, context)
+        run.details = None
         self.running += 1
         if self.running >= CROWD:
             no_collection_for_a_moment()
-        if live.attempts is None:
-            live.attempts = {}
-        live.attempts[perform.key] = attempt
-        sync = not _is_async(spec.body)
+        code = getattr(spec.body, "__code__", None)
+        sync = not (code.co_flags & _CO_COROUTINE if code is not None else _is_async(spec.body))
         self.in_threads[live.claim.workflow] = sync
         if not sync:
             if spec.at_most_once:
@@ -130,17 +145,23 @@ class StepExecutor:
         else:
             self._start_thread(attempt, ends)
 
-    def stop_all(self, live: ActiveExecution) -> None:
-        """Tell all bodies of *live* to stop; nothing comes of them."""
-        for attempt in list((live.attempts or {}).values()):
+    def begun(self, run: Run) -> None:
+        """That the attempt of *run* begins is stored."""
+        attempt: Attempt | None = run.body
+        if attempt is not None and attempt.begun is not None:
+            attempt.begun()
+
+    def stop(self, run: Run) -> None:
+        """Tell the body of *run* to stop; it gives no fact any more."""
+        attempt: Attempt | None = run.body
+        if attempt is not None:
             attempt.stop()
 
     def stop_waiting(self) -> None:
-        """Let go of the bodies that have no thread yet: none of them begins."""
+        """Begin none of the bodies that have no thread yet."""
         for job in self._threads.waiters:
             attempt: Attempt = job.what
-            if attempt.withhold():
-                attempt.live.unbegun = True
+            self._shell.tell(attempt.live, NoThread(attempt.perform.key))
 
     def given_up(self, attempt: Attempt, why: str) -> None:
         """Nobody waits for the body of *attempt* any more, wherever it is."""
@@ -150,7 +171,7 @@ class StepExecutor:
 
     def starved(self, live: ActiveExecution) -> dict[str, str]:
         """Why bodies of *live* have not begun, by key."""
-        attempts = cast("dict[str, Attempt]", live.attempts or {})
+        attempts: dict[str, Attempt] = {key: run.body for key, run in (live.bodies or {}).items() if run.body is not None}
         return {key: self._why(job) for key, attempt in attempts.items() if (job := attempt.job) is not None and job.waits}
 
     def _why(self, job: Job) -> str:
@@ -158,18 +179,11 @@ class StepExecutor:
             return f"waits until one of the bodies of {job.name} that were given up returns: {self._threads}"
         return f"waits for a thread: {self._threads}"
 
-    def ended(self, attempt: Attempt) -> None:
-        """An attempt is over."""
-        self.running -= 1
-        self.last_ended.append(attempt)
-        if not self.running and self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
-
     async def quiet(self, seconds: float) -> bool:
         """Wait until no body runs, at most so long; whether that came true."""
         if self.running:
-            self._quiet = self._loop.create_future()
-            await asyncio.wait([self._quiet], timeout=seconds)
+            self.nothing_runs = self._loop.create_future()
+            await asyncio.wait([self.nothing_runs], timeout=seconds)
         return not self.running
 
     async def gone(self, seconds: float) -> None:
@@ -183,30 +197,39 @@ class StepExecutor:
         spec = attempt.perform.step.spec
         performing.set(attempt.perform.key)
         enter(attempt.context)
-        self._watch(attempt)
+        if spec.heartbeat is not None:
+            self._watch(attempt)
         args, kwargs = arguments_of(attempt.perform, self._codec)
         body = spec.body
         if spec.injected:
             body = self._resources.acall(body, spec.injected, spec.signature, f"step {spec.id}")
-        return _coroutine(body(*args, **kwargs))
+        begun: Any = body(*args, **kwargs)
+        coroutine: Coroutine[Any, Any, Any] = begun if begun.__class__ is CoroutineType else _coroutine(begun)
+        return coroutine
 
-    def _gave(self, attempt: Attempt, value: Any) -> bool:
+    def gave(self, attempt: Attempt, value: Any) -> bool:
         """Whether the execution is to be driven."""
         attempt.task = None  # from here on a cancel is not for this task: others may begin in it
-        return attempt.end() and self._answer_with(attempt, value)
+        if not attempt.end():
+            return False
+        fact = self._fact_with(attempt, value)
+        return fact is not None and bool(self._receive(attempt.live, fact, fact.at))
 
-    def _raised(self, attempt: Attempt, error: BaseException) -> bool:
+    def raised(self, attempt: Attempt, error: BaseException) -> bool:
         task, attempt.task = attempt.task, None
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             if not attempt.over:
                 # We did not tell it to stop. Where somebody ends the whole loop, it is no answer; else it is the body's own.
                 self._loop.call_later(_MOMENT, self._cancelled_itself, attempt, error)
             return False
-        return attempt.end() and self._answer_error(attempt, error)
+        if not attempt.end():
+            return False
+        fact = self._fact_error(attempt, error)
+        return fact is not None and bool(self._receive(attempt.live, fact, fact.at))
 
     def _cancelled_itself(self, attempt: Attempt, error: BaseException) -> None:
-        if self._alive() and attempt.end() and self._answer_error(attempt, error):
-            self._wake(attempt.live)
+        if self._owner.is_alive() and attempt.end():
+            self._answer_soon(attempt, None, error)
 
     # ── sync bodies ─────────────────────────────────────────────────────────────────────────────
     def _start_thread(self, attempt: Attempt, ends: datetime | None) -> None:
@@ -258,11 +281,9 @@ class StepExecutor:
         if error is None and not attempt.over and inspect.isawaitable(value):
             self._batch.begin(attempt, lambda attempt: self._reopen(attempt, value))
         elif attempt.end():
-            drive = self._answer_with(attempt, value) if error is None else self._answer_error(attempt, error)
-            if drive:
-                self._wake(attempt.live)
+            self._answer_soon(attempt, value, error)
         elif isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._broken(error)
+            self._owner.broke(error)
 
     def _reopen(self, attempt: Attempt, awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
         """The rest of a sync body that gave something to await."""
@@ -292,12 +313,7 @@ class StepExecutor:
             begun()
 
         attempt.begun = stored
-        if live.began is None:
-            live.began = {}
-        live.began[perform.key] = stored
-        now = self._clock.now()
-        live.add_fact(now, AttemptStarted(perform.key, perform.attempt, at=now))
-        self._wake(live)
+        self._shell.tell_soon(live, AttemptStarted(perform.key, perform.attempt, at=self._clock.now()))
 
     def _limit(self, attempt: Attempt, limit: timedelta) -> None:
         if attempt.over:
@@ -333,8 +349,7 @@ class StepExecutor:
             self._wait_at_most(attempt, fact.due - now + limit)
         elif attempt.end():
             attempt.tell(why)
-            attempt.live.add_fact(now, fact)
-            self._wake(attempt.live)
+            self._shell.tell_soon(attempt.live, fact)
 
     def _watch(self, attempt: Attempt) -> None:
         """Look after a body's heartbeats, if it promised any."""
@@ -354,41 +369,37 @@ class StepExecutor:
         perform = attempt.perform
         error = step_results.timed_out(perform.key, perform.attempt, why, at_most_once=perform.step.spec.at_most_once)
         attempt.tell(why)
-        self._keep_told(attempt)
-        now = self._clock.now()
-        attempt.live.add_fact(now, self._failed(attempt.live, perform, error, now, in_doubt=True))
-        self._wake(attempt.live)
+        attempt.run.details = attempt.context.told
+        self._shell.tell_soon(attempt.live, self._failed(attempt.live, perform, error, self._clock.now(), in_doubt=True))
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
-    def _answer_with(self, attempt: Attempt, value: Any) -> bool:
+    def _answer_soon(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
+        fact = self._fact_with(attempt, value) if error is None else self._fact_error(attempt, error)
+        if fact is not None:
+            self._shell.tell_soon(attempt.live, fact)
+
+    def _fact_with(self, attempt: Attempt, value: Any) -> Answered | Retrying | None:
         try:
             fact = step_results.succeeded(attempt.perform, value, codec=self._codec, now=self._clock.now())
         except BaseException as error:  # a hook of the user's may raise what is no Exception
-            return self._answer_error(attempt, error)
-        attempt.live.add_fact(fact.at, fact)
+            return self._fact_error(attempt, error)
         if fact.in_doubt:
             reporting.attempt_failed(attempt.live.id, attempt.perform, fact)
-        return True
+        return fact
 
-    def _answer_error(self, attempt: Attempt, error: BaseException) -> bool:
+    def _fact_error(self, attempt: Attempt, error: BaseException) -> Answered | Retrying | None:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._broken(error)
-            return False
-        self._keep_told(attempt)
-        now = self._clock.now()
-        attempt.live.add_fact(now, self._failed(attempt.live, attempt.perform, error, now))
-        return True
+            self._owner.broke(error)
+            return None
+        attempt.run.details = attempt.context.told
+        return self._failed(attempt.live, attempt.perform, error, self._clock.now())
 
-    def _failed(self, live: ActiveExecution, perform: RunStep, error: BaseException, now: datetime, *, in_doubt: bool = False) -> Fact:
+    def _failed(
+        self, live: ActiveExecution, perform: RunStep, error: BaseException, now: datetime, *, in_doubt: bool = False
+    ) -> Answered | Retrying:
         fact = step_results.failed(perform, error, run=live.claim.run, codec=self._codec, now=now, in_doubt=in_doubt)
         reporting.attempt_failed(live.id, perform, fact, error)
         return fact
-
-    def _keep_told(self, attempt: Attempt) -> None:
-        if attempt.context.told is not None:
-            if attempt.live.told is None:
-                attempt.live.told = {}
-            attempt.live.told[attempt.perform.key] = attempt.context.told
 
 
 def _coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
@@ -400,10 +411,8 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
 
 
 def _is_async(body: Callable[..., Any]) -> bool:
-    code = getattr(body, "__code__", None)
-    if code is not None:
-        return bool(code.co_flags & _CO_COROUTINE)
-    call: Any = type(body).__call__  # an object that can be called
+    """Whether *body*, an object that can be called, gives a coroutine."""
+    call: Any = type(body).__call__
     return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(call)
 
 

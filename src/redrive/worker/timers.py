@@ -1,16 +1,27 @@
-"""The timers of the live executions: a heap of moments, oldest first."""
+"""The timers of a worker's executions: a heap of moments, oldest first, and the one timer of the event loop that it needs."""
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from redrive.worker.gc_pause import CROWD, no_collection_for_a_moment
+from redrive.worker.life.events import TimerDue
 
 if TYPE_CHECKING:
-    from redrive.worker.active_execution import ActiveExecution
+    from redrive.worker.clock import Clock
+    from redrive.worker.life.actions import SetAlarm
+    from redrive.worker.life.active_execution import ActiveExecution
+    from redrive_interpreter.history.requests import SetTimer
 
 _ROOM: Final = 1024
 """So many dead entries cost nothing worth a sweep."""
+FIRED_AT_ONCE: Final = 2000
+"""Maximum timers fired per loop iteration, so that a backlog cannot starve other work."""
+_LONGEST: Final = 3600.0
+"""Seconds after which the clock is read again, for a timer that is due later."""
 
 
 class Timers:
@@ -53,3 +64,63 @@ class Timers:
             if live.timer(key) == due:
                 found.append((due, live, key))
         return found
+
+
+class Told(Protocol):
+    """The shell, as far as timers know it."""
+
+    def tell(self, live: ActiveExecution, event: Any) -> None: ...
+
+
+class TimerLoop:
+    """Tells executions that their timers are due, by *clock*."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timers = Timers()
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_due: datetime | None = None
+        self._shell: Told
+
+    def connect(self, shell: Told) -> None:
+        """Tell *shell* what is due. To be called once, before `set`."""
+        self._shell = shell
+
+    def set(self, live: ActiveExecution, timer: SetTimer | SetAlarm) -> None:
+        """Fire *timer* of *live* when it is due."""
+        self._timers.set(timer.due, live, timer.key)
+        if self._handle_due is None or timer.due < self._handle_due:
+            self._arm()
+
+    def rearm(self) -> None:
+        """The clock was set: what was armed by the old one is armed anew."""
+        self.close()
+        self._arm()
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._handle_due = None
+
+    def _arm(self) -> None:
+        due = self._timers.next()
+        if due is None or (self._handle_due is not None and self._handle_due <= due):
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle_due = due
+        self._handle = self._loop.call_later(min(self._clock.seconds_to(due), _LONGEST), self._fire)
+
+    def _fire(self) -> None:
+        self._handle = self._handle_due = None
+        fired = self._timers.due(self._clock.now(), FIRED_AT_ONCE)
+        if len(fired) >= CROWD:
+            no_collection_for_a_moment()
+        for due, live, key in fired:
+            self._shell.tell(live, TimerDue(due, key))
+        if len(fired) == FIRED_AT_ONCE:
+            self._handle_due = self._clock.now()
+            self._handle = self._loop.call_later(0, self._fire)
+        else:
+            self._arm()

@@ -99,14 +99,19 @@ class Watch:
 
     def during(self, id: str, machine: Machine[Any] | None, call: Callable[..., T], *args: Any) -> T:
         """What *call* gives, as a turn of the execution *id*. Raises as `leave` does."""
-        self.enter(id, machine)
+        self.id, self._machine = id, machine  # as `enter` does
+        self._turns = self.turn = self._turns + 1
         try:
             try:
                 result = call(*args)
             except BaseException as error:
                 self.leave(error)
                 raise
-            self.leave()
+            with self._lock:  # as `leave` does
+                self.turn = 0
+            self._machine = None
+            if self._thrown:
+                self.leave()
         except TurnTooLong as late:  # it arrived while the turn was being left
             self.leave(late)
             raise TurnApart("its time") if self.on_loop else StuckTurn("a turn was broken off: does the workflow loop or block?") from late

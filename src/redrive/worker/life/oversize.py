@@ -15,15 +15,11 @@ from redrive_interpreter.history.rows import Ended
 from redrive_interpreter.outcomes import Err, Failure
 
 if TYPE_CHECKING:
-    from redrive.worker.turn import Draft
+    from redrive.worker.life.turn import Draft
     from redrive_interpreter.machine.machine import Machine
 
 MOST: Final = 900_000_000
 """Characters of the rows of one turn, all together; each value has a limit of its own (`max_bytes`)."""
-
-
-def is_oversize(draft: Draft) -> bool:
-    return sum(map(len, draft.rows)) > MOST
 
 
 def fail(refused: Draft, made: Draft, machine: Machine[object]) -> Draft:

@@ -4,8 +4,9 @@
     the deadline has passed, is thrown away and computed again with that first (E3, E4).
 2.  Where nothing of the run was called yet, a cancel or a passed deadline is taken before its code: nothing ever runs.
 3.  The fact says which bodies and children had been asked for and had not begun (``unbegun``). They never begin.
-4.  A body that is about to begin, because its turn was stored, waits until the worker has computed the turn of what it knows
-    by then: a commit hands back what was stored before it.
+4.  A commit hands back what was stored before it: a cancel, say. So where there is news, or the deadline has passed, bodies that
+    are about to begin are *held* until the worker has computed the turn of that; those that it does not cut begin then, before
+    that turn is stored.
 5.  A body whose branch was cut by something else (a lost race, a failed sibling) before it began is answered: not begun.
 
 A body counts as begun if the worker has called it (it is under way, or what it gave waits to be taken), or if a worker
@@ -17,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from redrive.worker.facts import fact_of
+from redrive.worker.life.inbox_facts import fact_of
 from redrive_interpreter.history.rows import THE_RUN, Answered, CancelRequested, DeadlinePassed
 from redrive_interpreter.keys import DEADLINE, Key
 from redrive_interpreter.outcomes import Err, Failure
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redrive.ports.store import Message
-    from redrive.worker.active_execution import ActiveExecution
-    from redrive.worker.turn import Draft
+    from redrive.worker.life.active_execution import ActiveExecution
+    from redrive.worker.life.turn import Draft
     from redrive_interpreter.history.rows import Fact
     from redrive_interpreter.machine.machine import Machine
 
@@ -102,12 +103,13 @@ def _cancel(live: ActiveExecution) -> Message | None:
 
 
 def _unbegun(live: ActiveExecution, machine: Machine[Any], draft: Draft, moment: datetime) -> Iterator[Key]:
-    told = {getattr(fact, "key", None) for _, fact in live.facts or ()}
+    told = {getattr(fact, "key", None) for fact in live.facts or ()}
     for key in (*draft.performs, *(live.held or ()), *(live.waiting or ())):
         if _would_be_cut(machine, key) and key not in told and not _may_have_begun(live, key, moment):
             yield Key(key)
-    for key, attempt in tuple((live.attempts or {}).items()):
-        if _would_be_cut(machine, key) and attempt.withhold():
+    for key, run in tuple((live.bodies or {}).items()):
+        if _would_be_cut(machine, key) and not _had_begun_before(live, key, moment) and run.withdraw():
+            live.stops = [*(live.stops or ()), run]
             yield Key(key)
     for child in draft.children:
         if child.answer_to is not None:
@@ -121,8 +123,11 @@ def _would_be_cut(machine: Machine[Any], key: str) -> bool:
 
 def _may_have_begun(live: ActiveExecution, key: str, moment: datetime) -> bool:
     """Whether an attempt of *key* is under way, or may have been under another worker."""
-    if live.attempts and key in live.attempts:
-        return True
+    return bool(live.bodies and key in live.bodies) or _had_begun_before(live, key, moment)
+
+
+def _had_begun_before(live: ActiveExecution, key: str, moment: datetime) -> bool:
+    """Whether an attempt of *key* may have been under way under another worker at *moment*."""
     if not live.uncertain or key not in live.uncertain:
         return False
     due = live.uncertain[key]

@@ -16,13 +16,14 @@ from uuid import uuid4
 
 from redrive.codec import to_json
 from redrive.codec.searchable import texts_of
-from redrive.ports.store import NewChild, NewEvent, NextRun, Outgoing, Turn
+from redrive.ports.store import NewChild, NewEvent, NewMessage, NextRun, Outgoing, Turn
 from redrive.status import CANCELLING, RUNNING, SUSPENDED
 from redrive.wait_lines import waits_of
-from redrive.worker import outbox, oversize, precedence
-from redrive.worker.active_execution import timer_fact
-from redrive.worker.facts import fact_of
-from redrive.worker.row_text import row_text
+from redrive.worker import outbox
+from redrive.worker.life import oversize, precedence
+from redrive.worker.life.actions import Note
+from redrive.worker.life.inbox_facts import fact_of
+from redrive.worker.life.row_text import row_text
 from redrive_interpreter.errors import UnexpectedFact
 from redrive_interpreter.history.requests import (
     AbandonStep,
@@ -37,18 +38,18 @@ from redrive_interpreter.history.requests import (
     StartExecution,
 )
 from redrive_interpreter.history.row_json import dump_outcome, dump_row
-from redrive_interpreter.history.rows import Answered, AttributeSet, CancelRequested, DeadlinePassed, Fact
+from redrive_interpreter.history.rows import Answered, AttributeSet, CancelRequested, DeadlinePassed, Fact, TimerFired
+from redrive_interpreter.keys import DEADLINE, Key
 from redrive_interpreter.outcomes import Ok
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from redrive.codec import JsonCodec
     from redrive.ports.aside_values import NewAside
     from redrive.ports.store import ExecutionStatus, Json
-    from redrive.worker.active_execution import ActiveExecution
-    from redrive.worker.apart import LaidBy
-    from redrive.worker.timers import Timers
+    from redrive.worker.life.actions import Action
+    from redrive.worker.life.active_execution import ActiveExecution
     from redrive_interpreter.history.rows import Row
     from redrive_interpreter.machine.machine import Machine
 
@@ -56,7 +57,7 @@ MOST_FACTS: Final = 500
 
 
 class Draft:
-    """A turn that is computed and not stored. *performs* and *drops* are what to do then, *fed* the bodies' facts in it.
+    """A turn that is computed and not stored. *performs*, *drops* and *timers* are what to do then, *fed* the bodies' facts in it.
 
     *attributes* are those that changed, *searchable* their texts. Most turns use few of these: what they do not use is the class's.
     """
@@ -76,10 +77,13 @@ class Draft:
     unread: int = 0
     next_run: NextRun | None = None
     aside: tuple[NewAside, ...] = ()
+    held: tuple[NewMessage, ...] = ()
     deadline: datetime | None = None
     awaits: tuple[str, ...] | None = None
     drops: tuple[str, ...] = ()
-    fed: tuple[tuple[datetime, Fact], ...] = ()
+    fed: tuple[Fact, ...] = ()
+    timers: tuple[SetTimer, ...] = ()
+    seen: int = 0
     overtaken: bool = False
     """It would end the run, and something that must come first has been there: it is not to be stored."""
 
@@ -87,14 +91,14 @@ class Draft:
         self.expects = expects
         self.performs: dict[str, RunStep] = {}
 
-    def turn(self, seen: int, attributes: Json | None) -> Turn:
+    def turn(self, attributes: Json | None) -> Turn:
         return Turn(
             expects=self.expects,
             rows=self.rows,
             status=self.status,
             wake_at=self.wake_at,
             taken=self.taken,
-            seen=seen,
+            seen=self.seen,
             not_after=self.not_after,
             events=self.events,
             outgoing=self.outgoing,
@@ -106,45 +110,59 @@ class Draft:
             unread=self.unread,
             next_run=self.next_run,
             aside=self.aside,
+            held=self.held,
             deadline=self.deadline,
             awaits=self.awaits,
         )
 
 
-def compute(
-    live: ActiveExecution, now: datetime, codec: JsonCodec, timers: Timers | LaidBy, complain: Callable[[str], None]
-) -> Draft | None:
-    """The next turn of *live*; None if there is nothing to store. Raises what the machine raises: then it is spent."""
+def compute(live: ActiveExecution, codec: JsonCodec, now: datetime, actions: list[Action]) -> Draft | None:
+    """The next turn of *live*; None if there is nothing to store. Raises what the machine raises: then it is spent.
+
+    What can be done whether the turn is stored or not is added to *actions*.
+    """
     machine = live.machine
     assert machine is not None
     draft = Draft(live.length)
     unsure, live.unsure = live.unsure, False
     requests, live.requests = live.requests, ()
     if requests:
-        _sort(live, draft, requests, now, codec, timers)
-    passed = precedence.note_deadline(live, machine, now)
+        _sort(live, draft, requests, now, codec)
+    passed = precedence.note_deadline(live, machine, now) if machine.timers else None
     again, live.interrupt_first = live.interrupt_first, False
-    for fact in _facts(live, machine, draft, now, interrupt_first=again):
+    not_begun: list[Answered] = []
+    for taken in range(MOST_FACTS):
+        if machine.finished is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
+            break
+        fact = precedence.first(live, machine, draft, now) if again and not taken else None
+        if fact is None and (live.facts or live.inbox or live.due):
+            fact = _next(live, machine, draft, now)
+        if fact is None:
+            not_begun = not_begun or precedence.not_begun(live, machine, draft, now)
+            if not not_begun:
+                break
+            fact = not_begun.pop()
         try:
             asked = machine.receive(fact)
         except UnexpectedFact as error:
-            complain(f"execution {live.id!r}: {error}; it is passed over")
+            actions.append(Note("%s; it is passed over", (error,)))
             continue
         if asked:
-            _sort(live, draft, asked, now, codec, timers)
+            _sort(live, draft, asked, now, codec)
         if type(fact) is CancelRequested:
             live.cancelling = True
     verdict = machine.finished
     if verdict is not None and not again and not _is_interrupted(machine) and precedence.is_waiting(live, passed, now):
         draft.overtaken = True
         return draft
-    rows = machine.take()
+    rows: Sequence[Row] = machine.take()
     if live.rows:
-        rows, live.rows = live.rows + rows, []
+        rows, live.rows = [*live.rows, *rows], ()
     if not rows and not draft.taken and not unsure:
+        actions += draft.timers
         return None
     _fill(live, machine, draft, rows, now)
-    if oversize.is_oversize(draft):
+    if sum(map(len, draft.rows)) > oversize.MOST:
         draft = oversize.fail(draft, Draft(live.length), machine)
     if machine.started is not None and machine.started.deadline is not None and not live.overdue and not _is_interrupted(machine):
         draft.deadline = machine.started.deadline
@@ -155,22 +173,6 @@ def _is_interrupted(machine: Machine[Any]) -> bool:
     return machine.cancel_requested
 
 
-def _facts(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime, *, interrupt_first: bool) -> Iterator[Fact]:
-    """What is ready, oldest first; then what follows from the turn itself. What was given is received before the next is asked for."""
-    not_begun: list[Answered] = []
-    for taken in range(MOST_FACTS):
-        if machine.finished is not None and not (live.inbox and live.inbox[0].kind == "retry_rollback"):
-            return
-        fact = precedence.first(live, machine, draft, now) if interrupt_first and not taken else None
-        fact = fact or _next(live, machine, draft, now)
-        if fact is None:
-            not_begun = not_begun or precedence.not_begun(live, machine, draft, now)
-            if not not_begun:
-                return
-            fact = not_begun.pop()
-        yield fact
-
-
 def _next(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datetime) -> Fact | None:
     """Take the oldest thing that is ready, and make it a fact."""
     while live.due and machine.timers.get(live.due[0][1]) != live.due[0][0]:  # type: ignore[call-overload]
@@ -178,7 +180,10 @@ def _next(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datet
     message = live.inbox[0] if live.inbox else None
     due = live.due[0] if live.due else None
     fact = live.facts[0] if live.facts else None
-    if message is not None and (due is None or message.stored_at <= due[0]) and (fact is None or message.stored_at <= fact[0]):
+    came = fact.at if fact is not None else now
+    if live.retaken is not None and came < live.retaken:
+        came = live.retaken
+    if message is not None and (due is None or message.stored_at <= due[0]) and (fact is None or message.stored_at <= came):
         live.take_message()
         # The operator's retry is taken before what came earlier: the most that was taken counts.
         draft.taken = max(draft.taken, message.seq)
@@ -186,27 +191,29 @@ def _next(live: ActiveExecution, machine: Machine[Any], draft: Draft, now: datet
         if type(taken) is CancelRequested:
             precedence.mark(live, machine, draft, taken, message.stored_at)
         return taken
-    if due is not None and (fact is None or due[0] <= fact[0]):
+    if due is not None and (fact is None or due[0] <= came):
         assert live.due is not None
         del live.due[0]
         if draft.not_after is None or draft.not_after < due[0]:
             draft.not_after = due[0]
-        fired = timer_fact(due[1], due[0], now)
-        if type(fired) is DeadlinePassed:
-            precedence.mark(live, machine, draft, fired, due[0])
-        return fired
+        at = max(now, due[0])
+        if due[1] != DEADLINE:
+            return TimerFired(Key(due[1]), at=at)
+        passed = DeadlinePassed(at=at)
+        precedence.mark(live, machine, draft, passed, due[0])
+        return passed
     if fact is not None:
         assert live.facts is not None
         del live.facts[0]
         draft.fed += (fact,)
-        return fact[1]
+        return fact
     return None
 
 
-def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, codec: JsonCodec, timers: Timers | LaidBy) -> None:
+def _sort(live: ActiveExecution, draft: Draft, requests: Sequence[Request], now: datetime, codec: JsonCodec) -> None:
     """Put each request where it is carried out: in the commit, or after it."""
-    request: Request
     children: list[NewChild] = []
+    timers: list[SetTimer] = []
     for request in requests:
         match request:
             case RunStep():
@@ -215,9 +222,9 @@ def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, cod
                 if request.due <= now:
                     live.add_due(request.due, request.key)
                 else:
-                    timers.set(request.due, live, request.key)
+                    timers.append(request)
             case ClearTimer():
-                pass  # the alarm is dead: the machine has that timer no more
+                pass  # the alarm is void: the machine has that timer no more
             case AbandonStep():
                 draft.drops += (request.key,)
                 draft.performs.pop(request.key, None)
@@ -231,23 +238,26 @@ def _sort(live: ActiveExecution, draft: Draft, requests: Any, now: datetime, cod
             case CancelExecution():
                 draft.outgoing += (outbox.cancel(request, now),)
                 if request.answer:
-                    live.add_fact(now, Answered(request.key, Ok(None), at=now))
+                    live.add_fact(Answered(request.key, Ok(None), at=now))
             case KeepAside():
                 draft.aside += (outbox.aside(request),)
             case StartExecution():
                 children.append(outbox.child(request, live.id, live.claim.run, now, codec))
     if children:  # at once: ten thousand of them are copied once
         draft.children += tuple(children)
+    if timers:
+        draft.timers += tuple(timers)
 
 
-def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: list[Row], now: datetime) -> None:
-    draft.rows = [row_text(row) for row in rows]
+def _fill(live: ActiveExecution, machine: Machine[Any], draft: Draft, rows: Sequence[Row], now: datetime) -> None:
+    draft.rows = list(map(row_text, rows))
+    draft.seen = live.seen
     for row in rows:
         if type(row) is AttributeSet:
             if draft.attributes is None or draft.searchable is None:
                 draft.attributes, draft.searchable = {}, {}
-            draft.attributes[row.name] = row.value
             draft.searchable[row.name] = () if row.given is None else texts_of(row.given[0])
+            draft.attributes[row.name] = row.value
     draft.taken = max(draft.taken, live.ahead)
     if not live.inbox or live.ahead < live.inbox[0].seq:
         live.ahead = 0
@@ -281,6 +291,11 @@ def _busy(live: ActiveExecution, draft: Draft, now: datetime) -> bool:
     """Whether bodies run, or will as soon as the turn is stored, or more is to be taken up."""
     if live.inbox or live.facts or live.due or live.held or live.unbegun:
         return True
-    if live.attempts and any(key not in draft.drops for key in live.attempts):
-        return True
-    return any(perform.due is None or perform.due <= now for perform in draft.performs.values())
+    if live.bodies:
+        stopped = [run.perform.key for run in live.stops or ()]
+        if any(key not in draft.drops and key not in stopped for key in live.bodies):
+            return True
+    for perform in draft.performs.values():  # noqa: SIM110 - a step has one: a generator would cost more than the look
+        if perform.due is None or perform.due <= now:
+            return True
+    return False
