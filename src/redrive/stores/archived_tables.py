@@ -225,10 +225,16 @@ PARKED: Final = Table(
     make=Park,
     order="build",
 )
+
+
+def _aside(**fields: Any) -> Aside:
+    return Aside(execution="", **fields)
+
+
 ASIDE: Final = Table(
     name="aside",
     columns=(plain("seq"), text("name"), plain("data"), time("sent_us", "sent_at"), text("error"), time("at_us", "at")),
-    make=lambda **fields: Aside(execution="", **fields),
+    make=_aside,
     order="seq",
 )
 
@@ -321,6 +327,12 @@ EVENTS: Final = Table(
     order="seq",
 )
 HANDLERS: Final = Table(name="handlers", columns=(text("id"), text("event"), plain("done")), make=ArchivedHandler, order="id")
+
+
+def _held_event(**fields: Any) -> HeldEvent:
+    return HeldEvent(event=Event(**_nested(fields, "event")), **fields)
+
+
 HELD_EVENTS: Final = Table(
     name="held_events",
     columns=(
@@ -336,7 +348,7 @@ HELD_EVENTS: Final = Table(
         time("due_us", "due"),
         text("error"),
     ),
-    make=lambda **fields: HeldEvent(event=Event(**_nested(fields, "event")), **fields),
+    make=_held_event,
     order="handler, seq",
 )
 AUDIT: Final = Table(
