@@ -60,6 +60,7 @@ INSERT INTO redrive.audit (execution, at_us, operator, verb, reason, detail, key
 SELECT id, 1, '', 'retry', '', '{{}}', 'k' FROM redrive.executions;
 INSERT INTO redrive.held_events SELECT CASE WHEN seq > 3 THEN 'other' ELSE 'h' END, seq, 'x', '1', 'e-' || seq, 1, false, 1, 1, 1, 'why'
 FROM generate_series(1, 20000) AS seq;
+INSERT INTO redrive.attributes SELECT n, CASE WHEN n % 2 = 0 THEN 'state' ELSE 'total' END, 's' || n % 1000 FROM redrive.executions;
 INSERT INTO redrive.schedules SELECT 's-' || i, 'w-' || i % 2, CASE WHEN i % 2 = 0 THEN i END, '{{}}' FROM generate_series(1, 20000) AS i;
 INSERT INTO redrive.left_out (schedule, at_us, record) SELECT 's-' || i % 200, i, '{{}}' FROM generate_series(1, 40000) AS i;
 INSERT INTO redrive.app_builds SELECT 'app-' || i % 1000, 'b-' || i, i, {2 * NOW} FROM generate_series(1, 2000) AS i;
@@ -115,8 +116,9 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
             "\x1e\x1e",
             "\x1e\x1e",
             ",,",
+            "\x1e\x1e",
         ),
-        "advance_one": ("e-1", 0, 1, 1, 1, "running", None, 0, '"r"', None, None, False, None),
+        "advance_one": ("e-1", 0, 1, 1, 1, "running", None, 0, '"r"', None, None, False, None, ""),
         "now": (),
         "lock": (IDS, three("e-2", "e-4", "e-6")),
         "save": (
@@ -134,6 +136,8 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
             ones,
             "0,0,0",
             NOW,
+            "0,0,0",
+            "\x1e\x1e",
             "0,0,0",
             "\x1e\x1e",
             "0,0,0",
@@ -161,8 +165,9 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
             "0,0,0",
             rows,
             "\x1e\x1e",
+            "\x1e\x1e",
         ),
-        "begin_one": ("n-4", "w", "r", "worker-1", None, None, "{}", '"r"', "1", 1, "running", None, 0, '"r"', None, False),
+        "begin_one": ("n-4", "w", "r", "worker-1", None, None, "{}", '"r"', "1", 1, "running", None, 0, '"r"', None, False, ""),
         "insert_executions": (
             three("n-5", "n-6", "n-7"),
             three("w", "w", "w"),
@@ -180,9 +185,10 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
             rows,
             "\x1e\x1e",
             "\x1e\x1e",
+            "\x1e\x1e",
             ",,",
         ),
-        "begin_again": (n, None, None, None, None, "{}", 1, None, None, None),
+        "begin_again": (n, None, None, None, None, "{}", 1, None, None, None, None),
         "begin_history": (n, 77, NOW, '"r"', "1"),
         "forget_inbox": (many,),
         "forget_landed": (many,),
@@ -264,10 +270,6 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "list_held": ("h", None, 3),
         "retry_held": ("h", "1,2,3"),
         "drop_held": ("h", "1,2,3"),
-        "list": (3,),
-        "list_workflow": ("w", 3),
-        "list_notable": ("parked", None, 3),
-        "list_open": ("suspended", None, 3),
         "load": (IDS, "0,0,0", three("worker-1", "worker-1", "worker-1")),
         "history": ("e-1", -1),
         "living": (3,),
@@ -282,6 +284,15 @@ def arguments(ns: Sequence[int], xact: str) -> dict[str, tuple[object, ...]]:
         "take_handler": ("h", "x", "worker-1"),
         "events_done": ("h", "worker-1", 7),
         "prune_due": (1, NOW),
+        "behind": (99_999, 3),
+        "behind_attribute": ("state", 3),
+        "behind_from": (),
+        "behind_upto": (7,),
+        "found": (many,),
+        "hold_behind": (many, three("a", "b", "c")),
+        "index": (many, three("a", "b", "c"), three("x", "y", "z")),
+        "forget_attributes": (many,),
+        "set_waits": (n, "x"),
         "schedules": ("s-1", 3),
         "schedules_of": (three("s-1", "s-2", "s-3"),),
         "lock_schedules": (three("s-1", "s-2", "s-3"),),
@@ -308,6 +319,7 @@ READS_MORE: Final = {
     "forget_old_parks": "only where a build has parked something",
     "keep_due": "only after the clock went back",
     "forget_left_out": "a thousand rows of one schedule, when one of its slots was left out",
+    "index_turned": "a part of `advance`, and no statement of its own",
     "prune_events": "ten thousand at a time, every few minutes",
     "suspects": "the ten thousand oldest that have not ended, for people",
     "worker_details": "counts what each worker owns, for people",
