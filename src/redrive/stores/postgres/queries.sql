@@ -115,7 +115,7 @@ SELECT n, id, workflow, run, number, length, status, owner, fence, wake_us, reco
 FROM redrive.executions
 WHERE id = ANY (string_to_array($1, E'\x1e') || ARRAY (
     SELECT child.creator_id FROM unnest(string_to_array($2, E'\x1e')) AS ended (id)
-    JOIN redrive.executions child ON child.id = ANY (ARRAY[ended.id]) AND child.creator_id IS NOT NULL
+    JOIN redrive.executions child ON child.id = ANY (ARRAY[ended.id]) AND coalesce(child.creator_id, '') <> ''
 ))
 ORDER BY n + 0 FOR NO KEY UPDATE;
 
