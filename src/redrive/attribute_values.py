@@ -89,10 +89,10 @@ async def wait_for(service: AsyncDurableService, id: str, attribute: Attribute[T
 
 
 def _test_of(attribute: Attribute[T], test: Any) -> Callable[[T], bool]:
-    if isinstance(test, Condition):
-        if test.attribute != attribute:
+    condition: Any = test
+    if isinstance(condition, Condition):
+        if condition.attribute != attribute:
             raise InvalidDefinition(f"wait_for_attribute({attribute!r}, …) takes a condition on this attribute, not {test!r}")
-        condition: Any = test
         stored = stored_condition(condition)
         return lambda value: stored.fits(texts_of(value))
     if callable(test) and not isinstance(test, type):

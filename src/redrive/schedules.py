@@ -26,14 +26,14 @@ from redrive.worker import outbox
 from redrive.worker.scheduler import new_execution
 from redrive_interpreter.commands.child_workflows import place_of
 from redrive_interpreter.commands.conditions import given_attributes
-from redrive_interpreter.commands.durations import moment, positive_duration
+from redrive_interpreter.commands.durations import duration, moment, positive_duration
 from redrive_interpreter.errors import ExecutionFinished, ExecutionNotFound, InvalidDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from redrive.ports.finding import Searchable
-    from redrive.ports.store import NewExecution, Store
+    from redrive.ports.store import ExecutionStatus, NewExecution, Store
     from redrive.scheduling.schedule import ScheduleOptions
     from redrive.scheduling.spec import CatchUp, Overlap
     from redrive.service import AsyncDurableService
@@ -284,7 +284,7 @@ class Schedules:
         ended = {id for id, _, _ in await ends_of(store, [id for stored in page for id in stored.running])}
         left_out = await asyncio.gather(*(self._store.left_out(stored.id, skipped) for stored in page))
         lasts = await asyncio.gather(*(store.read(stored.last_execution) for stored in page if stored.last_execution is not None))
-        status = {snapshot.id: snapshot.status for snapshot in lasts if snapshot is not None}
+        status: dict[str, ExecutionStatus] = {snapshot.id: snapshot.status for snapshot in lasts if snapshot is not None}
         return [
             info_of(stored, slots, status.get(stored.last_execution or ""), [id for id in stored.running if id not in ended], now)
             for stored, slots in zip(page, left_out, strict=True)
@@ -301,9 +301,10 @@ class _Triggered(AsyncExecution[Any]):
         self._schedule = schedule
 
     async def result(self, timeout: float | timedelta | None = None) -> Any:
-        limit = positive_duration(timeout, "timeout")
+        limit = None if timeout is None else max(0.0, duration(timeout, "timeout").total_seconds())
+        until = asyncio.timeout(limit)
         try:
-            async with asyncio.timeout(None if limit is None else limit.total_seconds()) as until:
+            async with until:
                 await self._begun()
         except TimeoutError as error:
             if not until.expired():

@@ -73,7 +73,7 @@ class Page(Sequence[T], Generic[T]):
     def __getitem__(self, index: int) -> T: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[T]: ...
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
         return self._items[index]
 
     def __len__(self) -> int:

@@ -108,7 +108,7 @@ TRANSITIONS: Final = (
     _transition("rewrite", frozenset(STATUSES), TURN, "an operator has an edited history made its next number; a paused one stays paused"),
     _transition("pause", CLAIMABLE - {CANCELLING}, frozenset({PAUSED}), "an operator holds it back"),
     _transition("resume", frozenset({PAUSED}), frozenset({PENDING, RUNNING, PARKED}), "an operator lets it go on"),
-    _transition("queue", FINAL | {PARKED}, frozenset({PENDING}), "it goes on in a queue, and has to wait for a place there"),
+    _transition("queue", frozenset({*FINAL, PARKED}), frozenset({PENDING}), "it goes on in a queue, and has to wait for a place there"),
     _transition("restart", FINAL, frozenset({PENDING}), "a start names its status in restart=, or a child's next attempt begins"),
 )
 ALLOWED: Final = frozenset(pair for transition in TRANSITIONS for pair in transition.pairs())

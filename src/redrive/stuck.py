@@ -92,7 +92,7 @@ def diagnosis(
     if snapshot.status == COMPENSATION_FAILED:
         since = snapshot.ended_at or snapshot.updated_at
         detail = f"an undo failed for good: {_failed_undo(rows)}" if rows else "an undo failed for good"
-        return stuck("compensation_failed", since, detail, "mend what it needs, then have the undos tried again", "retry_rollback")
+        return stuck(COMPENSATION_FAILED, since, detail, "mend what it needs, then have the undos tried again", "retry_rollback")
     alive = {worker.id: worker for worker in workers or () if worker.alive}
     due = snapshot.wake_at is not None and snapshot.wake_at <= now
     nobody = unattended(snapshot, workers, now)

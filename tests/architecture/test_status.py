@@ -102,9 +102,14 @@ def test_the_same_word_for_something_else_is_not(source: str) -> None:
     assert not list(literals(ast.parse(source)))
 
 
+OTHERS = {"src/redrive/stuck.py": {"compensation_failed"}}
+"""Words that name something else there: a reason of `stuck`."""
+
+
 def test_a_status_is_written_out_in_the_table_only() -> None:
     found = {str(path.relative_to(ROOT)): list(literals(ast.parse(path.read_text()))) for path in SOURCES}
-    assert {path: where for path, where in found.items() if where} == {}
+    left = {path: [(line, word) for line, word in where if word not in OTHERS.get(path, ())] for path, where in found.items()}
+    assert {path: where for path, where in left.items() if where} == {}
 
 
 def test_the_table_has_every_status_of_the_type() -> None:

@@ -14,8 +14,11 @@ from redrive_interpreter.frozen import Frozen, put
 from redrive_interpreter.keys import MAX_ID_BYTES, check_id
 
 PartitionBy: TypeAlias = (
-    "Callable[[Any], str] | Callable[[Any, Any], str] | Callable[[Any, Any, Any], str] | Callable[[Any, Any, Any, Any], str] | "
-    "Callable[[Any, Any, Any, Any, Any], str]"
+    Callable[[Any], str]
+    | Callable[[Any, Any], str]
+    | Callable[[Any, Any, Any], str]
+    | Callable[[Any, Any, Any, Any], str]
+    | Callable[[Any, Any, Any, Any, Any], str]
 )
 """What gives the partition of a call: a function of one to five of its parameters, by their names."""
 MOST_PARAMETERS: Final = 5

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 import attrs
 
@@ -73,7 +73,8 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[Word]:
             words = cast("dict[str, argparse.ArgumentParser]", action.choices)
             for name, word in words.items():
                 first = next((one for one in word._actions if not one.option_strings), None)
-                yield Word(name, helps.get(name, ""), list(_options(word)), [] if first is None else list(map(str, first.choices or ())))
+                choices: Iterable[Any] = () if first is None else first.choices or ()
+                yield Word(name, helps.get(name, ""), list(_options(word)), list(map(str, choices)))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:

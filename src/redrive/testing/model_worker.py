@@ -53,7 +53,7 @@ class Broken(Exception):
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """What may happen to *invocation*, and how often: signals arrive, somebody cancels, workers lose their leases, die, and stop."""
+    """Events that may happen to *invocation*, and how often: signals arrive, somebody cancels, workers lose their leases, die, and stop."""
 
     invocation: Invocation[Any]
     workflows: Mapping[str, Workflow[..., Any]]
@@ -93,7 +93,7 @@ class Body:
 
 @attrs.define
 class Bench:
-    """What a stub of a step may ask of its host."""
+    """The host of stubs of steps, as they may use it."""
 
     codec: JsonCodec
     live: ActiveExecution

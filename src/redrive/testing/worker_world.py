@@ -81,7 +81,7 @@ class World:
 
     # ── moves ───────────────────────────────────────────────────────────────────────────────────
     def moves(self) -> dict[str, Callable[[], None]]:
-        """What can happen next."""
+        """The moves that can happen next."""
         found = dict(self.inside())
         if self.status(self.setup.id) in FINAL:
             return found
@@ -100,7 +100,7 @@ class World:
         return found
 
     def inside(self) -> dict[str, Callable[[], None]]:
-        """Those that come by themselves, sooner or later."""
+        """The moves that come by themselves, sooner or later."""
         found: dict[str, Callable[[], None]] = {}
         for worker in self.workers:
             for name, move in worker.moves():
@@ -244,7 +244,7 @@ class World:
         return [load_row(row) for row in from_json(finished(self.store.history(id, run)))]
 
     def check(self) -> None:
-        """What must hold in each state, and where nothing goes on any more. Raises `Broken`."""
+        """The invariants of each state, and of states without a further move. Raises `Broken`."""
         rested = not self.inside()
         for id in sorted(self.ids):
             snapshot = self._read(id)
@@ -299,7 +299,7 @@ class World:
 
 
 def _shape(live: ActiveExecution) -> list[Any]:
-    """What of *live* decides about its future, the state of its machine apart: that follows from its history and *rows*."""
+    """The part of *live* that decides about its future, the state of its machine apart: that follows from its history and *rows*."""
     draft = live.draft
     found: list[Any] = [getattr(live, name) for name in _PLAIN]
     found += [name and sorted(name) for name in (live.held, live.waiting, live.bodies)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
@@ -38,7 +38,7 @@ def load_limits(text: str | None) -> QueueLimits:
 def _value(stored: Any) -> Any:
     if not isinstance(stored, list):
         return stored
-    parts: list[Any] = stored
+    parts: tuple[Any, ...] = tuple(stored)  # pyright: ignore[reportUnknownArgumentType]
     limit, per_us, spread = parts
     return RateLimit(limit=limit, per=timedelta(microseconds=per_us), spread=spread)
 

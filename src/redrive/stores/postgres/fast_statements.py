@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from redrive.ports.store import FINAL, Claim, CommitResult, NewMessage, StartResult, Turn
 from redrive.status import PENDING
@@ -162,7 +162,7 @@ async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]],
     texts = [(to_text(new.id), to_text(new.workflow), to_text(new.run), new.attributes, new.started, new.input) for new in news]
     places = [(to_text(new.queue or ""), to_text(new.partition), str(new.priority)) for new in news]
     times = [(maybe_us(new.deadline), maybe_us(new.not_before)) for new in news]
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (*text, *place, *("" if us is None else str(us) for us in both)) for text, place, both in zip(texts, places, times, strict=True)
     ]
     cursor = await session.run("begin_queued", *(json.dumps(column) for column in zip(*rows, strict=True)))

@@ -82,8 +82,8 @@ def _admit(tx: Transaction, worker: str, build: str, workflows: tuple[str, ...],
     """Admit from the worker's queues, and give it what it has the code of; the rest is due for others."""
     mine = {to_text(workflow) for workflow in workflows}
     rows = (tx.execute(SQL["admitted"], (n, tx.now_us, to_text(build))).fetchone() for n in admit(tx, room, limit))
-    found = [row for row in rows if row is not None and row[-1] in mine]
-    return [_give(tx, worker, build, *(*row[:-1], from_text(row[-1]))) for row in found]
+    found: list[list[Any]] = [[*row[:-1], from_text(row[-1])] for row in rows if row is not None and row[-1] in mine]
+    return [_give(tx, worker, build, *columns) for columns in found]
 
 
 def _give(
