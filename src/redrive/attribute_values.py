@@ -89,8 +89,8 @@ async def wait_for(service: AsyncDurableService, id: str, attribute: Attribute[T
 
 
 def _test_of(attribute: Attribute[T], test: Any) -> Callable[[T], bool]:
-    condition: Any = test
-    if isinstance(condition, Condition):
+    if isinstance(test, Condition):
+        condition = cast("Condition[Any]", test)
         if condition.attribute != attribute:
             raise InvalidDefinition(f"wait_for_attribute({attribute!r}, …) takes a condition on this attribute, not {test!r}")
         stored = stored_condition(condition)

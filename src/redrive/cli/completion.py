@@ -70,7 +70,7 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[Word]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            words = cast("dict[str, argparse.ArgumentParser]", action.choices)
+            words = cast("dict[str, argparse.ArgumentParser]", action.choices)  # pyright: ignore[reportUnknownMemberType]
             for name, word in words.items():
                 first = next((one for one in word._actions if not one.option_strings), None)
                 choices: Iterable[Any] = () if first is None else first.choices or ()

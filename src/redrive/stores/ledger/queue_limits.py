@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -36,10 +36,9 @@ def load_limits(text: str | None) -> QueueLimits:
 
 
 def _value(stored: Any) -> Any:
-    if not isinstance(stored, list):
+    if stored is None or isinstance(stored, (int, str)):
         return stored
-    parts: tuple[Any, ...] = tuple(stored)  # pyright: ignore[reportUnknownArgumentType]
-    limit, per_us, spread = parts
+    limit, per_us, spread = stored
     return RateLimit(limit=limit, per=timedelta(microseconds=per_us), spread=spread)
 
 

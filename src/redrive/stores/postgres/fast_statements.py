@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from redrive.ports.store import FINAL, Claim, CommitResult, NewMessage, StartResult, Turn
 from redrive.status import PENDING
@@ -162,10 +162,11 @@ async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]],
     texts = [(to_text(new.id), to_text(new.workflow), to_text(new.run), new.attributes, new.started, new.input) for new in news]
     places = [(to_text(new.queue or ""), to_text(new.partition), str(new.priority)) for new in news]
     times = [(maybe_us(new.deadline), maybe_us(new.not_before)) for new in news]
-    rows: list[tuple[Any, ...]] = [
+    rows: list[tuple[str, ...]] = [
         (*text, *place, *("" if us is None else str(us) for us in both)) for text, place, both in zip(texts, places, times, strict=True)
     ]
-    cursor = await session.run("begin_queued", *(json.dumps(column) for column in zip(*rows, strict=True)))
+    columns: list[tuple[str, ...]] = list(zip(*rows, strict=True))
+    cursor = await session.run("begin_queued", *(json.dumps(list(column)) for column in columns))
     answers: list[StartResult | None] = [None] * len(jobs)
     at_us = 0
     for i, now_us in await cursor.fetchall():
