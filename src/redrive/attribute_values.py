@@ -90,7 +90,7 @@ async def wait_for(service: AsyncDurableService, id: str, attribute: Attribute[T
 
 def _test_of(attribute: Attribute[T], test: Any) -> Callable[[T], bool]:
     if isinstance(test, Condition):
-        condition = cast("Condition[Any]", test)
+        condition: Condition[Any] = test  # pyright: ignore[reportUnknownVariableType]
         if condition.attribute != attribute:
             raise InvalidDefinition(f"wait_for_attribute({attribute!r}, …) takes a condition on this attribute, not {test!r}")
         stored = stored_condition(condition)

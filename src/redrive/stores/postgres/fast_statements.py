@@ -165,11 +165,12 @@ async def write_queued_starts(session: Session, jobs: Sequence[Job[AskedStart]],
     rows: list[tuple[str, ...]] = [
         (*text, *place, *("" if us is None else str(us) for us in both)) for text, place, both in zip(texts, places, times, strict=True)
     ]
-    columns: list[tuple[str, ...]] = list(zip(*rows, strict=True))
-    cursor = await session.run("begin_queued", *(json.dumps(list(column)) for column in columns))
+    columns = [json.dumps([row[at] for row in rows]) for at in range(len(rows[0]))]
+    cursor = await session.run("begin_queued", *columns)
     answers: list[StartResult | None] = [None] * len(jobs)
     at_us = 0
-    for i, now_us in await cursor.fetchall():
+    made: list[tuple[int, int]] = await cursor.fetchall()
+    for i, now_us in made:
         answers[i - 1], at_us = begun_of(news[i - 1], None, now_us, None), now_us
     told(at_us, WORK if at_us else 0)
     return answers
