@@ -53,8 +53,8 @@ class WorkerViolation(AssertionError):
 
 @attrs.frozen
 class ExploredWorker:
-    """The result of an exploration. *complete*: every order; else the budget came first, and *walks* random schedules ran to their end.
-    *ends* counts the statuses in which the execution came to rest, by state or walk."""
+    """The outcome of `explore_worker`. *complete*: every order; else the budget came first, and *walks* random schedules ran to
+    their end. *ends* counts the statuses in which the execution came to rest, by state or walk."""
 
     states: int
     complete: bool

@@ -53,7 +53,7 @@ class Broken(Exception):
 
 @attrs.frozen(kw_only=True)
 class Setup:
-    """Events that may happen to *invocation*, and how often: signals arrive, somebody cancels, workers lose their leases, die, and stop."""
+    """An exploration of *invocation*, and how often signals arrive, callers cancel, and workers lose their leases, die and stop."""
 
     invocation: Invocation[Any]
     workflows: Mapping[str, Workflow[..., Any]]
@@ -93,7 +93,7 @@ class Body:
 
 @attrs.define
 class Bench:
-    """The host of stubs of steps, as they may use it."""
+    """Stands for the host that a stub of a step asks for its context."""
 
     codec: JsonCodec
     live: ActiveExecution

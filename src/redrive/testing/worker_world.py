@@ -244,7 +244,7 @@ class World:
         return [load_row(row) for row in from_json(finished(self.store.history(id, run)))]
 
     def check(self) -> None:
-        """The invariants of each state, and of states without a further move. Raises `Broken`."""
+        """Check the promises that hold in each state, and those that hold where nothing can happen by itself any more. Raises `Broken`."""
         rested = not self.inside()
         for id in sorted(self.ids):
             snapshot = self._read(id)
@@ -299,7 +299,7 @@ class World:
 
 
 def _shape(live: ActiveExecution) -> list[Any]:
-    """The part of *live* that decides about its future, the state of its machine apart: that follows from its history and *rows*."""
+    """The parts of *live* that decide about its future. Its machine is none of them: it follows from the history and *rows*."""
     draft = live.draft
     found: list[Any] = [getattr(live, name) for name in _PLAIN]
     found += [name and sorted(name) for name in (live.held, live.waiting, live.bodies)]

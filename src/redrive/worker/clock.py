@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """What the store's clock said when last asked, plus the time that has passed here since."""
+    """Gives the time that the store's clock said when last asked, plus the time that has passed here since."""
 
     __slots__ = ("_asked", "said")
 

@@ -76,7 +76,7 @@ class CoroutineBatch:
                 if attempt.over:
                     continue
                 suspended = self._begin(attempt, opens, task, ended)
-                # Whoever waits next in a task that a body has cancelled is cancelled: until Python 3.13 also where the body took it
+                # The next body that waits in a task which a body has cancelled is cancelled: until Python 3.13 also where the body took it
                 # back (`uncancel`), which `cancelling` does not tell.
                 if suspended is not None or task.cancelling() or getattr(task, "_must_cancel", False):
                     self._called = False

@@ -1,4 +1,4 @@
-"""What a worker lets go of: idle executions, the longest idle first.
+"""Chooses the idle executions that a worker releases, the longest idle first.
 
 All that is live is put in order at once, and served from until that order is used up: who had to look through a hundred
 thousand to find one to put away would pay for that with each newcomer.
@@ -24,7 +24,7 @@ _REST: Final = 20.0
 
 
 class Eviction:
-    """What of *lives* can be put away, of more than *cache* as many as are too many."""
+    """Chooses among *lives*: those idle for long, and as many as are more than *cache*."""
 
     def __init__(self, lives: Mapping[str, ActiveExecution], cache: int) -> None:
         self._lives, self._cache = lives, cache
@@ -35,7 +35,7 @@ class Eviction:
         self._look_at = self._order_at = 0.0
 
     def dispensable(self, now: datetime) -> list[ActiveExecution]:
-        """Those that have been idle for a while and have nothing due soon; of more than the cache holds, as many as are too many,
+        """The executions that have been idle for a while and have nothing due soon; of more than the cache holds, as many as are too many,
         first those that have been idle for less, then those that have something due."""
         found = self._surplus(now)
         clock = time.monotonic()

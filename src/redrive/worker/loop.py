@@ -208,7 +208,7 @@ class Worker:
         return begun
 
     async def _settle(self, ask: Callable[[], Coroutine[Any, Any, StartResult]]) -> None:
-        """Whoever asked for a start went away before the answer: it may be under way, so it is asked for again."""
+        """Ask again for a start whose caller went away before the answer: it may be under way."""
         with contextlib.suppress(StoreError):  # nobody is there to be told
             begun = await patiently(ask)
             if begun.claim is not None and not self._stopping:

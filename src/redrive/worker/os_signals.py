@@ -1,4 +1,4 @@
-"""What a signal's handler raised in the middle of a turn, told from what a workflow raises by itself."""
+"""Tells errors that a signal's handler raised in the middle of a turn from those that a workflow raises by itself."""
 
 from __future__ import annotations
 

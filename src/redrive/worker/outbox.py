@@ -1,4 +1,4 @@
-"""What a turn asks of the outside, as the store carries it out in the turn's own transaction."""
+"""Turns the requests of a turn into the values that the store carries out in the turn's own transaction."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _LATE: Final = 0.7
 
 @attrs.define(kw_only=True, eq=False)
 class Ownership:
-    """What worker *worker* owns in *store*, by its own books."""
+    """Keeps the books of worker *worker*: the executions that it owns in *store*."""
 
     store: Store
     worker: str
@@ -109,7 +109,7 @@ class Ownership:
         await self.serving.declare(self.store, self.worker, self.build)
 
     async def lost(self, since_last_beat: timedelta) -> Sequence[ActiveExecution]:
-        """What is not ours any more: rewritten by operators since the last call, or taken by others while we were away."""
+        """The executions that this worker owns no more: operators rewrote them since the last call, or others took them."""
         self._operated, rewritten = await self.store.operated(self._operated)
         self._touched = rewritten
         away = since_last_beat > self.lease * _LATE
@@ -117,7 +117,7 @@ class Ownership:
 
     @property
     def touched(self) -> Sequence[ActiveExecution]:
-        """What operators did something to, as `lost` found, and is ours: it may be paused, or go on again."""
+        """The executions of this worker that operators touched, as `lost` found: they may be paused, or resumed."""
         return [self.lives[id] for id in self._touched if id in self.lives]
 
     async def _not_ours(self, ids: Sequence[str]) -> Sequence[ActiveExecution]:

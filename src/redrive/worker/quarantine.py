@@ -128,7 +128,7 @@ def times(count: int) -> str:
 
 
 def kind_of(error: BaseException) -> ParkKind:
-    """What a park for *error* is for."""
+    """The kind of a park because of *error*."""
     match error:
         case StuckTurn() | MemoryError():
             return "cut_off"

@@ -1,4 +1,4 @@
-"""What the worker tells the log: failed attempts and executions, signals set aside, takeovers and lost leases, once each.
+"""Writes the worker's part of the log: failed attempts and executions, signals set aside, takeovers and lost leases, once each.
 
 A replay and a turn that is computed again say nothing: the attempt was told when its body ended, the execution is told
 when its end is stored.

@@ -79,7 +79,7 @@ class LoopGuard:
 
 @attrs.define(kw_only=True, eq=False)
 class Shell:
-    """What driving executions needs."""
+    """Drives executions: tells their lives what happens, and carries out the actions that they give."""
 
     store: Store
     clock: Clock
@@ -249,7 +249,7 @@ class Shell:
                 self._quiet.set_result(None)
 
     def _failed(self, live: ActiveExecution, error: BaseException) -> Sequence[Action]:
-        """What is to be done because *error* was raised for *live*."""
+        """Tell *live* that *error* was raised for it; the actions that follow."""
         event: Event
         match error:
             case Gone():  # the worker stops: others compute it anew

@@ -98,7 +98,7 @@ class Watch:
             raise StuckTurn(f"a turn was broken off after {why} without a command: does the workflow loop or block?") from error
 
     def during(self, id: str, machine: Machine[Any] | None, call: Callable[..., T], *args: Any) -> T:
-        """What *call* gives, as a turn of the execution *id*. Raises as `leave` does."""
+        """Give the result of *call*, as a turn of the execution *id*. Raises as `leave` does."""
         self.id, self._machine = id, machine  # as `enter` does
         self._turns = self.turn = self._turns + 1
         try:

@@ -1,4 +1,4 @@
-"""What the life of an execution asks of its shell. Each class is one kind of action, carried out by one function of the shell.
+"""The actions that the life of an execution asks of its shell. Each class is one kind of action, carried out by one function of the shell.
 
 Beside these, a `redrive.ports.store.Turn` asks for it to be committed, a `SetTimer` of the machine for its timer, and a `NewAside`
 for a note in the log that a signal was set aside.
@@ -111,7 +111,7 @@ class Doubt:
 
 @attrs.frozen
 class Release:
-    """Tell the store that the execution is nobody's; *at_rest*: that none of the bodies which it asks for had begun."""
+    """Tell the store that the execution has no owner any more; *at_rest*: that none of the bodies which it asks for had begun."""
 
     at_rest: bool = False
 

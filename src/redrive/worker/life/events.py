@@ -1,6 +1,6 @@
-"""What the life of an execution is told by its shell.
+"""The events that the shell tells the life of an execution.
 
-Beside these, it takes the store's answer to a commit (`redrive.ports.store.CommitResult`), and what an attempt became: a fact
+Beside these, it takes the store's answer to a commit (`redrive.ports.store.CommitResult`), and the fact that an attempt became
 (`Answered`, `Retrying`, or `AttemptStarted` for an attempt at most once that is about to begin).
 """
 

@@ -13,8 +13,8 @@ Theory of operation
 5.  Bodies begin once their turn is stored, and nothing is known any more that would keep them from it; else they are *held* for one
     turn. A worker that stops begins none: the execution is *unbegun*, and its status says that another worker must look at it.
 6.  A lost claim ends it here: bodies are told to stop, nothing is written (S10, W1). So does a park, and giving back.
-7.  Giving back says whether a body may have begun that the history asks for (``at_rest``): whoever claims the execution next
-    could not tell, and one with an undo would count as under way, also where the run is cancelled (S10).
+7.  Giving back says whether a body may have begun that the history asks for (``at_rest``): the worker that claims the execution
+    next could not tell, and one with an undo would count as under way, also where the run is cancelled (S10).
 8.  A turn that is computed apart has the execution to itself: events that would change what it reads wait in `deferred`.
 9.  What the code here cannot continue parks the execution, and never ends the worker (D2).
 """
@@ -55,7 +55,7 @@ LONG_HISTORY: Final = 10_000
 
 
 class Guard(Protocol):
-    """What calls the code of workflows: it may look on, and raise in the middle of a turn that takes too long."""
+    """Calls the code of workflows: it may look on, and raise in the middle of a turn that takes too long."""
 
     @property
     def run(self) -> Callable[..., Any]:
@@ -89,7 +89,7 @@ class Life:
         self._run, self._make = guard.run, guard.make
 
     def receive(self, live: ActiveExecution, event: Event, now: datetime) -> Sequence[Action]:
-        """What is to be done for *live* because of *event*. Raises what the workflow's code raises in a turn: tell it as `Failed`."""
+        """Decide what to do for *live* because of *event*. Raises what the workflow's code raises in a turn: tell it as `Failed`."""
         if live.apart and type(event) in _DEFERRED:
             live.deferred = [*(live.deferred or ()), event]
             return NOTHING

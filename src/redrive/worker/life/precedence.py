@@ -1,4 +1,4 @@
-"""What a cancel or a passed deadline comes before, although it was seen after it.
+"""Puts a cancel or a passed deadline before what it is older than, although it was seen later.
 
 1.  Facts are taken by their stored times (O2, O3). A turn that would end the run, although a cancel lies in the inbox or
     the deadline has passed, is thrown away and computed again with that first (E3, E4).
