@@ -29,6 +29,7 @@ from redrive.stores.sqlite.column_values import from_text, to_text
 from redrive.stores.sqlite.jobs import Transaction
 from redrive.stores.sqlite.lock_witness import Fate, workers
 from redrive.stores.sqlite.queries import SQL
+from redrive.stores.sqlite.queue_rows import recheck
 
 
 class ExpiredWorker(NamedTuple):
@@ -80,6 +81,7 @@ def claim(
 
 def _admit(tx: Transaction, worker: str, build: str, workflows: tuple[str, ...], room: Mapping[str, int], limit: int) -> list[Claim]:
     """Admit from the worker's queues, and give it what it has the code of; the rest is due for others."""
+    recheck(tx, room)
     mine = {to_text(workflow) for workflow in workflows}
     rows = (tx.execute(SQL["admitted"], (n, tx.now_us, to_text(build))).fetchone() for n in admit(tx, room, limit))
     found: list[list[Any]] = [[*row[:-1], from_text(row[-1])] for row in rows if row is not None and row[-1] in mine]

@@ -25,6 +25,10 @@ class Memo:
     """The latest time that was seen since what is due was looked after; 0: it was not yet."""
     nothing_parked: dict[tuple[str, tuple[str, ...]], int] = attrs.Factory(dict[tuple[str, tuple[str, ...]], int])
     """By build and workflows: the count of parks at which nothing parked was claimable for them."""
+    rechecked_us: int = 0
+    """When tickets and lanes were last looked at again; *rechecked_ticket* and *rechecked_lane*, by queue, say up to where."""
+    rechecked_ticket: int = 0
+    rechecked_lane: dict[str, str] = attrs.Factory(dict[str, str])
     evidence: dict[str, Evidence] = attrs.Factory(dict[str, "Evidence"])
     """By worker: what its claims show of it. The one thing here that is not to be forgotten."""
 

@@ -818,17 +818,21 @@ UPDATE tickets SET lender = ? WHERE n = ? AND held_us IS NULL AND lender IS NOT 
 -- ── queues: sweeping ──────────────────────────────────────────────────────────────────────────
 
 -- name: ended_tickets
--- Of executions that were ended by a release that knows of no queues, or that are gone.
-SELECT t.seq, t.n FROM tickets t LEFT JOIN executions e ON e.n = t.n
-WHERE t.seq > ? AND (e.n IS NULL OR e.status IN ('completed', 'failed', 'compensation_failed', 'cancelled')) ORDER BY t.seq LIMIT 100;
+-- A page of tickets, and which are of executions that were ended by a release that knows of no queues, or that are gone.
+SELECT t.seq, t.n, e.n IS NULL OR e.status IN ('completed', 'failed', 'compensation_failed', 'cancelled')
+FROM tickets t LEFT JOIN executions e ON e.n = t.n WHERE t.seq > ? ORDER BY t.seq LIMIT ?;
+
+-- name: lanes_page
+SELECT partition FROM lanes WHERE queue = ? AND partition >= ? ORDER BY partition LIMIT ?;
 
 -- name: look_again
--- Whatever the lanes of a queue say: the next admission counts.
-UPDATE lanes SET state = 'ready', oldest_us = min(oldest_us, :now) WHERE queue = :queue AND state <> 'ready' AND EXISTS (
+-- A page of the lanes of a queue: whatever they say, the next admission counts.
+UPDATE lanes SET state = 'ready', oldest_us = min(oldest_us, :now)
+WHERE queue = :queue AND partition >= :first AND partition <= :last AND state <> 'ready' AND EXISTS (
     SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NULL AND due_us IS NULL);
 
 -- name: forget_lanes
-DELETE FROM lanes WHERE queue = ? AND state = 'idle' AND NOT EXISTS (
+DELETE FROM lanes WHERE queue = :queue AND partition >= :first AND partition <= :last AND state = 'idle' AND NOT EXISTS (
     SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition);
 
 -- ── queues: what is declared, and what people see ─────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from redrive.ports.queue_port import MOST_COUNTED, PartitionState, QueueLimits, QueueNotFound, QueuePlace, QueueState, WorkflowQueue
@@ -17,6 +17,10 @@ from redrive.stores.sqlite.queries import SQL
 from redrive.stores.sqlite.ticket_rows import leave, ticket_of
 
 _MINUTE: Final = 60_000_000
+RECHECK_EVERY_US: Final = 1_000_000
+"""Microseconds between two pages of tickets and lanes that are looked at again."""
+PAGE: Final = 500
+"""Tickets, and lanes of each queue, that are looked at again in one transaction."""
 
 
 def declare(
@@ -142,14 +146,24 @@ def place(tx: Transaction, id: str) -> QueuePlace | None:
 
 
 # ── sweeping ────────────────────────────────────────────────────────────────────────────────────
-def recheck(tx: Transaction, queues: Sequence[str]) -> None:
-    """Look again at all lanes of *queues*, and at tickets whose execution has ended: whatever went wrong, it is not for long."""
-    after = 0
-    while rows := tx.execute(SQL["ended_tickets"], (after,)).fetchall():
-        for seq, n in rows:
+def recheck(tx: Transaction, queues: Iterable[str]) -> None:
+    """Look again at some tickets whose execution may have ended, and at some lanes of *queues*: what went wrong is not wrong for long.
+
+    A page of each a second at most: the file has one writer, and others wait for it.
+    """
+    memo = tx.memo
+    if 0 <= tx.now_us - memo.rechecked_us < RECHECK_EVERY_US:
+        return
+    memo.rechecked_us = tx.now_us
+    tickets = tx.execute(SQL["ended_tickets"], (memo.rechecked_ticket, PAGE)).fetchall()
+    memo.rechecked_ticket = tickets[-1][0] if len(tickets) == PAGE else 0
+    for _, n, over in tickets:
+        if over:
             leave(tx, n)
-            after = max(after, seq)
-    for name in queues:
-        queue = to_text(name)
-        tx.execute(SQL["look_again"], {"queue": queue, "now": tx.now_us})
-        tx.execute(SQL["forget_lanes"], (queue,))
+    for queue in map(to_text, queues):
+        lanes = tx.execute(SQL["lanes_page"], (queue, memo.rechecked_lane.get(queue, ""), PAGE)).fetchall()
+        memo.rechecked_lane[queue] = lanes[-1][0] if len(lanes) == PAGE else ""
+        if lanes:
+            page = {"queue": queue, "first": lanes[0][0], "last": lanes[-1][0]}
+            tx.execute(SQL["look_again"], {**page, "now": tx.now_us})
+            tx.execute(SQL["forget_lanes"], page)
