@@ -344,7 +344,7 @@ async def test_its_executions_wait_in_its_queue(stage: Stage) -> None:
         first, second = await started(service)
         async with asyncio.timeout(20):
             while {(await service.execution(id).info()).status for id in (first, second)} != {"suspended", "pending"}:
-                await service.store.changed(0.05)
+                await service.store.wait_for_changes(0.05)
         running = first if (await service.execution(first).info()).status == "suspended" else second
         await ended(service, running)
         other = second if running == first else first

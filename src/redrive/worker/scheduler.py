@@ -68,6 +68,7 @@ class Scheduler:
         self._build, self._app, self._declared = build, app, declared
         self._woken = asyncio.Event()
         self._declare_at = 0.0
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -76,6 +77,8 @@ class Scheduler:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
+        self._stopping = True  # a driver of the database may swallow that the task was told to stop
+        self.wake()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -85,7 +88,7 @@ class Scheduler:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping:
             self._woken.clear()
             try:
                 if loop.time() >= self._declare_at:
@@ -100,6 +103,8 @@ class Scheduler:
             if wait <= 0:
                 await asyncio.sleep(0)  # a store that answers at once must not keep others from their turn
                 continue
+            if self._stopping:
+                return
             try:
                 async with asyncio.timeout(min(wait, LOOK_EVERY)):
                     await self._woken.wait()
