@@ -1,6 +1,6 @@
 """Ten thousand schedules due in one second, on one worker: how long until all are started, as a ratio to as many plain starts.
 
-    python -m tests.benchmarks.scheduling [URL]
+python -m tests.benchmarks.scheduling [URL]
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ async def measure(url: str) -> None:
     async with AsyncDurableService(url, [tick], worker=False) as client:
         due = datetime.now(UTC) + timedelta(seconds=60)
         for first in range(0, SCHEDULES, 200):
-            ensured = (
-                client.schedules.ensure(f"s-{n}", tick(), every=timedelta(days=1), start_at=due) for n in range(first, first + 200)
-            )
+            ensured = (client.schedules.ensure(f"s-{n}", tick(), every=timedelta(days=1), start_at=due) for n in range(first, first + 200))
             await asyncio.gather(*ensured)
         left = (due - datetime.now(UTC)).total_seconds()
         print(f"{SCHEDULES:,} schedules are due in {left:.1f} s")

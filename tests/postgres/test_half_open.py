@@ -40,7 +40,7 @@ def naps(times: int) -> Flow[int]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the limits are, but for their length."""
-    for module in ("limits", "session", "reading"):
+    for module in ("limits", "session", "read_statements"):
         monkeypatch.setattr(f"redrive.stores.postgres.{module}.ANSWER_WITHIN", 1.0)
     monkeypatch.setattr("redrive.stores.postgres.limits.limited.__wrapped__.__defaults__", (1.0,))
     monkeypatch.setattr("redrive.stores.postgres.session.Sessions._using.__wrapped__.__defaults__", (1.0,))

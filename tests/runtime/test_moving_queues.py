@@ -24,7 +24,7 @@ async def test_places_limits_and_order_come_along(tmp_path: Path) -> None:
             await service.start(sync(name), id=name)
         await service.queues.limit("crm", concurrency=2)
         while (await service.queues.list())[0].held != 2:
-            await service.store.changed(0.01)
+            await service.store.wait_for_changes(0.01)
     await move(archive_of(old), archive_of(new))
     async with AsyncDurableService(new, worker=False) as client:
         (found,) = await client.queues.list()

@@ -16,7 +16,7 @@ NOW = 1_000_000
 
 def unit(**changes: object) -> tuple[UnitOfWork, LockedExecution]:
     """A unit of work that has locked ``e-1``, which ``ada`` owns and whose history has one row."""
-    locked = LockedExecution.begin(execution(), "ada", NOW, NOW)
+    locked = LockedExecution.begin(execution(), "ada", NOW, NOW, None)
     locked.n = 1
     for name, value in changes.items():
         setattr(locked, name, value)

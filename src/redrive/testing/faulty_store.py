@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
 
-from redrive.ports.store import StoreError
+from redrive.ports.store import ChangeCounts, StoreError
 
 Fault: TypeAlias = "Literal['refuse', 'refuse at once', 'lose'] | BaseException | float | Awaitable[object] | None"
 
@@ -69,4 +69,4 @@ class FaultyStore:
 
 async def _no_news(timeout: float, since: Any = None) -> Any:
     await asyncio.sleep(timeout)
-    return since
+    return ChangeCounts() if since is None else since
