@@ -47,6 +47,7 @@ COMMANDS: dict[str, list[list[str]]] = {
 }
 """Commands whose output is tried; of the others there is nothing here that they could be asked."""
 NOT_TRIED = {
+    "retry-rollback": "needs an undo that failed; its shape is that of retry",
     "retry-now": "needs a step between two attempts; its shape is that of retry",
     "resume": "needs a paused execution; its shape is that of retry",
     "schedules": "tried beside its command",

@@ -18,7 +18,7 @@ from redrive.ports.store import StoreError
 from tests.runtime.test_moving import WORKFLOWS, everything, fill, url, waits, word
 
 Resize = Callable[[int], None]
-SOME_ROOM = 160_000
+SOME_ROOM = 360_000
 """Bytes: enough for the tables, and not for what goes into them."""
 
 

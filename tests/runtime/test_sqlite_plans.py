@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ from redrive.stores.sqlite.database_file import connect
 from redrive.stores.sqlite.queries import SQL, read_queries
 
 MAY_SCAN = {
+    "old_workers": "there are as many rows as live workers",
+    "serving": "there are as many rows as live workers",
+    "partitions": "for people: all tickets of one queue",
+    "queue_counts": "for people: all tickets of one queue",
+    "queue_names": "for people: queues, and the lanes of those that nobody has declared",
     "workers_of_build": "there are as many rows as live workers",
     "due_before": "only after the clock went back",
     "forget_old_deaths": "only after a worker has died; as many rows as executions that lost one",
@@ -39,16 +45,16 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def plan(db: sqlite3.Connection, query: str) -> list[str]:
-    arguments: object = (
-        {"workflow": None, "status": None, "handler": None, "dead": None, "limit": 1} if ":limit" in query else (None,) * query.count("?")
-    )
+    named = set(re.findall(r":([a-z_]+)", query))
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", query)]
+    arguments: object = {name: 1 for name in named} if named else (None,) * max([query.count("?") if not numbered else 0, *numbered])
     return [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {query}", arguments)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", sorted(SQL))
 def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> None:
     steps = plan(db, SQL[name])
-    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step and "json_each" not in step]
+    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step and "json_each" not in step and "subquery" not in step]
     if name in MAY_SCAN:
         assert scans == [step for step in scans if "USING TEMP" not in step]
     else:

@@ -31,7 +31,12 @@ DROP TRIGGER unfinished ON redrive.workers;
 SELECT id FROM redrive.workers WHERE expires_us > redrive.now_us() ORDER BY id LIMIT 1;
 
 -- name: used
-SELECT EXISTS (SELECT 1 FROM redrive.executions) OR EXISTS (SELECT 1 FROM redrive.events) OR EXISTS (SELECT 1 FROM redrive.handlers);
+SELECT EXISTS (SELECT 1 FROM redrive.executions) OR EXISTS (SELECT 1 FROM redrive.events) OR EXISTS (SELECT 1 FROM redrive.handlers)
+    OR EXISTS (SELECT 1 FROM redrive.schedules);
+
+-- name: forget_declared
+-- What a worker without executions has said of queues.
+WITH workflows AS (DELETE FROM redrive.workflow_queues) DELETE FROM redrive.queues;
 
 -- name: mark
 UPDATE redrive.schema_version SET number = $1, oldest = $2;

@@ -73,6 +73,7 @@ class PostgresArchive(TableArchive):
                     problem = f"there is something in schema {self.address.schema!r} already; name another one with ?schema=…"
                     raise UnusableStore(f"{self.address.shown}: {problem}")
                 await self._nobody_works()
+                await self._ask("forget_declared")
                 await self._ask("refusal")
                 await self._ask("refuse_early_workers")
                 await self._ask("mark", UNFINISHED, UNFINISHED)

@@ -829,11 +829,17 @@ SELECT partition FROM lanes WHERE queue = ? AND partition >= ? ORDER BY partitio
 -- A page of the lanes of a queue: whatever they say, the next admission counts.
 UPDATE lanes SET state = 'ready', oldest_us = min(oldest_us, :now)
 WHERE queue = :queue AND partition >= :first AND partition <= :last AND state <> 'ready' AND EXISTS (
-    SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NULL AND due_us IS NULL);
+    SELECT 1 FROM tickets INDEXED BY waiting_tickets
+    WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NULL AND due_us IS NULL);
 
 -- name: forget_lanes
-DELETE FROM lanes WHERE queue = :queue AND partition >= :first AND partition <= :last AND state = 'idle' AND NOT EXISTS (
-    SELECT 1 FROM tickets WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition);
+-- Those without a ticket that waits or has a place; none while some of the queue's tickets are due later.
+DELETE FROM lanes WHERE queue = :queue AND partition >= :first AND partition <= :last AND state = 'idle'
+    AND NOT EXISTS (SELECT 1 FROM tickets INDEXED BY later_tickets WHERE tickets.queue = :queue AND held_us IS NULL AND due_us IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM tickets INDEXED BY waiting_tickets
+        WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NULL AND due_us IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM tickets INDEXED BY held_tickets
+        WHERE tickets.queue = lanes.queue AND tickets.partition = lanes.partition AND held_us IS NOT NULL AND borrowed < 2);
 
 -- ── queues: what is declared, and what people see ─────────────────────────────────────────────
 
