@@ -54,7 +54,11 @@ def plan(db: sqlite3.Connection, query: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(SQL))
 def test_no_statement_reads_a_whole_table(db: sqlite3.Connection, name: str) -> None:
     steps = plan(db, SQL[name])
-    scans = [step for step in steps if step.startswith("SCAN") and "CONSTANT ROW" not in step and "json_each" not in step and "subquery" not in step]
+    scans = [
+        step
+        for step in steps
+        if step.startswith("SCAN") and "CONSTANT ROW" not in step and "json_each" not in step and "subquery" not in step
+    ]
     if name in MAY_SCAN:
         assert scans == [step for step in scans if "USING TEMP" not in step]
     else:
