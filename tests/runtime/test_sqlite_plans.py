@@ -47,7 +47,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def plan(db: sqlite3.Connection, query: str) -> list[str]:
     named = set(re.findall(r":([a-z_]+)", query))
     numbered = [int(number) for number in re.findall(r"\?(\d+)", query)]
-    arguments: object = {name: 1 for name in named} if named else (None,) * max([query.count("?") if not numbered else 0, *numbered])
+    arguments: object = dict.fromkeys(named, 1) if named else (None,) * max([query.count("?") if not numbered else 0, *numbered])
     return [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {query}", arguments)]  # type: ignore[arg-type]
 
 

@@ -35,7 +35,7 @@ WHERE root_id >= ?1 AND (root_id, n) < (?1, ?2::bigint) ORDER BY root_id DESC, n
 
 -- name: from_created
 SELECT created_us AS key, n FROM redrive.executions
-WHERE created_us >= ? AND created_us < ? AND (created_us, n) < (?::bigint, ?::bigint) ORDER BY created_us DESC, n DESC LIMIT ?;
+WHERE created_us > -1 AND created_us >= ? AND created_us < ? AND (created_us, n) < (?::bigint, ?::bigint) ORDER BY created_us DESC, n DESC LIMIT ?;
 
 -- name: from_ended
 SELECT ended_us AS key, n FROM redrive.executions
