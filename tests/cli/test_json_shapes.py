@@ -50,7 +50,7 @@ NOT_TRIED = {
     "retry-rollback": "needs an undo that failed; its shape is that of retry",
     "retry-now": "needs a step between two attempts; its shape is that of retry",
     "resume": "needs a paused execution; its shape is that of retry",
-    "schedules": "tried beside its command",
+    "schedules": "tried in test_schedules_verb",
     "queues": "tried in test_queues_verb",
 }
 
