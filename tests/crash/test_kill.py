@@ -44,7 +44,7 @@ def test_a_kill_at_any_point_changes_nothing(tmp_path: Path, shard: int) -> None
     assert _wrong(report) == []
     doubled = [each["doubled"] for each in report["reports"]]
     assert 0 in doubled, "some kill must land where nothing is done twice"
-    assert 1 in doubled, "some kill must land between an effect and its record"
+    assert set(doubled) <= {0, 1}, "a step is done again once, if the kill landed between its effect and its record"
 
 
 @pytest.mark.crash_full
@@ -52,8 +52,12 @@ def test_a_kill_at_any_point_changes_nothing(tmp_path: Path, shard: int) -> None
 def test_a_kill_at_any_of_two_thousand_points_changes_nothing(tmp_path: Path) -> None:
     """All seeds, or as many as begin within CRASH_SECONDS, another first one each day."""
     limit, first, begun = float(os.environ.get("CRASH_SECONDS", "inf")), datetime.now(UTC).toordinal() % SEEDS, time.monotonic()
+    doubled = set[int]()
     for n in range(SEEDS):
         if time.monotonic() - begun > limit:
             break
         seed = 100 + (first + n) % SEEDS
-        assert _wrong(_sweep(tmp_path / str(seed), 50, seed)) == []
+        report = _sweep(tmp_path / str(seed), 50, seed)
+        assert _wrong(report) == []
+        doubled |= {each["doubled"] for each in report["reports"]}
+    assert 1 in doubled, "some kill must land between an effect and its record"
