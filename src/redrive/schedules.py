@@ -46,7 +46,16 @@ R = TypeVar("R")
 MOST_AT_ONCE: Final = 10_000
 """Slots that one backfill may run."""
 _PAGE: Final = 200
-_KEEP: Final[Any] = object()
+
+
+class _Keep:
+    """The default of an option that stays as it is."""
+
+    def __repr__(self) -> str:
+        return "<as it is>"
+
+
+_KEEP: Final[Any] = _Keep()
 
 
 class Schedules:
@@ -99,7 +108,7 @@ class Schedules:
         partition: str | None = None,
         priority: int = 0,
     ) -> None:
-        """Change some of the options of a schedule; what is not given stays. See `ensure` for what becomes of its next slot.
+        """Change some of the options of a schedule; what is not given stays. `ensure` explains when the next slot moves.
 
         Raises `ScheduleNotFound` and what `ensure` raises.
         """

@@ -1,4 +1,4 @@
-"""An execution that is operated on, and what becomes of its history."""
+"""The execution that an operator acts on, and its edited history."""
 
 from __future__ import annotations
 

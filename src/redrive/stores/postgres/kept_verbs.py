@@ -13,7 +13,7 @@ from redrive.stores.postgres.session import Sessions
 
 
 class KeptVerbs(ABC):
-    """A `KeepsAside` and `HoldsEvents`, for a store that gives its connections and is told of changes."""
+    """The verbs of `KeepsAside` and `HoldsEvents`, for a store that has connections and announces changes."""
 
     @property
     @abstractmethod

@@ -23,7 +23,7 @@ searched AS (
 SELECT n FROM made;
 
 -- name: begin_queued
--- Of one that waits in a queue. Its ticket counts as one that comes later, and has come: whoever admits puts it into its lane, so that
+-- Of one that waits in a queue. Its ticket counts as one that comes later, and has come: the admitting worker puts it into its lane, so that
 -- this transaction, which may stay open for long, holds no lock that others wait for.
 WITH moment AS MATERIALIZED (SELECT redrive.now_us() AS now_us),
 made AS (
